@@ -1,0 +1,2 @@
+//! Three banks trace risk together.
+fn main() {}
