@@ -1,1 +1,27 @@
 #![doc = include_str!("../README.md")]
+
+mod context;
+mod ct;
+mod error;
+mod fixed_base;
+pub mod hash;
+pub mod jacobi;
+mod kernel;
+mod modulus;
+mod multi_pow;
+mod pow;
+pub mod prime;
+mod residue;
+pub mod sample;
+mod secret;
+pub mod sieve;
+pub mod wire;
+mod words;
+
+pub use error::ArithError;
+pub use fixed_base::FixedBase;
+pub use kernel::Kernel;
+pub use modulus::Modulus;
+pub use multi_pow::{WindowTable, vartime_multi_pow_tables, vartime_multi_pow_tables_wide};
+pub use residue::Residue;
+pub use secret::{SecretInt, wipe_uint};

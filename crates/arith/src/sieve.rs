@@ -1,0 +1,173 @@
+//! Small primes and fast trial division by them.
+
+use num_bigint::BigUint;
+
+/// All primes below `bound`, by the sieve of Eratosthenes on the odd numbers.
+pub fn primes_below(bound: u32) -> Vec<u32> {
+    if bound <= 2 {
+        return Vec::new();
+    }
+    // Entry i stands for 2i + 1.
+    let mut composite = vec![false; (bound as usize) / 2];
+    let mut primes = vec![2];
+    for number in (3..bound).step_by(2) {
+        let i = (number / 2) as usize;
+        if composite[i] {
+            continue;
+        }
+        primes.push(number);
+        let square = u64::from(number) * u64::from(number);
+        if square < u64::from(bound) {
+            let first = (number as usize * number as usize) / 2;
+            for entry in composite[first..].iter_mut().step_by(number as usize) {
+                *entry = true;
+            }
+        }
+    }
+    primes
+}
+
+/// Words that are reduced in one go; longer numbers are folded.
+const BLOCK: usize = 34;
+
+/// Trial division by all primes below a bound.
+///
+/// Odd primes are gathered into products P below 2^63. A number Σ xₖ·2^(64k) is reduced modulo P as Σ xₖ·(2^(64k) mod P),
+/// whose products do not wait for each other, and the sum by two Montgomery steps, which leaves a multiple of
+/// N·2^(−128) mod P: enough to see whether a prime of P divides N. Each prime then costs one multiplication by its
+/// inverse modulo 2^64 and a comparison.
+#[derive(Debug, Clone)]
+pub struct TrialDivision {
+    bound: u32,
+    batches: Vec<Batch>,
+    primes: Vec<PrimeTest>,
+}
+
+#[derive(Debug, Clone)]
+struct Batch {
+    product: u64,
+    /// −product⁻¹ mod 2^64.
+    negated_inverse: u64,
+    /// 2^(64k) mod product.
+    powers: [u64; BLOCK + 3],
+    /// End of this batch's primes in the list of all; they begin where those of the batch before end.
+    end: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct PrimeTest {
+    prime: u32,
+    /// prime⁻¹ mod 2^64: a number is divisible exactly when its product with this is at most `limit`.
+    inverse: u64,
+    limit: u64,
+}
+
+impl TrialDivision {
+    /// Prepares trial division by all primes below `bound`. Takes about 100 bytes of memory for each prime.
+    pub fn new(bound: u32) -> Self {
+        let (mut batches, mut tests) = (Vec::new(), Vec::new());
+        let mut product = 1u64;
+        for prime in primes_below(bound).into_iter().skip(1) {
+            match product.checked_mul(u64::from(prime)) {
+                Some(next) if next >> 63 == 0 => product = next,
+                _ => {
+                    batches.push(Batch::new(product, tests.len()));
+                    product = u64::from(prime);
+                }
+            }
+            tests.push(PrimeTest::new(prime));
+        }
+        if product > 1 {
+            batches.push(Batch::new(product, tests.len()));
+        }
+        Self { bound, batches, primes: tests }
+    }
+
+    /// The bound that it was made with.
+    pub fn bound(&self) -> u32 {
+        self.bound
+    }
+
+    /// A prime below the bound that divides `n`, if there is one: 2 first, then the smallest batch that has one.
+    /// `n` itself being such a prime counts; 0 is divisible by 2.
+    pub fn has_small_factor(&self, n: &BigUint) -> Option<u32> {
+        if !n.bit(0) && self.bound > 2 {
+            return Some(2);
+        }
+        let words: Vec<u64> = n.iter_u64_digits().collect();
+        let mut start = 0;
+        for batch in &self.batches {
+            let remainder = batch.remainder(&words);
+            let tests = &self.primes[start..batch.end];
+            if let Some(test) = tests.iter().find(|test| test.divides(remainder)) {
+                return Some(test.prime);
+            }
+            start = batch.end;
+        }
+        None
+    }
+}
+
+/// m⁻¹ mod 2^64 for odd m.
+fn inverse(m: u64) -> u64 {
+    let mut inverse = m;
+    for _ in 0..5 {
+        inverse = inverse.wrapping_mul(2u64.wrapping_sub(m.wrapping_mul(inverse)));
+    }
+    inverse
+}
+
+impl PrimeTest {
+    fn new(prime: u32) -> Self {
+        let p = u64::from(prime);
+        Self { prime, inverse: inverse(p), limit: u64::MAX / p }
+    }
+
+    fn divides(&self, x: u64) -> bool {
+        x.wrapping_mul(self.inverse) <= self.limit
+    }
+}
+
+impl Batch {
+    #[allow(clippy::cast_possible_truncation, reason = "a remainder by a word is a word")]
+    fn new(product: u64, end: usize) -> Self {
+        let mut powers = [1; BLOCK + 3];
+        for k in 1..powers.len() {
+            powers[k] = ((u128::from(powers[k - 1]) << 64) % u128::from(product)) as u64;
+        }
+        Self { product, negated_inverse: inverse(product).wrapping_neg(), powers, end }
+    }
+
+    /// A number below 2^64 that is divisible by the same primes of this batch as `words`, and congruent to it times
+    /// a power of two.
+    fn remainder(&self, words: &[u64]) -> u64 {
+        let mut remainder = 0;
+        for block in words.rchunks(BLOCK) {
+            // Blocks from the highest down. What is above has been divided by 2^128 once already.
+            let (mut low, mut high) = (0u128, 0u64);
+            let above = std::iter::once((&remainder, &self.powers[block.len() + 2]));
+            for (&word, &power) in block.iter().zip(&self.powers).chain(above) {
+                let (sum, over) = low.overflowing_add(u128::from(word) * u128::from(power));
+                low = sum;
+                high += u64::from(over);
+            }
+            remainder = self.redc_twice(low, high);
+        }
+        remainder
+    }
+
+    /// (high·2^128 + low)/2^128 modulo the product, below 2^64, for high < 2^6.
+    #[allow(clippy::cast_possible_truncation, reason = "words of double words")]
+    fn redc_twice(&self, low: u128, high: u64) -> u64 {
+        let p = u128::from(self.product);
+        let (w0, w1) = (low as u64, (low >> 64) as u64);
+        let q = u128::from(w0.wrapping_mul(self.negated_inverse));
+        let step = (u128::from(w0) + q * p) >> 64;
+        let step = step + u128::from(w1) + (u128::from(high) << 64);
+        let q = u128::from((step as u64).wrapping_mul(self.negated_inverse));
+        let (sum, over) = step.overflowing_add(q * p);
+        // `step` is below 2^71 and q·p below 2^127: no overflow, and the result is below 2^63 + 2^7.
+        debug_assert!(!over);
+        (sum >> 64) as u64
+    }
+}
