@@ -1,2 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+
+mod error;
+pub mod model;
+
+pub use error::{Error, Result};
+pub use model::Model;

@@ -1,0 +1,384 @@
+//! Tree models in the clear: what a server owns before anything is quantised or encrypted.
+//!
+//! Every importer and every trainer ends here, so this module alone decides what a well-formed model is.
+//! [`Model::new`] checks all of it once; whoever holds a [`Model`] need not check again.
+
+mod evaluate;
+mod file;
+mod tree;
+
+pub use evaluate::{Prediction, Scores};
+pub use file::MAX_JSON_BYTES;
+pub use tree::{LeafWeight, Node, Rule, Tree};
+
+use serde::{Deserialize, Serialize};
+
+/// Greatest number of features of a model.
+pub const MAX_FEATURES: usize = 4_096;
+/// Greatest number of trees of a model.
+pub const MAX_TREES: usize = 16_384;
+/// Greatest number of nodes (splits and leaves) of all trees together.
+pub const MAX_NODES: usize = 4_000_000;
+/// Greatest number of scores that a model gives for a row.
+pub const MAX_OUTPUTS: usize = 1_024;
+/// Greatest number of splits between a root and a leaf.
+pub const MAX_DEPTH: usize = 128;
+
+/// What a model says about a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// One of these classes. Scores are one per class, or, for two classes, a single score for the second.
+    Classification {
+        /// The classes' names in the order of their indices; at least two, no two alike.
+        labels: Vec<String>,
+    },
+    /// One number per output.
+    Regression,
+}
+
+/// Where an ensemble comes from. It changes no number; reports and file names use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A single tree.
+    DecisionTree,
+    /// Trees grown independently of one another.
+    RandomForest,
+    /// Trees that each correct the sum of those before.
+    GradientBoosting,
+}
+
+/// How the trees' leaf weights become the model's scores, before the base values are added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aggregate {
+    /// The sum over all trees.
+    Sum,
+    /// The sum divided by the number of trees.
+    Average,
+    /// Each tree gives 1 to the output with its greatest leaf weight (the lowest index among equals).
+    Votes,
+}
+
+/// A function of the raw scores, applied in the clear by whoever holds them: after decryption, by the client.
+/// Both functions are monotone, so they never change the class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PostTransform {
+    /// Scores stay as they are.
+    None,
+    /// 1 / (1 + e^−s) of each score.
+    Sigmoid,
+    /// e^sᵢ / Σ e^sⱼ.
+    Softmax,
+}
+
+/// How a feature value is read before it is compared with thresholds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Rounded to the nearest `f32` first, as scikit-learn, XGBoost and float ONNX models do.
+    Single,
+    /// As it is.
+    Double,
+}
+
+/// The parts of a model, not yet checked: what importers and trainers fill in for [`Model::new`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelParts {
+    /// What the model says about a row.
+    pub task: Task,
+    /// Where it comes from.
+    pub kind: Kind,
+    /// The features' names in the order of a row's values; no two alike.
+    pub features: Vec<String>,
+    /// How feature values are read.
+    pub precision: Precision,
+    /// The trees, at least one.
+    pub trees: Vec<Tree>,
+    /// How leaf weights add up.
+    pub aggregate: Aggregate,
+    /// Added to the aggregated scores; its length is the number of outputs.
+    pub base: Vec<f64>,
+    /// Applied by the client after decryption.
+    pub post_transform: PostTransform,
+    /// Only for two classes with a single raw score: the second class is predicted above this raw score (before
+    /// the post-transform): 0 for log-odds, 0.5 for a probability.
+    #[serde(default)]
+    pub decision_threshold: f64,
+}
+
+/// A well-formed tree model in the clear.
+///
+/// ```
+/// use subrosa_decision_tree::model::*;
+///
+/// let tree = Tree::new(vec![
+///     Node::Split { feature: 0, rule: Rule::LessOrEqual, threshold: 100.0, left: 1, right: 2 },
+///     Node::leaf(0, 1.0),
+///     Node::leaf(1, 1.0),
+/// ]);
+/// let model = Model::new(ModelParts {
+///     task: Task::Classification { labels: vec!["genuine".into(), "fraud".into()] },
+///     kind: Kind::DecisionTree,
+///     features: vec!["amount".into()],
+///     precision: Precision::Double,
+///     trees: vec![tree],
+///     aggregate: Aggregate::Sum,
+///     base: vec![0.0, 0.0],
+///     post_transform: PostTransform::None,
+///     decision_threshold: 0.0,
+/// })?;
+/// assert_eq!(model.predict(&[250.0])?.label(), Some("fraud"));
+/// # Ok::<(), subrosa_decision_tree::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    parts: ModelParts,
+}
+
+/// Why a model, or a row for it, is refused.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// No tree at all.
+    #[error("it has no trees")]
+    NoTrees,
+    /// A tree without nodes.
+    #[error("tree {tree} has no nodes")]
+    EmptyTree {
+        /// The tree's index.
+        tree: usize,
+    },
+    /// More of something than a model may have.
+    #[error("{count} {what}, at most {limit} are allowed")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// A child, feature or output index that points nowhere.
+    #[error("tree {tree}, node {node}: {what} {index} does not exist")]
+    NoSuch {
+        /// The tree's index.
+        tree: usize,
+        /// The node's index in the tree.
+        node: usize,
+        /// What the index should have named.
+        what: &'static str,
+        /// The index.
+        index: usize,
+    },
+    /// A node that is reached twice: a cycle, or two parents.
+    #[error("tree {tree}: node {node} is reached on two ways")]
+    NotATree {
+        /// The tree's index.
+        tree: usize,
+        /// The node's index in the tree.
+        node: usize,
+    },
+    /// A node that no path from the root reaches.
+    #[error("tree {tree}: node {node} cannot be reached from the root")]
+    Unreachable {
+        /// The tree's index.
+        tree: usize,
+        /// The node's index in the tree.
+        node: usize,
+    },
+    /// A threshold, weight or base value that is NaN, or infinite where only a finite one makes sense.
+    #[error("{what} is not a finite number")]
+    NotFinite {
+        /// Which number.
+        what: String,
+    },
+    /// A leaf that gives two weights to one output.
+    #[error("tree {tree}, node {node}: output {output} has two weights")]
+    DuplicateWeight {
+        /// The tree's index.
+        tree: usize,
+        /// The node's index in the tree.
+        node: usize,
+        /// The output.
+        output: usize,
+    },
+    /// Two features or two classes of one name, or an empty name.
+    #[error("the {what} name {name:?} is empty or appears twice")]
+    BadName {
+        /// `feature` or `class`.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Fewer than two classes.
+    #[error("a classification needs at least two classes")]
+    TooFewClasses,
+    /// The number of outputs fits neither the classes nor the aggregate or post-transform.
+    #[error("{outputs} outputs do not fit {what}")]
+    OutputCount {
+        /// How many base values, hence outputs.
+        outputs: usize,
+        /// What they should fit.
+        what: &'static str,
+    },
+    /// A row with another number of values than the model has features.
+    #[error("a row has {got} values, the model {expected} features")]
+    RowLength {
+        /// Values in the row.
+        got: usize,
+        /// Features of the model.
+        expected: usize,
+    },
+    /// A feature value that is NaN.
+    #[error("the value of feature {feature} is not a number")]
+    NotANumber {
+        /// The feature's index.
+        feature: usize,
+    },
+    /// A model file that cannot be read.
+    #[error("not a model file: {reason}")]
+    File {
+        /// What the reader found, without contents of the file.
+        reason: String,
+    },
+    /// A model file of a version that this crate does not know.
+    #[error("model file version {found}, this crate reads {supported}")]
+    Version {
+        /// The file's version.
+        found: u32,
+        /// The supported one.
+        supported: u32,
+    },
+}
+
+impl Model {
+    /// Checks `parts` and makes a model of them.
+    ///
+    /// # Errors
+    /// [`ModelError`], for anything that is not a forest of proper binary trees over named features with finite
+    /// numbers within the limits of this module.
+    pub fn new(parts: ModelParts) -> crate::Result<Self> {
+        check_limits(&parts)?;
+        check_names("feature", &parts.features)?;
+        check_outputs(&parts)?;
+        for (index, tree) in parts.trees.iter().enumerate() {
+            tree.check(index, parts.features.len(), parts.base.len())?;
+        }
+        Ok(Self { parts })
+    }
+
+    /// What the model says about a row.
+    pub fn task(&self) -> &Task {
+        &self.parts.task
+    }
+
+    /// The classes' names; empty for a regression.
+    pub fn labels(&self) -> &[String] {
+        match &self.parts.task {
+            Task::Classification { labels } => labels,
+            Task::Regression => &[],
+        }
+    }
+
+    /// Where the model comes from.
+    pub fn kind(&self) -> Kind {
+        self.parts.kind
+    }
+
+    /// The features' names in the order of a row's values.
+    pub fn features(&self) -> &[String] {
+        &self.parts.features
+    }
+
+    /// The trees.
+    pub fn trees(&self) -> &[Tree] {
+        &self.parts.trees
+    }
+
+    /// How many scores the model gives for a row.
+    pub fn outputs(&self) -> usize {
+        self.parts.base.len()
+    }
+
+    /// All the parts, for reading.
+    pub fn parts(&self) -> &ModelParts {
+        &self.parts
+    }
+
+    /// The parts, to change them and build another model.
+    pub fn into_parts(self) -> ModelParts {
+        self.parts
+    }
+
+    /// How many splits all trees have together.
+    pub fn splits(&self) -> usize {
+        self.parts.trees.iter().map(Tree::splits).sum()
+    }
+
+    /// The greatest number of splits between a root and a leaf.
+    pub fn depth(&self) -> usize {
+        self.parts.trees.iter().map(Tree::depth).max().unwrap_or(0)
+    }
+}
+
+fn check_limits(parts: &ModelParts) -> Result<(), ModelError> {
+    if parts.trees.is_empty() {
+        return Err(ModelError::NoTrees);
+    }
+    let nodes = parts.trees.iter().fold(0usize, |sum, tree| sum.saturating_add(tree.nodes().len()));
+    let counts = [
+        ("features", parts.features.len(), MAX_FEATURES),
+        ("trees", parts.trees.len(), MAX_TREES),
+        ("nodes", nodes, MAX_NODES),
+        ("outputs", parts.base.len(), MAX_OUTPUTS),
+    ];
+    match counts.into_iter().find(|(_, count, limit)| count > limit) {
+        Some((what, count, limit)) => Err(ModelError::TooMany { what, count, limit }),
+        None => Ok(()),
+    }
+}
+
+fn check_names(what: &'static str, names: &[String]) -> Result<(), ModelError> {
+    let mut seen = std::collections::HashSet::new();
+    match names.iter().find(|name| name.is_empty() || !seen.insert(name.as_str())) {
+        Some(name) => Err(ModelError::BadName { what, name: name.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn check_outputs(parts: &ModelParts) -> Result<(), ModelError> {
+    let outputs = parts.base.len();
+    if let Some(index) = parts.base.iter().position(|value| !value.is_finite()) {
+        return Err(ModelError::NotFinite { what: format!("base value {index}") });
+    }
+    if !parts.decision_threshold.is_finite() {
+        return Err(ModelError::NotFinite { what: "the decision threshold".into() });
+    }
+    match &parts.task {
+        Task::Classification { labels } => {
+            if labels.len() < 2 {
+                return Err(ModelError::TooFewClasses);
+            }
+            check_names("class", labels)?;
+            let single = outputs == 1 && labels.len() == 2;
+            if outputs != labels.len() && !single {
+                return Err(ModelError::OutputCount { outputs, what: "the number of classes" });
+            }
+        }
+        Task::Regression if outputs == 0 => {
+            return Err(ModelError::OutputCount { outputs, what: "a regression" });
+        }
+        Task::Regression => {}
+    }
+    if parts.aggregate == Aggregate::Votes && outputs < 2 {
+        return Err(ModelError::OutputCount { outputs, what: "votes" });
+    }
+    if parts.post_transform == PostTransform::Softmax && outputs < 2 {
+        return Err(ModelError::OutputCount { outputs, what: "softmax" });
+    }
+    Ok(())
+}
