@@ -1,2 +1,29 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+
+mod counters;
+mod deadline;
+mod error;
+mod frame;
+mod message;
+mod parameters;
+mod party;
+mod per_party;
+mod session;
+mod transcript;
+mod transport;
+
+pub mod memory;
+pub mod testing;
+
+pub use counters::{Counters, Traffic};
+pub use deadline::Deadline;
+pub use error::{Cause, Culprits, Failure, FailureKind, Misuse, SessionError, Violation};
+pub use frame::{FRAME_VERSION, HEADER_BYTES};
+pub use memory::{MemoryNetwork, MemoryTransport};
+pub use message::{Malformed, Message};
+pub use parameters::{Parameters, Protocol, Settings};
+pub use party::{MAX_IDENTITY_BYTES, MAX_NAME_BYTES, MAX_PARTIES, PartyId, Roster, RosterError};
+pub use per_party::PerParty;
+pub use session::{Collected, Session};
+pub use transport::{DEFAULT_MAX_FRAME, Fault, Transport, TransportError};

@@ -1,0 +1,130 @@
+//! What the parties must agree on before a session opens, and what each may set for itself.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use crate::{DEFAULT_MAX_FRAME, error::Misuse};
+
+/// The name and version of a protocol; both must be equal at all parties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Protocol {
+    /// The name, such as `"distributed-paillier"`.
+    pub name: &'static str,
+    /// The version of its messages.
+    pub version: u16,
+}
+
+pub(crate) const MAX_PROTOCOL_NAME: usize = 64;
+pub(crate) const MAX_FIELDS: usize = 64;
+pub(crate) const MAX_FIELD_NAME: usize = 64;
+pub(crate) const MAX_FIELD_VALUE: usize = 1024;
+
+/// The public parameters of a run: an ordered list of named values that must be equal at all parties.
+///
+/// At most 64 fields; a name has at most 64 bytes and a value at most 1024. Put the hash of anything longer.
+/// The values are sent to all parties.
+///
+/// ```
+/// use subrosa_transport::Parameters;
+/// let parameters = Parameters::new().with("key_bits", 2048).with("threshold", 1);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// No parameters.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a field at the end. [`crate::Session::open`] refuses a list that is too long or names a field twice.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl ToString) -> Self {
+        self.0.push((name.into(), value.to_string()));
+        self
+    }
+
+    /// The fields in order: name and value.
+    pub fn fields(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    pub(crate) fn as_slice(&self) -> &[(String, String)] {
+        &self.0
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), Misuse> {
+        let refuse = |text: String| Err(Misuse::Parameters(text));
+        if self.0.len() > MAX_FIELDS {
+            return refuse(format!("{} fields, at most {MAX_FIELDS} are allowed", self.0.len()));
+        }
+        let mut names = BTreeSet::new();
+        for (name, value) in &self.0 {
+            if name.is_empty() || name.len() > MAX_FIELD_NAME || name.chars().any(char::is_control) {
+                return refuse(format!("the name {name:?} is empty, too long or has control characters"));
+            }
+            if value.len() > MAX_FIELD_VALUE {
+                return refuse(format!(
+                    "the value of {name} has {} bytes, over {MAX_FIELD_VALUE}",
+                    value.len()
+                ));
+            }
+            if !names.insert(name) {
+                return refuse(format!("{name} occurs twice"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What each party sets for itself; parties may differ in these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// How long a round waits for the others, computing time of the others included. Default 120 s.
+    pub round_timeout: Duration,
+    /// How long [`crate::Session::open`] waits for the others to arrive. Default 120 s.
+    pub open_timeout: Duration,
+    /// The greatest frame sent or accepted, in bytes, whatever a message's own bound says. Default 64 MiB.
+    pub max_frame: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let timeout = Duration::from_secs(120);
+        Self { round_timeout: timeout, open_timeout: timeout, max_frame: DEFAULT_MAX_FRAME }
+    }
+}
+
+impl Settings {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets how long a round waits for the others.
+    #[must_use]
+    pub fn with_round_timeout(mut self, timeout: Duration) -> Self {
+        self.round_timeout = timeout;
+        self
+    }
+
+    /// Sets how long opening waits for the others to arrive.
+    #[must_use]
+    pub fn with_open_timeout(mut self, timeout: Duration) -> Self {
+        self.open_timeout = timeout;
+        self
+    }
+
+    /// Sets how long both opening and rounds wait for the others.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        self.with_round_timeout(timeout).with_open_timeout(timeout)
+    }
+
+    /// Sets the greatest frame, in bytes.
+    #[must_use]
+    pub fn with_max_frame(mut self, bytes: usize) -> Self {
+        self.max_frame = bytes;
+        self
+    }
+}

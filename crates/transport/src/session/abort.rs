@@ -1,0 +1,74 @@
+//! S8: telling everybody that and why a party gives up.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ABORT_ROUND, Session};
+use crate::{
+    PartyId, Transport,
+    error::{Cause, Violation},
+    frame::Kind,
+};
+
+/// The longest reason, in bytes of UTF-8; a longer one is cut.
+pub(crate) const MAX_REASON_BYTES: usize = 512;
+
+/// A frame's worth of reason and culprits; whoever sends more is not believed at all.
+const MAX_ABORT_BYTES: usize = 8 * 1024;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Abort {
+    reason: String,
+    culprits: Vec<PartyId>,
+}
+
+impl<T: Transport + ?Sized> Session<'_, T> {
+    /// Ends the session and tells every party why, as far as they can be reached. Does nothing in a session that
+    /// has ended already.
+    ///
+    /// A reason is cut at 512 bytes. `culprits` are the parties that I blame; unknown ones are left out.
+    ///
+    /// # Security
+    /// The reason goes to all parties: it must hold no secret.
+    pub fn abort(&mut self, reason: &str, culprits: &[PartyId]) {
+        if self.closed {
+            return;
+        }
+        self.closed = true;
+        let culprits = culprits.iter().copied().filter(|&party| self.roster.contains(party)).collect();
+        let abort = Abort { reason: clean(reason), culprits };
+        let mut frame = self.header(Kind::Abort, self.step, ABORT_ROUND).encode().to_vec();
+        let Ok(payload) = postcard::to_stdvec(&abort) else { return };
+        frame.extend_from_slice(&payload);
+        for party in self.roster.others() {
+            // Best effort: whoever cannot be reached notices by its own deadline.
+            let _ = self.send_frame(party, ABORT_ROUND, &frame);
+        }
+    }
+
+    /// Reads a peer's abort.
+    pub(super) fn read_abort(&self, payload: &[u8]) -> Cause {
+        if payload.len() > MAX_ABORT_BYTES {
+            return Cause::Violation(Violation::Oversized { bytes: payload.len(), limit: MAX_ABORT_BYTES });
+        }
+        match postcard::take_from_bytes::<Abort>(payload) {
+            Ok((Abort { reason, mut culprits }, [])) => {
+                culprits.retain(|&party| self.roster.contains(party));
+                culprits.sort_unstable();
+                culprits.dedup();
+                Cause::Aborted { reason: clean(&reason), culprits }
+            }
+            _ => Cause::Violation(Violation::Undecodable),
+        }
+    }
+}
+
+/// Text from or for others, fit for a log: cut, and without characters that control or disguise what is shown.
+pub(crate) fn clean(text: &str) -> String {
+    let mut end = text.len().min(MAX_REASON_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let disguises = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    // '?' and not U+FFFD, which has three bytes and would lengthen the text again.
+    text[..end].chars().map(|c| if c.is_control() || disguises(c) { '?' } else { c }).collect()
+}

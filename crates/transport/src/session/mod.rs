@@ -1,0 +1,229 @@
+//! Sessions: typed rounds over a [`Transport`].
+//!
+//! The steps S1, S2, … that comments cite are those of `docs/protocols/session.md`.
+
+mod abort;
+mod gather;
+mod open;
+mod rounds;
+
+use std::collections::VecDeque;
+
+use crate::{
+    Cause, Counters, Culprits, Fault, Misuse, PartyId, Roster, SessionError, Settings, Transport,
+    error::Failure,
+    frame::{Header, Kind, round_tag},
+    transcript::Transcript,
+};
+
+pub use rounds::Collected;
+
+pub(crate) const CONFIRM_ROUND: &str = "session/confirm";
+pub(crate) const ABORT_ROUND: &str = "session/abort";
+pub(crate) const OPEN_ROUND: &str = "session/open";
+
+/// Where a session is in its life; opening treats a few frames differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Round 0: greetings go round, the session id is not known.
+    Hello,
+    /// The session id is being confirmed.
+    Echo,
+    Open,
+}
+
+/// What I remember of one peer.
+#[derive(Clone, Debug, Default)]
+struct Peer {
+    /// It has shown me the transcript that I have now, so another one later is its own contradiction.
+    agreed: bool,
+    /// It is left out of everything that follows.
+    failed: bool,
+    /// Steps whose frame it owed me when the step went on without it, oldest first. The frame may still come.
+    skipped: VecDeque<u32>,
+    /// Frames of earlier sessions that came before its greeting.
+    leftovers: usize,
+}
+
+/// A run of one protocol among the parties of a roster: typed rounds, broadcasts that all parties see alike or else
+/// abort, abort messages, and counters.
+///
+/// All parties call the same operations in the same order; each call is one *step*. Every frame carries the session
+/// id, its step, the round's name and the sender's *transcript*, a hash chain over all broadcasts so far, so each
+/// round also compares what the parties saw in the rounds before. [`Session::confirm`] compares without sending
+/// anything else.
+///
+/// An operation that needs everybody and fails ends the session: the others are told why, and every further
+/// operation is refused. [`Session::collect`] passes over parties that fail.
+///
+/// # Security
+/// A result that depends on broadcasts may be used for anything that leaves this process (saving a key, sending a
+/// partial decryption, showing a result) only after [`Session::confirm`] or a later round in which everybody sent a
+/// frame. The transport supplies authentic and private channels; the session does not encrypt.
+pub struct Session<'t, T: Transport + ?Sized> {
+    transport: &'t mut T,
+    roster: Roster,
+    settings: Settings,
+    stage: Stage,
+    /// Ended by an error or an abort; everybody has been told.
+    closed: bool,
+    id: [u8; 32],
+    transcript: Transcript,
+    /// The next step.
+    step: u32,
+    peers: Vec<Peer>,
+    failed: Vec<PartyId>,
+    failures: Vec<Failure>,
+    counters: Counters,
+}
+
+impl<T: Transport + ?Sized> std::fmt::Debug for Session<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("me", &self.roster.me())
+            .field("stage", &self.stage)
+            .field("closed", &self.closed)
+            .field("step", &self.step)
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Transport + ?Sized> Session<'_, T> {
+    /// Which party I am.
+    pub fn me(&self) -> PartyId {
+        self.roster.me()
+    }
+
+    /// Every party's name and channel identity.
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// The session id, which binds protocol, version, parameters, roster and everybody's nonce. Public.
+    pub fn id(&self) -> &[u8; 32] {
+        &self.id
+    }
+
+    /// The hash chain over the session id and every broadcast so far. Public.
+    pub fn transcript(&self) -> [u8; 32] {
+        self.transcript.value()
+    }
+
+    /// What was sent and received so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What this party set for itself.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Changes how long a round waits, from the next round on.
+    pub fn set_round_timeout(&mut self, timeout: std::time::Duration) {
+        self.settings.round_timeout = timeout;
+    }
+
+    /// The parties that collecting rounds have given up, in the order in which they failed.
+    pub fn failed(&self) -> &[PartyId] {
+        &self.failed
+    }
+
+    /// Why each of [`Session::failed`] was given up, in the same order.
+    pub fn failures(&self) -> &[Failure] {
+        &self.failures
+    }
+
+    /// Whether a party, me included, still takes part.
+    pub fn is_active(&self, party: PartyId) -> bool {
+        self.peers.get(party.index()).is_some_and(|peer| !peer.failed)
+    }
+
+    /// All parties that still take part, me included, in roster order.
+    pub fn active(&self) -> impl Iterator<Item = PartyId> + '_ {
+        self.roster.parties().filter(|&party| self.is_active(party))
+    }
+
+    /// Runs `f`; if it fails, tells everybody why, with the error's text and culprits.
+    ///
+    /// Nothing is sent where the session itself failed, since it has told everybody already, nor where the error was
+    /// a received abort.
+    ///
+    /// # Security
+    /// The error's text goes to all parties: it must hold no secret.
+    ///
+    /// # Errors
+    /// Those of `f`.
+    pub fn guard<R, E>(&mut self, f: impl FnOnce(&mut Self) -> Result<R, E>) -> Result<R, E>
+    where
+        E: std::error::Error + Culprits,
+    {
+        let result = f(self);
+        if let Err(error) = &result {
+            self.abort(&error.to_string(), &error.culprits());
+        }
+        result
+    }
+
+    /// The next step's number, which is used up.
+    fn next_step(&mut self) -> Result<u32, Misuse> {
+        if self.closed {
+            return Err(Misuse::Closed);
+        }
+        let step = self.step;
+        self.step = step.checked_add(1).ok_or(Misuse::TooManySteps)?;
+        self.counters.count_step();
+        Ok(step)
+    }
+
+    fn header(&self, kind: Kind, step: u32, round: &str) -> Header {
+        Header {
+            kind,
+            sender: self.roster.me(),
+            step,
+            session: self.id,
+            transcript: self.transcript.value(),
+            tag: round_tag(round),
+        }
+    }
+
+    /// Hands a frame to the transport and counts it.
+    fn send_frame(&mut self, to: PartyId, round: &'static str, frame: &[u8]) -> Result<(), Fault> {
+        self.transport.send(to, frame).map_err(crate::TransportError::into_fault)?;
+        self.counters.count_sent(to, round, frame.len());
+        Ok(())
+    }
+
+    fn failure(&self, party: PartyId, round: &'static str, cause: Cause) -> Failure {
+        Failure { party, name: self.roster.name(party).to_owned(), round, cause }
+    }
+
+    /// Leaves a party out of everything that follows.
+    fn give_up(&mut self, failure: Failure) {
+        let Some(peer) = self.peers.get_mut(failure.party.index()) else { return };
+        if !peer.failed {
+            peer.failed = true;
+            peer.skipped.clear();
+            self.failed.push(failure.party);
+            self.failures.push(failure);
+        }
+    }
+
+    /// S5: after a broadcast nobody has shown me the new transcript yet.
+    fn absorb(&mut self, step: u32, round: &str, digests: impl ExactSizeIterator<Item = Option<[u8; 32]>>) {
+        self.transcript.absorb(step, round, digests);
+        for peer in &mut self.peers {
+            peer.agreed = false;
+        }
+    }
+
+    /// Ends the session with an error and tells everybody, unless they know.
+    fn fail(&mut self, error: SessionError) -> SessionError {
+        match &error {
+            SessionError::Aborted { .. } => self.closed = true,
+            _ => self.abort(&error.to_string(), &error.culprits()),
+        }
+        error
+    }
+}

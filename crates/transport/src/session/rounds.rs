@@ -1,0 +1,427 @@
+//! The rounds of an open session: broadcasts, personal messages, collected answers, confirmation.
+
+use std::{borrow::Borrow, time::Duration};
+
+use super::{CONFIRM_ROUND, Session, gather::Want};
+use crate::{
+    Deadline, Fault, Message, Misuse, PartyId, PerParty, SessionError, Transport,
+    error::{Cause, Failure, Violation},
+    frame::{HEADER_BYTES, Kind, round_tag},
+    transcript::digest,
+};
+
+/// What a collecting round brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Collected<M> {
+    /// The answers that came in time, by party; none for me.
+    pub messages: PerParty<Option<M>>,
+    /// The parties that were given up in this round, with the reasons.
+    pub failures: Vec<Failure>,
+}
+
+impl<M> Collected<M> {
+    /// The parties that answered, each with its message, in roster order.
+    pub fn answers(&self) -> impl Iterator<Item = (PartyId, &M)> {
+        self.messages.present()
+    }
+}
+
+impl<T: Transport + ?Sized> Session<'_, T> {
+    /// All-to-all broadcast: sends `message` to everybody; everybody's message, mine included, in roster order.
+    ///
+    /// The messages enter the transcript, so that the next frame of each party shows whether all saw the same.
+    ///
+    /// # Errors
+    /// Every party whose message is missing or wrong, or that a collecting round has given up before; see
+    /// [`Session::broadcast_remaining`] for going on without the latter. Ends the session.
+    pub fn broadcast<M: Message>(
+        &mut self,
+        message: &M,
+        shape: &M::Shape,
+    ) -> Result<PerParty<M>, SessionError> {
+        self.broadcast_shaped(message, |_| shape)
+    }
+
+    /// [`Session::broadcast`] where the shape depends on the sender: parties send different numbers of things.
+    ///
+    /// # Errors
+    /// As [`Session::broadcast`].
+    pub fn broadcast_shaped<M: Message, S: Borrow<M::Shape>>(
+        &mut self,
+        message: &M,
+        shape: impl Fn(PartyId) -> S,
+    ) -> Result<PerParty<M>, SessionError> {
+        self.require_all(M::ROUND)?;
+        let messages = self.broadcast_remaining(message, shape)?;
+        // Nobody is left out, so every place is filled.
+        Ok(PerParty::from_vec(messages.into_vec().into_iter().flatten().collect()))
+    }
+
+    /// [`Session::broadcast_shaped`] among the parties that have not been given up: `None` for those that have.
+    ///
+    /// Who is left out enters the transcript: parties that gave up different ones end with
+    /// [`SessionError::EchoMismatch`].
+    ///
+    /// # Errors
+    /// Every remaining party whose message is missing or wrong. Ends the session.
+    pub fn broadcast_remaining<M: Message, S: Borrow<M::Shape>>(
+        &mut self,
+        message: &M,
+        shape: impl Fn(PartyId) -> S,
+    ) -> Result<PerParty<Option<M>>, SessionError> {
+        let me = self.me();
+        let mut frame = self.encode(message, shape(me).borrow())?;
+        // My own message as the others will see it.
+        let own: M = decode(&frame[HEADER_BYTES..]).map_err(|_| Misuse::Unencodable { round: M::ROUND })?;
+        let step = self.next_step()?;
+        self.finish_frame(&mut frame, step, M::ROUND);
+        let unsent = self.send_to_all(M::ROUND, &frame)?;
+
+        let mut messages = self.nothing::<M>();
+        let mut digests = vec![None; self.roster.len()];
+        messages[me] = Some(own);
+        digests[me.index()] = Some(digest(&frame[HEADER_BYTES..]));
+        drop(frame);
+        let peers = self.active_others(|_| true);
+        self.gather_messages(step, &shape, peers, unsent, &mut |from, message, payload| {
+            messages[from] = Some(message);
+            digests[from.index()] = Some(digest(payload));
+        })?;
+        self.absorb(step, M::ROUND, digests.into_iter());
+        Ok(messages)
+    }
+
+    /// One-to-all broadcast: `sender` alone gives a message, and everybody, the sender included, gets it.
+    ///
+    /// # Errors
+    /// [`Misuse::WrongSender`] where the sender gives none or another party gives one; the sender's message is missing
+    /// or wrong, or the sender was given up before, which ends the session.
+    pub fn broadcast_from<M: Message>(
+        &mut self,
+        sender: PartyId,
+        message: Option<&M>,
+        shape: &M::Shape,
+    ) -> Result<M, SessionError> {
+        if !self.roster.contains(sender) {
+            return Err(Misuse::UnknownParty { party: sender }.into());
+        }
+        let mut digests = vec![None; self.roster.len()];
+        let (received, step) = match (sender == self.me(), message) {
+            (true, Some(message)) => {
+                let mut frame = self.encode(message, shape)?;
+                let own: M =
+                    decode(&frame[HEADER_BYTES..]).map_err(|_| Misuse::Unencodable { round: M::ROUND })?;
+                let step = self.next_step()?;
+                self.finish_frame(&mut frame, step, M::ROUND);
+                let unsent = self.send_to_all(M::ROUND, &frame)?;
+                digests[sender.index()] = Some(digest(&frame[HEADER_BYTES..]));
+                self.gather_messages::<M, _>(step, &|_| shape, Vec::new(), unsent, &mut |_, _, _| {})?;
+                (Some(own), step)
+            }
+            (false, None) => {
+                self.require(sender, M::ROUND)?;
+                let step = self.next_step()?;
+                let mut received = None;
+                self.gather_messages(
+                    step,
+                    &|_| shape,
+                    vec![sender],
+                    Vec::new(),
+                    &mut |_, message, payload| {
+                        received = Some(message);
+                        digests[sender.index()] = Some(digest(payload));
+                    },
+                )?;
+                (received, step)
+            }
+            _ => return Err(Misuse::WrongSender { round: M::ROUND }.into()),
+        };
+        self.absorb(step, M::ROUND, digests.into_iter());
+        received.ok_or_else(|| Misuse::WrongSender { round: M::ROUND }.into())
+    }
+
+    /// Personal messages: sends what `outgoing` gives for each other party, and receives one message from each party
+    /// for which `expected` holds.
+    ///
+    /// `outgoing` is called for every other party, also for one given up before, to which a message is sent as far as
+    /// it can be reached.
+    ///
+    /// # Errors
+    /// Every expected party whose message is missing or wrong, or that was given up before. Ends the session.
+    pub fn exchange<M: Message>(
+        &mut self,
+        outgoing: impl FnMut(PartyId) -> Option<M>,
+        expected: impl Fn(PartyId) -> bool,
+        shape: &M::Shape,
+    ) -> Result<PerParty<Option<M>>, SessionError> {
+        self.exchange_shaped(outgoing, expected, |_| shape)
+    }
+
+    /// [`Session::exchange`] where the shape depends on the sender. My own messages are held to the length of
+    /// `shape(me)`.
+    ///
+    /// # Errors
+    /// As [`Session::exchange`].
+    pub fn exchange_shaped<M: Message, S: Borrow<M::Shape>>(
+        &mut self,
+        outgoing: impl FnMut(PartyId) -> Option<M>,
+        expected: impl Fn(PartyId) -> bool,
+        shape: impl Fn(PartyId) -> S,
+    ) -> Result<PerParty<Option<M>>, SessionError> {
+        let others = self.roster.others();
+        for party in others.filter(|&party| expected(party)) {
+            self.require(party, M::ROUND)?;
+        }
+        let step = self.next_step()?;
+        let unsent = self.send_personal(step, outgoing, &shape)?;
+        let mut messages = self.nothing::<M>();
+        let peers = self.active_others(&expected);
+        self.gather_messages(step, &shape, peers, unsent, &mut |from, message, _| {
+            messages[from] = Some(message);
+        })?;
+        Ok(messages)
+    }
+
+    /// Personal messages in threshold form: as [`Session::exchange`], but the step is over as soon as `enough` of the
+    /// others have answered.
+    ///
+    /// A party that is silent until the deadline, disconnects, aborts or sends something wrong is given up: it is
+    /// named in [`Collected::failures`] and [`Session::failed`], and no later collecting round waits for it. A party
+    /// that is merely slower than the first `enough` is not: its answer is dropped when it comes.
+    ///
+    /// # Errors
+    /// [`SessionError::NotEnough`] when fewer than `enough` are left, which ends the session. [`Misuse::Unconfirmed`]
+    /// where a remaining party has not confirmed the broadcasts so far: a step that goes on without some parties
+    /// cannot notice that one of them saw other broadcasts, so [`Session::confirm`] comes first.
+    pub fn collect<M: Message>(
+        &mut self,
+        outgoing: impl FnMut(PartyId) -> Option<M>,
+        expected: impl Fn(PartyId) -> bool,
+        enough: usize,
+        shape: &M::Shape,
+    ) -> Result<Collected<M>, SessionError> {
+        self.collect_shaped(outgoing, expected, enough, |_| shape)
+    }
+
+    /// [`Session::collect`] where the shape depends on the sender. My own messages are held to the length of
+    /// `shape(me)`.
+    ///
+    /// # Errors
+    /// As [`Session::collect`].
+    pub fn collect_shaped<M: Message, S: Borrow<M::Shape>>(
+        &mut self,
+        outgoing: impl FnMut(PartyId) -> Option<M>,
+        expected: impl Fn(PartyId) -> bool,
+        enough: usize,
+        shape: impl Fn(PartyId) -> S,
+    ) -> Result<Collected<M>, SessionError> {
+        let unconfirmed =
+            self.active_others(|_| true).into_iter().find(|party| !self.peers[party.index()].agreed);
+        if let Some(party) = unconfirmed {
+            return Err(
+                Misuse::Unconfirmed { round: M::ROUND, name: self.roster.name(party).to_owned() }.into()
+            );
+        }
+        let step = self.next_step()?;
+        // Whoever cannot be reached may have gone with all it needs, and its answer may be here already.
+        let _ = self.send_personal(step, outgoing, &shape)?;
+
+        let mut messages = self.nothing::<M>();
+        let limit = |party| M::max_bytes(shape(party).borrow());
+        let want = self.want::<M>(step, &limit);
+        let deadline = Deadline::after(want.timeout);
+        let peers = self.active_others(&expected);
+        let mut accept = accept::<M, S>(&shape, |from, message, _| messages[from] = Some(message));
+        let gathered = self.gather(&want, peers, Some(enough), deadline, &mut accept);
+        drop(accept);
+
+        let mut failures = gathered.failures;
+        let short = gathered.answered < enough;
+        for party in gathered.pending {
+            if short && deadline.has_passed() {
+                failures.push(self.failure(party, M::ROUND, Cause::Network(Fault::TimedOut)));
+            } else {
+                self.skip(party, M::ROUND, step);
+            }
+        }
+        failures.sort_by_key(|failure| failure.party);
+        for failure in &failures {
+            self.give_up(failure.clone());
+        }
+        if short {
+            let mut failures = self.failures.clone();
+            failures.sort_by_key(|failure| failure.party);
+            let answered = gathered.answered;
+            return Err(self.fail(SessionError::NotEnough { round: M::ROUND, enough, answered, failures }));
+        }
+        Ok(Collected { messages, failures })
+    }
+
+    /// Compares transcripts with every remaining party, with a frame that carries nothing else (S7).
+    ///
+    /// After it, every remaining party that is honest holds the same broadcasts as I do, or will end with an error.
+    /// Call it after the last broadcast, before anything that depends on broadcasts leaves this process.
+    ///
+    /// # Errors
+    /// [`SessionError::EchoMismatch`] naming the pair; a party that is silent or breaks the protocol. Ends the session.
+    pub fn confirm(&mut self) -> Result<(), SessionError> {
+        self.echo(CONFIRM_ROUND, self.settings.round_timeout)
+    }
+
+    pub(super) fn echo(&mut self, round: &'static str, timeout: Duration) -> Result<(), SessionError> {
+        let step = self.next_step()?;
+        let frame = self.header(Kind::Echo, step, round).encode();
+        let unsent = self.send_to_all(round, &frame)?;
+        let want =
+            Want { round, tag: round_tag(round), kind: Kind::Echo, step, timeout, max_payload: &|_| 0 };
+        let peers = self.active_others(|_| true);
+        self.gather_all(&want, peers, unsent, &mut |_, _, _| Ok(()))
+    }
+
+    /// Sends one frame to every other party. Those that could not be reached and still take part are returned.
+    pub(super) fn send_to_all(
+        &mut self,
+        round: &'static str,
+        frame: &[u8],
+    ) -> Result<Vec<(PartyId, Fault)>, SessionError> {
+        let mut unsent = Vec::new();
+        for party in self.roster.others() {
+            self.send_one(party, round, frame, &mut unsent)?;
+        }
+        Ok(unsent)
+    }
+
+    fn send_personal<M: Message, S: Borrow<M::Shape>>(
+        &mut self,
+        step: u32,
+        mut outgoing: impl FnMut(PartyId) -> Option<M>,
+        shape: &impl Fn(PartyId) -> S,
+    ) -> Result<Vec<(PartyId, Fault)>, SessionError> {
+        let mut unsent = Vec::new();
+        for party in self.roster.others() {
+            let Some(message) = outgoing(party) else { continue };
+            let mut frame = match self.encode(&message, shape(self.me()).borrow()) {
+                Ok(frame) => frame,
+                // Some of the others have their messages already, so the step cannot be taken back.
+                Err(misuse) => return Err(self.fail(misuse.into())),
+            };
+            self.finish_frame(&mut frame, step, M::ROUND);
+            self.send_one(party, M::ROUND, &frame, &mut unsent)?;
+        }
+        Ok(unsent)
+    }
+
+    fn send_one(
+        &mut self,
+        party: PartyId,
+        round: &'static str,
+        frame: &[u8],
+        unsent: &mut Vec<(PartyId, Fault)>,
+    ) -> Result<(), SessionError> {
+        match self.send_frame(party, round, frame) {
+            Ok(()) => Ok(()),
+            Err(fault @ (Fault::TooLarge { .. } | Fault::UnknownParty | Fault::Myself)) => {
+                let name = self.roster.name(party).to_owned();
+                Err(self.fail(Misuse::Transport { round, name, fault }.into()))
+            }
+            Err(fault) => {
+                if self.is_active(party) {
+                    unsent.push((party, fault));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A frame whose header is still to be written: it depends on the step.
+    fn encode<M: Message>(&self, message: &M, shape: &M::Shape) -> Result<Vec<u8>, Misuse> {
+        let round = M::ROUND;
+        let frame =
+            postcard::to_extend(message, vec![0; HEADER_BYTES]).map_err(|_| Misuse::Unencodable { round })?;
+        let bytes = frame.len() - HEADER_BYTES;
+        let limit = self.payload_limit(M::max_bytes(shape));
+        if bytes > limit { Err(Misuse::TooLong { round, bytes, limit }) } else { Ok(frame) }
+    }
+
+    fn payload_limit(&self, max_bytes: usize) -> usize {
+        max_bytes.min(self.settings.max_frame.saturating_sub(HEADER_BYTES))
+    }
+
+    fn finish_frame(&self, frame: &mut [u8], step: u32, round: &str) {
+        frame[..HEADER_BYTES].copy_from_slice(&self.header(Kind::Message, step, round).encode());
+    }
+
+    fn want<'a, M: Message>(&self, step: u32, max_payload: &'a dyn Fn(PartyId) -> usize) -> Want<'a> {
+        Want {
+            round: M::ROUND,
+            tag: round_tag(M::ROUND),
+            kind: Kind::Message,
+            step,
+            timeout: self.settings.round_timeout,
+            max_payload,
+        }
+    }
+
+    fn gather_messages<M: Message, S: Borrow<M::Shape>>(
+        &mut self,
+        step: u32,
+        shape: &impl Fn(PartyId) -> S,
+        peers: Vec<PartyId>,
+        unsent: Vec<(PartyId, Fault)>,
+        take: &mut dyn FnMut(PartyId, M, &[u8]),
+    ) -> Result<(), SessionError> {
+        let limit = |party| M::max_bytes(shape(party).borrow());
+        let want = self.want::<M>(step, &limit);
+        self.gather_all(&want, peers, unsent, &mut accept::<M, S>(shape, take))
+    }
+
+    fn active_others(&self, expected: impl Fn(PartyId) -> bool) -> Vec<PartyId> {
+        self.roster.others().filter(|&party| self.is_active(party) && expected(party)).collect()
+    }
+
+    fn nothing<M>(&self) -> PerParty<Option<M>> {
+        PerParty::from_vec(self.roster.parties().map(|_| None).collect())
+    }
+
+    /// Nobody may have been given up before.
+    fn require_all(&mut self, round: &'static str) -> Result<(), SessionError> {
+        if self.failures.is_empty() {
+            return Ok(());
+        }
+        let mut failures = self.failures.clone();
+        failures.sort_by_key(|failure| failure.party);
+        Err(self.fail(SessionError::Failed { round, failures }))
+    }
+
+    /// This party may not have been given up before.
+    fn require(&mut self, party: PartyId, round: &'static str) -> Result<(), SessionError> {
+        match self.failures.iter().find(|failure| failure.party == party) {
+            None => Ok(()),
+            Some(failure) => {
+                let failures = vec![failure.clone()];
+                Err(self.fail(SessionError::Failed { round, failures }))
+            }
+        }
+    }
+}
+
+fn decode<M: Message>(payload: &[u8]) -> Result<M, Violation> {
+    match postcard::take_from_bytes(payload) {
+        Ok((message, [])) => Ok(message),
+        _ => Err(Violation::Undecodable),
+    }
+}
+
+/// Decodes and checks a payload, then hands it on.
+fn accept<M: Message, S: Borrow<M::Shape>>(
+    shape: &impl Fn(PartyId) -> S,
+    mut take: impl FnMut(PartyId, M, &[u8]),
+) -> impl FnMut(PartyId, &crate::frame::Header, &[u8]) -> Result<(), Cause> {
+    move |from, _, payload| {
+        let message: M = decode(payload)?;
+        message.check(shape(from).borrow()).map_err(Violation::Refused)?;
+        take(from, message, payload);
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! Running all parties of a protocol in one process, each on a thread of its own.
+
+use std::{panic::resume_unwind, thread};
+
+use crate::{MemoryNetwork, MemoryTransport, PartyId, Roster, Transport};
+
+/// Runs `party` for each of `n` parties over a fresh in-memory network; the results in roster order.
+///
+/// A party that returns drops its transport, which the others notice as a disconnection.
+///
+/// # Panics
+/// If `n` is not from 2 to 1024, or as a party panics.
+///
+/// ```
+/// use std::time::Duration;
+/// use subrosa_transport::{Deadline, PartyId, Transport, testing::run_parties};
+///
+/// let received = run_parties(2, |me, mut transport| {
+///     let other = PartyId::new(if me.index() == 0 { 1 } else { 0 });
+///     transport.send(other, &[me.number() as u8]).unwrap();
+///     transport.receive(other, Deadline::after(Duration::from_secs(5))).unwrap()
+/// });
+/// assert_eq!(received, [[2], [1]]);
+/// ```
+pub fn run_parties<R: Send>(n: usize, party: impl Fn(PartyId, MemoryTransport) -> R + Sync) -> Vec<R> {
+    match MemoryNetwork::of(n) {
+        Ok(network) => run_network(network, party),
+        // A test's own mistake.
+        Err(error) => resume_unwind(Box::new(error.to_string())),
+    }
+}
+
+/// Runs `party` for each transport of a network; the results in the same order.
+///
+/// # Panics
+/// As a party panics.
+pub fn run_network<T, R>(network: Vec<T>, party: impl Fn(PartyId, T) -> R + Sync) -> Vec<R>
+where
+    T: Transport + Send,
+    R: Send,
+{
+    let party = &party;
+    thread::scope(|scope| {
+        let run = |transport: T| {
+            let me = transport.roster().me();
+            scope.spawn(move || party(me, transport))
+        };
+        let threads: Vec<_> = network.into_iter().map(run).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
+}
+
+/// The roster that [`run_parties`] gives to party `me` of `n`.
+///
+/// # Errors
+/// As [`Roster::new`].
+pub fn roster(n: usize, me: PartyId) -> Result<Roster, crate::RosterError> {
+    Roster::new((1..=n).map(|number| format!("party-{number}")), me)
+}

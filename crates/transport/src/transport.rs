@@ -1,0 +1,158 @@
+//! The [`Transport`] trait and its error.
+
+use crate::{Deadline, PartyId, Roster};
+
+/// The greatest frame that a transport carries unless it says otherwise: 64 MiB.
+pub const DEFAULT_MAX_FRAME: usize = 64 << 20;
+
+/// A network among the parties of a roster, as one of them sees it. Calls block.
+///
+/// # Laws
+/// Every implementation keeps them; the conformance suite checks what can be checked from outside.
+///
+/// - **T1, identity.** The sender of a frame is known from the channel that brought it, never from its bytes.
+/// - **T2, privacy.** What passes between two parties is hidden from everybody else and cannot be changed unnoticed.
+/// - **T3, order.** Frames from one party to another arrive whole, in the order sent, exactly once. Between
+///   different pairs there is no order.
+/// - **T4, limit.** A frame longer than [`max_frame`](Transport::max_frame) is refused: when sending, with an error;
+///   when receiving, before memory is allocated for it.
+/// - **T5, no waiting to send.** `send` does not wait until the peer calls `receive`.
+/// - **T6, deadline.** `receive` returns by its deadline. A deadline that has passed yields a frame that is there
+///   already, or else [`Fault::TimedOut`] at once.
+/// - **T7, errors.** Every error names the peer. After an error other than [`Fault::TimedOut`],
+///   [`Fault::TooLarge`] or a wrong party, that peer stays failed. A time-out changes nothing: the frame may still
+///   come, and the next call brings it.
+///
+/// That a time-out is not final lets a session look at several peers in turn while it waits for any of them. The
+/// session itself gives a peer up for good when the round's deadline passes.
+pub trait Transport {
+    /// Every party's name and channel identity, and which one is me.
+    fn roster(&self) -> &Roster;
+
+    /// Queues a frame for a party and returns without waiting for it to be received.
+    ///
+    /// # Errors
+    /// The party is me or not in the roster; the frame is longer than [`max_frame`](Transport::max_frame); the
+    /// connection to the party is gone.
+    fn send(&mut self, to: PartyId, frame: &[u8]) -> Result<(), TransportError>;
+
+    /// The next frame from a party.
+    ///
+    /// # Errors
+    /// [`Fault::TimedOut`] by the deadline; the party is me or not in the roster; the connection to the party is
+    /// gone and every frame that arrived before has been delivered.
+    fn receive(&mut self, from: PartyId, deadline: Deadline) -> Result<Vec<u8>, TransportError>;
+
+    /// The greatest length of a frame, in bytes, that this transport carries in both directions.
+    fn max_frame(&self) -> usize {
+        DEFAULT_MAX_FRAME
+    }
+}
+
+impl<T: Transport + ?Sized> Transport for &mut T {
+    fn roster(&self) -> &Roster {
+        (**self).roster()
+    }
+
+    fn send(&mut self, to: PartyId, frame: &[u8]) -> Result<(), TransportError> {
+        (**self).send(to, frame)
+    }
+
+    fn receive(&mut self, from: PartyId, deadline: Deadline) -> Result<Vec<u8>, TransportError> {
+        (**self).receive(from, deadline)
+    }
+
+    fn max_frame(&self) -> usize {
+        (**self).max_frame()
+    }
+}
+
+impl<T: Transport + ?Sized> Transport for Box<T> {
+    fn roster(&self) -> &Roster {
+        (**self).roster()
+    }
+
+    fn send(&mut self, to: PartyId, frame: &[u8]) -> Result<(), TransportError> {
+        (**self).send(to, frame)
+    }
+
+    fn receive(&mut self, from: PartyId, deadline: Deadline) -> Result<Vec<u8>, TransportError> {
+        (**self).receive(from, deadline)
+    }
+
+    fn max_frame(&self) -> usize {
+        (**self).max_frame()
+    }
+}
+
+/// What went wrong between me and one peer. The text is a phrase whose subject is the peer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Nothing arrived by the deadline.
+    #[error("did not answer in time")]
+    TimedOut,
+    /// The peer, or the network between, closed the connection.
+    #[error("is disconnected")]
+    Disconnected,
+    /// A frame is over the limit.
+    #[error("cannot be sent or sent a frame of {bytes} bytes, more than the limit of {limit}")]
+    TooLarge {
+        /// The frame's length or announced length.
+        bytes: u64,
+        /// The transport's limit.
+        limit: u64,
+    },
+    /// The roster has no such party.
+    #[error("is not in the roster")]
+    UnknownParty,
+    /// A frame to or from oneself.
+    #[error("is this party itself")]
+    Myself,
+    /// The peer broke the transport's own rules.
+    #[error("broke the transport's rules: {0}")]
+    Broken(String),
+    /// Anything else that the connection met, such as an error of the operating system.
+    #[error("cannot be reached: {0}")]
+    Failed(String),
+}
+
+/// An error of a transport: what went wrong, and with whom.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} {fault}")]
+pub struct TransportError {
+    peer: PartyId,
+    name: String,
+    fault: Fault,
+}
+
+impl TransportError {
+    /// The error that `fault` befell the exchange with `peer`; the roster supplies the name.
+    pub fn new(roster: &Roster, peer: PartyId, fault: Fault) -> Self {
+        Self { peer, name: roster.name(peer).to_owned(), fault }
+    }
+
+    /// The peer.
+    pub fn peer(&self) -> PartyId {
+        self.peer
+    }
+
+    /// The peer's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What went wrong.
+    pub fn fault(&self) -> &Fault {
+        &self.fault
+    }
+
+    /// Whether the peer merely did not answer in time.
+    pub fn is_timeout(&self) -> bool {
+        self.fault == Fault::TimedOut
+    }
+
+    pub(crate) fn into_fault(self) -> Fault {
+        self.fault
+    }
+}
