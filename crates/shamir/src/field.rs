@@ -1,0 +1,252 @@
+use num_bigint::{BigInt, BigUint};
+use num_integer::Integer;
+use num_traits::{One, Zero};
+use rand_core::CryptoRng;
+use subrosa_arith::{SecretInt, prime, sample, wipe_uint};
+
+use crate::lagrange::check_points;
+use crate::{FieldShare, ShamirError};
+
+/// A prime field 𝔽_P, the home of sharings that are multiplied and opened.
+///
+/// Party j holds the value of a polynomial at the point j = 1, …, n; the secret is its value at 0. Any `degree`
+/// shares of one sharing are uniform and independent of the secret; `degree + 1` determine it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrimeField {
+    prime: BigUint,
+}
+
+impl PrimeField {
+    /// The field of `prime` elements.
+    ///
+    /// # Errors
+    /// [`ShamirError::NotPrime`] if `prime` fails a Baillie–PSW test.
+    pub fn new(prime: BigUint) -> Result<Self, ShamirError> {
+        if !prime::is_probable_prime(&prime) {
+            return Err(ShamirError::NotPrime);
+        }
+        Ok(Self { prime })
+    }
+
+    /// The field of the least prime greater than `bound`: every integer up to `bound` has its own element.
+    ///
+    /// Deterministic, so that parties who agree on a bound agree on the field.
+    pub fn above(bound: &BigUint) -> Self {
+        Self { prime: prime::next_prime(bound) }
+    }
+
+    /// The number of elements P.
+    pub fn prime(&self) -> &BigUint {
+        &self.prime
+    }
+
+    /// Deals `secret` (an integer, reduced mod P) to parties 1, …, `parties` by a polynomial of `degree`.
+    ///
+    /// # Errors
+    /// [`ShamirError::DegreeTooHigh`] if not even all parties could reconstruct, [`ShamirError::FieldTooSmall`]
+    /// if P ≤ `parties`.
+    pub fn share(
+        &self,
+        secret: &BigInt,
+        degree: u32,
+        parties: u32,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<FieldShare>, ShamirError> {
+        if degree >= parties {
+            return Err(ShamirError::DegreeTooHigh { degree, parties });
+        }
+        if self.prime <= BigUint::from(parties) {
+            return Err(ShamirError::FieldTooSmall { parties });
+        }
+        let mut coefficients = Vec::with_capacity(degree as usize + 1);
+        coefficients.push(self.reduce(secret));
+        coefficients.extend((0..degree).map(|_| sample::random_below(rng, &self.prime)));
+        let shares = (1..=parties).map(|j| self.element(j, self.evaluate(&coefficients, j))).collect();
+        coefficients.iter_mut().for_each(wipe_uint);
+        shares
+    }
+
+    /// Deals the secret 0 by a polynomial of `degree`, to be added to a product before it is opened.
+    ///
+    /// # Security
+    /// The product of two sharings of degree t lies on a polynomial of degree 2t that is *not* random: opening all
+    /// its shares lets each party factor it and read the secrets. A zero sharing of degree 2t from every party makes
+    /// it uniform among the polynomials with the same value at 0. Use each one once.
+    ///
+    /// # Errors
+    /// As [`share`](Self::share).
+    pub fn share_zero(
+        &self,
+        degree: u32,
+        parties: u32,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<FieldShare>, ShamirError> {
+        self.share(&BigInt::zero(), degree, parties, rng)
+    }
+
+    /// A share that came from its dealer.
+    ///
+    /// # Errors
+    /// [`ShamirError::OutOfRange`] if `value` ≥ P.
+    pub fn accept(&self, point: u32, mut value: BigUint) -> Result<FieldShare, ShamirError> {
+        if value >= self.prime {
+            wipe_uint(&mut value);
+            return Err(ShamirError::OutOfRange { what: "a share in [0, P)" });
+        }
+        self.element(point, value)
+    }
+
+    /// The sum of shares at one point: a share of the sum of the secrets.
+    ///
+    /// # Errors
+    /// [`ShamirError::BadPoint`] if the shares belong to different points, [`ShamirError::TooFewShares`] for none.
+    pub fn sum<'a>(
+        &self,
+        shares: impl IntoIterator<Item = &'a FieldShare>,
+    ) -> Result<FieldShare, ShamirError> {
+        let mut shares = shares.into_iter();
+        let first = shares.next().ok_or(ShamirError::TooFewShares { given: 0, degree: 0 })?;
+        let mut total = first.value().expose().clone();
+        for share in shares {
+            if share.point() != first.point() {
+                wipe_uint(&mut total);
+                return Err(ShamirError::BadPoint { point: share.point() });
+            }
+            total += share.value().expose();
+        }
+        self.element(first.point(), self.reduced(total))
+    }
+
+    /// `a·b + mask` for shares at one point: a share of the product of the secrets of `a` and `b`.
+    ///
+    /// The degree of the result is the sum of the degrees of `a` and `b`; `mask` is the sum of all parties' zero
+    /// sharings of that degree. There is no form without it, since an unmasked product must not be opened.
+    ///
+    /// # Errors
+    /// [`ShamirError::BadPoint`] if the shares belong to different points.
+    pub fn masked_product(
+        &self,
+        a: &FieldShare,
+        b: &FieldShare,
+        mask: &FieldShare,
+    ) -> Result<FieldShare, ShamirError> {
+        if let Some(other) = [b, mask].iter().find(|share| share.point() != a.point()) {
+            return Err(ShamirError::BadPoint { point: other.point() });
+        }
+        let product = a.value().expose() * b.value().expose() + mask.value().expose();
+        self.element(a.point(), self.reduced(product))
+    }
+
+    /// The secret of a sharing of `degree`, from any `degree + 1` shares or more.
+    ///
+    /// `shares` are pairs of point and value. Shares beyond the first `degree + 1` are checked against them.
+    ///
+    /// # Errors
+    /// [`ShamirError::TooFewShares`], [`ShamirError::BadPoint`] for points that are 0 or repeated,
+    /// [`ShamirError::OutOfRange`] for a value ≥ P, [`ShamirError::Inconsistent`] if the shares do not lie on one
+    /// polynomial of this degree.
+    pub fn reconstruct(&self, shares: &[(u32, &BigUint)], degree: u32) -> Result<BigUint, ShamirError> {
+        self.opener(&shares.iter().map(|(point, _)| *point).collect::<Vec<_>>(), degree)?
+            .open(&shares.iter().map(|(_, value)| *value).collect::<Vec<_>>())
+    }
+
+    /// Prepares to reconstruct many sharings of `degree` from shares at the same `points`.
+    ///
+    /// # Errors
+    /// As [`reconstruct`](Self::reconstruct), as far as points are concerned.
+    pub fn opener(&self, points: &[u32], degree: u32) -> Result<Opener, ShamirError> {
+        let enough = degree as usize + 1;
+        if points.len() < enough {
+            return Err(ShamirError::TooFewShares { given: points.len(), degree });
+        }
+        check_points(u32::MAX, points)?;
+        if let Some(&point) = points.iter().find(|&&point| BigUint::from(point) >= self.prime) {
+            return Err(ShamirError::BadPoint { point });
+        }
+        let base = &points[..enough];
+        let secret = self.lagrange(base, 0)?;
+        let checks = points[enough..].iter().map(|&at| self.lagrange(base, at)).collect::<Result<_, _>>()?;
+        Ok(Opener { prime: self.prime.clone(), degree, secret, checks })
+    }
+
+    /// The Lagrange coefficients `∏_{i∈S∖{j}} (i − at)/(i − j) mod P` of the points `subset`, in its order.
+    ///
+    /// # Errors
+    /// [`ShamirError::BadPoint`] if a point is 0, is there twice, or equals another mod P.
+    pub fn lagrange(&self, subset: &[u32], at: u32) -> Result<Vec<BigUint>, ShamirError> {
+        check_points(u32::MAX, subset)?;
+        subset
+            .iter()
+            .map(|&j| {
+                let (mut numerator, mut denominator) = (BigInt::one(), BigInt::one());
+                for &i in subset.iter().filter(|&&i| i != j) {
+                    numerator *= i64::from(i) - i64::from(at);
+                    denominator *= i64::from(i) - i64::from(j);
+                }
+                let inverse = self.reduce(&denominator).modinv(&self.prime);
+                let inverse = inverse.ok_or(ShamirError::BadPoint { point: j })?;
+                Ok(self.reduce(&numerator) * inverse % &self.prime)
+            })
+            .collect()
+    }
+
+    /// Horner's rule at a small point; one reduction at the end, since the value grows by few bits only.
+    fn evaluate(&self, coefficients: &[BigUint], at: u32) -> BigUint {
+        let mut value = BigUint::zero();
+        for coefficient in coefficients.iter().rev() {
+            value = value * at + coefficient;
+        }
+        self.reduced(value)
+    }
+
+    fn reduce(&self, value: &BigInt) -> BigUint {
+        let modulus = BigInt::from(self.prime.clone());
+        value.mod_floor(&modulus).into_parts().1
+    }
+
+    /// `value mod P`, wiping the unreduced number.
+    fn reduced(&self, mut value: BigUint) -> BigUint {
+        let remainder = &value % &self.prime;
+        wipe_uint(&mut value);
+        remainder
+    }
+
+    /// A share whose value was reduced or checked to be below P.
+    fn element(&self, point: u32, value: BigUint) -> Result<FieldShare, ShamirError> {
+        let out_of_range = |_| ShamirError::OutOfRange { what: "a share in [0, P)" };
+        Ok(FieldShare::new(point, SecretInt::new(value, self.prime.bits()).map_err(out_of_range)?))
+    }
+}
+
+/// Lagrange coefficients for one list of points, ready to open many sharings. Made by [`PrimeField::opener`].
+#[derive(Clone, Debug)]
+pub struct Opener {
+    prime: BigUint,
+    degree: u32,
+    secret: Vec<BigUint>,
+    checks: Vec<Vec<BigUint>>,
+}
+
+impl Opener {
+    /// The secret that `values`, in the order of the opener's points, share.
+    ///
+    /// # Errors
+    /// [`ShamirError::TooFewShares`] if their number is not that of the points, [`ShamirError::OutOfRange`] for a
+    /// value ≥ P, [`ShamirError::Inconsistent`] if they do not lie on one polynomial.
+    pub fn open(&self, values: &[&BigUint]) -> Result<BigUint, ShamirError> {
+        if values.len() != self.secret.len() + self.checks.len() {
+            return Err(ShamirError::TooFewShares { given: values.len(), degree: self.degree });
+        }
+        if values.iter().any(|value| **value >= self.prime) {
+            return Err(ShamirError::OutOfRange { what: "a share in [0, P)" });
+        }
+        let (base, rest) = values.split_at(self.secret.len());
+        let combine = |coefficients: &[BigUint]| {
+            coefficients.iter().zip(base).map(|(c, v)| c * *v).sum::<BigUint>() % &self.prime
+        };
+        if self.checks.iter().zip(rest).any(|(coefficients, value)| combine(coefficients) != **value) {
+            return Err(ShamirError::Inconsistent { degree: self.degree });
+        }
+        Ok(combine(&self.secret))
+    }
+}

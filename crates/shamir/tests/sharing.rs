@@ -1,0 +1,143 @@
+//! Properties of both kinds of sharing, and what the openings notice.
+
+use num_bigint::{BigInt, BigUint};
+use num_traits::{One, Zero};
+use proptest::prelude::*;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use subrosa_shamir::{FieldShare, IntegerSharing, PrimeField, ShamirError, factorial};
+
+fn rng(seed: u64) -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(seed)
+}
+
+/// Every choice of `size` places out of `of`.
+fn subsets(of: usize, size: usize) -> Vec<Vec<usize>> {
+    (0u32..1 << of)
+        .filter(|mask| mask.count_ones() as usize == size)
+        .map(|mask| (0..of).filter(|i| mask >> i & 1 == 1).collect())
+        .collect()
+}
+
+fn pairs<'a>(shares: &'a [FieldShare], which: &[usize]) -> Vec<(u32, &'a BigUint)> {
+    which.iter().map(|&i| (shares[i].point(), shares[i].value().expose())).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_sufficient_subset_opens_a_field_sharing(secret in any::<i128>(), n in 1u32..7, degree in 0u32..7, seed: u64) {
+        prop_assume!(degree < n);
+        let field = PrimeField::above(&(BigUint::one() << 130u32));
+        let shares = field.share(&BigInt::from(secret), degree, n, &mut rng(seed)).unwrap();
+        let expected = if secret < 0 { field.prime() - BigUint::from(secret.unsigned_abs()) } else { BigUint::from(secret.unsigned_abs()) };
+        for size in degree as usize + 1..=n as usize {
+            for which in subsets(n as usize, size) {
+                prop_assert_eq!(&field.reconstruct(&pairs(&shares, &which), degree).unwrap(), &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn sums_and_masked_products_share_sums_and_products(a: u64, b: u64, t in 1u32..4, seed: u64) {
+        let n = 2 * t + 1;
+        let field = PrimeField::above(&(BigUint::one() << 129u32));
+        let mut rng = rng(seed);
+        let x = field.share(&BigInt::from(a), t, n, &mut rng).unwrap();
+        let y = field.share(&BigInt::from(b), t, n, &mut rng).unwrap();
+        let zero = field.share_zero(2 * t, n, &mut rng).unwrap();
+        let all: Vec<usize> = (0..n as usize).collect();
+        let sums: Vec<_> = all.iter().map(|&j| field.sum([&x[j], &y[j]]).unwrap()).collect();
+        prop_assert_eq!(field.reconstruct(&pairs(&sums, &all), t).unwrap(), BigUint::from(a) + b);
+        let products: Vec<_> = all.iter().map(|&j| field.masked_product(&x[j], &y[j], &zero[j]).unwrap()).collect();
+        prop_assert_eq!(field.reconstruct(&pairs(&products, &all), 2 * t).unwrap(), BigUint::from(a) * b);
+    }
+
+    #[test]
+    fn any_sufficient_subset_opens_an_integer_sharing(secret in any::<i64>(), n in 2u32..7, degree in 1u32..6, seed: u64) {
+        prop_assume!(degree < n);
+        let bound = IntegerSharing::hiding_bound(n, degree, &BigUint::from(u64::MAX), 80);
+        let sharing = IntegerSharing::new(n, degree, bound).unwrap();
+        let shares = sharing.share(&BigInt::from(secret), &mut rng(seed));
+        for which in subsets(n as usize, degree as usize + 1) {
+            let some: Vec<_> = which.iter().map(|&i| shares[i].clone()).collect();
+            prop_assert_eq!(sharing.reconstruct(&some).unwrap(), BigInt::from(secret));
+        }
+    }
+}
+
+#[test]
+fn a_changed_share_is_noticed_where_there_are_spare_ones() {
+    let field = PrimeField::above(&BigUint::from(1_000_003u32));
+    let shares = field.share(&BigInt::from(5), 1, 4, &mut rng(1)).unwrap();
+    let wrong = (shares[3].value().expose() + 1u32) % field.prime();
+    let mut given = pairs(&shares, &[0, 1, 2]);
+    given.push((4, &wrong));
+    assert_eq!(field.reconstruct(&given, 1), Err(ShamirError::Inconsistent { degree: 1 }));
+}
+
+#[test]
+fn too_few_shares_bad_points_and_bad_values_are_typed_errors() {
+    let field = PrimeField::above(&BigUint::from(100u32));
+    let (one, big) = (BigUint::one(), BigUint::from(101u32));
+    assert_eq!(field.prime(), &big);
+    assert_eq!(field.reconstruct(&[(1, &one)], 1), Err(ShamirError::TooFewShares { given: 1, degree: 1 }));
+    assert_eq!(field.reconstruct(&[(1, &one), (1, &one)], 1), Err(ShamirError::BadPoint { point: 1 }));
+    assert_eq!(field.reconstruct(&[(1, &one), (0, &one)], 1), Err(ShamirError::BadPoint { point: 0 }));
+    assert_eq!(field.reconstruct(&[(1, &one), (101, &one)], 1), Err(ShamirError::BadPoint { point: 101 }));
+    let out = ShamirError::OutOfRange { what: "a share in [0, P)" };
+    assert_eq!(field.reconstruct(&[(1, &one), (2, &big)], 1), Err(out.clone()));
+    assert_eq!(field.accept(1, big).unwrap_err(), out);
+    let mut rng = rng(2);
+    assert_eq!(
+        field.share(&BigInt::one(), 3, 3, &mut rng).unwrap_err(),
+        ShamirError::DegreeTooHigh { degree: 3, parties: 3 }
+    );
+    assert_eq!(
+        field.share(&BigInt::one(), 3, 200, &mut rng).unwrap_err(),
+        ShamirError::FieldTooSmall { parties: 200 }
+    );
+    assert_eq!(PrimeField::new(BigUint::from(1_000_001u32)).unwrap_err(), ShamirError::NotPrime);
+}
+
+/// With the same secret, one share alone takes every value of the field about equally often.
+#[test]
+fn one_share_of_degree_one_is_uniform() {
+    let field = PrimeField::new(BigUint::from(11u32)).unwrap();
+    let mut rng = rng(3);
+    let mut counts = [0u32; 11];
+    for _ in 0..11_000 {
+        let share = field.share(&BigInt::from(7), 1, 3, &mut rng).unwrap()[0].value().expose().clone();
+        counts[share.iter_u64_digits().next().unwrap_or(0) as usize] += 1;
+    }
+    // χ² with 10 degrees of freedom: above 40 has probability 2·10⁻⁵, and the seed is fixed.
+    let chi: f64 = counts.iter().map(|&c| (f64::from(c) - 1000.0).powi(2) / 1000.0).sum();
+    assert!(chi < 40.0, "χ² = {chi}, counts {counts:?}");
+}
+
+#[test]
+fn integer_coefficients_stay_below_their_bound_and_vary() {
+    let bound = BigUint::from(1000u32);
+    let sharing = IntegerSharing::new(3, 1, bound.clone()).unwrap();
+    let mut rng = rng(4);
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..500 {
+        let shares = sharing.share(&BigInt::from(-3), &mut rng);
+        let slope = shares[1].expose() - shares[0].expose();
+        assert!(slope >= BigInt::zero() && slope < BigInt::from(bound.clone()));
+        assert_eq!(shares[0].expose() - &slope, BigInt::from(-3) * BigInt::from(factorial(3)));
+        seen.insert(slope);
+    }
+    assert!(seen.len() > 300, "only {} different slopes", seen.len());
+}
+
+#[test]
+fn shares_do_not_print_their_value() {
+    let field = PrimeField::above(&BigUint::from(1_000_000u32));
+    let share = &field.share(&BigInt::from(123_456), 0, 1, &mut rng(5)).unwrap()[0];
+    assert!(!format!("{share:?}").contains("123456"));
+    let sharing = IntegerSharing::new(3, 1, BigUint::one()).unwrap();
+    let share = &sharing.deal(BigInt::from(123_456), &mut rng(6))[0];
+    assert!(!format!("{share:?}").contains("123456"));
+}
