@@ -1,0 +1,333 @@
+//! Both ends of a transfer agree on it before the first iteration.
+//!
+//! For each pair of banks, in the steps of `docs/protocols/risk-propagation.md`:
+//!
+//! - **A1** both compare hashes of the transfers between them, one for each period and direction (only with
+//!   [`Mismatch::Refuse`](crate::Mismatch::Refuse));
+//! - **A2** each *offers* the other its own senders: accounts that have a score and, by its own list, pay that bank
+//!   in that period;
+//! - **A3** the other *selects* those that pay one of its accounts by its own list.
+//!
+//! A sender counts if it was offered and selected. What is left fixes, for the whole run, which scores one bank sends
+//! the other and in which order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::banks::BankId;
+use crate::network::{Network, Period};
+
+/// A hash over the transfers from one bank to another in one period.
+pub type TransferDigest = [u8; 32];
+
+/// The senders that one bank offers another: for each period, their names in ascending order.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Offer {
+    /// Names of the senders, by period.
+    pub periods: Vec<Vec<String>>,
+}
+
+/// Which senders of an [`Offer`] are wanted, in its order.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Selection {
+    /// One bit for each offered sender, by period.
+    pub periods: Vec<Vec<bool>>,
+}
+
+impl std::fmt::Debug for Offer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Offer(<redacted>, {} periods)", self.periods.len())
+    }
+}
+
+impl std::fmt::Debug for Selection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Selection(<redacted>, {} periods)", self.periods.len())
+    }
+}
+
+/// A message that does not fit what it answers to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Disagreement {
+    /// The bank whose message it is.
+    pub bank: BankId,
+    /// What is wrong with it.
+    pub reason: &'static str,
+}
+
+/// Step A1: the hashes over the transfers from `from` to `to`, one for each period, as `network`'s bank lists them.
+///
+/// Exactly one of the two must be the network's own bank. `salt` binds the hash to a session.
+///
+/// # Security
+/// Equal hashes tell nothing. Where they differ, a bank can try out guesses of a few transfers against the other's
+/// hash.
+#[must_use]
+pub fn digests(network: &Network, from: BankId, to: BankId, salt: &[u8]) -> Vec<TransferDigest> {
+    let one = |(index, period)| digest(network, index, period, from, to, salt);
+    network.periods().iter().enumerate().map(one).collect()
+}
+
+fn digest(
+    network: &Network,
+    index: usize,
+    period: &Period,
+    from: BankId,
+    to: BankId,
+    salt: &[u8],
+) -> TransferDigest {
+    let mut rows: Vec<(&str, &str, u128)> = Vec::new();
+    if to == network.own() {
+        for (account, receiver) in network.account_ids().enumerate() {
+            for (bank, sender, amount) in network.incoming(index, account) {
+                if bank == from {
+                    rows.push((sender, receiver, amount));
+                }
+            }
+        }
+    } else {
+        for edge in &period.outgoing {
+            let sender = network.names.get(edge.source as usize);
+            let receiver = network.foreign.get(edge.destination as usize);
+            if let (Some(sender), Some(receiver)) = (sender, receiver)
+                && receiver.bank == to
+                && edge.amount > 0
+            {
+                rows.push((sender, &receiver.id, edge.amount));
+            }
+        }
+    }
+    rows.sort_unstable();
+    let mut hash = Sha256::new();
+    let mut field = |bytes: &[u8]| {
+        // Lengths first, so that no two lists have the same encoding.
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    field(b"subrosa risk-propagation transfers v1");
+    field(salt);
+    field(network.banks().name(from).as_bytes());
+    field(network.banks().name(to).as_bytes());
+    field(&(index as u64).to_le_bytes());
+    for (sender, receiver, amount) in rows {
+        field(sender.as_bytes());
+        field(receiver.as_bytes());
+        field(&amount.to_le_bytes());
+    }
+    hash.finalize().into()
+}
+
+/// Step A2: what `network`'s bank offers to another.
+#[must_use]
+pub fn offer(network: &Network, to: BankId) -> Offer {
+    let periods = network.periods().iter().map(|period| {
+        let mut names: Vec<String> = period
+            .outgoing
+            .iter()
+            .filter(|edge| (edge.source as usize) < network.account_count())
+            .filter(|edge| network.foreign.get(edge.destination as usize).is_some_and(|f| f.bank == to))
+            .filter_map(|edge| network.names.get(edge.source as usize))
+            .map(ToString::to_string)
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    });
+    Offer { periods: periods.collect() }
+}
+
+/// A bank's network after step A2, waiting for what the others select.
+#[derive(Debug)]
+pub struct Selected {
+    network: Network,
+    imports: Vec<Vec<Vec<u32>>>,
+}
+
+/// Step A3: selects among the offers of all banks and drops every other foreign sender.
+///
+/// # Arguments
+/// `offers[b]` is the offer of bank `b`; the own entry is passed over.
+///
+/// # Errors
+/// [`Disagreement`] names the bank whose offer has another number of periods or names that are not in strictly
+/// ascending order.
+pub fn select(network: Network, offers: &[Offer]) -> Result<(Selected, Vec<Selection>), Disagreement> {
+    let count = network.periods().len();
+    let banks: Vec<BankId> = network.banks().iter().collect();
+    let mut selections = vec![Selection { periods: vec![Vec::new(); count] }; banks.len()];
+    let mut imports = vec![vec![Vec::new(); banks.len()]; count];
+    let mut kept = vec![vec![false; network.foreign_count()]; count];
+    for (&bank, offer) in banks.iter().zip(offers).filter(|(bank, _)| **bank != network.own()) {
+        check_offer(bank, offer, count)?;
+        for (index, names) in offer.periods.iter().enumerate() {
+            let present = senders_of(&network, index, bank);
+            let mut wanted = Vec::with_capacity(names.len());
+            let mut import = Vec::new();
+            for name in names {
+                let found = present.get(name.as_str()).copied();
+                wanted.push(found.is_some());
+                if let Some(foreign) = found {
+                    import.push(foreign);
+                    if let Some(kept) = kept.get_mut(index).and_then(|kept| kept.get_mut(foreign as usize)) {
+                        *kept = true;
+                    }
+                }
+            }
+            if let Some(slot) = imports.get_mut(index).and_then(|period| period.get_mut(bank.index())) {
+                *slot = import;
+            }
+            let selection = selections.get_mut(bank.index()).and_then(|s| s.periods.get_mut(index));
+            if let Some(slot) = selection {
+                *slot = wanted;
+            }
+        }
+    }
+    let mut network = network;
+    let accounts = network.account_count();
+    network.retain_edges(|period, node| {
+        node.index() < accounts
+            || kept
+                .get(period)
+                .is_some_and(|kept| kept.get(node.index() - accounts).copied().unwrap_or(false))
+    });
+    Ok((Selected { network, imports }, selections))
+}
+
+fn check_offer(bank: BankId, offer: &Offer, periods: usize) -> Result<(), Disagreement> {
+    if offer.periods.len() != periods {
+        return Err(Disagreement { bank, reason: "it offers senders for another number of periods" });
+    }
+    let ordered = |names: &Vec<String>| names.windows(2).all(|pair| pair[0] < pair[1]);
+    if !offer.periods.iter().all(ordered) {
+        return Err(Disagreement { bank, reason: "its offered senders are not in ascending order" });
+    }
+    Ok(())
+}
+
+/// Foreign accounts of one bank that pay an own account in a period.
+fn senders_of(network: &Network, period: usize, bank: BankId) -> HashMap<&str, u32> {
+    let mut present = HashMap::new();
+    let senders = network.periods().get(period).map_or(&[][..], |period| &period.senders);
+    for &sender in senders {
+        if let Some(index) = network.foreign_index(sender)
+            && let Some(account) = network.foreign.get(index)
+            && account.bank == bank
+            && let Ok(index) = u32::try_from(index)
+        {
+            present.insert(&*account.id, index);
+        }
+    }
+    present
+}
+
+impl Selected {
+    /// Ends the agreement with what the others selected from one's own offers.
+    ///
+    /// # Arguments
+    /// `offers[b]` is what was offered to bank `b`, `selections[b]` what it answered.
+    ///
+    /// # Errors
+    /// [`Disagreement`] names the bank whose answer has another length than what it was offered.
+    pub fn finish(self, offers: &[Offer], selections: &[Selection]) -> Result<Agreed, Disagreement> {
+        let Self { network, imports } = self;
+        let count = network.periods().len();
+        let mut exports = vec![vec![Vec::new(); network.banks().len()]; count];
+        let positions: HashMap<Arc<str>, u32> =
+            network.names.iter().take(network.accounts).cloned().zip(0..).collect();
+        let banks: Vec<BankId> = network.banks().iter().collect();
+        let pairs = banks.iter().zip(offers.iter().zip(selections));
+        for (&bank, (offer, selection)) in pairs.filter(|(bank, _)| **bank != network.own()) {
+            let lengths = |lists: Vec<usize>| lists;
+            let offered = lengths(offer.periods.iter().map(Vec::len).collect());
+            if offered != lengths(selection.periods.iter().map(Vec::len).collect()) {
+                return Err(Disagreement { bank, reason: "it selects among senders that were not offered" });
+            }
+            for (index, (names, wanted)) in offer.periods.iter().zip(&selection.periods).enumerate() {
+                let chosen = names.iter().zip(wanted).filter(|(_, wanted)| **wanted);
+                let export = chosen.filter_map(|(name, _)| positions.get(name.as_str()).copied()).collect();
+                if let Some(slot) = exports.get_mut(index).and_then(|period| period.get_mut(bank.index())) {
+                    *slot = export;
+                }
+            }
+        }
+        Ok(Agreed { network, exports, imports })
+    }
+}
+
+/// A bank's network of which both ends of every cross-bank transfer agree, and who sends which scores to whom.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Agreed {
+    network: Network,
+    /// By period and bank: own accounts whose scores go there, in the order of the wire.
+    exports: Vec<Vec<Vec<u32>>>,
+    /// By period and bank: foreign accounts whose scores come from there, in the order of the wire.
+    imports: Vec<Vec<Vec<u32>>>,
+}
+
+impl Agreed {
+    /// The network without the senders that were not agreed on.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Own accounts whose scores go to `bank` in each iteration of a period, in the order of the wire.
+    #[must_use]
+    pub fn exports(&self, period: usize, bank: BankId) -> &[u32] {
+        self.exports.get(period).and_then(|period| period.get(bank.index())).map_or(&[], Vec::as_slice)
+    }
+
+    /// Foreign accounts whose scores come from `bank` in each iteration of a period, in the order of the wire.
+    #[must_use]
+    pub fn imports(&self, period: usize, bank: BankId) -> &[u32] {
+        self.imports.get(period).and_then(|period| period.get(bank.index())).map_or(&[], Vec::as_slice)
+    }
+
+    /// Own accounts whose scores go to any other bank in a period, ascending.
+    #[must_use]
+    pub fn exported(&self, period: usize) -> Vec<u32> {
+        let mut all: Vec<u32> = self.exports.get(period).map_or(Vec::new(), |banks| banks.concat());
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Runs the agreement among networks that are all at hand, without messages.
+    ///
+    /// # Arguments
+    /// `networks[b]` is the view of bank `b`; periods are filled up to the same number.
+    ///
+    /// # Errors
+    /// Networks in another order than their list of banks.
+    pub fn among(mut networks: Vec<Network>) -> Result<Vec<Self>, Disagreement> {
+        let periods = networks.iter().map(|network| network.periods().len()).max().unwrap_or(0);
+        for (index, network) in networks.iter_mut().enumerate() {
+            if network.own().index() != index || network.banks().len() <= index {
+                return Err(Disagreement { bank: network.own(), reason: "its network is in another place" });
+            }
+            network.extend_periods(periods);
+        }
+        let banks: Vec<BankId> = networks.iter().map(Network::own).collect();
+        let offers: Vec<Vec<Offer>> =
+            networks.iter().map(|network| banks.iter().map(|&bank| offer(network, bank)).collect()).collect();
+        let mut selected = Vec::new();
+        let mut selections = Vec::new();
+        for (index, network) in networks.into_iter().enumerate() {
+            let offered: Vec<Offer> =
+                offers.iter().map(|offers| offers.get(index).cloned().unwrap_or_default()).collect();
+            let (network, selection) = select(network, &offered)?;
+            selected.push(network);
+            selections.push(selection);
+        }
+        let finish = |(index, (selected, offers)): (usize, (Selected, Vec<Offer>))| {
+            let answers: Vec<Selection> =
+                selections.iter().map(|s| s.get(index).cloned().unwrap_or_default()).collect();
+            selected.finish(&offers, &answers)
+        };
+        selected.into_iter().zip(offers).enumerate().map(finish).collect()
+    }
+}

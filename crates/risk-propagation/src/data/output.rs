@@ -1,0 +1,80 @@
+//! Scores out, all or nothing.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use crate::error::Error;
+use crate::network::Network;
+
+/// Writes `id,risk_score,before` for the own accounts; a further risk type `x` adds `x` and `x_before`.
+///
+/// # Arguments
+/// `scores` holds one row of [`Network::columns`] values for each account, as the propagation returns them.
+/// `decimals` is the number of digits after the point of a score; `before` is written in full.
+///
+/// # Errors
+/// [`Error::Io`]; a number of scores that does not fit the network. An existing file is replaced only when the
+/// new one is complete on disk.
+pub fn write_scores(file: &Path, network: &Network, scores: &[f64], decimals: usize) -> Result<(), Error> {
+    let columns = network.columns().len();
+    if scores.len() != network.account_count() * columns {
+        return Err(Error::directory(file, format!("{} scores do not fit the network", scores.len())));
+    }
+    write_atomically(file, |out| {
+        let mut writer = csv::Writer::from_writer(out);
+        let mut header = vec!["id".to_owned()];
+        for (index, column) in network.columns().iter().enumerate() {
+            header.push(column.clone());
+            header.push(if index == 0 { "before".to_owned() } else { format!("{column}_before") });
+        }
+        writer.write_record(&header)?;
+        let width = columns.max(1);
+        let rows = scores.chunks(width).zip(network.initial_scores().chunks(width));
+        let mut record = csv::StringRecord::new();
+        for (id, (after, before)) in network.account_ids().zip(rows) {
+            record.clear();
+            record.push_field(id);
+            for (after, before) in after.iter().zip(before) {
+                record.push_field(&format!("{after:.decimals$}"));
+                record.push_field(&before.to_string());
+            }
+            writer.write_record(&record)?;
+        }
+        writer.flush()
+    })
+}
+
+/// Writes a file beside its final place, brings it to the disk and then renames it.
+///
+/// # Errors
+/// [`Error::Io`]; the file that was there before is then untouched.
+pub fn write_atomically(
+    file: &Path,
+    write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<()>,
+) -> Result<(), Error> {
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.partial", std::process::id()));
+    let partial = file.with_file_name(name);
+    let attempt = || {
+        let handle = File::create(&partial)?;
+        let mut buffer = BufWriter::new(&handle);
+        write(&mut buffer)?;
+        buffer.flush()?;
+        drop(buffer);
+        handle.sync_all()?;
+        std::fs::rename(&partial, file)?;
+        // The new name itself is on disk only once the folder is; where folders cannot be opened this is
+        // left to the system.
+        if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty())
+            && let Ok(folder) = File::open(folder)
+        {
+            let _ = folder.sync_all();
+        }
+        Ok(())
+    };
+    attempt().map_err(|source| {
+        let _ = std::fs::remove_file(&partial);
+        Error::io(file, source)
+    })
+}

@@ -1,0 +1,173 @@
+//! What can go wrong, and who is to blame.
+
+use std::path::PathBuf;
+
+/// What is wrong with one value that came from outside.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// A required column is not in the header.
+    #[error("the column is missing from the header")]
+    MissingColumn,
+    /// The header names the same column twice.
+    #[error("the header names this column twice")]
+    RepeatedColumn,
+    /// A row has fewer or more fields than the header.
+    #[error("the row has {found} fields, the header has {expected}")]
+    WrongFieldCount {
+        /// Fields in the row.
+        found: usize,
+        /// Fields in the header.
+        expected: usize,
+    },
+    /// The bytes are not UTF-8.
+    #[error("the field is not valid UTF-8")]
+    InvalidUtf8,
+    /// An account or bank has no name.
+    #[error("the field is empty")]
+    Empty,
+    /// A name is longer than this crate takes.
+    #[error("the field has {bytes} bytes, at most {limit} are allowed")]
+    TooLong {
+        /// Length found, in bytes.
+        bytes: usize,
+        /// Greatest length allowed, in bytes.
+        limit: usize,
+    },
+    /// A score that is no number.
+    #[error("`{0}` is not a number")]
+    NotANumber(String),
+    /// A score below 0 or above 1, or one that is infinite.
+    #[error("the score {0} is not between 0 and 1")]
+    ScoreOutOfRange(String),
+    /// An amount with a minus sign.
+    #[error("the amount {0} is negative")]
+    NegativeAmount(String),
+    /// An amount with a fraction or an exponent.
+    #[error("the amount {0} is not a whole number (amounts are counted in the smallest unit of money)")]
+    FractionalAmount(String),
+    /// An amount of more than 2^63.
+    #[error("the amount {0} is greater than 2^63")]
+    AmountTooLarge(String),
+    /// Something that is no amount at all.
+    #[error("`{0}` is not an amount")]
+    NotAnAmount(String),
+    /// A bank that takes no part.
+    #[error("the bank `{0}` is unknown")]
+    UnknownBank(String),
+    /// An account listed twice by the same bank.
+    #[error("the account `{0}` is listed twice")]
+    RepeatedAccount(String),
+    /// A transfer of which neither end is the bank's own.
+    #[error("neither end of the transfer is an account of `{0}`")]
+    NotOurs(String),
+    /// Transfers that add up to more than 128 bits can hold.
+    #[error("the transfers add up to more than 2^128")]
+    SumTooLarge,
+    /// More accounts or transfers than an index of 32 bits can count.
+    #[error("more than 2^31 accounts")]
+    TooManyAccounts,
+    /// A record with another number of scores than there are columns.
+    #[error("{found} scores were given for {expected} columns")]
+    WrongScoreCount {
+        /// Scores in the record.
+        found: usize,
+        /// Columns of the network.
+        expected: usize,
+    },
+}
+
+/// A record that was refused: the field and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}`: {problem}")]
+pub struct Rejected {
+    /// Name of the field, as in the header of the file.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+impl Rejected {
+    pub(crate) fn new(field: &str, problem: Problem) -> Self {
+        Self { field: field.to_owned(), problem }
+    }
+}
+
+/// Any failure of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file holds something that cannot be used.
+    #[error("{}: line {line}, column `{}`: {}", file.display(), rejected.field, rejected.problem)]
+    Data {
+        /// The file.
+        file: PathBuf,
+        /// Line in the file, counted from 1.
+        line: u64,
+        /// Column and what is wrong there.
+        rejected: Rejected,
+    },
+    /// A file that is not CSV at all.
+    #[error("{}: line {line}: {reason}", file.display())]
+    Csv {
+        /// The file.
+        file: PathBuf,
+        /// Line in the file, counted from 1.
+        line: u64,
+        /// What the reader met.
+        reason: String,
+    },
+    /// A record handed in by the application cannot be used.
+    #[error("record refused, {0}")]
+    Record(#[from] Rejected),
+    /// A data folder that does not look as it should.
+    #[error("{}: {reason}", path.display())]
+    Directory {
+        /// The folder or file.
+        path: PathBuf,
+        /// What is missing or too much.
+        reason: String,
+    },
+    /// Reading or writing failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A list of banks that cannot take part together.
+    #[error("list of banks: {0}")]
+    Banks(String),
+    /// Settings that make no sense or that do not fit the key.
+    #[error("{0}")]
+    Plan(#[from] crate::plan::PlanError),
+    /// Two banks disagree about the transfers between them.
+    #[error(
+        "`{ours}` and `{theirs}` hold different transfers from `{from}` to `{to}` in period {period}; \
+         compare the two banks' transaction files, or have all banks run with mismatch = leave-out, \
+         which counts a sender only where its own bank lists it"
+    )]
+    Mismatch {
+        /// The bank that reports.
+        ours: String,
+        /// The other one.
+        theirs: String,
+        /// Bank of the senders.
+        from: String,
+        /// Bank of the receivers.
+        to: String,
+        /// Period, counted from 0.
+        period: usize,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn directory(path: &std::path::Path, reason: impl Into<String>) -> Self {
+        Self::Directory { path: path.to_owned(), reason: reason.into() }
+    }
+}

@@ -1,0 +1,294 @@
+//! One bank's view of the network: its own accounts, who pays them, and whom they pay at other banks.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::banks::{BankId, Banks};
+use crate::error::{Problem, Rejected};
+
+mod builder;
+
+pub use builder::{MAX_AMOUNT, NetworkBuilder, Transfer};
+
+/// An account as this bank numbers it: own accounts first, then the foreign ones it has met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Node(pub(crate) u32);
+
+impl Node {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// An account of another bank.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignAccount {
+    /// Its bank.
+    pub bank: BankId,
+    /// Its name there.
+    pub id: Arc<str>,
+}
+
+/// A sum of transfers from an own account to a foreign one, in one period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Outgoing {
+    /// Index into the own names (accounts, then senders without a score).
+    pub(crate) source: u32,
+    /// Index into the foreign accounts.
+    pub(crate) destination: u32,
+    /// Sum, in the smallest unit of money; may be 0.
+    pub(crate) amount: u128,
+}
+
+/// The transfers of one period as one bank sees them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Period {
+    /// Whether any transfer to an own account is listed, if only of amount 0.
+    pub(crate) active: bool,
+    /// `offsets[v]..offsets[v + 1]` are the incoming edges of own account `v`.
+    pub(crate) offsets: Vec<usize>,
+    /// Sender of each edge; ascending within one account.
+    pub(crate) senders: Vec<Node>,
+    /// Amount of each edge, above 0.
+    pub(crate) amounts: Vec<u128>,
+    /// Sums from own accounts to foreign ones, ascending by (source, destination).
+    pub(crate) outgoing: Vec<Outgoing>,
+}
+
+impl Period {
+    /// Edges that end at the own account `account`, as a range into `senders` and `amounts`.
+    pub(crate) fn edges(&self, account: usize) -> Range<usize> {
+        match (self.offsets.get(account), self.offsets.get(account + 1)) {
+            (Some(&start), Some(&end)) => start..end,
+            _ => 0..0,
+        }
+    }
+
+    /// Senders and amounts of the edges that end at `account`.
+    pub(crate) fn incoming(&self, account: usize) -> (&[Node], &[u128]) {
+        let range = self.edges(account);
+        (self.senders.get(range.clone()).unwrap_or(&[]), self.amounts.get(range).unwrap_or(&[]))
+    }
+
+    /// Number of different (sender, receiver) pairs whose receiver is an own account.
+    #[must_use]
+    pub fn edge_count(&self) -> usize {
+        self.senders.len()
+    }
+
+    /// Whether this bank lists a transfer to one of its accounts in this period.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.active
+    }
+
+    /// Greatest number of senders that one own account has.
+    #[must_use]
+    pub fn greatest_in_degree(&self) -> usize {
+        self.offsets.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0)
+    }
+
+    fn empty(accounts: usize) -> Self {
+        Self {
+            active: false,
+            offsets: vec![0; accounts + 1],
+            senders: Vec::new(),
+            amounts: Vec::new(),
+            outgoing: Vec::new(),
+        }
+    }
+}
+
+/// One bank's accounts and transfers, ready for the propagation.
+///
+/// The network holds what the bank knows anyway. It is not shown to other banks; what they learn is in
+/// `docs/protocols/risk-propagation.md`.
+#[derive(Clone, PartialEq)]
+pub struct Network {
+    pub(crate) banks: Banks,
+    pub(crate) own: BankId,
+    pub(crate) columns: Vec<String>,
+    /// Names of own accounts, then of own senders that have no score.
+    pub(crate) names: Vec<Arc<str>>,
+    /// Own accounts: the first this many names.
+    pub(crate) accounts: usize,
+    /// Accounts that the bank listed; the others were created by a transfer to them.
+    pub(crate) listed: usize,
+    /// Scores, `columns` per own account.
+    pub(crate) scores: Vec<f64>,
+    pub(crate) foreign: Vec<ForeignAccount>,
+    pub(crate) periods: Vec<Period>,
+}
+
+/// Leaves the accounts and their scores out: they are the bank's secret.
+impl std::fmt::Debug for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Network")
+            .field("bank", &self.bank())
+            .field("accounts", &self.accounts)
+            .field("periods", &self.periods.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Network {
+    /// The list of banks.
+    #[must_use]
+    pub fn banks(&self) -> &Banks {
+        &self.banks
+    }
+
+    /// The bank whose view this is.
+    #[must_use]
+    pub fn own(&self) -> BankId {
+        self.own
+    }
+
+    /// Name of the bank whose view this is.
+    #[must_use]
+    pub fn bank(&self) -> &str {
+        self.banks.name(self.own)
+    }
+
+    /// Names of the risk types, in the order of the scores.
+    #[must_use]
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// Number of own accounts, created ones included.
+    #[must_use]
+    pub fn account_count(&self) -> usize {
+        self.accounts
+    }
+
+    /// Number of own accounts that were listed; they come first.
+    #[must_use]
+    pub fn listed_count(&self) -> usize {
+        self.listed
+    }
+
+    /// Names of the own accounts, in the order of the scores.
+    pub fn account_ids(&self) -> impl ExactSizeIterator<Item = &str> + '_ {
+        self.names.iter().take(self.accounts).map(|name| &**name)
+    }
+
+    /// Position of an own account.
+    #[must_use]
+    pub fn position(&self, id: &str) -> Option<usize> {
+        self.account_ids().position(|other| other == id)
+    }
+
+    /// The scores before the propagation: one row of [`Network::columns`] values for each account.
+    #[must_use]
+    pub fn initial_scores(&self) -> &[f64] {
+        &self.scores
+    }
+
+    /// The periods, in order.
+    #[must_use]
+    pub fn periods(&self) -> &[Period] {
+        &self.periods
+    }
+
+    /// Foreign accounts that pay own ones or are paid by them.
+    #[must_use]
+    pub fn foreign_count(&self) -> usize {
+        self.foreign.len()
+    }
+
+    /// Greatest number of senders that one account has in any period.
+    #[must_use]
+    pub fn greatest_in_degree(&self) -> usize {
+        self.periods.iter().map(Period::greatest_in_degree).max().unwrap_or(0)
+    }
+
+    /// The incoming edges of an own account in a period: bank and name of each sender, and the amount.
+    pub fn incoming(&self, period: usize, account: usize) -> impl Iterator<Item = (BankId, &str, u128)> + '_ {
+        let (senders, amounts) = match self.periods.get(period) {
+            Some(period) => period.incoming(account),
+            None => (&[][..], &[][..]),
+        };
+        senders.iter().zip(amounts).map(|(&sender, &amount)| {
+            let (bank, id) = self.identity(sender);
+            (bank, id, amount)
+        })
+    }
+
+    /// Adds empty periods until there are `count`.
+    ///
+    /// Banks whose files hold fewer periods than those of others take part in the further ones with no
+    /// transfers.
+    pub(crate) fn extend_periods(&mut self, count: usize) {
+        while self.periods.len() < count {
+            self.periods.push(Period::empty(self.accounts));
+        }
+    }
+
+    /// Whether this node is one of the own accounts.
+    pub(crate) fn is_own(&self, node: Node) -> bool {
+        node.index() < self.accounts
+    }
+
+    /// Index into the foreign accounts of a node that is not own.
+    pub(crate) fn foreign_index(&self, node: Node) -> Option<usize> {
+        node.index().checked_sub(self.accounts)
+    }
+
+    /// Bank and name of a node.
+    pub(crate) fn identity(&self, node: Node) -> (BankId, &str) {
+        if self.is_own(node) {
+            return (self.own, self.names.get(node.index()).map_or("", |name| name));
+        }
+        match self.foreign_index(node).and_then(|index| self.foreign.get(index)) {
+            Some(account) => (account.bank, &account.id),
+            None => (self.own, ""),
+        }
+    }
+
+    /// The order by which ties are broken: names of the banks, then of the accounts, byte by byte.
+    ///
+    /// It depends neither on the order of rows nor on that of the roster.
+    pub(crate) fn compare(&self, left: Node, right: Node) -> Ordering {
+        let (left_bank, left_id) = self.identity(left);
+        let (right_bank, right_id) = self.identity(right);
+        let banks = || self.banks.name(left_bank).cmp(self.banks.name(right_bank));
+        if left_bank == right_bank { left_id.cmp(right_id) } else { banks().then(left_id.cmp(right_id)) }
+    }
+
+    /// Keeps only the edges that `keep` accepts.
+    pub(crate) fn retain_edges(&mut self, keep: impl Fn(usize, Node) -> bool) {
+        for (index, period) in self.periods.iter_mut().enumerate() {
+            let mut senders = Vec::with_capacity(period.senders.len());
+            let mut amounts = Vec::with_capacity(period.amounts.len());
+            let mut offsets = Vec::with_capacity(period.offsets.len());
+            offsets.push(0);
+            for account in 0..self.accounts {
+                let (all_senders, all_amounts) = period.incoming(account);
+                for (&sender, &amount) in all_senders.iter().zip(all_amounts) {
+                    if keep(index, sender) {
+                        senders.push(sender);
+                        amounts.push(amount);
+                    }
+                }
+                offsets.push(senders.len());
+            }
+            period.senders = senders;
+            period.amounts = amounts;
+            period.offsets = offsets;
+        }
+    }
+}
+
+/// Refuses a name that is empty or too long.
+fn check_name(field: &str, name: &str) -> Result<(), Rejected> {
+    if name.trim().is_empty() {
+        return Err(Rejected::new(field, Problem::Empty));
+    }
+    if name.len() > crate::banks::NAME_LIMIT {
+        let problem = Problem::TooLong { bytes: name.len(), limit: crate::banks::NAME_LIMIT };
+        return Err(Rejected::new(field, problem));
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! What the banks agree on before they start.
+
+use crate::plan::PlanError;
+
+/// Greatest number of steps (iterations over all periods) that can be asked for.
+pub const MAX_STEPS: usize = 10_000;
+
+/// δ, the share of a new score that comes from the account's senders.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delta(DeltaForm);
+
+#[derive(Debug, Clone, PartialEq)]
+enum DeltaForm {
+    Fixed(f64),
+    ByIteration(Vec<f64>),
+}
+
+impl Delta {
+    /// The same δ in every iteration.
+    #[must_use]
+    pub fn fixed(delta: f64) -> Self {
+        Self(DeltaForm::Fixed(delta))
+    }
+
+    /// δ as a function of the iteration, counted from 0 within each period.
+    #[must_use]
+    pub fn by_iteration(iterations: u32, delta: impl Fn(u32) -> f64) -> Self {
+        Self(DeltaForm::ByIteration((0..iterations).map(delta).collect()))
+    }
+
+    /// δ in an iteration; `None` where none was given.
+    #[must_use]
+    pub fn at(&self, iteration: u32) -> Option<f64> {
+        match &self.0 {
+            DeltaForm::Fixed(delta) => Some(*delta),
+            DeltaForm::ByIteration(deltas) => deltas.get(iteration as usize).copied(),
+        }
+    }
+}
+
+/// What happens when two banks hold different transfers between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mismatch {
+    /// The run ends before the first iteration, with an error that names both banks.
+    #[default]
+    Refuse,
+    /// A sender counts for a receiving bank in a period only if its own bank lists a transfer from it to that bank
+    /// in that period; the amounts are the receiving bank's.
+    LeaveOut,
+}
+
+/// Settings of a run. All banks must hold the same.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Iterations in each period.
+    pub iterations: u32,
+    /// δ, in [0, 1].
+    pub delta: Delta,
+    /// Greatest absolute error of a final score, in (0, 0.1].
+    pub accuracy: f64,
+    /// What a difference between two banks leads to.
+    pub mismatch: Mismatch,
+}
+
+impl Default for Settings {
+    /// Three iterations, δ = 0.5, accuracy 10^-6, differences refused.
+    fn default() -> Self {
+        Self { iterations: 3, delta: Delta::fixed(0.5), accuracy: 1e-6, mismatch: Mismatch::Refuse }
+    }
+}
+
+/// One step: an iteration of a period.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    /// Period, from 0.
+    pub period: usize,
+    /// Iteration within the period, from 0.
+    pub iteration: u32,
+    /// δ of this iteration.
+    pub delta: f64,
+}
+
+impl Settings {
+    /// The steps of a run, in order. Periods in which nobody received anything are passed over.
+    ///
+    /// # Arguments
+    /// `active` says of each period whether any bank lists a transfer to one of its accounts.
+    ///
+    /// # Errors
+    /// A δ that is missing or outside [0, 1]; more than [`MAX_STEPS`] steps.
+    pub fn steps(&self, active: &[bool]) -> Result<Vec<Step>, PlanError> {
+        let periods = active.iter().filter(|active| **active).count();
+        let count = (self.iterations as usize).saturating_mul(periods);
+        if count > MAX_STEPS || self.iterations as usize > MAX_STEPS {
+            return Err(PlanError::TooManySteps { steps: count.max(self.iterations as usize) });
+        }
+        let deltas = (0..self.iterations)
+            .map(|iteration| match self.delta.at(iteration) {
+                Some(delta) if (0.0..=1.0).contains(&delta) => Ok((iteration, delta)),
+                delta => Err(PlanError::Delta { iteration, delta }),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let periods = active.iter().enumerate().filter(|(_, active)| **active);
+        let steps = periods.flat_map(|(period, _)| {
+            deltas.iter().map(move |&(iteration, delta)| Step { period, iteration, delta })
+        });
+        Ok(steps.collect())
+    }
+}
