@@ -7,7 +7,7 @@ use subrosa_arith::{SecretInt, prime, sample, wipe_uint};
 use crate::lagrange::check_points;
 use crate::{FieldShare, ShamirError};
 
-/// A prime field 𝔽_P, the home of sharings that are multiplied and opened.
+/// The field of integers modulo a prime P, the home of sharings that are multiplied and opened.
 ///
 /// Party j holds the value of a polynomial at the point j = 1, …, n; the secret is its value at 0. Any `degree`
 /// shares of one sharing are uniform and independent of the secret; `degree + 1` determine it.
