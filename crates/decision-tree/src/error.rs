@@ -1,5 +1,6 @@
 //! Every way in which this crate refuses.
 
+use crate::import::ImportError;
 use crate::model::ModelError;
 
 /// What went wrong, one variant per subject.
@@ -11,6 +12,9 @@ pub enum Error {
     /// A model that is malformed or past a limit.
     #[error("model: {0}")]
     Model(#[from] ModelError),
+    /// A model file that cannot be imported.
+    #[error("import: {0}")]
+    Import(#[from] ImportError),
 }
 
 /// `Result` with this crate's [`Error`].

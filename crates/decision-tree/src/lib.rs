@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod import;
 pub mod model;
 
 pub use error::{Error, Result};

@@ -1,0 +1,87 @@
+//! Models from where people train them: ONNX files (scikit-learn, XGBoost, LightGBM) and XGBoost's own JSON.
+//!
+//! An importer reads one file and gives a [`Model`] whose classes equal, on every row, those of the runtime that the
+//! file was made for. What it cannot carry over exactly it refuses by name; it never guesses.
+//!
+//! | source | read |
+//! | --- | --- |
+//! | scikit-learn | trees, random forests, extra trees, gradient boosting, through `skl2onnx` |
+//! | XGBoost | `gbtree` models, through `onnxmltools` or as XGBoost's JSON |
+//! | LightGBM | gradient boosting, through `onnxmltools` (which rounds LightGBM's double thresholds to `f32`) |
+//!
+//! Rows with missing values (NaN) are refused when a model is evaluated, so the branches that a file names for them
+//! have no effect.
+
+mod error;
+mod file;
+mod onnx;
+mod tree;
+mod xgboost;
+
+pub use error::ImportError;
+pub use onnx::MAX_ONNX_BYTES;
+pub use xgboost::MAX_XGBOOST_BYTES;
+
+use crate::Result;
+use crate::model::Model;
+use std::path::Path;
+
+/// What a model file does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// The features' names in the order of a row's values. Without them the file's own names are taken or, where it
+    /// has none, `x0`, `x1`, ….
+    pub features: Option<Vec<String>>,
+}
+
+impl ImportOptions {
+    /// Options with these feature names.
+    pub fn with_features<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
+        Self { features: Some(names.into_iter().map(Into::into).collect()) }
+    }
+
+    /// The names of `count` features.
+    fn names(&self, count: usize, own: Vec<String>) -> Result<Vec<String>, ImportError> {
+        let own = (!own.is_empty()).then_some(own);
+        match self.features.clone().or(own) {
+            Some(names) if names.len() != count => Err(ImportError::Length {
+                field: "the feature names".into(),
+                got: names.len(),
+                expected: count,
+            }),
+            Some(names) => Ok(names),
+            None => Ok((0..count).map(|index| format!("x{index}")).collect()),
+        }
+    }
+}
+
+impl Model {
+    /// Reads an ONNX file that holds one `TreeEnsembleClassifier` or `TreeEnsembleRegressor`.
+    ///
+    /// Inputs and thresholds are compared in the precision of the file's input tensor. Scores are summed in `f64`,
+    /// so they can differ from a runtime's `f32` sums in the last places; the class does not.
+    ///
+    /// # Errors
+    /// [`ImportError`] for a file past [`MAX_ONNX_BYTES`], damaged, or with anything that would change a prediction
+    /// and is not supported; [`crate::model::ModelError`] for a model past this crate's limits.
+    pub fn from_onnx(file: &[u8], options: &ImportOptions) -> Result<Self> {
+        onnx::read(file, options)
+    }
+
+    /// Reads a model that XGBoost saved as JSON (`save_model("model.json")`).
+    ///
+    /// # Errors
+    /// [`ImportError`] for a file past [`MAX_XGBOOST_BYTES`], damaged, or with a booster, objective or split that is
+    /// not supported; [`crate::model::ModelError`] for a model past this crate's limits.
+    pub fn from_xgboost_json(file: &[u8], options: &ImportOptions) -> Result<Self> {
+        xgboost::read(file, options)
+    }
+
+    /// Reads a model file of any supported kind: `.onnx`, or `.json` of XGBoost or of this crate.
+    ///
+    /// # Errors
+    /// As the three readers, each error with the file's path.
+    pub fn from_file(path: impl AsRef<Path>, options: &ImportOptions) -> Result<Self> {
+        file::read(path.as_ref(), options)
+    }
+}
