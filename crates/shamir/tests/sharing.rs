@@ -1,4 +1,5 @@
 //! Properties of both kinds of sharing, and what the openings notice.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "test code")]
 
 use num_bigint::{BigInt, BigUint};
 use num_traits::{One, Zero};

@@ -183,6 +183,31 @@ impl<T: Transport + ?Sized> Session<'_, T> {
         Ok(messages)
     }
 
+    /// Personal messages between all pairs: sends each other party its entry of `messages`, keeps my own, and returns
+    /// what everybody meant for me, in roster order.
+    ///
+    /// # Errors
+    /// [`Misuse::UnknownParty`] if there is not one message for each party; otherwise as [`Session::exchange`].
+    pub fn exchange_all<M: Message>(
+        &mut self,
+        messages: PerParty<M>,
+        shape: &M::Shape,
+    ) -> Result<PerParty<M>, SessionError> {
+        let parties = self.roster.len();
+        let mut messages: Vec<Option<M>> = messages.into_vec().into_iter().map(Some).collect();
+        if messages.len() != parties {
+            let party = PartyId::from_index(messages.len().min(parties));
+            return Err(Misuse::UnknownParty { party }.into());
+        }
+        let me = self.me();
+        let mine = messages[me.index()].take();
+        let outgoing = |party: PartyId| messages.get_mut(party.index()).and_then(Option::take);
+        let mut received = self.exchange(outgoing, |_| true, shape)?;
+        received[me] = mine;
+        // `exchange` fails where one is missing, so every place is filled.
+        Ok(PerParty::from_vec(received.into_vec().into_iter().flatten().collect()))
+    }
+
     /// Personal messages in threshold form: as [`Session::exchange`], but the step is over as soon as `enough` of the
     /// others have answered.
     ///

@@ -1,0 +1,59 @@
+use num_bigint::BigUint;
+use serde::{Deserialize, Serialize};
+
+use crate::{Blinded, Ciphertext, KeyId, PaillierError, PublicKey};
+
+/// Ciphertexts on their way to another party, of one key.
+///
+/// Made only from blinded ciphertexts; becomes ciphertexts again only through [`accept`](Self::accept), which checks
+/// them against a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CiphertextBatch {
+    key: KeyId,
+    #[serde(with = "subrosa_arith::wire::uints")]
+    values: Vec<BigUint>,
+}
+
+impl CiphertextBatch {
+    /// The batch of `ciphertexts`, in their order.
+    ///
+    /// # Errors
+    /// [`PaillierError::OtherKey`] if one is not under `key`.
+    pub fn new<'a>(
+        key: &PublicKey,
+        ciphertexts: impl IntoIterator<Item = &'a Blinded<Ciphertext>>,
+    ) -> Result<Self, PaillierError> {
+        let values = ciphertexts
+            .into_iter()
+            .map(|ciphertext| key.check(ciphertext).map(|()| ciphertext.value().clone()))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { key: key.id(), values })
+    }
+
+    /// How many ciphertexts there are.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Greatest encoded length, in bytes, of a batch of `count` ciphertexts under `key`.
+    pub fn max_bytes(key: &PublicKey, count: usize) -> usize {
+        // Key fingerprint, then the width and the length of the bytes, each a varint of at most ten.
+        count.saturating_mul(key.ciphertext_bytes()).saturating_add(16 + 2 * 10)
+    }
+
+    /// The ciphertexts, checked: the right key, in `(0, N²)`, coprime to N.
+    ///
+    /// # Errors
+    /// [`PaillierError::OtherKey`], [`PaillierError::InvalidCiphertext`] that names the entry.
+    pub fn accept(self, key: &PublicKey) -> Result<Vec<Ciphertext>, PaillierError> {
+        if self.key != key.id() {
+            return Err(PaillierError::OtherKey { expected: key.id(), found: self.key });
+        }
+        key.accept_all(self.values)
+    }
+}

@@ -1,0 +1,227 @@
+//! Homomorphic properties, encodings, packing, and what is refused.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "test code"
+)]
+
+use std::sync::OnceLock;
+
+use num_bigint::{BigInt, BigUint, Sign};
+use num_traits::{One, Zero};
+use proptest::prelude::*;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use subrosa_paillier::{
+    Blinder, CiphertextBatch, Encoded, Encoding, EncryptedNumber, Packing, PaillierError, PrivateKey,
+    PublicKey, Randomness,
+};
+
+fn rng(seed: u64) -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(seed)
+}
+
+struct Setup {
+    private: PrivateKey,
+    blinder: Blinder,
+}
+
+fn setup() -> &'static Setup {
+    static SETUP: OnceLock<Setup> = OnceLock::new();
+    SETUP.get_or_init(|| {
+        let private = PrivateKey::generate_insecure(512, &mut rng(0)).unwrap();
+        let blinder = Blinder::new(private.public(), Randomness::Short, 1 << 18).unwrap();
+        Setup { private, blinder }
+    })
+}
+
+/// Any plaintext of the 512-bit key: |m| < N/2.
+fn plaintext() -> impl Strategy<Value = BigInt> {
+    (any::<bool>(), proptest::collection::vec(any::<u8>(), 0..64)).prop_map(|(negative, bytes)| {
+        let half = setup().private.public().n() >> 1u32;
+        let magnitude = BigUint::from_bytes_le(&bytes) % half;
+        BigInt::from_biguint(if negative { Sign::Minus } else { Sign::Plus }, magnitude)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn decrypts_what_was_encrypted_blinded_and_computed(a in plaintext(), b in plaintext(), w: i64, seed: u64) {
+        let Setup { private, blinder } = setup();
+        let public = private.public();
+        let mut rng = rng(seed);
+        let (ca, cb) = (blinder.encrypt(&a, &mut rng).unwrap(), blinder.encrypt(&b, &mut rng).unwrap());
+        prop_assert_eq!(private.decrypt(&ca).unwrap(), a.clone());
+        let n = BigInt::from(public.n().clone());
+        let wrapped = |x: BigInt| public.from_residue(&((x % &n + &n) % &n).to_biguint().unwrap());
+        prop_assert_eq!(private.decrypt(&public.add(&ca, &cb).unwrap()).unwrap(), wrapped(&a + &b));
+        prop_assert_eq!(private.decrypt(&public.add_plain(&ca, &b).unwrap()).unwrap(), wrapped(&a + &b));
+        prop_assert_eq!(private.decrypt(&public.negate(&ca).unwrap()).unwrap(), wrapped(-&a));
+        let product = public.vartime_mul_plain(&ca, &BigInt::from(w)).unwrap();
+        prop_assert_eq!(private.decrypt(&product).unwrap(), wrapped(&a * w));
+        let again = blinder.blind(&product, &mut rng).unwrap();
+        prop_assert_ne!(again.value(), product.value());
+        prop_assert_eq!(private.decrypt(&again).unwrap(), wrapped(&a * w));
+    }
+
+    #[test]
+    fn doubles_survive_encoding(value in prop::num::f64::NORMAL | prop::num::f64::ZERO, scale in 0u32..200) {
+        prop_assume!(value.abs() < 2f64.powi(200));
+        let encoding = Encoding::new(scale, BigUint::one() << 500u32);
+        let encoded = Encoded::from_f64(value, encoding).unwrap();
+        // Half a unit of the last place kept, and half a unit of a double's own.
+        let tolerance = 2f64.powi(-(scale as i32) - 1) + value.abs() * 2f64.powi(-53);
+        prop_assert!((encoded.to_f64() - value).abs() <= tolerance);
+    }
+
+    #[test]
+    fn packed_values_come_back(values in proptest::collection::vec(any::<u32>(), 0..15), seed: u64) {
+        let Setup { private, blinder } = setup();
+        let public = private.public();
+        let packing = Packing::widest(public, 33).unwrap();
+        prop_assert_eq!(packing.slots(), 15);
+        let plain: Vec<BigUint> = values.iter().map(|&value| BigUint::from(value)).collect();
+        let packed = packing.pack(&plain).unwrap();
+        prop_assert_eq!(packing.unpack(&packed, plain.len()).unwrap(), plain.clone());
+        let mut rng = rng(seed);
+        let encrypted: Vec<_> = plain
+            .iter()
+            .map(|value| blinder.encrypt(&BigInt::from(value.clone()), &mut rng).unwrap().into_inner())
+            .collect();
+        let packed = packing.pack_encrypted(public, &encrypted).unwrap();
+        prop_assert_eq!(packing.unpack(&private.decrypt(&packed).unwrap(), plain.len()).unwrap(), plain);
+    }
+}
+
+#[test]
+fn generated_keys_have_the_promised_form() {
+    for bits in [64, 128, 512] {
+        let private = PrivateKey::generate_insecure(bits, &mut rng(bits)).unwrap();
+        let (p, q) = private.expose_primes();
+        assert_eq!(private.public().bits(), bits);
+        assert_eq!((p % 4u32, q % 4u32), (BigUint::from(3u32), BigUint::from(3u32)));
+        let gcd = num_integer::Integer::gcd(&(p - 1u32), &(q - 1u32));
+        assert_eq!(gcd, BigUint::from(2u32));
+    }
+}
+
+#[test]
+fn a_full_randomiser_blinds_too() {
+    let Setup { private, .. } = setup();
+    let blinder = Blinder::new(private.public(), Randomness::Full, 0).unwrap();
+    let mut rng = rng(1);
+    let m = BigInt::from(-99);
+    let (a, b) = (blinder.encrypt(&m, &mut rng).unwrap(), blinder.encrypt(&m, &mut rng).unwrap());
+    assert_ne!(a, b);
+    assert_eq!((private.decrypt(&a).unwrap(), private.decrypt(&b).unwrap()), (m.clone(), m));
+}
+
+#[test]
+fn keys_that_cannot_be_are_refused() {
+    let size = |bits| PaillierError::KeySize { bits, least: 2048, greatest: 8192 };
+    assert_eq!(PublicKey::new(BigUint::zero()).unwrap_err(), size(0));
+    assert_eq!(PublicKey::new(setup().private.public().n().clone()).unwrap_err(), size(512));
+    assert_eq!(PublicKey::new((BigUint::one() << 8192u32) + 1u32).unwrap_err(), size(8193));
+    let even = BigUint::one() << 2047u32;
+    assert_eq!(PublicKey::new(even).unwrap_err(), PaillierError::BadModulus { reason: "it is even" });
+    let root = (BigUint::one() << 1024u32) - 1u32;
+    assert_eq!(
+        PublicKey::new(&root * &root).unwrap_err(),
+        PaillierError::BadModulus { reason: "it is a square" }
+    );
+    let seven = BigUint::from(7u32);
+    assert!(matches!(PrivateKey::from_primes(seven.clone(), seven), Err(PaillierError::BadPrimes { .. })));
+}
+
+#[test]
+fn what_is_not_a_ciphertext_is_named() {
+    let public = setup().private.public();
+    let (p, _) = setup().private.expose_primes();
+    let (one, n2) = (BigUint::one(), public.n() * public.n());
+    let refused = |values: Vec<BigUint>| public.accept_all(values).unwrap_err();
+    let invalid = |index, reason| PaillierError::InvalidCiphertext { index, reason };
+    assert_eq!(refused(vec![one.clone(), n2]), invalid(1, "it is not below N²"));
+    assert_eq!(refused(vec![one.clone(), one.clone(), p.clone()]), invalid(2, "it is not coprime to N"));
+    assert_eq!(refused(vec![BigUint::zero()]), invalid(0, "it is not coprime to N"));
+    assert_eq!(refused(vec![one, public.n().clone()]), invalid(1, "it is not coprime to N"));
+}
+
+#[test]
+fn keys_do_not_mix() {
+    let other = PrivateKey::generate_insecure(512, &mut rng(77)).unwrap();
+    let Setup { private, blinder } = setup();
+    let foreign = other.public().encrypt_unblinded(&BigInt::one()).unwrap();
+    let expected = PaillierError::OtherKey { expected: private.public().id(), found: other.public().id() };
+    assert_eq!(private.decrypt(&foreign).unwrap_err(), expected);
+    assert_eq!(blinder.blind(&foreign, &mut rng(1)).unwrap_err(), expected);
+    assert_eq!(private.public().sum([&foreign]).unwrap_err(), expected);
+    let mine = blinder.encrypt(&BigInt::one(), &mut rng(2)).unwrap();
+    let batch = CiphertextBatch::new(private.public(), [&mine]).unwrap();
+    assert!(matches!(batch.accept(other.public()), Err(PaillierError::OtherKey { .. })));
+}
+
+#[test]
+fn bounds_are_tracked_and_kept() {
+    let Setup { private, blinder } = setup();
+    let public = private.public();
+    let encoding = Encoding::new(20, BigUint::one() << 21u32);
+    let a = Encoded::from_f64(1.25, encoding.clone()).unwrap();
+    let ciphertext = blinder.encrypt(a.mantissa(), &mut rng(3)).unwrap().into_inner();
+    let number = EncryptedNumber::new(public, ciphertext, encoding.clone()).unwrap();
+    let sum = number.add(public, &number).unwrap();
+    assert_eq!(sum.encoding().bound(), &(BigUint::one() << 22u32));
+    let product = sum.vartime_mul_plain(public, &Encoded::from_f64(-0.5, encoding.clone()).unwrap()).unwrap();
+    assert_eq!((product.encoding().scale(), product.encoding().bound().bits()), (40, 42));
+    let value = product.decode(private.decrypt(product.ciphertext()).unwrap()).unwrap();
+    assert_eq!(value.to_f64(), -1.25);
+    assert_eq!(
+        number.add(public, &product).unwrap_err(),
+        PaillierError::ScaleMismatch { left: 20, right: 40 }
+    );
+    // A plan that does not fit is refused without a ciphertext in sight.
+    let mut planned = encoding;
+    let refused = loop {
+        planned = planned.mul(&planned);
+        if let Err(error) = planned.check(public) {
+            break error;
+        }
+    };
+    assert_eq!(refused, PaillierError::BoundTooLarge { bits: 673, key_bits: 512 });
+    let beyond = Encoded::from_f64(2.1, Encoding::new(20, BigUint::one() << 21u32));
+    assert!(matches!(beyond, Err(PaillierError::NotEncodable { .. })));
+    assert!(Encoded::from_f64(f64::NAN, Encoding::new(1, BigUint::one())).is_err());
+    assert!(Encoded::from_f64(f64::INFINITY, Encoding::new(1, BigUint::one())).is_err());
+}
+
+#[test]
+fn plaintexts_beyond_half_of_n_are_refused() {
+    let public = setup().private.public();
+    let top = BigInt::from(public.n() >> 1u32);
+    assert_eq!(public.from_residue(&public.to_residue(&top).unwrap()), top);
+    assert_eq!(public.from_residue(&public.to_residue(&-&top).unwrap()), -&top);
+    assert!(matches!(public.to_residue(&(top + 1)), Err(PaillierError::PlaintextTooLarge { .. })));
+}
+
+#[test]
+fn packing_refuses_what_does_not_fit() {
+    let public = setup().private.public();
+    assert!(matches!(Packing::new(public, 100, 6), Err(PaillierError::PackingTooLarge { .. })));
+    assert!(Packing::widest(public, 0).is_err());
+    assert!(Packing::widest(public, 511).is_err());
+    let packing = Packing::new(public, 8, 3).unwrap();
+    assert!(packing.pack(&[BigUint::from(256u32)]).is_err());
+    assert!(packing.pack(&vec![BigUint::one(); 4]).is_err());
+    assert!(matches!(packing.unpack(&BigInt::from(-1), 3), Err(PaillierError::NotPacked { .. })));
+    assert!(matches!(packing.unpack(&BigInt::from(1 << 24), 3), Err(PaillierError::NotPacked { .. })));
+}
+
+#[test]
+fn secrets_do_not_print() {
+    let private = &setup().private;
+    let text = format!("{private:?}");
+    let (p, q) = private.expose_primes();
+    assert!(text.contains("<redacted>") && !text.contains(&p.to_string()) && !text.contains(&q.to_string()));
+}
