@@ -1,6 +1,6 @@
 //! The committed model files and the rows with their frameworks' predictions.
 
-#![allow(unreachable_pub)] // a module of tests
+#![allow(unreachable_pub, dead_code)] // shared by several tests, each of which uses a part
 
 use std::path::PathBuf;
 use subrosa_decision_tree::Model;

@@ -6,6 +6,8 @@ mod graph;
 mod nodes;
 mod proto;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 use super::{ImportError, ImportOptions};
 use crate::Result;
