@@ -1,0 +1,66 @@
+//! A trusted dealer, for tests and for those who trust one.
+//!
+//! The dealer knows the decryption key. Where nobody may, generate the key with `subrosa-distributed-paillier`.
+
+use num_bigint::{BigInt, BigUint};
+use num_integer::Integer;
+use num_traits::One;
+use rand_core::CryptoRng;
+use subrosa_arith::{SecretInt, sample, wipe_uint};
+use subrosa_paillier::PrivateKey;
+use subrosa_shamir::IntegerSharing;
+use subrosa_transport::PartyId;
+
+use crate::key::verification_key;
+use crate::{Access, KeyError, KeyShare, ThresholdKey, ThresholdKeyParts, coefficient_bound, share_bits};
+
+/// Deals the decryption key of `private` to the parties of `access`, in roster order.
+///
+/// # Errors
+/// [`KeyError::Arith`] and [`KeyError::Shamir`] if the key is too small for so many parties.
+pub fn deal(
+    private: &PrivateKey,
+    access: Access,
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<KeyShare>, KeyError> {
+    let public = private.public();
+    let (mut decryption_key, theta) = decryption_key(private, rng);
+    let bound = coefficient_bound(access, public.bits());
+    let sharing = IntegerSharing::new(access.parties(), access.threshold(), bound)?;
+    let bits = share_bits(access, public.bits());
+    let shares = sharing
+        .share(&BigInt::from(decryption_key.clone()), rng)
+        .into_iter()
+        .map(|share| Ok(SecretInt::new(IntegerSharing::total(&[share])?, bits)?))
+        .collect::<Result<Vec<_>, KeyError>>()?;
+    wipe_uint(&mut decryption_key);
+    let verification_keys =
+        shares.iter().map(|share| verification_key(public, access, bits, share)).collect::<Result<_, _>>()?;
+    let key = ThresholdKey::new(ThresholdKeyParts {
+        public: public.clone(),
+        access,
+        scale: access.delta(),
+        theta,
+        share_bits: bits,
+        verification_keys,
+    })?;
+    let share = |(party, share)| KeyShare::new(key.clone(), PartyId::new(party), share);
+    (0..).zip(shares).map(share).collect()
+}
+
+/// `d = φ(N)·β` and `θ = d mod N`, with β uniform such that θ is a unit.
+fn decryption_key(private: &PrivateKey, rng: &mut impl CryptoRng) -> (BigUint, BigUint) {
+    let (p, q) = private.expose_primes();
+    let n = private.public().n();
+    let mut totient = (p - 1u32) * (q - 1u32);
+    loop {
+        let mut beta = sample::random_below(rng, n);
+        let key = &totient * &beta;
+        wipe_uint(&mut beta);
+        let theta = &key % n;
+        if theta.gcd(n).is_one() {
+            wipe_uint(&mut totient);
+            return (key, theta);
+        }
+    }
+}

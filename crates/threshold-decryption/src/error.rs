@@ -1,0 +1,109 @@
+use subrosa_arith::ArithError;
+use subrosa_paillier::PaillierError;
+use subrosa_shamir::ShamirError;
+use subrosa_transport::{Culprits, PartyId, SessionError};
+
+/// What can be wrong with a threshold key or a share of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The numbers of parties do not make an honest majority.
+    #[error("{parties} parties with threshold {threshold}: needs 1 ≤ t and 2t + 1 ≤ n ≤ 100")]
+    Access {
+        /// n.
+        parties: u32,
+        /// t.
+        threshold: u32,
+    },
+    /// A public constant is outside its range.
+    #[error("the threshold key is not valid: {reason}")]
+    Invalid {
+        /// Which constant, and why.
+        reason: &'static str,
+    },
+    /// The verification keys do not belong to one decryption key.
+    #[error("the verification keys do not belong to shares of one decryption key")]
+    InconsistentVerificationKeys,
+    /// A share that does not belong to its verification key.
+    #[error("the share of {party} does not match its verification key")]
+    ShareMismatch {
+        /// The party whose share it is.
+        party: PartyId,
+    },
+    /// The Paillier key is not acceptable.
+    #[error(transparent)]
+    Paillier(#[from] PaillierError),
+    /// A number did not fit.
+    #[error(transparent)]
+    Arith(#[from] ArithError),
+    /// A sharing went wrong.
+    #[error(transparent)]
+    Shamir(#[from] ShamirError),
+}
+
+/// Why a decryption did not come about.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecryptionError {
+    /// A ciphertext is not valid or is under another key.
+    #[error("a ciphertext cannot be decrypted: {0}")]
+    Ciphertext(#[source] PaillierError),
+    /// Fewer partial decryptions than t + 1.
+    #[error("{given} partial decryptions are too few, {needed} are needed")]
+    TooFew {
+        /// How many there were.
+        given: usize,
+        /// t + 1.
+        needed: usize,
+    },
+    /// Two partial decryptions of one party, or one of a party that is not there.
+    #[error("the partial decryptions name {party} twice, or it is not a party of this key")]
+    BadParty {
+        /// The party.
+        party: PartyId,
+    },
+    /// A party's partial decryptions do not fit the ciphertexts.
+    #[error("the partial decryptions of {party} are not valid: {reason}")]
+    BadPartial {
+        /// The party to blame.
+        party: PartyId,
+        /// What is wrong with them.
+        reason: &'static str,
+    },
+    /// The partial decryptions do not come from shares of one key.
+    #[error("the partial decryptions of ciphertext {index} contradict each other")]
+    Inconsistent {
+        /// Place of the ciphertext in the batch, from 0.
+        index: usize,
+    },
+    /// The session is not one of the parties of the key.
+    #[error("the session's roster has {found} parties, the key {expected}")]
+    Roster {
+        /// Parties of the key.
+        expected: u32,
+        /// Parties of the session.
+        found: usize,
+    },
+    /// A party failed, or the network did.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+impl DecryptionError {
+    /// The parties to blame, as far as they can be told.
+    pub fn culprits(&self) -> Vec<PartyId> {
+        match self {
+            Self::BadParty { party } | Self::BadPartial { party, .. } => vec![*party],
+            Self::Session(error) => error.culprits(),
+            Self::Ciphertext(_) | Self::TooFew { .. } | Self::Inconsistent { .. } | Self::Roster { .. } => {
+                vec![]
+            }
+        }
+    }
+}
+
+impl Culprits for DecryptionError {
+    fn culprits(&self) -> Vec<PartyId> {
+        Self::culprits(self)
+    }
+}

@@ -1,0 +1,231 @@
+use std::sync::Arc;
+
+use num_bigint::{BigInt, BigUint, Sign};
+use num_integer::Integer;
+use num_traits::{One, Zero};
+use subrosa_arith::{Residue, SecretInt, hash::Hasher};
+use subrosa_paillier::PublicKey;
+use subrosa_shamir::integer_lagrange_at_zero;
+use subrosa_transport::PartyId;
+
+use crate::{Access, KeyError};
+
+/// The public constants of a threshold key, as key generation makes them; not yet checked.
+#[derive(Clone, Debug)]
+pub struct ThresholdKeyParts {
+    /// The Paillier key.
+    pub public: PublicKey,
+    /// n and t.
+    pub access: Access,
+    /// κ: the shares' polynomial has the value κ·d at 0. For a fresh key κ = Δ.
+    pub scale: BigUint,
+    /// θ = d mod N.
+    pub theta: BigUint,
+    /// Public bound on the bits of every share.
+    pub share_bits: u64,
+    /// `vⱼ = v^(Δ·sⱼ) mod N²` in roster order, with v from [`verification_base`].
+    pub verification_keys: Vec<BigUint>,
+}
+
+/// The public part of a key whose decryption key is shared: what everyone may know.
+///
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct ThresholdKey(Arc<Inner>);
+
+struct Inner {
+    parts: ThresholdKeyParts,
+    /// `(4Δ²κθ)^−1 mod N`
+    correction: BigUint,
+}
+
+impl ThresholdKey {
+    /// Checks the constants and prepares what combining needs.
+    ///
+    /// The verification keys are checked against each other: every t+1 consecutive ones must interpolate to the same
+    /// value at 0, which holds exactly if all lie on one polynomial of degree t in the exponent.
+    ///
+    /// # Errors
+    /// [`KeyError::Invalid`], [`KeyError::InconsistentVerificationKeys`].
+    pub fn new(parts: ThresholdKeyParts) -> Result<Self, KeyError> {
+        let invalid = |reason| Err(KeyError::Invalid { reason });
+        let n = parts.public.n();
+        if parts.verification_keys.len() != parts.access.parties() as usize {
+            return invalid("there is not one verification key for each party");
+        }
+        if parts.scale.is_zero() || parts.share_bits == 0 || parts.share_bits > 8 * parts.public.bits() {
+            return invalid("the scale or the bound on shares is out of range");
+        }
+        if parts.theta >= *n {
+            return invalid("θ is not below N");
+        }
+        parts.public.accept_all(parts.verification_keys.clone())?;
+        let delta = parts.access.delta();
+        let constant = ((&delta * &delta * &parts.scale * &parts.theta) << 2u32) % n;
+        let Some(correction) = constant.modinv(n) else {
+            return invalid("θ is not a unit modulo N");
+        };
+        let key = Self(Arc::new(Inner { parts, correction }));
+        key.check_verification_keys()?;
+        Ok(key)
+    }
+
+    /// The Paillier key to encrypt under.
+    pub fn public(&self) -> &PublicKey {
+        &self.0.parts.public
+    }
+
+    /// n and t.
+    pub fn access(&self) -> Access {
+        self.0.parts.access
+    }
+
+    /// The constants that this key was made of.
+    pub fn parts(&self) -> &ThresholdKeyParts {
+        &self.0.parts
+    }
+
+    /// The verification key of a party.
+    pub fn verification_key(&self, party: PartyId) -> Option<&BigUint> {
+        self.0.parts.verification_keys.get(party.index())
+    }
+
+    pub(crate) fn correction(&self) -> &BigUint {
+        &self.0.correction
+    }
+
+    fn check_verification_keys(&self) -> Result<(), KeyError> {
+        let (parties, quorum) = (self.access().parties(), self.access().threshold() + 1);
+        let mut common: Option<BigUint> = None;
+        for first in 1..=parties - quorum + 1 {
+            let points: Vec<u32> = (first..first + quorum).collect();
+            let coefficients = integer_lagrange_at_zero(parties, &points)?;
+            let value = self.product_of_powers(&points, &coefficients)?;
+            if common.get_or_insert_with(|| value.clone()) != &value {
+                return Err(KeyError::InconsistentVerificationKeys);
+            }
+        }
+        Ok(())
+    }
+
+    /// `∏ vⱼ^μⱼ mod N²` over the points of some parties.
+    fn product_of_powers(&self, points: &[u32], exponents: &[BigInt]) -> Result<BigUint, KeyError> {
+        let modulus = self.public().modulus_squared();
+        let mut product = modulus.one();
+        for (&point, exponent) in points.iter().zip(exponents) {
+            let base = modulus.residue(&self.0.parts.verification_keys[point as usize - 1]);
+            let mut power: Residue = modulus.vartime_pow(&base, exponent.magnitude());
+            if exponent.sign() == Sign::Minus {
+                let reason = "a verification key is not a unit";
+                power = modulus.vartime_invert(&power).ok_or(KeyError::Invalid { reason })?;
+            }
+            modulus.mul_assign(&mut product, &power);
+        }
+        Ok(modulus.to_uint(&product))
+    }
+}
+
+impl std::fmt::Debug for ThresholdKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ThresholdKey({:?}, {:?})", self.public(), self.access())
+    }
+}
+
+/// `v = y² mod N²` with y from a hash of N: the base of the verification keys. Known to everyone, its logarithms to
+/// nobody.
+pub fn verification_base(public: &PublicKey) -> BigUint {
+    let modulus = public.modulus_squared();
+    let y = Hasher::new("subrosa/threshold-decryption/verification-base", 1)
+        .uint("n", public.n())
+        .below(modulus.value());
+    modulus.to_uint(&modulus.square(&modulus.residue(&y)))
+}
+
+/// One party's share of a decryption key, with the public part of the key.
+///
+/// # Security
+/// Any t+1 shares decrypt everything under the key. A share wipes itself and prints as `<redacted>`.
+#[derive(Clone)]
+pub struct KeyShare {
+    key: ThresholdKey,
+    party: PartyId,
+    share: SecretInt,
+    /// 2Δ·s: what ciphertexts are raised to.
+    exponent: SecretInt,
+}
+
+impl KeyShare {
+    /// The share `share` of `party`, checked against the party's verification key.
+    ///
+    /// # Errors
+    /// [`KeyError::ShareMismatch`] if `v^(Δ·share)` is not the party's verification key, [`KeyError::Invalid`] if the
+    /// party is not one of the key's or the share is beyond its bound.
+    pub fn new(key: ThresholdKey, party: PartyId, share: SecretInt) -> Result<Self, KeyError> {
+        let Some(expected) = key.verification_key(party) else {
+            return Err(KeyError::Invalid { reason: "the share's party is not one of the key's" });
+        };
+        if share.expose().bits() > key.parts().share_bits {
+            return Err(KeyError::Invalid { reason: "the share is beyond its bound" });
+        }
+        if verification_key(key.public(), key.access(), key.parts().share_bits, &share)? != *expected {
+            return Err(KeyError::ShareMismatch { party });
+        }
+        let exponent = scaled(&share, &(key.access().delta() << 1u32), key.parts().share_bits)?;
+        Ok(Self { key, party, share, exponent })
+    }
+
+    /// The public part.
+    pub fn key(&self) -> &ThresholdKey {
+        &self.key
+    }
+
+    /// Whose share this is.
+    pub fn party(&self) -> PartyId {
+        self.party
+    }
+
+    /// The share itself.
+    ///
+    /// # Security
+    /// Never send it to anyone.
+    pub fn share(&self) -> &SecretInt {
+        &self.share
+    }
+
+    /// `2Δ·s`, with a public bound on its bits.
+    pub(crate) fn exponent(&self) -> &SecretInt {
+        &self.exponent
+    }
+}
+
+impl std::fmt::Debug for KeyShare {
+    // Redacted: t+1 shares are the decryption key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "KeyShare {{ key: {:?}, party: {}, share: <redacted> }}", self.key, self.party)
+    }
+}
+
+/// `v^(Δ·share) mod N²`, in constant time: the verification key of a share of at most `share_bits` bits.
+///
+/// # Errors
+/// [`KeyError::Arith`] if the share is longer.
+pub fn verification_key(
+    public: &PublicKey,
+    access: Access,
+    share_bits: u64,
+    share: &SecretInt,
+) -> Result<BigUint, KeyError> {
+    let modulus = public.modulus_squared();
+    let exponent = scaled(share, &access.delta(), share_bits)?;
+    Ok(modulus.to_uint(&modulus.pow(&modulus.residue(&verification_base(public)), &exponent)))
+}
+
+/// `share·factor`, bounded by what a share of `share_bits` bits gives.
+fn scaled(share: &SecretInt, factor: &BigUint, share_bits: u64) -> Result<SecretInt, KeyError> {
+    Ok(SecretInt::new(share.expose() * factor, share_bits + factor.bits())?)
+}
+
+/// Whether `value` is a unit modulo N.
+pub(crate) fn is_unit(public: &PublicKey, value: &BigUint) -> bool {
+    value.gcd(public.n()).is_one()
+}

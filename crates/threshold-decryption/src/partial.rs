@@ -1,0 +1,65 @@
+use num_bigint::BigUint;
+use rayon::prelude::*;
+use subrosa_paillier::Ciphertext;
+use subrosa_transport::PartyId;
+
+use crate::{DecryptionError, KeyShare};
+
+/// One party's part in decrypting a batch: `cⱼ = c^(2Δ·sⱼ) mod N²` for each ciphertext c.
+///
+/// # Security
+/// t+1 of them give the plaintexts away: send them only to those who may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartialDecryption {
+    party: PartyId,
+    values: Vec<BigUint>,
+}
+
+impl PartialDecryption {
+    /// The values that `party` sent, in the order of the ciphertexts. They are checked when they are combined.
+    pub fn new(party: PartyId, values: Vec<BigUint>) -> Self {
+        Self { party, values }
+    }
+
+    /// Whose part this is.
+    pub fn party(&self) -> PartyId {
+        self.party
+    }
+
+    /// The values, in the order of the ciphertexts.
+    pub fn values(&self) -> &[BigUint] {
+        &self.values
+    }
+
+    /// The values, in the order of the ciphertexts, without a copy.
+    pub fn into_values(self) -> Vec<BigUint> {
+        self.values
+    }
+}
+
+impl KeyShare {
+    /// Computes this party's part in decrypting `ciphertexts`, in constant time with respect to the share, spread
+    /// over the current rayon pool.
+    ///
+    /// # Security
+    /// Whoever asks for a partial decryption of a ciphertext asks for its plaintext: the caller decides which.
+    ///
+    /// # Errors
+    /// [`DecryptionError::Ciphertext`] if one is under another key.
+    pub fn partially_decrypt(
+        &self,
+        ciphertexts: &[Ciphertext],
+    ) -> Result<PartialDecryption, DecryptionError> {
+        let public = self.key().public();
+        let modulus = public.modulus_squared();
+        let values = ciphertexts
+            .par_iter()
+            .map(|ciphertext| {
+                public.check(ciphertext).map_err(DecryptionError::Ciphertext)?;
+                let power = modulus.pow(&modulus.residue(ciphertext.value()), self.exponent());
+                Ok(modulus.to_uint(&power))
+            })
+            .collect::<Result<_, DecryptionError>>()?;
+        Ok(PartialDecryption { party: self.party(), values })
+    }
+}

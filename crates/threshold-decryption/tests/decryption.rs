@@ -1,0 +1,261 @@
+//! Any t+1 parties decrypt, fewer do not, and whoever sends nonsense is named.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "test code")]
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use num_bigint::{BigInt, BigUint};
+use num_traits::{One, Zero};
+use proptest::prelude::*;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use subrosa_arith::SecretInt;
+use subrosa_paillier::{Blinded, Blinder, Ciphertext, PrivateKey, Randomness};
+use subrosa_threshold_decryption::{
+    Access, Combiner, DecryptionError, KeyError, KeyShare, PartialDecryption, ThresholdKey, dealer, protocol,
+};
+use subrosa_transport::{Parameters, PartyId, PerParty, Session, Settings, testing::run_parties};
+
+fn rng(seed: u64) -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(seed)
+}
+
+fn private() -> &'static PrivateKey {
+    static KEY: OnceLock<PrivateKey> = OnceLock::new();
+    KEY.get_or_init(|| PrivateKey::generate_insecure(512, &mut rng(0)).unwrap())
+}
+
+fn deal(n: u32, t: u32) -> Vec<KeyShare> {
+    dealer::deal(private(), Access::new(n, t).unwrap(), &mut rng(u64::from(n * 100 + t))).unwrap()
+}
+
+fn encrypt(plaintexts: &[i64]) -> Vec<Blinded<Ciphertext>> {
+    let blinder = Blinder::new(private().public(), Randomness::Short, 1 << 18).unwrap();
+    let mut rng = rng(plaintexts.len() as u64);
+    plaintexts.iter().map(|&m| blinder.encrypt(&BigInt::from(m), &mut rng).unwrap()).collect()
+}
+
+fn unblinded(ciphertexts: &[Blinded<Ciphertext>]) -> Vec<Ciphertext> {
+    ciphertexts.iter().map(|ciphertext| ciphertext.clone().into_inner()).collect()
+}
+
+fn party(index: u16) -> PartyId {
+    PartyId::new(index)
+}
+
+fn signed(plaintexts: &[i64]) -> Vec<BigInt> {
+    plaintexts.iter().map(|&m| BigInt::from(m)).collect()
+}
+
+#[test]
+fn every_minimal_set_of_parties_decrypts() {
+    let plaintexts = [0, 1, -1, i64::MAX, i64::MIN, 123_456_789];
+    let ciphertexts = unblinded(&encrypt(&plaintexts));
+    for (n, t) in [(3, 1), (4, 1), (5, 1), (5, 2), (7, 1), (7, 2), (7, 3)] {
+        let shares = deal(n, t);
+        let partials: Vec<_> =
+            shares.iter().map(|share| share.partially_decrypt(&ciphertexts).unwrap()).collect();
+        for mask in 0u32..1 << n {
+            if mask.count_ones() != t + 1 {
+                continue;
+            }
+            let some: Vec<_> =
+                partials.iter().filter(|p| mask >> p.party().index() & 1 == 1).cloned().collect();
+            let members: Vec<_> = some.iter().map(PartialDecryption::party).collect();
+            let combined = Combiner::new(shares[0].key(), &members).unwrap().combine(&some).unwrap();
+            assert_eq!(combined, signed(&plaintexts), "n {n} t {t} set {mask:b}");
+        }
+    }
+}
+
+#[test]
+fn too_few_or_repeated_parties_are_refused() {
+    let shares = deal(5, 2);
+    let key = shares[0].key();
+    assert!(matches!(
+        Combiner::new(key, &[party(0), party(1)]),
+        Err(DecryptionError::TooFew { given: 2, needed: 3 })
+    ));
+    let bad = |parties: &[PartyId]| match Combiner::new(key, parties) {
+        Err(DecryptionError::BadParty { party }) => party,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(bad(&[party(0), party(1), party(1)]), party(1));
+    assert_eq!(bad(&[party(0), party(1), party(5)]), party(5));
+}
+
+#[test]
+fn wrong_values_are_noticed_and_nonsense_is_blamed() {
+    let shares = deal(3, 1);
+    let key = shares[0].key();
+    let public = key.public();
+    let ciphertexts = unblinded(&encrypt(&[5, 6, 7]));
+    let honest = shares[0].partially_decrypt(&ciphertexts).unwrap();
+    let other = shares[2].partially_decrypt(&ciphertexts).unwrap();
+    let combiner = Combiner::new(key, &[party(0), party(2)]).unwrap();
+    let with = |change: &dyn Fn(&mut Vec<BigUint>)| {
+        let mut values = other.values().to_vec();
+        change(&mut values);
+        combiner.combine(&[honest.clone(), PartialDecryption::new(party(2), values)])
+    };
+    assert_eq!(with(&|_| ()).unwrap(), signed(&[5, 6, 7]));
+    assert!(matches!(with(&|v| v[1] += 1u32), Err(DecryptionError::Inconsistent { index: 1 })));
+    assert!(matches!(with(&|v| v.swap(0, 2)), Err(DecryptionError::Inconsistent { index: 0 })));
+    for change in [
+        &(|v: &mut Vec<BigUint>| v[2] = BigUint::zero()) as &dyn Fn(&mut Vec<BigUint>),
+        &|v| v[0] = public.n().clone(),
+        &|v| v[0] = public.n() * public.n(),
+        &|v| {
+            v.pop();
+        },
+        &|v| v.push(BigUint::one()),
+    ] {
+        let error = with(change).unwrap_err();
+        assert!(matches!(error, DecryptionError::BadPartial { .. }), "{error}");
+        // A list of another length is blamed on the party that differs from the first.
+        assert_eq!(error.culprits(), [party(2)], "{error}");
+    }
+}
+
+#[test]
+fn shares_and_keys_that_do_not_fit_are_refused() {
+    let (shares, others) = (deal(5, 2), deal(5, 1));
+    let key = shares[0].key().clone();
+    let moved = KeyShare::new(key.clone(), party(1), shares[0].share().clone());
+    assert_eq!(moved.unwrap_err(), KeyError::ShareMismatch { party: party(1) });
+    let foreign = KeyShare::new(key.clone(), party(0), others[0].share().clone());
+    assert!(foreign.is_err());
+    let zero = SecretInt::new(BigUint::zero(), 1).unwrap();
+    assert_eq!(
+        KeyShare::new(key.clone(), party(3), zero).unwrap_err(),
+        KeyError::ShareMismatch { party: party(3) }
+    );
+    assert!(KeyShare::new(key.clone(), party(5), shares[0].share().clone()).is_err());
+
+    let mut parts = key.parts().clone();
+    parts.verification_keys.swap(0, 4);
+    assert_eq!(ThresholdKey::new(parts).unwrap_err(), KeyError::InconsistentVerificationKeys);
+    let mut parts = key.parts().clone();
+    parts.verification_keys.pop();
+    assert!(matches!(ThresholdKey::new(parts), Err(KeyError::Invalid { .. })));
+    let mut parts = key.parts().clone();
+    parts.theta = private().expose_primes().0.clone();
+    assert!(matches!(ThresholdKey::new(parts), Err(KeyError::Invalid { .. })));
+    let mut parts = key.parts().clone();
+    parts.verification_keys[2] = BigUint::zero();
+    assert!(ThresholdKey::new(parts).is_err());
+}
+
+#[test]
+fn access_needs_an_honest_majority() {
+    for (n, t) in [(0, 0), (3, 0), (2, 1), (4, 2), (101, 1), (5, u32::MAX)] {
+        assert_eq!(Access::new(n, t), Err(KeyError::Access { parties: n, threshold: t }));
+    }
+    for (n, t) in [(3, 1), (5, 2), (100, 49)] {
+        assert!(Access::new(n, t).is_ok());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn decrypts_any_plaintext(bytes in proptest::collection::vec(any::<u8>(), 0..63), seed: u64) {
+        let m = BigInt::from(BigUint::from_bytes_le(&bytes));
+        let shares = deal(3, 1);
+        let blinder = Blinder::new(private().public(), Randomness::Full, 0).unwrap();
+        let c = blinder.encrypt(&m, &mut rng(seed)).unwrap().into_inner();
+        let partials: Vec<_> =
+            shares[1..].iter().map(|share| share.partially_decrypt(&[c.clone()]).unwrap()).collect();
+        let combiner = Combiner::new(shares[0].key(), &[party(2), party(1)]).unwrap();
+        prop_assert_eq!(combiner.combine(&partials).unwrap(), [m]);
+    }
+}
+
+fn settings() -> Settings {
+    Settings::default().with_timeout(Duration::from_secs(20))
+}
+
+#[test]
+fn each_party_reads_its_own_ciphertexts_and_no_others() {
+    let shares = deal(5, 2);
+    let mine: [&[i64]; 5] = [&[1, 2, 3], &[], &[-4], &[5; 7], &[6]];
+    let results = run_parties(5, |me, mut transport| {
+        let mut session =
+            Session::open(&mut transport, protocol::PROTOCOL, &Parameters::new(), settings(), &mut rng(9))
+                .unwrap();
+        let counts = PerParty::from_vec(mine.iter().map(|m| m.len()).collect());
+        let ciphertexts = encrypt(mine[me.index()]);
+        protocol::decrypt(&mut session, &shares[me.index()], &ciphertexts, &counts).unwrap()
+    });
+    for (result, expected) in results.iter().zip(mine) {
+        assert_eq!(result.plaintexts, signed(expected));
+        assert!(result.absent.is_empty());
+    }
+}
+
+#[test]
+fn absent_parties_are_named_and_passed_over() {
+    let shares = deal(5, 2);
+    let results = run_parties(5, |me, mut transport| {
+        let mut session =
+            Session::open(&mut transport, protocol::PROTOCOL, &Parameters::new(), settings(), &mut rng(9))
+                .unwrap();
+        let counts = PerParty::from_vec(vec![2, 0, 0, 0, 1]);
+        let plaintexts: &[i64] = [&[10, 20][..], &[], &[], &[], &[30]][me.index()];
+        let share = &shares[me.index()];
+        let batches =
+            protocol::announce(&mut session, share.key().public(), &encrypt(plaintexts), &counts).unwrap();
+        // Parties 2 and 4 leave before they help anyone.
+        (me.index() % 2 == 0).then(|| protocol::decrypt_towards(&mut session, share, &batches).unwrap())
+    });
+    for (index, expected) in [(0, &[10, 20][..]), (2, &[]), (4, &[30])] {
+        let result = results[index].as_ref().unwrap();
+        assert_eq!(result.plaintexts, signed(expected));
+    }
+    let absent: Vec<_> = results[0].as_ref().unwrap().absent.iter().map(|failure| failure.party).collect();
+    assert!(absent.iter().all(|party| [1, 3].contains(&party.index())), "{absent:?}");
+}
+
+#[test]
+fn too_many_absent_parties_end_in_an_error_that_names_them() {
+    let shares = deal(3, 1);
+    let results = run_parties(3, |me, mut transport| {
+        let mut session =
+            Session::open(&mut transport, protocol::PROTOCOL, &Parameters::new(), settings(), &mut rng(9))
+                .unwrap();
+        let counts = PerParty::from_vec(vec![1, 0, 0]);
+        let plaintexts: &[i64] = if me.index() == 0 { &[1] } else { &[] };
+        let share = &shares[me.index()];
+        let batches =
+            protocol::announce(&mut session, share.key().public(), &encrypt(plaintexts), &counts).unwrap();
+        (me.index() == 0).then(|| protocol::decrypt_towards(&mut session, share, &batches).unwrap_err())
+    });
+    let error = results[0].as_ref().unwrap();
+    assert_eq!(error.culprits(), [party(1), party(2)], "{error}");
+}
+
+#[test]
+fn more_ciphertexts_than_agreed_are_refused_and_blamed() {
+    let shares = deal(3, 1);
+    let results = run_parties(3, |me, mut transport| {
+        let mut session =
+            Session::open(&mut transport, protocol::PROTOCOL, &Parameters::new(), settings(), &mut rng(9))
+                .unwrap();
+        // Party 2 believes that it may announce three.
+        let allowed = if me.index() == 1 { 3 } else { 2 };
+        let counts = PerParty::from_vec(vec![2, allowed, 2]);
+        let ciphertexts = encrypt(if me.index() == 1 { &[1, 2, 3] } else { &[1, 2] });
+        protocol::decrypt(&mut session, &shares[me.index()], &ciphertexts, &counts).unwrap_err()
+    });
+    for index in [0, 2] {
+        assert!(results[index].culprits().contains(&party(1)), "{}", results[index]);
+    }
+}
+
+#[test]
+fn shares_and_partial_decryptions_do_not_print() {
+    let shares = deal(3, 1);
+    let text = format!("{:?}", shares[0]);
+    assert!(text.contains("<redacted>") && !text.contains(&shares[0].share().expose().to_string()));
+}
