@@ -2,17 +2,24 @@
 
 use num_bigint::BigUint;
 
-use crate::kernel::{Kernel, portable};
+use crate::kernel::Kernel;
+#[cfg(target_arch = "x86_64")]
+use crate::kernel::{ifma, mulx};
+use crate::kernel::{portable, rows};
 use crate::words::{self, SmallMultiplier};
 
 /// The largest modulus, in bits: above this the kernels' column sums have not been bounded.
 pub(crate) const MAX_BITS: u64 = 16_384;
 
 /// Shared by all residues of one modulus.
+///
+/// The multiplications take and leave **loose** words, in [0, 2m) where the kernel is IFMA's, else in [0, m);
+/// [`Context::finish`] makes them **reduced**, in [0, m). Additions and comparisons want reduced words.
 pub(crate) struct Context {
     value: BigUint,
     bits: u64,
     kernel: Kernel,
+    engine: Engine,
     /// m in words of the kernel.
     m: Vec<u64>,
     /// −m⁻¹ mod 2^64.
@@ -24,6 +31,28 @@ pub(crate) struct Context {
     small: SmallMultiplier,
 }
 
+/// The kernel with what it needs; a variant that exists can run on this processor.
+enum Engine {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Mulx(mulx::MulxRows),
+    #[cfg(target_arch = "x86_64")]
+    Ifma(ifma::Constants),
+}
+
+/// The kernel's word width in bits, and the words that a modulus of so many bits takes.
+fn layout(kernel: Kernel, bits: u64) -> (u32, usize) {
+    let (width, words) = match kernel {
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Mulx => (64, bits.div_ceil(64).next_multiple_of(4)),
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Ifma => (ifma::WORD_BITS, ifma::words(bits)),
+        _ => (64, bits.div_ceil(64)),
+    };
+    // At most 320, for `MAX_BITS`.
+    (width, usize::try_from(words).unwrap_or(usize::MAX))
+}
+
 /// −m⁻¹ mod 2^64 for odd m, by Newton's iteration: each step doubles the number of right bits, from 3 to 96.
 fn negated_inverse(m: u64) -> u64 {
     let mut inverse = m;
@@ -33,26 +62,55 @@ fn negated_inverse(m: u64) -> u64 {
     inverse.wrapping_neg()
 }
 
+/// −m⁻¹ mod 2^bits for odd m, likewise.
+#[cfg(target_arch = "x86_64")]
+fn long_negated_inverse(m: &BigUint, bits: u64) -> BigUint {
+    let modulus = BigUint::from(1u8) << bits;
+    let low = |x: BigUint, bits: u64| x & ((BigUint::from(1u8) << bits) - 1u8);
+    let mut inverse = BigUint::from(negated_inverse(m.iter_u64_digits().next().unwrap_or(1)).wrapping_neg());
+    let mut right = 64;
+    while right < bits {
+        right = (2 * right).min(bits);
+        // x ← x·(2 − m·x), and 2 − m·x ≡ 2 + 2^right − (m·x mod 2^right).
+        let product = low(m * &inverse, right);
+        inverse = low(inverse * ((BigUint::from(1u8) << right) + 2u8 - product), right);
+    }
+    modulus - low(inverse, bits)
+}
+
 impl Context {
-    /// `value` is odd and in [3, 2^`MAX_BITS`), and `kernel` runs on this processor; [`crate::Modulus`] checks it.
-    pub(crate) fn new(value: BigUint, kernel: Kernel) -> Self {
+    /// `value` is odd and in [3, 2^`MAX_BITS`); [`crate::Modulus`] checks it. `None` where the processor cannot run
+    /// the kernel.
+    pub(crate) fn new(value: BigUint, kernel: Kernel) -> Option<Self> {
         let bits = value.bits();
-        let words = kernel.words(bits);
-        let width = kernel.word_bits();
-        let r = BigUint::from(1u8) << (words * width as usize);
-        let one = &r % &value;
+        let (width, words) = layout(kernel, bits);
+        let r_bits = u64::from(width) * words as u64;
+        let one = (BigUint::from(1u8) << r_bits) % &value;
         let r_squared = (&one * &one) % &value;
         let m = words::split(&value, words, width);
-        Self {
+        let engine = match kernel {
+            Kernel::Portable => Engine::Portable,
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Mulx => Engine::Mulx(mulx::MulxRows::new()?),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Ifma => {
+                let inverse = words::split(&long_negated_inverse(&value, r_bits), words, width);
+                Engine::Ifma(ifma::Constants::new(&m, &inverse)?)
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            Kernel::Mulx | Kernel::Ifma => return None,
+        };
+        Some(Self {
             bits,
             kernel,
+            engine,
             negated_inverse: negated_inverse(value.iter_u64_digits().next().unwrap_or(1)),
             one: words::split(&one, words, width),
             r_squared: words::split(&r_squared, words, width),
             small: SmallMultiplier::new(&value),
             m,
             value,
-        }
+        })
     }
 
     pub(crate) fn value(&self) -> &BigUint {
@@ -82,77 +140,108 @@ impl Context {
         std::ptr::eq(self, other) || (self.kernel == other.kernel && self.value == other.value)
     }
 
-    /// Words of scratch space that [`Self::mul_assign`] and [`Self::square_assign`] need.
+    /// Words of scratch space that [`Self::mul_assign`] and [`Self::square_assign`] need. They are zero at first, and
+    /// whatever a multiplication leaves later on.
     pub(crate) fn scratch_words(&self) -> usize {
-        match self.kernel {
-            Kernel::Portable => 2 * self.words(),
+        match &self.engine {
+            #[cfg(target_arch = "x86_64")]
+            Engine::Ifma(constants) => constants.scratch_words(),
+            _ => 2 * self.words() + rows::scratch_words(self.words()),
         }
     }
 
-    /// `a = a·b/R mod m`. All values are in [0, m); `scratch` has [`Self::scratch_words`] words.
+    /// `a = a·b/R mod m`, loose.
     pub(crate) fn mul_assign(&self, a: &mut [u64], b: &[u64], scratch: &mut [u64]) {
-        match self.kernel {
-            Kernel::Portable => {
-                portable::multiply(scratch, a, b);
-                self.finish_portable(a, scratch);
-            }
+        match &self.engine {
+            Engine::Portable => self.mul_by_rows(portable::PortableRows, a, b, scratch),
+            #[cfg(target_arch = "x86_64")]
+            Engine::Mulx(rows) => self.mul_by_rows(*rows, a, b, scratch),
+            #[cfg(target_arch = "x86_64")]
+            Engine::Ifma(constants) => constants.mul_assign(a, b, scratch),
         }
     }
 
-    /// `a = a²/R mod m`.
+    /// `a = a²/R mod m`, loose.
     pub(crate) fn square_assign(&self, a: &mut [u64], scratch: &mut [u64]) {
-        match self.kernel {
-            Kernel::Portable => {
-                portable::square(scratch, a);
-                self.finish_portable(a, scratch);
-            }
+        match &self.engine {
+            Engine::Portable => self.square_by_rows(portable::PortableRows, a, scratch),
+            #[cfg(target_arch = "x86_64")]
+            Engine::Mulx(rows) => self.square_by_rows(*rows, a, scratch),
+            #[cfg(target_arch = "x86_64")]
+            Engine::Ifma(constants) => constants.square_assign(a, scratch),
         }
     }
 
-    fn finish_portable(&self, out: &mut [u64], product: &mut [u64]) {
-        let carry = portable::reduce(product, &self.m, self.negated_inverse);
+    /// Makes loose words reduced.
+    pub(crate) fn finish(&self, a: &mut [u64]) {
+        match &self.engine {
+            #[cfg(target_arch = "x86_64")]
+            Engine::Ifma(constants) => constants.finish(a),
+            _ => {}
+        }
+    }
+
+    fn mul_by_rows<R: rows::Rows>(&self, rows: R, a: &mut [u64], b: &[u64], scratch: &mut [u64]) {
+        let (product, rest) = scratch.split_at_mut(2 * self.words());
+        rows::multiply(rows, product, a, b, rest);
+        self.reduce_by_rows(rows, a, product);
+    }
+
+    fn square_by_rows<R: rows::Rows>(&self, rows: R, a: &mut [u64], scratch: &mut [u64]) {
+        let (product, rest) = scratch.split_at_mut(2 * self.words());
+        rows::square(rows, product, a, rest);
+        self.reduce_by_rows(rows, a, product);
+    }
+
+    fn reduce_by_rows<R: rows::Rows>(&self, rows: R, out: &mut [u64], product: &mut [u64]) {
+        let carry = rows::reduce(rows, product, &self.m, self.negated_inverse);
         out.copy_from_slice(&product[self.words()..]);
         words::reduce_once::<64>(out, carry, &self.m);
     }
 
-    /// `a = a·c mod m` for c below 2^[`words::SMALL_BITS`].
+    fn word_bits(&self) -> u32 {
+        layout(self.kernel, self.bits).0
+    }
+
+    /// `a = a·c mod m` for c below 2^[`words::SMALL_BITS`]; `a` is loose before and reduced after.
     pub(crate) fn mul_small_assign(&self, a: &mut [u64], c: u64) {
-        match self.kernel.word_bits() {
+        match self.word_bits() {
             64 => words::mul_small::<64>(a, c, &self.m, &self.small),
             _ => words::mul_small::<52>(a, c, &self.m, &self.small),
         }
     }
 
     pub(crate) fn add_assign(&self, a: &mut [u64], b: &[u64]) {
-        match self.kernel.word_bits() {
+        match self.word_bits() {
             64 => words::add_mod::<64>(a, b, &self.m),
             _ => words::add_mod::<52>(a, b, &self.m),
         }
     }
 
     pub(crate) fn sub_assign(&self, a: &mut [u64], b: &[u64]) {
-        match self.kernel.word_bits() {
+        match self.word_bits() {
             64 => words::sub_mod::<64>(a, b, &self.m),
             _ => words::sub_mod::<52>(a, b, &self.m),
         }
     }
 
     pub(crate) fn neg_assign(&self, a: &mut [u64]) {
-        match self.kernel.word_bits() {
+        match self.word_bits() {
             64 => words::neg_mod::<64>(a, &self.m),
             _ => words::neg_mod::<52>(a, &self.m),
         }
     }
 
-    /// The words of x·R mod m for any x.
+    /// The words of x·R mod m for any x, reduced.
     pub(crate) fn words_of(&self, x: &BigUint, scratch: &mut [u64]) -> Vec<u64> {
-        let width = self.kernel.word_bits();
+        let width = self.word_bits();
         let mut out = if x < &self.value {
             words::split(x, self.words(), width)
         } else {
             words::split(&(x % &self.value), self.words(), width)
         };
         self.mul_assign(&mut out, &self.r_squared, scratch);
+        self.finish(&mut out);
         out
     }
 
@@ -162,13 +251,18 @@ impl Context {
         unit[0] = 1;
         // unit·a/R: the words of `a` are only read, so that the plain number is in `unit` alone.
         self.mul_assign(&mut unit, a, scratch);
-        let out = words::join(&unit, self.kernel.word_bits());
+        self.finish(&mut unit);
+        let out = words::join(&unit, self.word_bits());
         zeroize::Zeroize::zeroize(&mut unit);
         out
     }
 
     /// Copies entry `index` of `table` (entries of [`Self::words`] words) to `out`, reading every entry.
     pub(crate) fn select(&self, out: &mut [u64], table: &[u64], index: u64) {
+        #[cfg(target_arch = "x86_64")]
+        if let Engine::Ifma(constants) = &self.engine {
+            return constants.select(out, table, index);
+        }
         out.fill(0);
         for (i, entry) in (0u64..).zip(table.chunks_exact(self.words())) {
             let keep = crate::ct::eq_mask(i, index);

@@ -153,7 +153,7 @@ impl FixedBase {
                 context.mul_assign(&mut acc, &entry, &mut scratch);
             }
         }
-        modulus.wrap(acc.to_vec())
+        modulus.wrap_loose(acc.to_vec())
     }
 }
 

@@ -62,10 +62,8 @@ impl Modulus {
         if !m.bit(0) {
             return Err(ArithError::EvenModulus);
         }
-        if !kernel.is_available() {
-            return Err(ArithError::KernelUnavailable(kernel));
-        }
-        Ok(Self { context: Arc::new(Context::new(m.clone(), kernel)) })
+        let context = Context::new(m.clone(), kernel).ok_or(ArithError::KernelUnavailable(kernel))?;
+        Ok(Self { context: Arc::new(context) })
     }
 
     /// The modulus.
@@ -185,12 +183,14 @@ impl Modulus {
     pub fn mul_assign(&self, a: &mut Residue, b: &Residue) {
         self.adopt(a);
         self.context.mul_assign(&mut a.words, &self.own(b), &mut self.scratch());
+        self.context.finish(&mut a.words);
     }
 
     /// `a = a²`.
     pub fn square_assign(&self, a: &mut Residue) {
         self.adopt(a);
         self.context.square_assign(&mut a.words, &mut self.scratch());
+        self.context.finish(&mut a.words);
     }
 
     /// `a·c`, at the cost of a few passes over the words.
@@ -220,6 +220,13 @@ impl Modulus {
         Zeroizing::new(vec![0; self.context.scratch_words()])
     }
 
+    /// A residue of loose words.
+    pub(crate) fn wrap_loose(&self, mut words: Vec<u64>) -> Residue {
+        self.context.finish(&mut words);
+        self.wrap(words)
+    }
+
+    /// A residue of reduced words.
     pub(crate) fn wrap(&self, words: Vec<u64>) -> Residue {
         Residue { context: Arc::clone(&self.context), words }
     }

@@ -147,6 +147,6 @@ impl Steps {
         for _ in 0..position {
             context.square_assign(&mut acc, &mut scratch);
         }
-        modulus.wrap(acc.to_vec())
+        modulus.wrap_loose(acc.to_vec())
     }
 }

@@ -54,7 +54,7 @@ impl Modulus {
             }
             next = low;
         }
-        self.wrap(acc.to_vec())
+        self.wrap_loose(acc.to_vec())
     }
 
     /// `base^exponent` for a small base, at hardly more than the cost of the squarings: whole windows of the exponent
@@ -98,7 +98,7 @@ impl Modulus {
             context.select(&mut entry, &table, digit);
             context.mul_assign(&mut acc, &entry, &mut scratch);
         }
-        self.wrap(acc.to_vec())
+        self.wrap_loose(acc.to_vec())
     }
 
     /// `base^exponent` for a small public base in constant time: as [`Modulus::vartime_pow_small_base`], with a masked
@@ -137,7 +137,7 @@ impl Modulus {
             }
             context.mul_small_assign(&mut acc, look_up(powers, digits.range(i * window, window)));
         }
-        self.wrap(acc.to_vec())
+        self.wrap_loose(acc.to_vec())
     }
 }
 

@@ -134,12 +134,15 @@ pub(crate) fn neg_mod<const BITS: u32>(a: &mut [u64], m: &[u64]) {
 pub(crate) struct SmallMultiplier {
     /// ⌊2^(L+63)/m⌋ with L the bits of m; in (2^62, 2^64).
     reciprocal: u64,
-    /// L + `SMALL_BITS` − 64: position of the 64 leading bits of a product; may be negative.
+    /// L + `PRODUCT_BITS` − 64: position of the 64 leading bits of a product; may be negative.
     shift: i64,
 }
 
 /// Multipliers of [`mul_small`] are below 2^`SMALL_BITS`.
-pub(crate) const SMALL_BITS: u32 = 56;
+pub(crate) const SMALL_BITS: u32 = 55;
+
+/// With a multiplicand below 2m the product is below m·2^`PRODUCT_BITS`.
+const PRODUCT_BITS: u32 = SMALL_BITS + 1;
 
 impl SmallMultiplier {
     pub(crate) fn new(m: &BigUint) -> Self {
@@ -148,12 +151,13 @@ impl SmallMultiplier {
         Self {
             // m is no power of two (it is odd and at least 3), so the quotient is below 2^64.
             reciprocal: reciprocal.iter_u64_digits().next().unwrap_or(u64::MAX),
-            shift: i64::try_from(bits).unwrap_or(i64::MAX) + i64::from(SMALL_BITS) - 64,
+            shift: i64::try_from(bits).unwrap_or(i64::MAX) + i64::from(PRODUCT_BITS) - 64,
         }
     }
 }
 
-/// `a = a·c mod m` for `a` in [0, m) and `c` < 2^56, in one pass over the words and without a branch on the data.
+/// `a = a·c mod m` in [0, m) for `a` in [0, 2m) and `c` < 2^55, in a few passes over the words and without a branch on
+/// the data.
 ///
 /// The quotient q = ⌊a·c/m⌋ is estimated from the leading 64 bits of the product: with p = ⌊a·c/2^s⌋ < 2^64 for
 /// s = L+56−64 and v = ⌊2^(L+63)/m⌋, q̂ = ⌊p·v/2^71⌋ satisfies a·c/m − 5/4 < q̂ ≤ a·c/m, since each of the two
@@ -167,7 +171,7 @@ pub(crate) fn mul_small<const BITS: u32>(a: &mut [u64], c: u64, m: &[u64], small
         carry = low(product >> BITS);
     }
     let leading = leading_bits::<BITS>(a, carry, small.shift);
-    let quotient = low((u128::from(leading) * u128::from(small.reciprocal)) >> (127 - SMALL_BITS));
+    let quotient = low((u128::from(leading) * u128::from(small.reciprocal)) >> (127 - PRODUCT_BITS));
     let (mut product_carry, mut borrow) = (0u64, 0u64);
     for (x, &y) in a.iter_mut().zip(m) {
         let product = u128::from(y) * u128::from(quotient) + u128::from(product_carry);

@@ -1,6 +1,11 @@
 //! Multiplication and squaring modulo m, in Montgomery form: one file for each way of doing it.
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod ifma;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod mulx;
 pub(crate) mod portable;
+pub(crate) mod rows;
 
 /// A way to multiply modulo m.
 ///
@@ -12,37 +17,40 @@ pub(crate) mod portable;
 pub enum Kernel {
     /// 64-bit words and safe Rust; runs everywhere.
     Portable,
+    /// 64-bit words and rows of `mulx`/`adcx`/`adox`; x86-64 with BMI2 and ADX.
+    Mulx,
+    /// 52-bit words on the vector unit; x86-64 with AVX-512 IFMA.
+    Ifma,
 }
+
+/// Below so many bits the vectors of the IFMA kernel are too empty to pay.
+const IFMA_FROM_BITS: u64 = 600;
 
 impl Kernel {
     /// Every kernel, whether or not this processor can run it.
-    pub const ALL: [Kernel; 1] = [Kernel::Portable];
+    pub const ALL: [Kernel; 3] = [Kernel::Portable, Kernel::Mulx, Kernel::Ifma];
 
     /// Whether this processor can run the kernel.
     pub fn is_available(self) -> bool {
         match self {
             Kernel::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Mulx => mulx::is_available(),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Ifma => ifma::is_available(),
+            #[cfg(not(target_arch = "x86_64"))]
+            Kernel::Mulx | Kernel::Ifma => false,
         }
     }
 
     /// The kernel that [`Modulus::new`](crate::Modulus::new) takes for a modulus of so many bits.
     pub fn fastest(bits: u64) -> Kernel {
-        let _ = bits;
-        Kernel::Portable
-    }
-
-    /// Bits in a word of this kernel.
-    pub(crate) fn word_bits(self) -> u32 {
-        match self {
-            Kernel::Portable => 64,
+        if bits >= IFMA_FROM_BITS && Kernel::Ifma.is_available() {
+            Kernel::Ifma
+        } else if Kernel::Mulx.is_available() {
+            Kernel::Mulx
+        } else {
+            Kernel::Portable
         }
-    }
-
-    /// Words that a residue modulo a number of `bits` bits takes.
-    pub(crate) fn words(self, bits: u64) -> usize {
-        let words = match self {
-            Kernel::Portable => bits.div_ceil(64),
-        };
-        usize::try_from(words).unwrap_or(usize::MAX)
     }
 }
