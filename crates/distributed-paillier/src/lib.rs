@@ -1,2 +1,18 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+
+pub mod biprimality;
+pub mod candidates;
+pub mod decryption_key;
+mod driver;
+mod error;
+mod messages;
+mod parameters;
+mod progress;
+pub mod sharing;
+
+pub use driver::{PROTOCOL, generate};
+pub use error::KeygenError;
+pub use parameters::{KeygenParameters, SecurityLevel};
+pub use progress::Progress;
+pub use subrosa_threshold_decryption::{KeyShare, ThresholdKey};

@@ -28,6 +28,14 @@ impl PrimeField {
         Ok(Self { prime })
     }
 
+    /// The field of `prime` elements, for a number that is known to be a prime: nothing is checked.
+    ///
+    /// For constants whose primality a test establishes. Modulo a composite number sharings are neither hiding nor
+    /// reconstructible.
+    pub fn assume_prime(prime: BigUint) -> Self {
+        Self { prime }
+    }
+
     /// The field of the least prime greater than `bound`: every integer up to `bound` has its own element.
     ///
     /// Deterministic, so that parties who agree on a bound agree on the field.

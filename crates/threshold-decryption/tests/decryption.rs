@@ -166,7 +166,7 @@ proptest! {
         let blinder = Blinder::new(private().public(), Randomness::Full, 0).unwrap();
         let c = blinder.encrypt(&m, &mut rng(seed)).unwrap().into_inner();
         let partials: Vec<_> =
-            shares[1..].iter().map(|share| share.partially_decrypt(&[c.clone()]).unwrap()).collect();
+            shares[1..].iter().map(|share| share.partially_decrypt(std::slice::from_ref(&c)).unwrap()).collect();
         let combiner = Combiner::new(shares[0].key(), &[party(2), party(1)]).unwrap();
         prop_assert_eq!(combiner.combine(&partials).unwrap(), [m]);
     }

@@ -1,0 +1,172 @@
+//! Steps K4 and K5: is N a product of two primes?
+//!
+//! The test of Boneh and Franklin (J. ACM 2001, section 4): with p ≡ q ≡ 3 (mod 4) and g of Jacobi symbol 1,
+//! `g^(φ(N)/4) ≡ ±1 (mod N)` always holds if N = p·q with both prime, and for at most half of all g otherwise, but for
+//! a kind of N that the gcd of step K7 rejects. Each party raises g to its own summand of φ(N)/4.
+
+use num_bigint::BigUint;
+use rayon::prelude::*;
+use subrosa_arith::hash::Hasher;
+use subrosa_arith::sieve::primes_below;
+use subrosa_arith::{ArithError, Modulus, SecretInt, jacobi};
+use subrosa_transport::{PartyId, PerParty};
+
+use crate::candidates::{BatchSecrets, Candidate};
+use crate::messages::{Below, FirstTest, FurtherTests};
+use crate::{KeygenError, KeygenParameters};
+
+/// A candidate that trial division left: its place in the batch, its modulus and the base of its first test.
+#[derive(Clone, Debug)]
+pub struct Sieved {
+    /// Place in the batch.
+    pub index: usize,
+    /// The context modulo N.
+    pub modulus: Modulus,
+    /// The smallest odd prime of Jacobi symbol 1.
+    base: u64,
+}
+
+/// Prepares the survivors of trial division for the first test.
+///
+/// # Errors
+/// [`KeygenError::Arith`] if a modulus is even, which [`open`](crate::candidates::open) excludes.
+pub fn prepare(moduli: &[BigUint], survivors: &[usize]) -> Result<Vec<Sieved>, KeygenError> {
+    let small = primes_below(1 << 12);
+    let sieved = survivors.iter().filter_map(|&index| moduli.get(index).map(|n| (index, n)));
+    sieved
+        .map(|(index, n)| {
+            // Half of all primes have symbol 1; among 563 there is one unless N is a square, which 1 then exposes.
+            let symbol = |prime: u32| jacobi::jacobi(&BigUint::from(prime), n);
+            let base = small.iter().skip(1).copied().find(|&prime| symbol(prime) == 1).unwrap_or(1);
+            Ok(Sieved { index, modulus: Modulus::new(n)?, base: u64::from(base) })
+        })
+        .collect()
+}
+
+/// The shape of [`FirstTest`].
+pub fn first_shape(parameters: &KeygenParameters, survivors: usize) -> Below {
+    Below { count: survivors, bound: BigUint::from(1u32) << parameters.key_bits() }
+}
+
+/// The shape of [`FurtherTests`].
+pub fn further_shape(parameters: &KeygenParameters) -> Below {
+    first_shape(parameters, parameters.rounds())
+}
+
+/// K4: my value of the first test for each survivor, whose base is a small number so that its powers cost little more
+/// than the squarings. In constant time: nobody knows yet which candidate wins.
+///
+/// The base depends on N alone and shows one Legendre symbol of a small prime modulo p.
+///
+/// # Errors
+/// [`KeygenError::Arith`] if a summand is out of range.
+pub fn first_test(
+    parameters: &KeygenParameters,
+    me: PartyId,
+    secrets: &BatchSecrets,
+    survivors: &[Sieved],
+) -> Result<FirstTest, KeygenError> {
+    let values = survivors
+        .par_iter()
+        .map(|sieved| {
+            let candidate = secrets.candidate(sieved.index);
+            let candidate = candidate.ok_or(KeygenError::Inconsistent { reason: "a candidate's place" })?;
+            let exponent = exponent(parameters, me, candidate, sieved.modulus.value())?;
+            let power = sieved.modulus.pow_small_base(sieved.base, &exponent);
+            Ok(sieved.modulus.to_uint(&power))
+        })
+        .collect::<Result<_, KeygenError>>()?;
+    Ok(FirstTest { values })
+}
+
+/// K4, continued: which of the survivors pass, given all parties' values.
+pub fn passed(
+    parameters: &KeygenParameters,
+    first: u64,
+    survivors: &[Sieved],
+    received: &PerParty<FirstTest>,
+) -> Vec<bool> {
+    survivors
+        .iter()
+        .enumerate()
+        .map(|(place, sieved)| {
+            let lead = parameters.lead(first + sieved.index as u64);
+            holds(&sieved.modulus, lead, received.iter().map(|(party, m)| (party, &m.values[place])))
+        })
+        .collect()
+}
+
+/// K5: my values of the further tests of one modulus, with bases hashed from the session and N.
+///
+/// # Errors
+/// [`KeygenError::Arith`] if a summand is out of range.
+pub fn further_tests(
+    parameters: &KeygenParameters,
+    me: PartyId,
+    session: &[u8; 32],
+    candidate: &Candidate,
+    modulus: &Modulus,
+) -> Result<FurtherTests, KeygenError> {
+    let exponent = exponent(parameters, me, candidate, modulus.value())?;
+    let values = (0..parameters.rounds())
+        .into_par_iter()
+        .map(|round| {
+            let base = modulus.residue(&hashed_base(session, modulus.value(), round));
+            modulus.to_uint(&modulus.pow(&base, &exponent))
+        })
+        .collect();
+    Ok(FurtherTests { values })
+}
+
+/// K5, continued: whether the modulus of candidate `number` passes every further test.
+pub fn all_passed(
+    parameters: &KeygenParameters,
+    number: u64,
+    modulus: &Modulus,
+    received: &PerParty<FurtherTests>,
+) -> bool {
+    let lead = parameters.lead(number);
+    (0..parameters.rounds()).all(|round| {
+        holds(modulus, lead, received.iter().map(|(party, message)| (party, &message.values[round])))
+    })
+}
+
+/// My summand of φ(N)/4: (N+1−pᵢ−qᵢ)/4 for the lead, (pᵢ+qᵢ)/4, with its sign left to the check, for the others.
+fn exponent(
+    parameters: &KeygenParameters,
+    me: PartyId,
+    candidate: &Candidate,
+    n: &BigUint,
+) -> Result<SecretInt, ArithError> {
+    let sum = candidate.p().add(candidate.q());
+    if parameters.lead(candidate.number()) != me {
+        return Ok(sum.shr(2));
+    }
+    let bits = parameters.key_bits();
+    Ok(SecretInt::new(n + 1u32, bits + 1)?.checked_sub(&sum)?.shr(2))
+}
+
+/// `v_lead ≡ ± ∏ v_others (mod N)`.
+fn holds<'a>(modulus: &Modulus, lead: PartyId, values: impl Iterator<Item = (PartyId, &'a BigUint)>) -> bool {
+    let (mut left, mut right) = (modulus.one(), modulus.one());
+    for (party, value) in values {
+        modulus.mul_assign(if party == lead { &mut left } else { &mut right }, &modulus.residue(value));
+    }
+    modulus.eq(&left, &right) || modulus.eq(&left, &modulus.neg(&right))
+}
+
+/// A base of Jacobi symbol 1 from a hash of session, N and round, of 128 bits more than N so that it is as good as
+/// uniform.
+fn hashed_base(session: &[u8; 32], n: &BigUint, round: usize) -> BigUint {
+    (0u64..)
+        .map(|attempt| {
+            Hasher::new("subrosa/distributed-paillier/biprimality-base", 1)
+                .field("session", session)
+                .uint("n", n)
+                .u64("round", round as u64)
+                .u64("attempt", attempt)
+                .below(n)
+        })
+        .find(|base| jacobi::jacobi(base, n) == 1)
+        .unwrap_or_default()
+}

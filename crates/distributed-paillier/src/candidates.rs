@@ -1,0 +1,244 @@
+//! Steps K1 to K3: candidates for N, drawn, multiplied and sieved in batches.
+//!
+//! After Boneh and Franklin, *Efficient Generation of Shared RSA Keys*, J. ACM 48(4), 2001, sections 2 and 3, with an
+//! honest majority. Candidates that fail are thrown away; neither of their factors is used again.
+
+use num_bigint::{BigInt, BigUint};
+use num_integer::Integer;
+use num_traits::{One, Zero};
+use rand_core::CryptoRng;
+use rayon::prelude::*;
+use subrosa_arith::{SecretInt, sample, wipe_uint};
+use subrosa_transport::{PartyId, PerParty};
+
+use crate::messages::{Below, CandidateShares, ProductShares};
+use crate::{KeygenError, KeygenParameters};
+
+/// One party's summands pᵢ and qᵢ of a candidate's factors.
+///
+/// # Security
+/// They must not be sent. All parties' summands together are the factorisation of N.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    number: u64,
+    p: SecretInt,
+    q: SecretInt,
+}
+
+impl Candidate {
+    /// The candidate's place in the run, from 0; it decides whose turn it is to lead.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// pᵢ.
+    pub fn p(&self) -> &SecretInt {
+        &self.p
+    }
+
+    /// qᵢ.
+    pub fn q(&self) -> &SecretInt {
+        &self.q
+    }
+}
+
+/// Draws summands so that p = Σ pᵢ lies in [¾, 1)·2^(k/2), p ≡ 3 (mod 4), and no prime of M divides p or p − 1.
+///
+/// Built once for a party; holds the Chinese-remainder coefficients of its own primes.
+#[derive(Debug)]
+pub struct Sampler {
+    /// The CRT coefficient of each of my primes ℓ: ≡ 1 mod ℓ, ≡ 0 mod 4 and mod every other prime of M.
+    mine: Vec<(u32, BigUint)>,
+    /// The same for 4.
+    four: BigUint,
+    /// m = 4M.
+    modulus: BigUint,
+    /// 3·2^(k/2−2).
+    base: BigUint,
+    /// ⌊R/m⌋ with R = ⌊2^(k/2−2)/n⌋.
+    steps: BigUint,
+    /// A public bound on the bits of pᵢ.
+    lead_bits: u64,
+    follower_bits: u64,
+}
+
+impl Sampler {
+    /// The sampler of `party`.
+    ///
+    /// # Errors
+    /// [`KeygenError::Inconsistent`] if the parameters leave no room for candidates.
+    pub fn new(parameters: &KeygenParameters, party: PartyId) -> Result<Self, KeygenError> {
+        let primes = parameters.small_primes();
+        let product: BigUint = primes.iter().map(|&(prime, _)| BigUint::from(prime)).product();
+        let modulus = &product << 2u32;
+        let coefficient = |prime: u32| {
+            let prime = BigUint::from(prime);
+            let rest = &modulus / &prime;
+            let inverse = (&rest % &prime).modinv(&prime);
+            inverse
+                .map(|inverse| rest * inverse)
+                .ok_or(KeygenError::Inconsistent { reason: "M has a square" })
+        };
+        let mine = primes.iter().filter(|(_, owner)| *owner == party);
+        let mine =
+            mine.map(|&(prime, _)| Ok((prime, coefficient(prime)?))).collect::<Result<_, KeygenError>>()?;
+        let quarter = BigUint::one() << (parameters.key_bits() / 2 - 2);
+        let range = &quarter / parameters.access().parties();
+        let steps = &range / &modulus;
+        if steps.is_zero() {
+            return Err(KeygenError::Inconsistent { reason: "the key is too small for so many parties" });
+        }
+        let four_inverse = (&product % 4u32).modinv(&BigUint::from(4u32)).unwrap_or_default();
+        Ok(Self {
+            mine,
+            four: product * four_inverse,
+            base: &quarter * 3u32,
+            steps,
+            lead_bits: parameters.key_bits() / 2,
+            follower_bits: range.bits(),
+            modulus,
+        })
+    }
+
+    /// Draws pᵢ: `base + ((a − base) mod m) + m·z`, where a has the residues that the party answers for.
+    fn draw(&self, leads: bool, rng: &mut impl CryptoRng) -> Result<SecretInt, KeygenError> {
+        let mut residue = if leads { &self.four * 3u32 } else { BigUint::zero() };
+        for (prime, coefficient) in &self.mine {
+            // Uniform in {2, …, ℓ−1}: neither p nor p − 1 is divisible by ℓ.
+            residue += coefficient * (sample::random_below(rng, &BigUint::from(prime - 2)) + 2u32);
+        }
+        let base = if leads { self.base.clone() } else { BigUint::zero() };
+        let offset = (residue + &self.modulus - &base % &self.modulus) % &self.modulus;
+        let mut steps = sample::random_below(rng, &self.steps);
+        let value = base + offset + &self.modulus * &steps;
+        wipe_uint(&mut steps);
+        Ok(SecretInt::new(value, if leads { self.lead_bits } else { self.follower_bits })?)
+    }
+}
+
+/// My summands of a batch's candidates, after K1.
+///
+/// # Security
+/// It must not be sent.
+#[derive(Debug)]
+pub struct BatchSecrets {
+    candidates: Vec<Candidate>,
+}
+
+impl BatchSecrets {
+    /// The candidate at a place in the batch.
+    pub fn candidate(&self, index: usize) -> Option<&Candidate> {
+        self.candidates.get(index)
+    }
+}
+
+/// The shape of [`CandidateShares`]: three values for each candidate.
+pub fn share_shape(parameters: &KeygenParameters) -> Below {
+    Below { count: 3 * parameters.batch(), bound: parameters.candidate_field().prime().clone() }
+}
+
+/// The shape of [`ProductShares`].
+pub fn product_shape(parameters: &KeygenParameters) -> Below {
+    Below { count: parameters.batch(), bound: parameters.candidate_field().prime().clone() }
+}
+
+/// K1: draws the summands of a batch whose first candidate has the number `first`, and deals each with degree t and,
+/// with degree 2t, a zero. The message to oneself is among them.
+///
+/// # Errors
+/// [`KeygenError::Shamir`] if the field is too small.
+pub fn deal(
+    parameters: &KeygenParameters,
+    sampler: &Sampler,
+    me: PartyId,
+    first: u64,
+    rng: &mut impl CryptoRng,
+) -> Result<(BatchSecrets, PerParty<CandidateShares>), KeygenError> {
+    let (field, access) = (parameters.candidate_field(), parameters.access());
+    let (n, t) = (access.parties(), access.threshold());
+    let mut candidates = Vec::with_capacity(parameters.batch());
+    let mut messages: Vec<Vec<BigUint>> =
+        (0..n).map(|_| Vec::with_capacity(3 * parameters.batch())).collect();
+    for number in (first..).take(parameters.batch()) {
+        let leads = parameters.lead(number) == me;
+        let candidate = Candidate { number, p: sampler.draw(leads, rng)?, q: sampler.draw(leads, rng)? };
+        for shares in [
+            field.share(&BigInt::from(candidate.p.expose().clone()), t, n, rng)?,
+            field.share(&BigInt::from(candidate.q.expose().clone()), t, n, rng)?,
+            field.share_zero(2 * t, n, rng)?,
+        ] {
+            for (message, share) in messages.iter_mut().zip(&shares) {
+                message.push(share.value().expose().clone());
+            }
+        }
+        candidates.push(candidate);
+    }
+    let messages = messages.into_iter().map(|values| CandidateShares { values }).collect();
+    Ok((BatchSecrets { candidates }, PerParty::from_vec(messages)))
+}
+
+/// K2: a share of each candidate's N = p·q, masked by the sum of all parties' zero sharings.
+///
+/// # Security
+/// Without the mask, the polynomial that the opened shares lie on factors into those that share p and q, and every
+/// party could read both from its own share.
+///
+/// # Errors
+/// [`KeygenError::Shamir`] if a message does not have the shape of [`share_shape`].
+pub fn multiply(
+    parameters: &KeygenParameters,
+    me: PartyId,
+    received: &PerParty<CandidateShares>,
+) -> Result<ProductShares, KeygenError> {
+    let field = parameters.candidate_field();
+    let values = (0..parameters.batch())
+        .into_par_iter()
+        .map(|candidate| {
+            let sum = |kind: usize| {
+                let shares = received
+                    .values()
+                    .map(|message| field.accept(me.number(), message.values[3 * candidate + kind].clone()))
+                    .collect::<Result<Vec<_>, _>>()?;
+                field.sum(&shares)
+            };
+            let product = field.masked_product(&sum(0)?, &sum(1)?, &sum(2)?)?;
+            Ok(product.value().expose().clone())
+        })
+        .collect::<Result<_, KeygenError>>()?;
+    Ok(ProductShares { values })
+}
+
+/// K2, continued: N of each candidate, opened from all parties' shares.
+///
+/// # Errors
+/// [`KeygenError::Inconsistent`] if the shares of a candidate do not lie on one polynomial of degree 2t, or N does not
+/// have exactly k bits or is not ≡ 1 (mod 4): some party did not follow the protocol.
+pub fn open(
+    parameters: &KeygenParameters,
+    received: &PerParty<ProductShares>,
+) -> Result<Vec<BigUint>, KeygenError> {
+    let points: Vec<u32> = received.iter().map(|(party, _)| party.number()).collect();
+    let opener = parameters.candidate_field().opener(&points, 2 * parameters.access().threshold())?;
+    (0..parameters.batch())
+        .into_par_iter()
+        .map(|candidate| {
+            let shares: Vec<&BigUint> = received.values().map(|message| &message.values[candidate]).collect();
+            let inconsistent = |reason| KeygenError::Inconsistent { reason };
+            let n = opener.open(&shares).map_err(|_| inconsistent("shares of a candidate"))?;
+            if n.bits() != parameters.key_bits() || n.mod_floor(&BigUint::from(4u32)) != BigUint::one() {
+                return Err(inconsistent("a candidate's size or residue"));
+            }
+            Ok(n)
+        })
+        .collect()
+}
+
+/// K3: the places of the candidates without a prime factor below the sieve bound.
+pub fn sieve(parameters: &KeygenParameters, moduli: &[BigUint]) -> Vec<usize> {
+    moduli
+        .par_iter()
+        .enumerate()
+        .filter(|(_, n)| parameters.sieve().has_small_factor(n).is_none())
+        .map(|(index, _)| index)
+        .collect()
+}

@@ -1,0 +1,281 @@
+//! Steps K6 and K7: additive shares over ℤ of a decryption key d = φ(N)·β, and the two gcd conditions.
+//!
+//! After Veugen, Attema and Spini, *An Implementation of the Paillier Crypto System with Threshold Decryption without
+//! a Trusted Dealer*, ePrint 2019/1136, with every product masked by a zero sharing before it is opened.
+
+use num_bigint::{BigInt, BigUint};
+use num_integer::Integer;
+use num_traits::{One, Zero};
+use rand_core::CryptoRng;
+use subrosa_arith::{SecretInt, wipe_uint};
+use subrosa_shamir::{FieldShare, PrimeField};
+use subrosa_threshold_decryption::STATISTICAL_BITS;
+use subrosa_transport::{PartyId, PerParty};
+
+use crate::candidates::Candidate;
+use crate::messages::{Below, KeyOpenings, KeyShares, MaskResidue};
+use crate::{KeygenError, KeygenParameters};
+
+/// How often a modulus is opened anew before it is rejected.
+pub const ATTEMPTS: usize = 4;
+/// After how many values of θ that share a factor with N the modulus is rejected.
+const KEY_ATTEMPTS: usize = 2;
+
+/// My summand of d, an integer of either sign.
+///
+/// # Security
+/// It must not be sent; all summands together decrypt.
+pub struct KeySummand(BigInt);
+
+impl KeySummand {
+    pub(crate) fn expose(&self) -> &BigInt {
+        &self.0
+    }
+}
+
+impl Drop for KeySummand {
+    fn drop(&mut self) {
+        wipe_uint(&mut std::mem::take(&mut self.0).into_parts().1);
+    }
+}
+
+impl std::fmt::Debug for KeySummand {
+    // Redacted: all summands together decrypt.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeySummand(<redacted>)")
+    }
+}
+
+/// What K6 and K7 established: my summand of d, and θ = d mod N.
+#[derive(Debug)]
+pub struct KeyFound {
+    /// My summand.
+    pub summand: KeySummand,
+    /// θ.
+    pub theta: BigUint,
+}
+
+/// What becomes of a modulus after an opening.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Both gcd conditions hold.
+    Accepted(KeyFound),
+    /// One is still open: deal again with [`Attempts::deal`].
+    Again,
+    /// N is not a product of two primes, or (p−1)/2 and (q−1)/2 share a factor: go on with other candidates.
+    Rejected,
+}
+
+/// The openings of one modulus.
+///
+/// # Security
+/// It holds my summand of φ(N) and must not be sent.
+#[derive(Debug)]
+pub struct Attempts<'a> {
+    parameters: &'a KeygenParameters,
+    me: PartyId,
+    lead: PartyId,
+    n: BigUint,
+    /// My summand of φ(N): N+1−pᵢ−qᵢ for the lead, −pᵢ−qᵢ modulo P₂ for the others.
+    totient: SecretInt,
+    done: usize,
+    /// gcd of N−1 and what was opened, without 2 and the primes of M.
+    common: BigUint,
+    found: Option<KeyFound>,
+}
+
+/// What I keep of a dealing until it is opened.
+///
+/// # Security
+/// It must not be sent, but for the residue in [`MaskResidue`].
+#[derive(Debug)]
+pub struct Dealt {
+    mask: Option<SecretInt>,
+}
+
+impl<'a> Attempts<'a> {
+    /// Begins with the modulus of `candidate`.
+    ///
+    /// # Errors
+    /// [`KeygenError::Arith`] if a summand is out of range.
+    pub fn new(
+        parameters: &'a KeygenParameters,
+        me: PartyId,
+        candidate: &Candidate,
+        n: &BigUint,
+    ) -> Result<Self, KeygenError> {
+        let lead = parameters.lead(candidate.number());
+        let prime = parameters.key_field().prime();
+        let sum = candidate.p().add(candidate.q());
+        let whole = if me == lead { n + 1u32 } else { prime.clone() };
+        let bits = whole.bits();
+        let totient = SecretInt::new(whole, bits)?.checked_sub(&sum)?;
+        let mut common = n - 1u32;
+        remove_factors(&mut common, &BigUint::from(2u32));
+        for &(prime, _) in parameters.small_primes() {
+            remove_factors(&mut common, &BigUint::from(prime));
+        }
+        Ok(Self { parameters, me, lead, n: n.clone(), totient, done: 0, common, found: None })
+    }
+
+    /// Whether the next dealing looks for a key as well: four more values in its messages.
+    pub fn with_key(&self) -> bool {
+        self.found.is_none()
+    }
+
+    /// The shape of [`KeyShares`] in the next dealing.
+    pub fn share_shape(&self) -> Below {
+        Below { count: if self.with_key() { 7 } else { 4 }, bound: self.field().prime().clone() }
+    }
+
+    /// The shape of [`KeyOpenings`] in the next opening.
+    pub fn opening_shape(&self) -> Below {
+        Below { count: if self.with_key() { 2 } else { 1 }, bound: self.field().prime().clone() }
+    }
+
+    /// The shape of [`MaskResidue`].
+    pub fn residue_shape(&self) -> Below {
+        Below { count: usize::from(self.with_key()), bound: self.n.clone() }
+    }
+
+    /// K6: deals φᵢ, β′ᵢ, ρᵢ and, with degree 2t, a zero; while a key is looked for also βᵢ, rᵢ and another zero.
+    /// β, β′ ∈ [0, N), ρ ∈ [0, n·2^(k+σ+2)), r ∈ [0, n·2^(2k+σ)).
+    ///
+    /// # Errors
+    /// [`KeygenError::Shamir`] if the field is too small.
+    pub fn deal(&self, rng: &mut impl CryptoRng) -> Result<(Dealt, PerParty<KeyShares>), KeygenError> {
+        let (access, k) = (self.parameters.access(), self.parameters.key_bits());
+        let (n, t) = (access.parties(), access.threshold());
+        let sigma = u64::from(STATISTICAL_BITS);
+        let field = self.field();
+        let mut messages: Vec<Vec<BigUint>> = vec![Vec::new(); n as usize];
+        let mut push = |shares: Vec<FieldShare>| {
+            for (message, share) in messages.iter_mut().zip(&shares) {
+                message.push(share.value().expose().clone());
+            }
+        };
+        let below = |bound: &BigUint, rng: &mut _| SecretInt::random_below(rng, bound);
+        let deal = |secret: &SecretInt, rng: &mut _| {
+            field.share(&BigInt::from(secret.expose().clone()), t, n, rng).map_err(KeygenError::from)
+        };
+        push(deal(&self.totient, rng)?);
+        push(deal(&below(&self.n, rng), rng)?);
+        push(deal(&below(&(BigUint::from(n) << (k + sigma + 2)), rng), rng)?);
+        push(field.share_zero(2 * t, n, rng)?);
+        let mut mask = None;
+        if self.with_key() {
+            let r = below(&(BigUint::from(n) << (2 * k + sigma)), rng);
+            push(deal(&below(&self.n, rng), rng)?);
+            push(deal(&r, rng)?);
+            push(field.share_zero(2 * t, n, rng)?);
+            mask = Some(r);
+        }
+        let messages = messages.into_iter().map(|values| KeyShares { values }).collect();
+        Ok((Dealt { mask }, PerParty::from_vec(messages)))
+    }
+
+    /// K7: shares of w = φβ′ + (N−1)·Σρᵢ and, while a key is looked for, of u = φβ + Σrᵢ, each with its zero sharing;
+    /// and rᵢ mod N.
+    ///
+    /// # Errors
+    /// [`KeygenError::Shamir`] if a message does not have its shape.
+    pub fn open(
+        &self,
+        dealt: &Dealt,
+        received: &PerParty<KeyShares>,
+    ) -> Result<(KeyOpenings, MaskResidue), KeygenError> {
+        let field = self.field();
+        let sum = |place: usize| {
+            let shares = received
+                .values()
+                .map(|message| field.accept(self.me.number(), message.values[place].clone()))
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok::<_, KeygenError>(field.sum(&shares)?)
+        };
+        let totient = sum(0)?;
+        let scaled = sum(2)?.value().expose() * (&self.n - 1u32) % field.prime();
+        let mask = field.sum([&field.accept(self.me.number(), scaled)?, &sum(3)?])?;
+        let mut values = vec![field.masked_product(&totient, &sum(1)?, &mask)?];
+        let mut residues = Vec::new();
+        if let Some(r) = &dealt.mask {
+            let mask = field.sum([&sum(5)?, &sum(6)?])?;
+            values.push(field.masked_product(&totient, &sum(4)?, &mask)?);
+            residues.push(r.expose() % &self.n);
+        }
+        let values = values.iter().map(|share| share.value().expose().clone()).collect();
+        Ok((KeyOpenings { values }, MaskResidue { values: residues }))
+    }
+
+    /// K7, continued: θ must be a unit modulo N, which is the second half of the biprimality test, since
+    /// φ ≡ −(p+q−1) modulo N; and gcd(w, N−1) must have no factor left, which shows that gcd((p−1)/2, (q−1)/2) = 1,
+    /// since an odd ℓ divides both p−1 and q−1 exactly when it divides N−1 and φ.
+    ///
+    /// # Errors
+    /// [`KeygenError::Inconsistent`] if the openings contradict each other.
+    pub fn decide(
+        &mut self,
+        dealt: Dealt,
+        openings: &PerParty<KeyOpenings>,
+        residues: &PerParty<MaskResidue>,
+    ) -> Result<Verdict, KeygenError> {
+        let points: Vec<u32> = openings.iter().map(|(party, _)| party.number()).collect();
+        let opener = self.field().opener(&points, 2 * self.parameters.access().threshold())?;
+        let open = |place: usize| {
+            let shares: Vec<&BigUint> = openings.values().map(|message| &message.values[place]).collect();
+            opener
+                .open(&shares)
+                .map_err(|_| KeygenError::Inconsistent { reason: "shares of the decryption key" })
+        };
+        self.common = open(0)?.gcd(&self.common);
+        if let Some(r) = dealt.mask {
+            let u = open(1)?;
+            let masks: BigUint = residues.values().map(|message| &message.values[0]).sum();
+            let theta = (&u + &self.n * residues.len() - masks) % &self.n;
+            if theta.gcd(&self.n).is_one() {
+                self.found = Some(KeyFound { summand: self.summand(u, &r), theta });
+            }
+        }
+        self.done += 1;
+        if self.common.is_one()
+            && let Some(found) = self.found.take()
+        {
+            return Ok(Verdict::Accepted(found));
+        }
+        let hopeless = self.done >= ATTEMPTS || (self.found.is_none() && self.done >= KEY_ATTEMPTS);
+        Ok(if hopeless { Verdict::Rejected } else { Verdict::Again })
+    }
+
+    /// dᵢ: u − rᵢ for the lead, −rᵢ for the others.
+    fn summand(&self, opened: BigUint, mask: &SecretInt) -> KeySummand {
+        let whole = if self.me == self.lead { opened } else { BigUint::zero() };
+        KeySummand(BigInt::from(whole) - BigInt::from(mask.expose().clone()))
+    }
+
+    fn field(&self) -> &PrimeField {
+        self.parameters.key_field()
+    }
+}
+
+/// Divides `value` by `factor` as often as it goes.
+fn remove_factors(value: &mut BigUint, factor: &BigUint) {
+    loop {
+        let (quotient, remainder) = value.div_rem(factor);
+        if !remainder.is_zero() {
+            return;
+        }
+        *value = quotient;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn factors_are_removed_completely() {
+        let mut value = BigUint::from(2u32 * 2 * 2 * 3 * 3 * 5);
+        remove_factors(&mut value, &BigUint::from(2u32));
+        remove_factors(&mut value, &BigUint::from(3u32));
+        assert_eq!(value, BigUint::from(5u32));
+    }
+}

@@ -1,0 +1,92 @@
+use subrosa_arith::ArithError;
+use subrosa_paillier::PaillierError;
+use subrosa_shamir::ShamirError;
+use subrosa_threshold_decryption::{DecryptionError, KeyError};
+use subrosa_transport::{Culprits, PartyId, SessionError};
+
+/// Why no key came about.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeygenError {
+    /// A key of this size is refused before the first message.
+    #[error("a key of {bits} bits: the size must be even, from {least} to {greatest}")]
+    KeySize {
+        /// What was asked for.
+        bits: u64,
+        /// The least size.
+        least: u64,
+        /// The greatest size.
+        greatest: u64,
+    },
+    /// The session's roster is not that of the parameters.
+    #[error("the roster has {found} parties, the parameters say {expected}")]
+    Roster {
+        /// Parties in the parameters.
+        expected: u32,
+        /// Parties in the roster.
+        found: usize,
+    },
+    /// A party sent something that does not fit what it sent before.
+    #[error("{party} sent an invalid message: {reason}")]
+    Invalid {
+        /// The party to blame.
+        party: PartyId,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The openings contradict each other, or give a modulus of the wrong form; who lied cannot be told.
+    #[error("the openings are inconsistent: {reason}")]
+    Inconsistent {
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// No modulus was found among more candidates than an honest run ever needs.
+    #[error("no key among {candidates} candidates: some party does not follow the protocol")]
+    Exhausted {
+        /// How many were tried.
+        candidates: u64,
+    },
+    /// The key or its shares are not valid.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The trial decryption went wrong.
+    #[error("the trial decryption failed: {0}")]
+    Decryption(#[from] DecryptionError),
+    /// A party failed, or the network did.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The modulus is not acceptable.
+    #[error(transparent)]
+    Paillier(#[from] PaillierError),
+    /// A sharing went wrong.
+    #[error(transparent)]
+    Shamir(#[from] ShamirError),
+    /// A number did not fit.
+    #[error(transparent)]
+    Arith(#[from] ArithError),
+}
+
+impl KeygenError {
+    /// The parties to blame, as far as they can be told.
+    pub fn culprits(&self) -> Vec<PartyId> {
+        match self {
+            Self::Invalid { party, .. } => vec![*party],
+            Self::Session(error) => error.culprits(),
+            Self::Decryption(error) => error.culprits(),
+            Self::KeySize { .. }
+            | Self::Roster { .. }
+            | Self::Inconsistent { .. }
+            | Self::Exhausted { .. }
+            | Self::Key(_)
+            | Self::Paillier(_)
+            | Self::Shamir(_)
+            | Self::Arith(_) => vec![],
+        }
+    }
+}
+
+impl Culprits for KeygenError {
+    fn culprits(&self) -> Vec<PartyId> {
+        Self::culprits(self)
+    }
+}

@@ -1,0 +1,177 @@
+//! What crosses the wire in each round, and what it must look like to be accepted.
+
+use num_bigint::{BigInt, BigUint};
+use serde::{Deserialize, Serialize};
+use subrosa_arith::wire;
+use subrosa_transport::{Malformed, Message};
+
+/// The shape of a list of integers: how many, and the bound that each must stay below.
+#[derive(Clone, Debug)]
+pub struct Below {
+    /// How many there are.
+    pub count: usize,
+    /// Each is less than this.
+    pub bound: BigUint,
+}
+
+impl Below {
+    fn max_bytes(&self) -> usize {
+        // The width of an entry and the length of all of them are varints of at most ten bytes.
+        let width = usize::try_from(self.bound.bits().div_ceil(8)).unwrap_or(usize::MAX);
+        self.count.saturating_mul(width).saturating_add(20)
+    }
+
+    fn check(&self, values: &[BigUint]) -> Result<(), Malformed> {
+        if values.len() != self.count {
+            return Err(Malformed::new(format!("{} values where {} belong", values.len(), self.count)));
+        }
+        if values.iter().any(|value| *value >= self.bound) {
+            return Err(Malformed::new("a value is beyond its bound"));
+        }
+        Ok(())
+    }
+}
+
+/// A message that is a list of integers below a bound.
+macro_rules! list_message {
+    ($(#[$doc:meta])* $name:ident, $round:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        pub struct $name {
+            /// The values, in the order that the round's step gives.
+            #[serde(with = "wire::uints")]
+            pub values: Vec<BigUint>,
+        }
+
+        impl Message for $name {
+            const ROUND: &'static str = $round;
+            type Shape = Below;
+
+            fn max_bytes(shape: &Below) -> usize {
+                shape.max_bytes()
+            }
+
+            fn check(&self, shape: &Below) -> Result<(), Malformed> {
+                shape.check(&self.values)
+            }
+        }
+    };
+}
+
+/// As [`list_message`], for messages that hold shares of secrets: these wipe themselves and do not print.
+macro_rules! secret_list_message {
+    ($(#[$doc:meta])* $name:ident, $round:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Serialize, Deserialize)]
+        pub struct $name {
+            /// The values, in the order that the round's step gives.
+            #[serde(with = "wire::uints")]
+            pub values: Vec<BigUint>,
+        }
+
+        impl Message for $name {
+            const ROUND: &'static str = $round;
+            type Shape = Below;
+
+            fn max_bytes(shape: &Below) -> usize {
+                shape.max_bytes()
+            }
+
+            fn check(&self, shape: &Below) -> Result<(), Malformed> {
+                shape.check(&self.values)
+            }
+        }
+
+        impl Drop for $name {
+            fn drop(&mut self) {
+                self.values.iter_mut().for_each(subrosa_arith::wipe_uint);
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            // Redacted: enough shares give the secret away.
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{}(<redacted>, {} values)", stringify!($name), self.values.len())
+            }
+        }
+    };
+}
+
+secret_list_message! {
+    /// K1, to one party: shares of pᵢ, of qᵢ and of zero for each candidate of a batch.
+    CandidateShares, "keygen/candidate-shares"
+}
+list_message! {
+    /// K2, to all: a share of the masked product for each candidate.
+    ProductShares, "keygen/products"
+}
+list_message! {
+    /// K4, to all: a value of the first test for each candidate that trial division left.
+    FirstTest, "keygen/first-test"
+}
+list_message! {
+    /// K5, to all: the values of the further tests of one modulus.
+    FurtherTests, "keygen/further-tests"
+}
+secret_list_message! {
+    /// K6, to one party: shares of φᵢ, β′ᵢ, ρᵢ and zero, then, where a key is still looked for, of βᵢ, rᵢ and zero.
+    KeyShares, "keygen/key-shares"
+}
+list_message! {
+    /// K7, to all: shares of the masked openings.
+    KeyOpenings, "keygen/key-openings"
+}
+list_message! {
+    /// K7, to all: the residue rᵢ mod N of the mask.
+    MaskResidue, "keygen/mask-residue"
+}
+list_message! {
+    /// K9, to all: the party's verification key.
+    VerificationKey, "keygen/verification-key"
+}
+list_message! {
+    /// K10, to all: the party's part in a trial decryption.
+    TrialDecryption, "keygen/trial-decryption"
+}
+
+/// K8, to one party: the value at its point of the integer polynomial that shares dᵢ.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct IntegerShareMessage {
+    /// The value, of either sign.
+    #[serde(with = "wire::int")]
+    pub value: BigInt,
+}
+
+/// The greatest size of an integer share in bits.
+#[derive(Clone, Copy, Debug)]
+pub struct Bits(pub u64);
+
+impl Message for IntegerShareMessage {
+    const ROUND: &'static str = "keygen/integer-shares";
+    type Shape = Bits;
+
+    fn max_bytes(shape: &Bits) -> usize {
+        usize::try_from(shape.0.div_ceil(8)).unwrap_or(usize::MAX).saturating_add(20)
+    }
+
+    fn check(&self, shape: &Bits) -> Result<(), Malformed> {
+        if self.value.bits() > shape.0 {
+            return Err(Malformed::new("a share is beyond its bound"));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for IntegerShareMessage {
+    fn drop(&mut self) {
+        let (_, mut magnitude) = std::mem::take(&mut self.value).into_parts();
+        subrosa_arith::wipe_uint(&mut magnitude);
+    }
+}
+
+impl std::fmt::Debug for IntegerShareMessage {
+    // Redacted: t+1 of them give dᵢ away.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("IntegerShareMessage(<redacted>)")
+    }
+}

@@ -1,0 +1,309 @@
+use num_bigint::BigUint;
+use num_integer::Integer;
+use num_traits::One;
+use subrosa_arith::sieve::{TrialDivision, primes_below};
+use subrosa_shamir::PrimeField;
+use subrosa_threshold_decryption::Access;
+use subrosa_transport::{Parameters, PartyId};
+
+use crate::KeygenError;
+
+/// Whether a key is meant to be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecurityLevel {
+    /// Keys of at least 2048 bits.
+    Secure,
+    /// Keys from 256 bits, for tests and demonstrations: they can be factored.
+    Insecure,
+}
+
+const LEAST_SECURE_BITS: u64 = 2048;
+const LEAST_BITS: u64 = 256;
+const GREATEST_BITS: u64 = 8192;
+
+/// How many parties generate which kind of key. All parties must use the same.
+#[derive(Debug)]
+pub struct KeygenParameters {
+    access: Access,
+    key_bits: u64,
+    batch: usize,
+    sieve: TrialDivision,
+    rounds: usize,
+    small_primes: Vec<(u32, PartyId)>,
+    candidate_field: PrimeField,
+    key_field: PrimeField,
+}
+
+impl KeygenParameters {
+    /// Parameters for a key of `key_bits` bits (at least 2048, even) among `parties` of whom up to `threshold` may be
+    /// corrupted.
+    ///
+    /// # Errors
+    /// [`KeygenError::KeySize`] for a size that is odd, too small or too large; [`KeygenError::Key`] unless
+    /// 1 ≤ t and 2t + 1 ≤ n.
+    pub fn new(parties: u32, threshold: u32, key_bits: u64) -> Result<Self, KeygenError> {
+        Self::with_level(parties, threshold, key_bits, SecurityLevel::Secure)
+    }
+
+    /// As [`new`](Self::new), from 256 bits.
+    ///
+    /// # Security
+    /// For tests and demonstrations only: keys under 2048 bits can be factored.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn insecure(parties: u32, threshold: u32, key_bits: u64) -> Result<Self, KeygenError> {
+        Self::with_level(parties, threshold, key_bits, SecurityLevel::Insecure)
+    }
+
+    /// The parameters for a key of this size and level.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_level(
+        parties: u32,
+        threshold: u32,
+        key_bits: u64,
+        level: SecurityLevel,
+    ) -> Result<Self, KeygenError> {
+        let access = Access::new(parties, threshold)?;
+        let least = match level {
+            SecurityLevel::Secure => LEAST_SECURE_BITS,
+            SecurityLevel::Insecure => LEAST_BITS,
+        };
+        if key_bits < least || key_bits > GREATEST_BITS || key_bits.is_odd() {
+            return Err(KeygenError::KeySize { bits: key_bits, least, greatest: GREATEST_BITS });
+        }
+        Ok(Self {
+            access,
+            key_bits,
+            batch: default_batch(key_bits),
+            sieve: TrialDivision::new(default_sieve_bound(key_bits)),
+            rounds: 80,
+            small_primes: assign_small_primes(access, key_bits),
+            candidate_field: candidate_field(key_bits),
+            key_field: key_field(key_bits),
+        })
+    }
+
+    /// How many candidates are drawn, multiplied and tested together: more for slow networks, since every batch takes
+    /// four rounds; fewer to waste less of the last one.
+    #[must_use]
+    pub fn with_batch(mut self, candidates: usize) -> Self {
+        self.batch = candidates.clamp(1, 65_536);
+        self
+    }
+
+    /// The bound below which candidates are divided by every prime before the first test.
+    #[must_use]
+    pub fn with_sieve_bound(mut self, bound: u32) -> Self {
+        self.sieve = TrialDivision::new(bound.clamp(256, 1 << 24));
+        self
+    }
+
+    /// n and t.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Bits of the modulus.
+    pub fn key_bits(&self) -> u64 {
+        self.key_bits
+    }
+
+    /// Candidates in a batch.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// How many tests a survivor of the first one must pass; each lets a wrong modulus through with probability at
+    /// most one half.
+    pub fn rounds(&self) -> usize {
+        self.rounds
+    }
+
+    pub(crate) fn sieve(&self) -> &TrialDivision {
+        &self.sieve
+    }
+
+    /// The first odd primes, whose product M has at most min(100, k/16) bits, and who answers for each.
+    pub(crate) fn small_primes(&self) -> &[(u32, PartyId)] {
+        &self.small_primes
+    }
+
+    pub(crate) fn candidate_field(&self) -> &PrimeField {
+        &self.candidate_field
+    }
+
+    pub(crate) fn key_field(&self) -> &PrimeField {
+        &self.key_field
+    }
+
+    /// The party that works in the place of party 1 of the paper for a candidate: it takes turns.
+    pub(crate) fn lead(&self, candidate: u64) -> PartyId {
+        let lead = candidate % u64::from(self.access.parties());
+        PartyId::new(u16::try_from(lead).unwrap_or(0))
+    }
+
+    /// What the parties compare when their session opens.
+    pub fn session_parameters(&self) -> Parameters {
+        Parameters::new()
+            .with("parties", self.access.parties())
+            .with("threshold", self.access.threshold())
+            .with("key_bits", self.key_bits)
+            .with("batch", self.batch)
+            .with("sieve_bound", self.sieve.bound())
+            .with("rounds", self.rounds)
+    }
+
+    /// How many candidates are expected until one is a product of two primes.
+    ///
+    /// A number near x without small factors up to those of M is a prime with probability
+    /// `∏ ℓ/(ℓ−1) / ln x`; both factors must be.
+    pub fn expected_candidates(&self) -> f64 {
+        let log = key_half_log(self.key_bits);
+        let boost: f64 = self.small_primes.iter().map(|&(l, _)| f64::from(l) / f64::from(l - 1)).product();
+        (log / (2.0 * boost)).powi(2)
+    }
+
+    /// After how many candidates to give up: a bound that an honest run passes with probability below 2^−50.
+    pub fn greatest_candidates(&self) -> u64 {
+        // P(more than c·mean) = e^−c; e^−36 < 2^−51.
+        let bound = (36.0 * self.expected_candidates()).ceil();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most a few million")]
+        let bound = bound as u64;
+        bound.max(1000)
+    }
+}
+
+/// ln of a typical prime factor, which lies in [¾, 1)·2^(k/2).
+fn key_half_log(key_bits: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "key sizes are below 2^14")]
+    let half = key_bits as f64 / 2.0;
+    half * std::f64::consts::LN_2 - 0.13
+}
+
+/// For common sizes k: the least c such that 2^(k+2) + c, and the least c such that 2^(2k+100) + c, is a prime. Looking
+/// for them anew would take seconds.
+const FIELDS: [(u64, u32, u32); 9] = [
+    (256, 73, 297),
+    (384, 235, 237),
+    (512, 169, 495),
+    (768, 63, 25),
+    (1024, 537, 1087),
+    (1536, 579, 793),
+    (2048, 1435, 33),
+    (3072, 309, 1555),
+    (4096, 6357, 163),
+];
+
+/// P₁, the field of the candidates: every product of two factors is below 2^k.
+fn candidate_field(key_bits: u64) -> PrimeField {
+    field(key_bits + 2, FIELDS.iter().find(|entry| entry.0 == key_bits).map(|entry| entry.1))
+}
+
+/// P₂, the field of the decryption key: it holds u < n·2^2k + n²·2^(2k+σ) and w < n·2^2k + n²·2^(2k+σ+2), with room
+/// for n² of up to 2^17.
+fn key_field(key_bits: u64) -> PrimeField {
+    field(2 * key_bits + 100, FIELDS.iter().find(|entry| entry.0 == key_bits).map(|entry| entry.2))
+}
+
+fn field(bits: u64, offset: Option<u32>) -> PrimeField {
+    let power = BigUint::one() << bits;
+    match offset {
+        Some(offset) => PrimeField::assume_prime(power + offset),
+        None => PrimeField::above(&power),
+    }
+}
+
+fn default_batch(key_bits: u64) -> usize {
+    match key_bits {
+        0..=767 => 128,
+        768..=1535 => 256,
+        _ => 512,
+    }
+}
+
+fn default_sieve_bound(key_bits: u64) -> u32 {
+    match key_bits {
+        0..=767 => 1 << 13,
+        768..=1535 => 1 << 15,
+        _ => 1 << 17,
+    }
+}
+
+/// The first odd primes up to min(100, k/16) bits in all, each given to the party that answers for the fewest bits.
+///
+/// The party that answers for a prime knows p and q modulo it, so that a coalition of t knows about t/n of the bits
+/// of M about each: M stays small.
+fn assign_small_primes(access: Access, key_bits: u64) -> Vec<(u32, PartyId)> {
+    let limit = (key_bits / 16).min(100);
+    let mut product = BigUint::one();
+    let mut bits = vec![0f64; access.parties() as usize];
+    let mut assigned = Vec::new();
+    for prime in primes_below(512).into_iter().filter(|&prime| prime > 2) {
+        product *= prime;
+        if product.bits() > limit {
+            break;
+        }
+        let lightest = (0..bits.len()).min_by(|&a, &b| bits[a].total_cmp(&bits[b])).unwrap_or(0);
+        bits[lightest] += f64::from(prime).log2();
+        assigned.push((prime, PartyId::new(u16::try_from(lightest).unwrap_or(0))));
+    }
+    assigned
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_what_cannot_be_secure() {
+        for (n, t) in [(2, 1), (3, 0), (4, 2), (1, 0), (0, 0), (3, u32::MAX)] {
+            assert!(matches!(KeygenParameters::new(n, t, 2048), Err(KeygenError::Key(_))), "n {n} t {t}");
+        }
+        for bits in [0, 1024, 2046, 2049, 8194] {
+            let refused = KeygenParameters::new(3, 1, bits);
+            assert!(matches!(refused, Err(KeygenError::KeySize { .. })), "{bits} bits");
+        }
+        assert!(KeygenParameters::insecure(3, 1, 257).is_err());
+        assert!(KeygenParameters::insecure(3, 1, 254).is_err());
+    }
+
+    #[test]
+    fn expects_the_known_number_of_candidates() {
+        // For 2048 bits M has 100 bits at most and about 8,000 candidates are needed; for 512 bits about 784.
+        let large = KeygenParameters::new(3, 1, 2048).unwrap().expected_candidates();
+        assert!((7_500.0..8_500.0).contains(&large), "{large}");
+        let small = KeygenParameters::insecure(3, 1, 512).unwrap().expected_candidates();
+        assert!((740.0..830.0).contains(&small), "{small}");
+    }
+
+    #[test]
+    fn the_known_fields_are_the_ones_that_a_search_finds() {
+        for (bits, candidate, key) in FIELDS.into_iter().filter(|entry| entry.0 <= 1024) {
+            assert_eq!(
+                candidate_field(bits),
+                PrimeField::above(&(BigUint::one() << (bits + 2))),
+                "{candidate}"
+            );
+            assert_eq!(key_field(bits), PrimeField::above(&(BigUint::one() << (2 * bits + 100))), "{key}");
+        }
+        for (bits, ..) in FIELDS {
+            for field in [candidate_field(bits), key_field(bits)] {
+                assert!(PrimeField::new(field.prime().clone()).is_ok(), "{bits}");
+            }
+        }
+    }
+
+    #[test]
+    fn small_primes_are_dealt_evenly() {
+        let parameters = KeygenParameters::new(3, 1, 2048).unwrap();
+        let product: f64 = parameters.small_primes().iter().map(|&(l, _)| f64::from(l).log2()).sum();
+        for party in 0..3 {
+            let mine = parameters.small_primes().iter().filter(|(_, p)| p.index() == party);
+            let bits: f64 = mine.map(|&(l, _)| f64::from(l).log2()).sum();
+            assert!((bits - product / 3.0).abs() < 6.0, "party {party} has {bits} of {product} bits");
+        }
+    }
+}
