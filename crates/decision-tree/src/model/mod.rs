@@ -8,6 +8,7 @@ mod file;
 mod tree;
 
 pub use evaluate::{Prediction, Scores};
+pub(crate) use evaluate::{class_of, vote};
 pub use file::MAX_JSON_BYTES;
 pub use tree::{LeafWeight, Node, Rule, Tree};
 

@@ -1,0 +1,269 @@
+//! From a model in the clear to one on the grid.
+
+use super::reading::ReadingKind;
+use super::{QuantizedModel, QuantizedNode, QuantizedTree, Reading};
+use crate::model::{
+    Aggregate, LeafWeight, Model, Node, PostTransform, Precision, Rule, Task, Tree, class_of, vote,
+};
+use crate::schema::Schema;
+
+/// Why a model does not fit a schema.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuantizeError {
+    /// Other features, or the same in another order.
+    #[error("the model's features are not the schema's, from feature {index} on")]
+    Features {
+        /// The first difference.
+        index: usize,
+    },
+    /// Other classes, or the same in another order.
+    #[error("the model's classes are not the schema's")]
+    Classes,
+    /// One reads features as `f32`, the other as `f64`.
+    #[error("model and schema read features at different precision")]
+    Precision,
+    /// A resolution of leaf values outside 1 to 24 bits.
+    #[error("leaf values of {bits} bits; possible are 1 to 24")]
+    LeafBits {
+        /// The bits asked for.
+        bits: u32,
+    },
+}
+
+pub(super) fn build(model: &Model, schema: &Schema, leaf_bits: u32) -> crate::Result<QuantizedModel> {
+    check_fit(model, schema)?;
+    if !(1..=24).contains(&leaf_bits) {
+        return Err(QuantizeError::LeafBits { bits: leaf_bits }.into());
+    }
+    let (reading, scale) = plan_leaves(model, leaf_bits);
+    let trees = model
+        .trees()
+        .iter()
+        .enumerate()
+        .map(|(index, tree)| {
+            let intervals = schema.bits().map(|bits| (0, (1 << bits) - 1)).collect();
+            let mut grown =
+                Grown { schema, model, scale: &scale, source: tree, index, intervals, nodes: vec![] };
+            let root = grown.grow(0);
+            QuantizedTree { nodes: in_order(&grown.nodes, root) }
+        })
+        .collect();
+    Ok(QuantizedModel { schema: schema.clone(), trees, reading })
+}
+
+fn check_fit(model: &Model, schema: &Schema) -> Result<(), QuantizeError> {
+    let names = |index: usize| {
+        (model.features().get(index), schema.features().get(index).map(|feature| &feature.name))
+    };
+    let longest = model.features().len().max(schema.features().len());
+    if let Some(index) = (0..longest).find(|&index| names(index).0 != names(index).1) {
+        return Err(QuantizeError::Features { index });
+    }
+    if model.labels() != schema.classes() {
+        return Err(QuantizeError::Classes);
+    }
+    if model.parts().precision != schema.precision() {
+        return Err(QuantizeError::Precision);
+    }
+    Ok(())
+}
+
+/// How leaves become integers: value = round((w − least of this tree and channel) / step).
+enum Scale {
+    ClassIndex,
+    Steps { step: f64, least: Vec<Vec<f64>> },
+}
+
+/// Chooses channels, step and offsets from all leaves.
+fn plan_leaves(model: &Model, leaf_bits: u32) -> (Reading, Scale) {
+    let parts = model.parts();
+    if let (Task::Classification { labels }, [_]) = (&parts.task, model.trees()) {
+        return (Reading::class_index(labels.len()), Scale::ClassIndex);
+    }
+    let channels = channel_count(model);
+    let mut least = Vec::with_capacity(model.trees().len());
+    let mut range: f64 = 0.0;
+    let mut two_valued = true;
+    for tree in model.trees() {
+        let leaves: Vec<Vec<f64>> =
+            tree.nodes().iter().filter_map(|node| channel_weights(model, node)).collect();
+        let (mut low, mut high) = (vec![f64::INFINITY; channels], vec![f64::NEG_INFINITY; channels]);
+        for leaf in &leaves {
+            for (channel, weight) in leaf.iter().enumerate() {
+                low[channel] = low[channel].min(*weight);
+                high[channel] = high[channel].max(*weight);
+            }
+        }
+        for channel in 0..channels {
+            let width = high[channel] - low[channel];
+            // Exact with a step of the whole range, as votes are.
+            two_valued &=
+                leaves.iter().all(|leaf| leaf[channel] == low[channel] || leaf[channel] == high[channel])
+                    && (width == 0.0 || range == 0.0 || width == range);
+            range = range.max(width);
+        }
+        least.push(low);
+    }
+    let levels = if two_valued { 1.0 } else { f64::from((1u32 << leaf_bits) - 1) };
+    let step = if range > 0.0 { range / levels } else { 1.0 };
+    #[allow(clippy::cast_precision_loss)] // at most MAX_TREES
+    let divisor = if parts.aggregate == Aggregate::Average { model.trees().len() as f64 } else { 1.0 };
+    let base = channel_base(model);
+    let offsets = (0..channels)
+        .map(|channel| base[channel] + least.iter().map(|low| low[channel]).sum::<f64>() / divisor)
+        .collect();
+    let margin = is_margin(model);
+    let reading = Reading {
+        kind: match &parts.task {
+            Task::Regression => ReadingKind::Values,
+            Task::Classification { labels } => ReadingKind::Scores { classes: labels.len() },
+        },
+        offsets,
+        step: step / divisor,
+        decision_threshold: if margin { 0.0 } else { parts.decision_threshold },
+        post_transform: match parts.post_transform {
+            // Softmax of two scores is the logistic function of their difference; the logistic function of each
+            // score has no meaning for a difference.
+            PostTransform::Softmax if margin => PostTransform::Sigmoid,
+            _ if margin => PostTransform::None,
+            other => other,
+        },
+    };
+    (reading, Scale::Steps { step, least })
+}
+
+/// Two classes with a score each: only the difference is disclosed.
+fn is_margin(model: &Model) -> bool {
+    model.labels().len() == 2 && model.outputs() == 2
+}
+
+fn channel_count(model: &Model) -> usize {
+    if is_margin(model) { 1 } else { model.outputs() }
+}
+
+fn channel_base(model: &Model) -> Vec<f64> {
+    let base = &model.parts().base;
+    if is_margin(model) { vec![base[1] - base[0]] } else { base.clone() }
+}
+
+/// A leaf's weights by channel; `None` for a split.
+fn channel_weights(model: &Model, node: &Node) -> Option<Vec<f64>> {
+    let Node::Leaf { weights } = node else { return None };
+    let mut dense = vec![0.0; model.outputs()];
+    if model.parts().aggregate == Aggregate::Votes {
+        dense[vote(weights, model.outputs())] = 1.0;
+    } else {
+        weights.iter().for_each(|LeafWeight { output, weight }| dense[*output] = *weight);
+    }
+    Some(if is_margin(model) { vec![dense[1] - dense[0]] } else { dense })
+}
+
+struct Grown<'a> {
+    schema: &'a Schema,
+    model: &'a Model,
+    scale: &'a Scale,
+    source: &'a Tree,
+    index: usize,
+    /// The cells of each feature that can still occur here.
+    intervals: Vec<(i32, i32)>,
+    nodes: Vec<QuantizedNode>,
+}
+
+impl Grown<'_> {
+    /// Copies the subtree at `source` and returns its index among `nodes`. The depth is at most
+    /// [`crate::model::MAX_DEPTH`].
+    fn grow(&mut self, source: usize) -> usize {
+        let tree = self.source;
+        match &tree.nodes()[source] {
+            leaf @ Node::Leaf { weights } => {
+                let values = self.leaf_values(leaf, weights);
+                self.push(QuantizedNode::Leaf { values })
+            }
+            Node::Split { feature, rule, threshold, left, right } => {
+                let threshold = at_most(*rule, *threshold, self.model.parts().precision);
+                let cell = self.schema.snap(*feature, threshold).unwrap_or(-1);
+                let (low, high) = self.intervals[*feature];
+                if cell < low {
+                    return self.grow(*right);
+                }
+                if cell >= high {
+                    return self.grow(*left);
+                }
+                self.intervals[*feature] = (low, cell);
+                let left = self.grow(*left);
+                self.intervals[*feature] = (cell + 1, high);
+                let right = self.grow(*right);
+                self.intervals[*feature] = (low, high);
+                let same = matches!(&self.nodes[left], QuantizedNode::Leaf { .. })
+                    && self.nodes[left] == self.nodes[right];
+                if same {
+                    return left;
+                }
+                let threshold = u32::try_from(cell).unwrap_or(0);
+                self.push(QuantizedNode::Split { feature: *feature, threshold, left, right })
+            }
+        }
+    }
+
+    fn push(&mut self, node: QuantizedNode) -> usize {
+        self.nodes.push(node);
+        self.nodes.len() - 1
+    }
+
+    fn leaf_values(&self, leaf: &Node, weights: &[LeafWeight]) -> Vec<u32> {
+        match self.scale {
+            Scale::ClassIndex => {
+                let parts = self.model.parts();
+                let class = if parts.aggregate == Aggregate::Votes {
+                    let mut scores = parts.base.clone();
+                    scores[vote(weights, parts.base.len())] += 1.0;
+                    class_of(&scores, parts.decision_threshold)
+                } else {
+                    let mut scores = vec![0.0; parts.base.len()];
+                    weights.iter().for_each(|leaf| scores[leaf.output] += leaf.weight);
+                    scores.iter_mut().zip(&parts.base).for_each(|(score, base)| *score += base);
+                    class_of(&scores, parts.decision_threshold)
+                };
+                vec![u32::try_from(class).unwrap_or(0)]
+            }
+            Scale::Steps { step, least } => {
+                let weights = channel_weights(self.model, leaf).unwrap_or_default();
+                let pairs = weights.iter().zip(&least[self.index]);
+                // Between 0 and 2^leaf_bits − 1 by the choice of `step`.
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+                pairs.map(|(weight, least)| ((weight - least) / step).round() as u32).collect()
+            }
+        }
+    }
+}
+
+/// The threshold t′ for which x ≤ t′ says the same as the rule does, of every x that can occur.
+fn at_most(rule: Rule, threshold: f64, precision: Precision) -> f64 {
+    match (rule, precision) {
+        (Rule::LessOrEqual, _) => threshold,
+        (Rule::Less, Precision::Double) => threshold.next_down(),
+        (Rule::Less, Precision::Single) => {
+            #[allow(clippy::cast_possible_truncation)] // rounding to f32 is the purpose
+            let single = threshold as f32;
+            f64::from(if f64::from(single) < threshold { single } else { single.next_down() })
+        }
+    }
+}
+
+/// Keeps what `root` reaches, the root first and children behind their parents.
+fn in_order(nodes: &[QuantizedNode], root: usize) -> Vec<QuantizedNode> {
+    let mut ordered: Vec<QuantizedNode> = Vec::new();
+    let mut open = std::collections::VecDeque::from([root]);
+    let mut next = 1;
+    while let Some(index) = open.pop_front() {
+        let mut node = nodes[index].clone();
+        if let QuantizedNode::Split { left, right, .. } = &mut node {
+            open.extend([*left, *right]);
+            (*left, *right) = (next, next + 1);
+            next += 2;
+        }
+        ordered.push(node);
+    }
+    ordered
+}

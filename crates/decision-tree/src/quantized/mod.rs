@@ -1,0 +1,159 @@
+//! Models on a schema's grid: integers all the way, so that clear and encrypted evaluation agree exactly.
+
+mod build;
+mod reading;
+mod report;
+mod thresholds;
+
+pub use build::QuantizeError;
+pub use reading::{Reading, Verdict};
+pub use report::Agreement;
+
+use crate::model::Model;
+use crate::schema::{QuantizedRow, Schema};
+
+/// Bits of a leaf value where nobody chooses.
+pub const DEFAULT_LEAF_BITS: u32 = 12;
+
+/// A model whose thresholds are cells of a schema's grid and whose leaf values are small integers.
+///
+/// This, and not the original, is what a server evaluates under encryption; [`Self::agreement`] tells how much was
+/// lost on the way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuantizedModel {
+    schema: Schema,
+    trees: Vec<QuantizedTree>,
+    reading: Reading,
+}
+
+/// A tree without splits that decide nothing. Node 0 is the root; children stand behind their parents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct QuantizedTree {
+    pub(crate) nodes: Vec<QuantizedNode>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum QuantizedNode {
+    /// Left where the feature's cell is at most `threshold`, which is below the grid's last cell.
+    Split { feature: usize, threshold: u32, left: usize, right: usize },
+    /// One value per channel of the reading.
+    Leaf { values: Vec<u32> },
+}
+
+impl QuantizedModel {
+    /// Puts a model on a schema's grid: thresholds move to the nearest edge (splits that can then go only one way
+    /// disappear), leaf values to integers of at most [`DEFAULT_LEAF_BITS`] bits.
+    ///
+    /// # Errors
+    /// [`QuantizeError`] where features, classes or precision of model and schema differ.
+    pub fn new(model: &Model, schema: &Schema) -> crate::Result<Self> {
+        Self::with_leaf_bits(model, schema, DEFAULT_LEAF_BITS)
+    }
+
+    /// As [`Self::new`], with another resolution of the leaf values: 1 to 24 bits between the least and the
+    /// greatest leaf of the ensemble. Votes and a single tree's classes are exact whatever is chosen. A finer
+    /// resolution costs answer bytes, and payload coefficients where one does not hold a sum any more.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and [`QuantizeError::LeafBits`].
+    pub fn with_leaf_bits(model: &Model, schema: &Schema, leaf_bits: u32) -> crate::Result<Self> {
+        build::build(model, schema, leaf_bits)
+    }
+
+    /// The schema whose grid the model is on.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// How a sum of leaf values is read as a verdict.
+    pub fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
+    /// How many splits are left in all trees together.
+    pub fn splits(&self) -> usize {
+        let is_split = |node: &&QuantizedNode| matches!(node, QuantizedNode::Split { .. });
+        self.trees.iter().map(|tree| tree.nodes.iter().filter(is_split).count()).sum()
+    }
+
+    /// How many trees the model has.
+    pub fn tree_count(&self) -> usize {
+        self.trees.len()
+    }
+
+    /// The greatest number of splits between a root and a leaf.
+    pub fn depth(&self) -> usize {
+        self.trees.iter().map(|tree| tree.heights().first().copied().unwrap_or(0)).max().unwrap_or(0)
+    }
+
+    /// The exact verdict on a row, in the clear.
+    ///
+    /// # Errors
+    /// [`crate::schema::SchemaError`] for a row that does not fit the schema.
+    pub fn predict(&self, row: &[f64]) -> crate::Result<Verdict> {
+        self.predict_quantized(&self.schema.quantize(row)?)
+    }
+
+    /// The exact verdict on a row that is on the grid already.
+    ///
+    /// # Errors
+    /// [`crate::schema::SchemaError::RowLength`].
+    pub fn predict_quantized(&self, row: &QuantizedRow) -> crate::Result<Verdict> {
+        let (got, expected) = (row.cells().len(), self.schema.features().len());
+        if got != expected {
+            return Err(crate::schema::SchemaError::RowLength { got, expected }.into());
+        }
+        let mut sums = vec![0u64; self.reading.channels()];
+        for tree in &self.trees {
+            for (sum, value) in sums.iter_mut().zip(tree.leaf(row.cells())) {
+                *sum += u64::from(*value);
+            }
+        }
+        Ok(self.reading.verdict(sums))
+    }
+
+    /// Moves thresholds within the gap that `rows` leave around them, so that more of their lowest bits are ones,
+    /// each of which saves a ciphertext product per split. No verdict on any of `rows` changes; verdicts on other
+    /// rows may. Give the training rows.
+    ///
+    /// # Errors
+    /// [`crate::schema::SchemaError`] for a row that does not fit the schema.
+    pub fn relax_thresholds<R: AsRef<[f64]>>(&mut self, rows: &[R]) -> crate::Result<()> {
+        let rows: Vec<QuantizedRow> =
+            rows.iter().map(|row| self.schema.quantize(row.as_ref())).collect::<crate::Result<_>>()?;
+        self.trees.iter_mut().for_each(|tree| tree.relax(&rows));
+        Ok(())
+    }
+
+    pub(crate) fn trees(&self) -> &[QuantizedTree] {
+        &self.trees
+    }
+}
+
+impl QuantizedTree {
+    /// The values of the leaf that a row ends in.
+    fn leaf(&self, cells: &[u32]) -> &[u32] {
+        let mut index = 0;
+        while let Some(node) = self.nodes.get(index) {
+            match node {
+                QuantizedNode::Leaf { values } => return values,
+                QuantizedNode::Split { feature, threshold, left, right } => {
+                    let below = cells.get(*feature).is_some_and(|cell| cell <= threshold);
+                    index = if below { *left } else { *right };
+                }
+            }
+        }
+        &[]
+    }
+
+    /// For each node the number of splits on the longest path below it, its own included (0 for a leaf).
+    pub(crate) fn heights(&self) -> Vec<usize> {
+        let mut heights = vec![0; self.nodes.len()];
+        for (index, node) in self.nodes.iter().enumerate().rev() {
+            if let QuantizedNode::Split { left, right, .. } = node {
+                heights[index] = 1 + heights[*left].max(heights[*right]);
+            }
+        }
+        heights
+    }
+}

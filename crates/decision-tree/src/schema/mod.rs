@@ -1,0 +1,360 @@
+//! The public agreement between client and server: which features a row has and how each becomes an integer.
+//!
+//! A schema says nothing of the model. Its [`Schema::id`] stands in every query and answer, so that neither side
+//! ever works with the other's numbers under a different reading.
+
+mod grid;
+
+pub use grid::{DEFAULT_BITS, Grid, MAX_BITS};
+
+use crate::model::Precision;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Greatest number of features of a schema.
+pub const MAX_FEATURES: usize = 1_024;
+/// Greatest number of bits of a whole row.
+pub const MAX_ROW_BITS: u32 = 4_096;
+/// Greatest size of a schema file, in bytes.
+pub const MAX_SCHEMA_BYTES: usize = 64 << 20;
+/// Longest block of a feature in the polynomials for the bottom nodes; see [`Schema::with_span`].
+pub const MAX_SPAN: u32 = 2_048;
+
+const FORMAT: &str = "subrosa-tree-schema";
+const VERSION: u32 = 1;
+
+/// One feature of a row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feature {
+    /// Its name, as in the model.
+    pub name: String,
+    /// What values it has.
+    #[serde(flatten)]
+    pub kind: FeatureKind,
+}
+
+/// What values a feature has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[serde(tag = "kind", content = "grid")]
+pub enum FeatureKind {
+    /// 0 or 1 (anything above ½ counts as 1): one bit.
+    Binary,
+    /// A number on a grid.
+    Numeric(Grid),
+}
+
+impl Feature {
+    /// A feature that is 0 or 1.
+    pub fn binary(name: impl Into<String>) -> Self {
+        Self { name: name.into(), kind: FeatureKind::Binary }
+    }
+
+    /// A feature on a grid.
+    pub fn numeric(name: impl Into<String>, grid: Grid) -> Self {
+        Self { name: name.into(), kind: FeatureKind::Numeric(grid) }
+    }
+
+    fn grid(&self) -> Grid {
+        match &self.kind {
+            FeatureKind::Binary => Grid::Edges(vec![0.5]),
+            FeatureKind::Numeric(grid) => grid.clone(),
+        }
+    }
+}
+
+/// What client and server agree on in public.
+///
+/// ```
+/// use subrosa_decision_tree::model::Precision;
+/// use subrosa_decision_tree::schema::{Feature, Grid, Schema};
+///
+/// let schema = Schema::new(
+///     vec![
+///         Feature::numeric("amount", Grid::Logarithmic { low: 1.0, high: 10_000.0, bits: 8 }),
+///         Feature::binary("online"),
+///     ],
+///     vec!["genuine".into(), "fraud".into()],
+///     Precision::Double,
+/// )?;
+/// assert_eq!(schema.quantize(&[100.0, 1.0])?.cells(), [127, 1]);
+/// assert_eq!(schema.quantize(&[1e9, 0.0])?.cells(), [255, 0]);
+/// assert!(schema.quantize(&[f64::NAN, 0.0]).is_err());
+/// # Ok::<(), subrosa_decision_tree::Error>(())
+/// ```
+#[derive(Clone, PartialEq)]
+pub struct Schema {
+    written: Written,
+    edges: Vec<Vec<f64>>,
+    id: SchemaId,
+}
+
+/// The schema as its file holds it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    format: String,
+    version: u32,
+    precision: Precision,
+    span: u32,
+    classes: Vec<String>,
+    features: Vec<Feature>,
+}
+
+/// SHA-256 of a schema: two schemas are interchangeable exactly when their ids are equal.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SchemaId(pub(crate) [u8; 32]);
+
+impl SchemaId {
+    /// The hash.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for SchemaId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Why a schema, or a row under it, is refused.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SchemaError {
+    /// No features, or more of something than a schema may have.
+    #[error("{count} {what}, allowed are 1 to {limit}")]
+    Count {
+        /// Of what.
+        what: &'static str,
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// An empty name or one that appears twice.
+    #[error("the {what} name {name:?} is empty or appears twice")]
+    BadName {
+        /// `feature` or `class`.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A grid that is none.
+    #[error("grid: {reason}")]
+    Grid {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A span that is not a power of two from 16 to [`MAX_SPAN`], or 0.
+    #[error("the span {span} is neither 0 nor a power of two from 16 to {MAX_SPAN}")]
+    Span {
+        /// The span.
+        span: u32,
+    },
+    /// A file that cannot be read.
+    #[error("not a schema file: {reason}")]
+    File {
+        /// What the reader found.
+        reason: String,
+    },
+    /// A file of a version that this crate does not know.
+    #[error("schema version {found}, this crate reads {VERSION}")]
+    Version {
+        /// The file's version.
+        found: u32,
+    },
+    /// A row with another number of values than the schema has features.
+    #[error("a row has {got} values, the schema {expected} features")]
+    RowLength {
+        /// Values in the row.
+        got: usize,
+        /// Features of the schema.
+        expected: usize,
+    },
+    /// A value that is NaN.
+    #[error("the value of feature {feature} is not a number")]
+    NotANumber {
+        /// The feature's index.
+        feature: usize,
+    },
+}
+
+/// A row on the grid: one cell per feature.
+///
+/// It is what a query hides, so `Debug` shows nothing and the cells are wiped when dropped.
+#[derive(Clone, PartialEq, Eq, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
+pub struct QuantizedRow(Vec<u32>);
+
+impl QuantizedRow {
+    /// The cells, in the schema's order; each is below 2^bits of its feature.
+    pub fn cells(&self) -> &[u32] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for QuantizedRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("QuantizedRow(<redacted>)")
+    }
+}
+
+impl Schema {
+    /// A schema of `features`, in the order of a row's values, for verdicts among `classes` (empty for a
+    /// regression).
+    ///
+    /// # Errors
+    /// [`SchemaError`] for too few or too many features or bits, bad names or bad grids.
+    pub fn new(features: Vec<Feature>, classes: Vec<String>, precision: Precision) -> crate::Result<Self> {
+        let (format, version) = (FORMAT.to_owned(), VERSION);
+        Self::check(Written { format, version, precision, span: 512, classes, features })
+    }
+
+    /// The same schema with another span: the longest block, in polynomial coefficients, that a query's monomial
+    /// ciphertexts give one feature. A query has ⌈(Σ 2^bits)/span⌉ of them or a few more. A model with m payload
+    /// coefficients evaluates its bottom nodes without any ciphertext product when span · m is at most the ring
+    /// dimension. 0 leaves the monomial ciphertexts out. The default is 512.
+    ///
+    /// # Errors
+    /// [`SchemaError::Span`] unless `span` is 0 or a power of two from 16 to [`MAX_SPAN`].
+    pub fn with_span(mut self, span: u32) -> crate::Result<Self> {
+        self.written.span = span;
+        Self::check(self.written)
+    }
+
+    fn check(written: Written) -> crate::Result<Self> {
+        let count = |what, count, limit| SchemaError::Count { what, count, limit };
+        if !(1..=MAX_FEATURES).contains(&written.features.len()) {
+            return Err(count("features", written.features.len(), MAX_FEATURES).into());
+        }
+        if written.classes.len() > crate::model::MAX_OUTPUTS {
+            return Err(count("classes", written.classes.len(), crate::model::MAX_OUTPUTS).into());
+        }
+        check_names("feature", written.features.iter().map(|feature| feature.name.as_str()))?;
+        check_names("class", written.classes.iter().map(String::as_str))?;
+        let span = written.span;
+        if span != 0 && (!span.is_power_of_two() || !(16..=MAX_SPAN).contains(&span)) {
+            return Err(SchemaError::Span { span }.into());
+        }
+        let edges =
+            written.features.iter().map(|feature| feature.grid().edges()).collect::<Result<_, _>>()?;
+        let bits: u32 = written.features.iter().map(|feature| feature.grid().bits()).sum();
+        if bits > MAX_ROW_BITS {
+            return Err(count("bits", bits as usize, MAX_ROW_BITS as usize).into());
+        }
+        let text = serde_json::to_vec(&written).map_err(|e| SchemaError::File { reason: e.to_string() })?;
+        let id = SchemaId(Sha256::digest(&text).into());
+        Ok(Self { written, edges, id })
+    }
+
+    /// The schema as JSON.
+    ///
+    /// # Errors
+    /// [`SchemaError::File`] if the text cannot be built, which a checked schema never causes.
+    pub fn to_json(&self) -> crate::Result<String> {
+        serde_json::to_string_pretty(&self.written)
+            .map_err(|error| SchemaError::File { reason: error.to_string() }.into())
+    }
+
+    /// Reads and checks a schema that [`Self::to_json`] wrote.
+    ///
+    /// # Errors
+    /// [`SchemaError`] for text past [`MAX_SCHEMA_BYTES`], not JSON, of another format or version, or not a
+    /// proper schema.
+    pub fn from_json(text: &[u8]) -> crate::Result<Self> {
+        if text.len() > MAX_SCHEMA_BYTES {
+            return Err(
+                SchemaError::Count { what: "bytes", count: text.len(), limit: MAX_SCHEMA_BYTES }.into()
+            );
+        }
+        #[derive(Deserialize)]
+        struct Header {
+            format: String,
+            version: u32,
+        }
+        let file = |error: serde_json::Error| SchemaError::File {
+            reason: format!("line {}, column {}: {:?} error", error.line(), error.column(), error.classify()),
+        };
+        let header: Header = serde_json::from_slice(text).map_err(file)?;
+        if header.format != FORMAT {
+            return Err(SchemaError::File { reason: "another format name".into() }.into());
+        }
+        if header.version != VERSION {
+            return Err(SchemaError::Version { found: header.version }.into());
+        }
+        Self::check(serde_json::from_slice(text).map_err(file)?)
+    }
+
+    /// The schema's hash.
+    pub fn id(&self) -> SchemaId {
+        self.id
+    }
+
+    /// The features, in the order of a row's values.
+    pub fn features(&self) -> &[Feature] {
+        &self.written.features
+    }
+
+    /// The classes that a verdict can name; empty for a regression.
+    pub fn classes(&self) -> &[String] {
+        &self.written.classes
+    }
+
+    /// How feature values are read before they are put on the grid.
+    pub fn precision(&self) -> Precision {
+        self.written.precision
+    }
+
+    /// The longest block of one feature in a query's monomial ciphertexts.
+    pub fn span(&self) -> u32 {
+        self.written.span
+    }
+
+    /// Bits of each feature's cell.
+    pub fn bits(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
+        self.written.features.iter().map(|feature| feature.grid().bits())
+    }
+
+    /// Puts a row on the grid. Values outside a grid fall into its first or last cell.
+    ///
+    /// # Errors
+    /// [`SchemaError::RowLength`], [`SchemaError::NotANumber`].
+    pub fn quantize(&self, row: &[f64]) -> crate::Result<QuantizedRow> {
+        if row.len() != self.edges.len() {
+            return Err(SchemaError::RowLength { got: row.len(), expected: self.edges.len() }.into());
+        }
+        if let Some(feature) = row.iter().position(|value| value.is_nan()) {
+            return Err(SchemaError::NotANumber { feature }.into());
+        }
+        let cell = |(value, edges): (&f64, &Vec<f64>)| {
+            let value = self.written.precision.read(*value);
+            u32::try_from(edges.partition_point(|edge| *edge < value)).unwrap_or(u32::MAX)
+        };
+        Ok(QuantizedRow(row.iter().zip(&self.edges).map(cell).collect()))
+    }
+
+    /// The quantised threshold nearest to "value ≤ threshold" for a feature: −1 never holds, 2^bits − 1 always.
+    pub(crate) fn snap(&self, feature: usize, threshold: f64) -> Option<i32> {
+        match &self.written.features.get(feature)?.kind {
+            FeatureKind::Binary => Some(i32::from(threshold >= 0.0) + i32::from(threshold >= 1.0) - 1),
+            FeatureKind::Numeric(grid) => Some(grid.snap(self.edges.get(feature)?, threshold)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Schema {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Schema").field("id", &self.id).field("written", &self.written).finish_non_exhaustive()
+    }
+}
+
+fn check_names<'a>(what: &'static str, names: impl Iterator<Item = &'a str>) -> Result<(), SchemaError> {
+    let mut seen = std::collections::HashSet::new();
+    for name in names {
+        if name.is_empty() || !seen.insert(name) {
+            return Err(SchemaError::BadName { what, name: name.to_owned() });
+        }
+    }
+    Ok(())
+}
