@@ -2,11 +2,11 @@
 //!
 //! For each pair of banks, in the steps of `docs/protocols/risk-propagation.md`:
 //!
-//! - **A1** both compare hashes of the transfers between them, one for each period and direction (only with
+//! - **R2** both compare hashes of the transfers between them, one for each period and direction (only with
 //!   [`Mismatch::Refuse`](crate::Mismatch::Refuse));
-//! - **A2** each *offers* the other its own senders: accounts that have a score and, by its own list, pay that bank
+//! - **R3** each *offers* the other its own senders: accounts that have a score and, by its own list, pay that bank
 //!   in that period;
-//! - **A3** the other *selects* those that pay one of its accounts by its own list.
+//! - **R4** the other *selects* those that pay one of its accounts by its own list.
 //!
 //! A sender counts if it was offered and selected. What is left fixes, for the whole run, which scores one bank sends
 //! the other and in which order.
@@ -14,8 +14,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use subrosa_arith::hash::Hasher;
 
 use crate::banks::BankId;
 use crate::network::{Network, Period};
@@ -24,14 +23,14 @@ use crate::network::{Network, Period};
 pub type TransferDigest = [u8; 32];
 
 /// The senders that one bank offers another: for each period, their names in ascending order.
-#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Offer {
     /// Names of the senders, by period.
     pub periods: Vec<Vec<String>>,
 }
 
 /// Which senders of an [`Offer`] are wanted, in its order.
-#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Selection {
     /// One bit for each offered sender, by period.
     pub periods: Vec<Vec<bool>>,
@@ -59,7 +58,7 @@ pub struct Disagreement {
     pub reason: &'static str,
 }
 
-/// Step A1: the hashes over the transfers from `from` to `to`, one for each period, as `network`'s bank lists them.
+/// Step R2: the hashes over the transfers from `from` to `to`, one for each period, as `network`'s bank lists them.
 ///
 /// Exactly one of the two must be the network's own bank. `salt` binds the hash to a session.
 ///
@@ -102,26 +101,21 @@ fn digest(
         }
     }
     rows.sort_unstable();
-    let mut hash = Sha256::new();
-    let mut field = |bytes: &[u8]| {
-        // Lengths first, so that no two lists have the same encoding.
-        hash.update((bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
-    };
-    field(b"subrosa risk-propagation transfers v1");
-    field(salt);
-    field(network.banks().name(from).as_bytes());
-    field(network.banks().name(to).as_bytes());
-    field(&(index as u64).to_le_bytes());
+    let mut hash = Hasher::new("subrosa/risk-propagation/transfers", 1)
+        .field("salt", salt)
+        .field("from", network.banks().name(from).as_bytes())
+        .field("to", network.banks().name(to).as_bytes())
+        .u64("period", index as u64);
     for (sender, receiver, amount) in rows {
-        field(sender.as_bytes());
-        field(receiver.as_bytes());
-        field(&amount.to_le_bytes());
+        hash = hash
+            .field("sender", sender.as_bytes())
+            .field("receiver", receiver.as_bytes())
+            .field("amount", &amount.to_le_bytes());
     }
-    hash.finalize().into()
+    hash.finish()
 }
 
-/// Step A2: what `network`'s bank offers to another.
+/// Step R3: what `network`'s bank offers to another.
 #[must_use]
 pub fn offer(network: &Network, to: BankId) -> Offer {
     let periods = network.periods().iter().map(|period| {
@@ -140,14 +134,14 @@ pub fn offer(network: &Network, to: BankId) -> Offer {
     Offer { periods: periods.collect() }
 }
 
-/// A bank's network after step A2, waiting for what the others select.
+/// A bank's network after step R3, waiting for what the others select.
 #[derive(Debug)]
 pub struct Selected {
     network: Network,
     imports: Vec<Vec<Vec<u32>>>,
 }
 
-/// Step A3: selects among the offers of all banks and drops every other foreign sender.
+/// Step R4: selects among the offers of all banks and drops every other foreign sender.
 ///
 /// # Arguments
 /// `offers[b]` is the offer of bank `b`; the own entry is passed over.
@@ -241,9 +235,8 @@ impl Selected {
         let banks: Vec<BankId> = network.banks().iter().collect();
         let pairs = banks.iter().zip(offers.iter().zip(selections));
         for (&bank, (offer, selection)) in pairs.filter(|(bank, _)| **bank != network.own()) {
-            let lengths = |lists: Vec<usize>| lists;
-            let offered = lengths(offer.periods.iter().map(Vec::len).collect());
-            if offered != lengths(selection.periods.iter().map(Vec::len).collect()) {
+            let offered = offer.periods.iter().map(Vec::len);
+            if !offered.eq(selection.periods.iter().map(Vec::len)) {
                 return Err(Disagreement { bank, reason: "it selects among senders that were not offered" });
             }
             for (index, (names, wanted)) in offer.periods.iter().zip(&selection.periods).enumerate() {

@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+use subrosa_paillier::PaillierError;
+use subrosa_threshold_decryption::DecryptionError;
+use subrosa_transport::{Culprits, PartyId, SessionError};
+
 /// What is wrong with one value that came from outside.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -160,9 +164,61 @@ pub enum Error {
         /// Period, counted from 0.
         period: usize,
     },
+    /// The roster, the key and the network do not belong together.
+    #[error("{0}")]
+    Roster(String),
+    /// Another bank sent what it should not.
+    #[error("`{bank}`: {reason}")]
+    Peer {
+        /// The bank to blame.
+        party: PartyId,
+        /// Its name.
+        bank: String,
+        /// What is wrong with its message.
+        reason: String,
+    },
+    /// The decrypted numbers are no scores.
+    #[error("the decrypted numbers cannot be scores: {0}")]
+    Plaintext(&'static str),
+    /// A ciphertext or plaintext does not fit the key.
+    #[error(transparent)]
+    Paillier(#[from] PaillierError),
+    /// The decryption failed.
+    #[error(transparent)]
+    Decryption(#[from] DecryptionError),
+    /// A bank failed, or the network did.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+impl Culprits for Error {
+    fn culprits(&self) -> Vec<PartyId> {
+        Self::culprits(self)
+    }
 }
 
 impl Error {
+    /// The parties to blame, as far as they can be told. Of two banks that disagree either may be wrong.
+    #[must_use]
+    pub fn culprits(&self) -> Vec<PartyId> {
+        match self {
+            Self::Peer { party, .. } => vec![*party],
+            Self::Session(error) => error.culprits(),
+            Self::Decryption(error) => error.culprits(),
+            Self::Data { .. }
+            | Self::Csv { .. }
+            | Self::Record(_)
+            | Self::Directory { .. }
+            | Self::Io { .. }
+            | Self::Banks(_)
+            | Self::Plan(_)
+            | Self::Mismatch { .. }
+            | Self::Roster(_)
+            | Self::Plaintext(_)
+            | Self::Paillier(_) => Vec::new(),
+        }
+    }
+
     pub(crate) fn io(path: &std::path::Path, source: std::io::Error) -> Self {
         Self::Io { path: path.to_owned(), source }
     }

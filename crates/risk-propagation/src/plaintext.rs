@@ -14,28 +14,7 @@ use crate::fixed::{self, FixedScores, add_product};
 use crate::network::{Network, Node};
 use crate::plan::{Plan, PlanError};
 use crate::settings::{Mismatch, Settings, Step};
-use crate::weights::Mixing;
-
-/// The weights of one account's senders in one step, in the order of its edges.
-///
-pub(crate) fn sender_weights(
-    network: &Network,
-    period: usize,
-    account: usize,
-    mixing: Mixing,
-    out: &mut Vec<u64>,
-) {
-    let Some(period) = network.periods().get(period) else { return };
-    let (senders, amounts) = period.incoming(account);
-    let compare = |i: usize, j: usize| match (senders.get(i), senders.get(j)) {
-        (Some(&left), Some(&right)) => network.compare(left, right),
-        _ => i.cmp(&j),
-    };
-    // It cannot fail: the builder refuses accounts whose income passes 128 bits.
-    if mixing.senders(amounts, compare, out).is_none() {
-        out.clear();
-    }
-}
+use crate::weights::{Mixing, sender_weights};
 
 /// Runs all steps on the fixed-point numbers of the encrypted protocol.
 ///

@@ -38,6 +38,16 @@ impl Delta {
     }
 }
 
+/// One number, or the list of them.
+impl std::fmt::Display for Delta {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            DeltaForm::Fixed(delta) => write!(f, "{delta}"),
+            DeltaForm::ByIteration(deltas) => write!(f, "{deltas:?}"),
+        }
+    }
+}
+
 /// What happens when two banks hold different transfers between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mismatch {
@@ -47,6 +57,15 @@ pub enum Mismatch {
     /// A sender counts for a receiving bank in a period only if its own bank lists a transfer from it to that bank
     /// in that period; the amounts are the receiving bank's.
     LeaveOut,
+}
+
+impl std::fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Refuse => "refuse",
+            Self::LeaveOut => "leave-out",
+        })
+    }
 }
 
 /// Settings of a run. All banks must hold the same.

@@ -16,6 +16,8 @@
 use num_bigint::BigUint;
 use num_traits::ToPrimitive;
 
+use crate::network::Network;
+
 /// Greatest precision of weights, in bits: they fit 64 bits with room to spare.
 pub const MAX_WEIGHT_BITS: u32 = 60;
 
@@ -95,6 +97,27 @@ impl Mixing {
             *out.get_mut(start + index)? += 1;
         }
         Some(())
+    }
+}
+
+/// The weights of one account's senders in one step, in the order of its edges.
+///
+pub(crate) fn sender_weights(
+    network: &Network,
+    period: usize,
+    account: usize,
+    mixing: Mixing,
+    out: &mut Vec<u64>,
+) {
+    let Some(period) = network.periods().get(period) else { return };
+    let (senders, amounts) = period.incoming(account);
+    let compare = |i: usize, j: usize| match (senders.get(i), senders.get(j)) {
+        (Some(&left), Some(&right)) => network.compare(left, right),
+        _ => i.cmp(&j),
+    };
+    // It cannot fail: the builder refuses accounts whose income passes 128 bits.
+    if mixing.senders(amounts, compare, out).is_none() {
+        out.clear();
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Raw {
 }
 
 pub fn bank_name(bank: usize) -> String {
-    ["north", "east", "west", "south", "mid"][bank].to_owned()
+    ["north", "east", "west", "south", "mid", "isle", "hill"][bank].to_owned()
 }
 
 impl Raw {

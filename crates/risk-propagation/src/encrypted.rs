@@ -1,0 +1,235 @@
+//! The iteration on ciphertexts, step R6 of `docs/protocols/risk-propagation.md`, without any networking.
+//!
+//! A score is a plaintext part plus, once foreign money has reached the account, a ciphertext part. An iteration is
+//! two calls: [`Encrypted::encrypt`] makes what other banks need, [`Encrypted::advance`] takes what they sent and gives
+//! the scores of the next iteration. Both are pure functions, parallel over accounts in the current rayon pool.
+
+use num_bigint::BigInt;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{CryptoRng, SeedableRng};
+use rayon::prelude::*;
+use subrosa_arith::{Residue, WindowTable, vartime_multi_pow_tables};
+use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey};
+use zeroize::Zeroize;
+
+use crate::agreement::Agreed;
+use crate::error::Error;
+use crate::fixed::{FixedScores, add_product};
+use crate::network::Node;
+use crate::plan::Plan;
+use crate::settings::Step;
+use crate::weights::{Mixing, sender_weights};
+
+/// Accounts that share a stream of randomness in [`Encrypted::encrypt`].
+const STREAM: usize = 64;
+
+/// Widest window of a sender's table: 2^(w−1) residues.
+const MAX_WINDOW: u32 = 4;
+
+/// Own scores between two iterations.
+#[derive(Clone)]
+pub struct Encrypted {
+    plain: FixedScores,
+    /// Ciphertext parts of the accounts that foreign money has reached.
+    mixed: Vec<Option<Residue>>,
+}
+
+impl std::fmt::Debug for Encrypted {
+    // Redacted: the plaintext parts are the bank's secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Encrypted(<redacted>, {} accounts)", self.mixed.len())
+    }
+}
+
+/// Ciphertexts of foreign accounts as they arrived in one iteration, by index of the foreign account.
+#[derive(Debug)]
+pub struct Received {
+    scores: Vec<Option<Residue>>,
+}
+
+impl Received {
+    /// Room for the foreign accounts of a network.
+    #[must_use]
+    pub fn new(agreed: &Agreed) -> Self {
+        Self { scores: vec![None; agreed.network().foreign_count()] }
+    }
+
+    /// Puts the ciphertexts of the foreign accounts `places` in, in the same order.
+    pub fn insert(&mut self, key: &PublicKey, places: &[u32], ciphertexts: Vec<Ciphertext>) {
+        let modulus = key.modulus_squared();
+        let residues: Vec<Residue> =
+            ciphertexts.into_par_iter().map(|ciphertext| modulus.residue(ciphertext.value())).collect();
+        for (&place, residue) in places.iter().zip(residues) {
+            if let Some(slot) = self.scores.get_mut(place as usize) {
+                *slot = Some(residue);
+            }
+        }
+    }
+}
+
+impl Encrypted {
+    /// The scores before the first iteration: all of them plaintext.
+    #[must_use]
+    pub fn initial(agreed: &Agreed, plan: &Plan) -> Self {
+        let network = agreed.network();
+        Self { plain: FixedScores::initial(network, plan), mixed: vec![None; network.account_count()] }
+    }
+
+    /// The plaintext parts.
+    #[must_use]
+    pub fn plain(&self) -> &FixedScores {
+        &self.plain
+    }
+
+    /// An account's ciphertext part; `None` where no foreign money has reached it.
+    #[must_use]
+    pub fn mixed(&self, account: usize) -> Option<&Residue> {
+        self.mixed.get(account).and_then(Option::as_ref)
+    }
+
+    /// Encrypts the present scores of some accounts, each with fresh randomness.
+    ///
+    /// # Errors
+    /// [`Error::Paillier`] where a score does not fit the key, which the plan rules out.
+    pub fn encrypt(
+        &self,
+        blinder: &Blinder,
+        accounts: &[u32],
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<Blinded<Ciphertext>>, Error> {
+        let key = blinder.key();
+        let modulus = key.modulus_squared();
+        let encrypt = |account: usize, rng: &mut ChaCha20Rng| -> Result<Blinded<Ciphertext>, Error> {
+            let plain = key.encrypt_unblinded(&BigInt::from(self.plain.packed(account)))?;
+            let whole = match self.mixed(account) {
+                None => plain,
+                Some(mixed) => key.wrap(&modulus.mul(mixed, &modulus.residue(plain.value()))),
+            };
+            Ok(blinder.blind(&whole, rng)?)
+        };
+        let streams: Vec<ChaCha20Rng> = accounts.chunks(STREAM).map(|_| stream(rng)).collect();
+        accounts
+            .par_chunks(STREAM)
+            .zip(streams)
+            .map(|(accounts, mut rng)| {
+                accounts.iter().map(|&account| encrypt(account as usize, &mut rng)).collect()
+            })
+            .collect::<Result<Vec<Vec<_>>, Error>>()
+            .map(|chunks| chunks.into_iter().flatten().collect())
+    }
+
+    /// One iteration: the scores after `step`.
+    ///
+    /// # Security
+    /// The time taken depends on the weights, which are the bank's own and known to it; the other banks see only when
+    /// its next message comes.
+    #[must_use]
+    pub fn advance(
+        &self,
+        agreed: &Agreed,
+        plan: &Plan,
+        key: &PublicKey,
+        step: Step,
+        received: Received,
+    ) -> Self {
+        let network = agreed.network();
+        let mut plain = FixedScores::zeros(network.account_count(), plan);
+        let Some(mixing) = Mixing::new(step.delta, plan.weight_bits()) else {
+            // The plan has checked δ and f.
+            return Self { plain, mixed: vec![None; network.account_count()] };
+        };
+        let modulus = key.modulus_squared();
+        let tables = self.tables(agreed, key, step, received);
+        let table_of = |node: Node| tables.get(node.index()).and_then(Option::as_ref);
+        let own_senders = network.account_count();
+        let words = plain.words();
+        let mixed = plain
+            .rows_mut()
+            .par_chunks_mut(words)
+            .enumerate()
+            .map_init(Vec::new, |weights, (account, row)| {
+                weights.clear();
+                sender_weights(network, step.period, account, mixing, weights);
+                let period = network.periods().get(step.period);
+                let senders = period.map_or(&[][..], |period| period.incoming(account).0);
+
+                add_product(row, self.plain.row(account), mixing.own());
+                let mut terms: Vec<(&WindowTable, u64)> = Vec::with_capacity(senders.len() + 1);
+                let own = u32::try_from(account).ok().and_then(|account| table_of(Node(account)));
+                terms.extend(own.map(|table| (table, mixing.own())));
+                for (&sender, &weight) in senders.iter().zip(weights.iter()) {
+                    if sender.index() < own_senders {
+                        add_product(row, self.plain.row(sender.index()), weight);
+                    }
+                    terms.extend(table_of(sender).map(|table| (table, weight)));
+                }
+                (!terms.is_empty()).then(|| vartime_multi_pow_tables(modulus, &terms))
+            })
+            .collect();
+        Self { plain, mixed }
+    }
+
+    /// Tables of the powers of every ciphertext that this step multiplies, shared by all receivers of a sender: own
+    /// accounts first, then foreign ones.
+    fn tables(
+        &self,
+        agreed: &Agreed,
+        key: &PublicKey,
+        step: Step,
+        received: Received,
+    ) -> Vec<Option<WindowTable>> {
+        let network = agreed.network();
+        let accounts = network.account_count();
+        // An account that is reached uses its own ciphertext once more.
+        let mut uses = vec![1_u32; accounts];
+        uses.resize(accounts + network.foreign_count(), 0);
+        for sender in network.periods().get(step.period).map_or(&[][..], |period| &period.senders) {
+            if let Some(uses) = uses.get_mut(sender.index()) {
+                *uses += 1;
+            }
+        }
+        let own = self.mixed.par_iter().map(Option::as_ref);
+        let foreign = received.scores.par_iter().map(Option::as_ref);
+        own.chain(foreign)
+            .zip(uses)
+            .map(|(base, uses)| {
+                base.filter(|_| uses > 0)
+                    // Windows of 1 to `MAX_WINDOW` bits are always accepted.
+                    .and_then(|base| WindowTable::new(key.modulus_squared(), base, window(uses)).ok())
+            })
+            .collect()
+    }
+}
+
+/// The window that costs least for exponents of about 32 bits: 2^(w−1) multiplications for the table, 32/(w+1) for
+/// each use.
+fn window(uses: u32) -> u32 {
+    (1..=MAX_WINDOW).min_by_key(|w| (60 << (w - 1)) + uses.saturating_mul(60 * 32 / (w + 1))).unwrap_or(1)
+}
+
+/// A generator of its own for one piece of parallel work, seeded from the caller's.
+pub(crate) fn stream(rng: &mut impl CryptoRng) -> ChaCha20Rng {
+    let mut seed = [0_u8; 32];
+    rng.fill_bytes(&mut seed);
+    let stream = ChaCha20Rng::from_seed(seed);
+    seed.zeroize();
+    stream
+}
+
+/// Own accounts that foreign money can reach within the steps of a plan, ascending: those whose scores have a ciphertext
+/// part in the end.
+#[must_use]
+pub fn reached(agreed: &Agreed, plan: &Plan) -> Vec<u32> {
+    let network = agreed.network();
+    let mut reached = vec![false; network.account_count()];
+    for step in plan.steps() {
+        let Some(period) = network.periods().get(step.period) else { continue };
+        let counts = |sender: &Node| reached.get(sender.index()).copied().unwrap_or(true);
+        let next = reached
+            .iter()
+            .enumerate()
+            .map(|(account, already)| *already || period.incoming(account).0.iter().any(counts));
+        reached = next.collect();
+    }
+    (0..).zip(reached).filter(|(_, reached)| *reached).map(|(account, _)| account).collect()
+}

@@ -1,0 +1,228 @@
+//! What goes over the wire: one type for each of the steps R1 to R8 of `docs/protocols/risk-propagation.md`. R7 and R9
+//! are the messages of `subrosa-threshold-decryption`.
+
+use serde::{Deserialize, Serialize};
+use subrosa_paillier::{CiphertextBatch, PublicKey};
+use subrosa_transport::{Malformed, Message};
+
+use crate::agreement::TransferDigest;
+use crate::banks::NAME_LIMIT;
+use crate::plan::MAX_IN_DEGREE_BITS;
+use crate::settings::MAX_STEPS;
+
+/// Names or ciphertexts in one message; longer lists take several.
+pub const CHUNK: usize = 2048;
+
+/// Most chunks of one list: names are counted in 31 bits.
+const MAX_CHUNKS: u32 = 1 << 20;
+
+/// Longest encoding of a length or number of up to 64 bits.
+const NUMBER: usize = 10;
+
+/// R1, to all: sizes from which the plan follows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sizes {
+    /// For each period, whether the sender lists a transfer to one of its accounts.
+    pub active: Vec<bool>,
+    /// None of the sender's accounts has more than 2^this senders.
+    pub in_degree_bits: u32,
+    /// Chunks of the sender's longest offer.
+    pub offer_chunks: u32,
+}
+
+impl Message for Sizes {
+    const ROUND: &'static str = "propagate/sizes";
+    type Shape = ();
+
+    fn max_bytes((): &()) -> usize {
+        3 * NUMBER + MAX_STEPS
+    }
+
+    fn check(&self, (): &()) -> Result<(), Malformed> {
+        let sane = self.in_degree_bits <= MAX_IN_DEGREE_BITS && self.offer_chunks <= MAX_CHUNKS;
+        if !sane || self.active.len() > MAX_STEPS {
+            return Err(Malformed::new("sizes beyond what this version takes"));
+        }
+        Ok(())
+    }
+}
+
+/// R2, to one bank: hashes of the transfers from the sender to the receiver and back, by period.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digests {
+    /// From the sender to the receiver of this message.
+    pub sent: Vec<TransferDigest>,
+    /// From the receiver of this message to its sender.
+    pub received: Vec<TransferDigest>,
+}
+
+impl Message for Digests {
+    const ROUND: &'static str = "propagate/digests";
+    /// Periods.
+    type Shape = usize;
+
+    fn max_bytes(periods: &usize) -> usize {
+        2 * NUMBER + 64 * periods
+    }
+
+    fn check(&self, periods: &usize) -> Result<(), Malformed> {
+        if self.sent.len() == *periods && self.received.len() == *periods {
+            return Ok(());
+        }
+        Err(Malformed::new("digests for another number of periods"))
+    }
+}
+
+/// R3, to one bank: a piece of an offer.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferChunk {
+    /// Period and name of each sender, by period, then name.
+    pub senders: Vec<(u32, String)>,
+}
+
+impl std::fmt::Debug for OfferChunk {
+    // Redacted: names of customers.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OfferChunk(<redacted>, {} senders)", self.senders.len())
+    }
+}
+
+impl Message for OfferChunk {
+    const ROUND: &'static str = "propagate/offer";
+    /// Periods.
+    type Shape = usize;
+
+    fn max_bytes(_: &usize) -> usize {
+        NUMBER + CHUNK * (5 + 2 + NAME_LIMIT)
+    }
+
+    fn check(&self, periods: &usize) -> Result<(), Malformed> {
+        if self.senders.len() > CHUNK {
+            return Err(Malformed::new("more senders than a message may hold"));
+        }
+        let fits = |(period, name): &(u32, String)| {
+            (*period as usize) < *periods && !name.is_empty() && name.len() <= NAME_LIMIT
+        };
+        if self.senders.iter().all(fits) { Ok(()) } else { Err(Malformed::new("a sender that cannot be")) }
+    }
+}
+
+/// R4, to one bank: for each of its offered senders one bit, lowest first, whether it is wanted.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SelectionBits {
+    /// Eight senders to a byte; bits beyond the last are 0.
+    pub bits: Vec<u8>,
+}
+
+impl std::fmt::Debug for SelectionBits {
+    // Redacted: says which transfers two banks have in common.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SelectionBits(<redacted>, {} bytes)", self.bits.len())
+    }
+}
+
+impl Message for SelectionBits {
+    const ROUND: &'static str = "propagate/selection";
+    /// Senders that were offered to the bank which answers.
+    type Shape = usize;
+
+    fn max_bytes(offered: &usize) -> usize {
+        NUMBER + offered.div_ceil(8)
+    }
+
+    fn check(&self, offered: &usize) -> Result<(), Malformed> {
+        let used = offered % 8;
+        let clean = used == 0 || self.bits.last().is_none_or(|last| last >> used == 0);
+        if self.bits.len() == offered.div_ceil(8) && clean {
+            return Ok(());
+        }
+        Err(Malformed::new("a selection among another number of senders"))
+    }
+}
+
+/// R5, to all: what the sender will send and hand in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declaration {
+    /// Ciphertexts that the sender hands in for decryption.
+    pub ciphertexts: u32,
+    /// For each period, chunks of the longest list of scores that it sends in an iteration.
+    pub score_chunks: Vec<u32>,
+}
+
+impl Message for Declaration {
+    const ROUND: &'static str = "propagate/declaration";
+    /// Periods.
+    type Shape = usize;
+
+    fn max_bytes(periods: &usize) -> usize {
+        2 * NUMBER + 5 * periods
+    }
+
+    fn check(&self, periods: &usize) -> Result<(), Malformed> {
+        if self.score_chunks.len() != *periods {
+            return Err(Malformed::new("a declaration for another number of periods"));
+        }
+        if self.score_chunks.iter().any(|chunks| *chunks > MAX_CHUNKS) {
+            return Err(Malformed::new("more scores than this version takes"));
+        }
+        Ok(())
+    }
+}
+
+/// How many ciphertexts a message holds, and under which key.
+#[derive(Debug, Clone)]
+pub struct BatchShape {
+    /// The key.
+    pub key: PublicKey,
+    /// Ciphertexts.
+    pub count: usize,
+}
+
+impl BatchShape {
+    fn check(&self, batch: &CiphertextBatch) -> Result<(), Malformed> {
+        if batch.len() == self.count {
+            return Ok(());
+        }
+        Err(Malformed::new(format!("{} ciphertexts where {} were agreed", batch.len(), self.count)))
+    }
+}
+
+/// R6, to one bank: encrypted scores, in the order of the agreement.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ScoreChunk {
+    /// The ciphertexts.
+    pub batch: CiphertextBatch,
+}
+
+impl Message for ScoreChunk {
+    const ROUND: &'static str = "propagate/scores";
+    type Shape = BatchShape;
+
+    fn max_bytes(shape: &BatchShape) -> usize {
+        CiphertextBatch::max_bytes(&shape.key, shape.count)
+    }
+
+    fn check(&self, shape: &BatchShape) -> Result<(), Malformed> {
+        shape.check(&self.batch)
+    }
+}
+
+/// R8, to all: encrypted noise for the ciphertexts of all other banks, in roster order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NoiseChunk {
+    /// The ciphertexts.
+    pub batch: CiphertextBatch,
+}
+
+impl Message for NoiseChunk {
+    const ROUND: &'static str = "propagate/noise";
+    type Shape = BatchShape;
+
+    fn max_bytes(shape: &BatchShape) -> usize {
+        CiphertextBatch::max_bytes(&shape.key, shape.count)
+    }
+
+    fn check(&self, shape: &BatchShape) -> Result<(), Malformed> {
+        shape.check(&self.batch)
+    }
+}

@@ -1,0 +1,208 @@
+//! The encrypted iteration without a network: integer for integer what the twin computes.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "test code")]
+
+mod common;
+
+use common::{Raw, consistent};
+use num_bigint::BigInt;
+use proptest::prelude::*;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use subrosa_paillier::{Blinder, Ciphertext, PrivateKey, Randomness};
+use subrosa_risk_propagation::encrypted::{self, Encrypted, Received};
+use subrosa_risk_propagation::{Agreed, NetworkSizes, Plan, Settings, disclosure, plaintext};
+
+fn plan(agreed: &[Agreed], key_bits: usize, columns: usize, settings: &Settings) -> Plan {
+    let periods = agreed[0].network().periods().len();
+    let active = |period: usize| agreed.iter().any(|a| a.network().periods()[period].is_active());
+    let sizes = NetworkSizes {
+        key_bits,
+        columns,
+        in_degree_bits: 5,
+        active_periods: (0..periods).map(active).collect(),
+        adders: 2,
+    };
+    Plan::new(&sizes, settings).unwrap()
+}
+
+/// All iterations at all banks, ciphertexts handed over in memory.
+fn run(agreed: &[Agreed], plan: &Plan, blinder: &Blinder, rng: &mut ChaCha20Rng) -> Vec<Encrypted> {
+    let key = blinder.key();
+    let mut scores: Vec<Encrypted> = agreed.iter().map(|agreed| Encrypted::initial(agreed, plan)).collect();
+    for step in plan.steps() {
+        let mut received: Vec<Received> = agreed.iter().map(Received::new).collect();
+        for (from, sender) in agreed.iter().enumerate() {
+            let exported = sender.exported(step.period);
+            let blinded = scores[from].encrypt(blinder, &exported, rng).unwrap();
+            for (to, receiver) in agreed.iter().enumerate().filter(|(to, _)| *to != from) {
+                let pick =
+                    |account: &u32| blinded[exported.binary_search(account).unwrap()].clone().into_inner();
+                let sent: Vec<Ciphertext> =
+                    sender.exports(step.period, receiver.network().own()).iter().map(pick).collect();
+                let places = receiver.imports(step.period, sender.network().own());
+                assert_eq!(places.len(), sent.len());
+                received[to].insert(key, places, sent);
+            }
+        }
+        let bank = agreed.iter().zip(&scores).zip(received);
+        scores = bank
+            .map(|((agreed, scores), received)| scores.advance(agreed, plan, key, *step, received))
+            .collect();
+    }
+    scores
+}
+
+fn private_key() -> PrivateKey {
+    // The smallest key that every run below fits.
+    PrivateKey::generate_insecure(384, &mut ChaCha20Rng::seed_from_u64(7)).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn ciphertexts_hold_what_the_twin_computes(raw in consistent(), iterations in 1..=3_u32, seed in any::<u64>()) {
+        let private = private_key();
+        let blinder = Blinder::new(private.public(), Randomness::Short, 1 << 16).unwrap();
+        let settings = Settings { iterations, accuracy: 1e-4, ..Settings::default() };
+        let agreed = Agreed::among(raw.networks()).unwrap();
+        let plan = plan(&agreed, 384, 1, &settings);
+        let twin = plaintext::propagate(&agreed, &plan);
+        let scores = run(&agreed, &plan, &blinder, &mut ChaCha20Rng::seed_from_u64(seed));
+        for (bank, agreed) in agreed.iter().enumerate() {
+            let reached = encrypted::reached(agreed, &plan);
+            for account in 0..agreed.network().account_count() {
+                let mut whole = BigInt::from(scores[bank].plain().packed(account));
+                let mixed = scores[bank].mixed(account);
+                prop_assert_eq!(mixed.is_some(), reached.contains(&u32::try_from(account).unwrap()));
+                if let Some(mixed) = mixed {
+                    whole += private.decrypt(&private.public().wrap(mixed)).unwrap();
+                }
+                prop_assert_eq!(whole, BigInt::from(twin[bank].packed(account)));
+            }
+        }
+    }
+}
+
+/// Two banks, two risk types; every account of east is reached at once.
+fn two_types() -> Vec<Agreed> {
+    use subrosa_risk_propagation::{Banks, NetworkBuilder, Transfer};
+    let banks = Banks::new(["north", "east", "west"]).unwrap();
+    let view = |bank: usize| {
+        let columns = vec!["fraud".to_owned(), "sanctions".to_owned()];
+        let mut builder = NetworkBuilder::new(banks.clone(), banks.get(bank).unwrap(), columns);
+        for account in 0..7_u8 {
+            let score = f64::from(account) / 10.0;
+            builder.account(&account.to_string(), &[score, 1.0 - score]).unwrap();
+        }
+        for account in 0..7_u8 {
+            let (source, destination) = (account.to_string(), ((account * 3 + 1) % 7).to_string());
+            let (id_source, id_destination) = (source.as_str(), destination.as_str());
+            for (bank_source, bank_destination, amount) in [("north", "east", 5), ("east", "east", 1)] {
+                let own = ["north", "east", "west"][bank];
+                if bank_source == own || bank_destination == own {
+                    let transfer =
+                        Transfer { id_source, bank_source, id_destination, bank_destination, amount };
+                    builder.transfer(0, &transfer).unwrap();
+                }
+            }
+        }
+        builder.finish().unwrap()
+    };
+    Agreed::among((0..3).map(view).collect()).unwrap()
+}
+
+#[test]
+fn several_risk_types_travel_in_one_ciphertext() {
+    let private = private_key();
+    let blinder = Blinder::new(private.public(), Randomness::Short, 1 << 16).unwrap();
+    let settings = Settings { iterations: 2, accuracy: 1e-4, ..Settings::default() };
+    let agreed = two_types();
+    let plan = plan(&agreed, 384, 2, &settings);
+    let twin = plaintext::propagate(&agreed, &plan);
+    let scores = run(&agreed, &plan, &blinder, &mut ChaCha20Rng::seed_from_u64(1));
+    for account in 0..7 {
+        let secret = private.decrypt(&private.public().wrap(scores[1].mixed(account).unwrap())).unwrap();
+        let whole = secret + BigInt::from(scores[1].plain().packed(account));
+        assert_eq!(whole, BigInt::from(twin[1].packed(account)));
+    }
+    let networks: Vec<_> = agreed.iter().map(|agreed| agreed.network().clone()).collect();
+    let reference = plaintext::reference(&networks, &settings).unwrap();
+    for (twin, reference) in twin.iter().zip(&reference) {
+        let difference = plaintext::largest_difference(
+            &[plaintext::disclosed(twin, &plan)],
+            std::slice::from_ref(reference),
+        );
+        assert!(difference <= plan.fixed_point_error() + plan.grid_error(), "{difference}");
+    }
+}
+
+#[test]
+fn noise_covers_the_low_bits_and_its_mean_comes_off() {
+    let private = private_key();
+    let blinder = Blinder::new(private.public(), Randomness::Short, 1 << 16).unwrap();
+    let settings = Settings { iterations: 2, accuracy: 1e-4, ..Settings::default() };
+    let agreed = two_types();
+    let plan = plan(&agreed, 384, 2, &settings);
+    let mut rng = ChaCha20Rng::seed_from_u64(2);
+    let scores = run(&agreed, &plan, &blinder, &mut rng).remove(1);
+    let twin = plaintext::propagate(&agreed, &plan).remove(1);
+    let expected = plaintext::disclosed(&twin, &plan);
+    let reached = encrypted::reached(&agreed[1], &plan);
+    assert_eq!(reached.len(), 7);
+    assert!(plan.noise_bits() > 20);
+    let key = private.public();
+    let mut different = 0;
+    let mut ones = vec![0; 16];
+    let rounds = 40;
+    for _ in 0..rounds {
+        let packed = disclosure::pack(&scores, &reached, &plan, &blinder, &mut rng).unwrap();
+        assert_eq!(packed.len(), disclosure::ciphertexts(7, &plan));
+        let packed: Vec<Ciphertext> = packed.into_iter().map(|c| c.into_inner()).collect();
+        let draw = |rng: &mut ChaCha20Rng| -> Vec<Ciphertext> {
+            let noise = disclosure::noise(packed.len(), &plan, &blinder, rng).unwrap();
+            noise.into_iter().map(|c| c.into_inner()).collect()
+        };
+        let (first, second) = (draw(&mut rng), draw(&mut rng));
+        let noisy = disclosure::add_noise(key, &packed, &[&first, &second]).unwrap();
+        let plaintexts: Vec<BigInt> = noisy.iter().map(|c| private.decrypt(c).unwrap()).collect();
+        for (bit, ones) in ones.iter_mut().enumerate() {
+            *ones += u32::from(plaintexts[0].magnitude().bit(bit as u64));
+        }
+        let found = disclosure::disclose(&scores, &reached, &plaintexts, &plan).unwrap();
+        for (found, expected) in found.iter().zip(&expected) {
+            let bound = plan.noise_error() + 2.0 * plan.grid_error();
+            assert!((found - expected).abs() <= bound, "{found} {expected}");
+            different += usize::from(found != expected);
+        }
+    }
+    // The lowest bits are uniform: each is 1 in about half the runs (6 standard deviations of slack).
+    assert!(ones.iter().all(|ones| (1..rounds).contains(ones)), "{ones:?}");
+    assert!(different > 0, "the noise does not reach the shown digits at all");
+}
+
+#[test]
+fn plaintexts_that_cannot_be_scores_are_refused() {
+    let agreed = two_types();
+    let settings = Settings { iterations: 1, accuracy: 1e-4, ..Settings::default() };
+    let plan = plan(&agreed, 384, 2, &settings);
+    let scores = Encrypted::initial(&agreed[1], &plan);
+    let reached = encrypted::reached(&agreed[1], &plan);
+    let refused = |plaintexts: &[BigInt]| disclosure::disclose(&scores, &reached, plaintexts, &plan).is_err();
+    let count = disclosure::ciphertexts(reached.len(), &plan);
+    assert!(refused(&[]));
+    assert!(refused(&vec![BigInt::from(-1); count]));
+    assert!(refused(&vec![BigInt::from(1) << 384_u32; count]));
+    assert!(!refused(&vec![BigInt::from(1); count]));
+}
+
+#[test]
+fn no_cross_bank_transfer_means_no_ciphertext() {
+    let raw =
+        Raw::consistent(3, vec![vec![(0, 50), (1, 0)], vec![(0, 9)], vec![]], vec![vec![(0, 0, 0, 1, 5)]]);
+    let agreed = Agreed::among(raw.networks()).unwrap();
+    let plan = plan(&agreed, 384, 1, &Settings { accuracy: 1e-4, ..Settings::default() });
+    for agreed in &agreed {
+        assert!(encrypted::reached(agreed, &plan).is_empty());
+        assert!(agreed.exported(0).is_empty());
+    }
+}
