@@ -13,6 +13,7 @@ mod session;
 mod transcript;
 mod transport;
 
+pub mod conformance;
 pub mod memory;
 pub mod testing;
 

@@ -8,7 +8,7 @@ pub const DEFAULT_MAX_FRAME: usize = 64 << 20;
 /// A network among the parties of a roster, as one of them sees it. Calls block.
 ///
 /// # Laws
-/// Every implementation keeps them; the conformance suite checks what can be checked from outside.
+/// Every implementation keeps them; [`crate::conformance`] checks what can be checked from outside.
 ///
 /// - **T1, identity.** The sender of a frame is known from the channel that brought it, never from its bytes.
 /// - **T2, privacy.** What passes between two parties is hidden from everybody else and cannot be changed unnoticed.
