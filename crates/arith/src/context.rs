@@ -6,6 +6,7 @@ use crate::kernel::Kernel;
 #[cfg(target_arch = "x86_64")]
 use crate::kernel::{ifma, mulx};
 use crate::kernel::{portable, rows};
+use crate::wiped::Wiped;
 use crate::words::{self, SmallMultiplier};
 
 /// The largest modulus, in bits: above this the kernels' column sums have not been bounded.
@@ -233,13 +234,13 @@ impl Context {
     }
 
     /// The words of x·R mod m for any x, reduced.
-    pub(crate) fn words_of(&self, x: &BigUint, scratch: &mut [u64]) -> Vec<u64> {
+    pub(crate) fn words_of(&self, x: &BigUint, scratch: &mut [u64]) -> Wiped {
         let width = self.word_bits();
-        let mut out = if x < &self.value {
+        let mut out = Wiped::from(if x < &self.value {
             words::split(x, self.words(), width)
         } else {
             words::split(&(x % &self.value), self.words(), width)
-        };
+        });
         self.mul_assign(&mut out, &self.r_squared, scratch);
         self.finish(&mut out);
         out
@@ -247,14 +248,12 @@ impl Context {
 
     /// The number in [0, m) whose Montgomery form is `a`.
     pub(crate) fn integer_from(&self, a: &[u64], scratch: &mut [u64]) -> BigUint {
-        let mut unit = vec![0u64; self.words()];
+        let mut unit = Wiped::zeros(self.words());
         unit[0] = 1;
         // unit·a/R: the words of `a` are only read, so that the plain number is in `unit` alone.
         self.mul_assign(&mut unit, a, scratch);
         self.finish(&mut unit);
-        let out = words::join(&unit, self.word_bits());
-        zeroize::Zeroize::zeroize(&mut unit);
-        out
+        words::join(&unit, self.word_bits())
     }
 
     /// Copies entry `index` of `table` (entries of [`Self::words`] words) to `out`, reading every entry.

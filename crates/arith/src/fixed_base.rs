@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use num_bigint::BigUint;
-use zeroize::Zeroizing;
 
 use crate::context::Context;
 use crate::pow::{Digits, index};
+use crate::wiped::Wiped;
 use crate::{ArithError, Modulus, Residue, SecretInt};
 
 /// A table for powers of one base with exponents up to a fixed number of bits (Lim and Lee's comb, CRYPTO '94).
@@ -22,8 +22,11 @@ pub struct FixedBase {
     exponent_bits: u64,
     shape: Shape,
     /// For each block, the 2^rows products, from index 0 (which is 1).
-    table: Zeroizing<Vec<u64>>,
+    table: Wiped,
 }
+
+/// Tables of up to this size are taken to stay in the second-level cache.
+const NEAR_BYTES: u64 = 1 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Shape {
@@ -43,19 +46,21 @@ impl Shape {
         self.blocks << self.rows
     }
 
-    /// Cost of a constant-time power in 1/64 of a multiplication: the look-up of an entry counts 1.
-    fn cost(self) -> u64 {
-        let look_up = 64 + (1 << self.rows);
+    /// Cost of a constant-time power in 1/64 of a multiplication: the look-up of an entry counts 1, or 2 where the table
+    /// does not stay in a core's own cache.
+    fn cost(self, entry_bytes: u64) -> u64 {
+        let far = self.entries() * entry_bytes > NEAR_BYTES;
+        let look_up = 64 + ((1 + u64::from(far)) << self.rows);
         self.width * self.blocks * look_up + 48 * (self.width - 1)
     }
 
     /// The cheapest shape of at most `entries` entries; among equal ones the smallest.
-    fn best(exponent_bits: u64, entries: u64) -> Option<Self> {
+    fn best(exponent_bits: u64, entries: u64, entry_bytes: u64) -> Option<Self> {
         let columns = |rows: u64| exponent_bits.div_ceil(rows).max(1);
         (1..=10)
             .flat_map(|rows| (1..=columns(rows)).map(move |blocks| Self::new(exponent_bits, rows, blocks)))
             .filter(|shape| shape.entries() <= entries)
-            .min_by_key(|shape| (shape.cost(), shape.entries()))
+            .min_by_key(|shape| (shape.cost(entry_bytes), shape.entries()))
     }
 }
 
@@ -83,9 +88,9 @@ impl FixedBase {
     ) -> Result<Self, ArithError> {
         let entry_bytes = modulus.residue_bytes();
         let entries = u64::try_from(table_bytes / entry_bytes).unwrap_or(u64::MAX);
-        let shape = Shape::best(exponent_bits, entries)
+        let shape = Shape::best(exponent_bits, entries, entry_bytes as u64)
             .ok_or(ArithError::TableTooSmall { needed: 2 * entry_bytes, given: table_bytes })?;
-        let base = modulus.wrap(modulus.own(base).into_owned());
+        let base = modulus.wrap(Wiped::from(&*modulus.own(base)));
         let table = fill(modulus, &base, shape);
         Ok(Self { context: Arc::clone(&modulus.context), base, exponent_bits, shape, table })
     }
@@ -138,8 +143,8 @@ impl FixedBase {
         let context = &*self.context;
         let modulus = self.modulus();
         let mut scratch = modulus.scratch();
-        let mut acc = Zeroizing::new(context.one().to_vec());
-        let mut entry = Zeroizing::new(vec![0u64; context.words()]);
+        let mut acc = Wiped::from(context.one());
+        let mut entry = Wiped::zeros(context.words());
         let block_words = context.words() << rows;
         for column in (0..width).rev() {
             if column + 1 != width {
@@ -153,19 +158,19 @@ impl FixedBase {
                 context.mul_assign(&mut acc, &entry, &mut scratch);
             }
         }
-        modulus.wrap_loose(acc.to_vec())
+        modulus.wrap_loose(acc)
     }
 }
 
 /// All products: entry `index` of block v is ∏ base^(2^(row·width·blocks + v·width)) over the set bits `row` of `index`.
-fn fill(modulus: &Modulus, base: &Residue, shape: Shape) -> Zeroizing<Vec<u64>> {
+fn fill(modulus: &Modulus, base: &Residue, shape: Shape) -> Wiped {
     let Shape { rows, width, .. } = shape;
     let context = &*modulus.context;
     let n = context.words();
     let mut scratch = modulus.scratch();
-    let mut table = Zeroizing::new(vec![0u64; n * index(shape.entries())]);
+    let mut table = Wiped::zeros(n * index(shape.entries()));
     let block_words = n << rows;
-    let mut power = Zeroizing::new(base.words.clone());
+    let mut power = base.words.clone();
     for row in 0..rows {
         for block in table.chunks_exact_mut(block_words) {
             if row == 0 {

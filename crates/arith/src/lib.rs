@@ -15,6 +15,7 @@ mod residue;
 pub mod sample;
 mod secret;
 pub mod sieve;
+mod wiped;
 pub mod wire;
 mod words;
 

@@ -1,13 +1,13 @@
 //! The modulus as its users see it.
 
-use std::borrow::Cow;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use num_bigint::{BigInt, BigUint, Sign};
-use zeroize::Zeroizing;
 
 use crate::context::{Context, MAX_BITS};
+use crate::wiped::Wiped;
 use crate::words::SMALL_BITS;
 use crate::{ArithError, Kernel, Residue};
 
@@ -109,12 +109,12 @@ impl Modulus {
 
     /// 0.
     pub fn zero(&self) -> Residue {
-        self.wrap(vec![0; self.context.words()])
+        self.wrap(Wiped::zeros(self.context.words()))
     }
 
     /// 1.
     pub fn one(&self) -> Residue {
-        self.wrap(self.context.one().to_vec())
+        self.wrap(Wiped::from(self.context.one()))
     }
 
     /// Whether `r` is 0; reads all words.
@@ -216,39 +216,56 @@ impl Modulus {
     }
 
     /// Scratch space for the kernels; wiped after use since it holds products of what may be secret.
-    pub(crate) fn scratch(&self) -> Zeroizing<Vec<u64>> {
-        Zeroizing::new(vec![0; self.context.scratch_words()])
+    pub(crate) fn scratch(&self) -> Wiped {
+        Wiped::zeros(self.context.scratch_words())
     }
 
     /// A residue of loose words.
-    pub(crate) fn wrap_loose(&self, mut words: Vec<u64>) -> Residue {
+    pub(crate) fn wrap_loose(&self, mut words: Wiped) -> Residue {
         self.context.finish(&mut words);
         self.wrap(words)
     }
 
     /// A residue of reduced words.
-    pub(crate) fn wrap(&self, words: Vec<u64>) -> Residue {
+    pub(crate) fn wrap(&self, words: Wiped) -> Residue {
         Residue { context: Arc::clone(&self.context), words }
     }
 
     /// The words of `r` in this context's form.
-    pub(crate) fn own<'a>(&self, r: &'a Residue) -> Cow<'a, [u64]> {
+    pub(crate) fn own<'a>(&self, r: &'a Residue) -> Own<'a> {
         if self.context.same_form(&r.context) {
-            Cow::Borrowed(&r.words)
+            Own::Borrowed(&r.words)
         } else {
-            Cow::Owned(self.context.words_of(&r.to_integer(), &mut self.scratch()))
+            Own::Converted(self.context.words_of(&r.to_integer(), &mut self.scratch()))
         }
     }
 
     /// A copy of `r` that belongs to this modulus.
     fn take(&self, r: &Residue) -> Residue {
-        self.wrap(self.own(r).into_owned())
+        self.wrap(Wiped::from(&*self.own(r)))
     }
 
     /// Makes `r` belong to this modulus.
     fn adopt(&self, r: &mut Residue) {
         if !self.context.same_form(&r.context) {
             *r = self.take(r);
+        }
+    }
+}
+
+/// The words of a residue, converted only where it belongs to another modulus.
+pub(crate) enum Own<'a> {
+    Borrowed(&'a [u64]),
+    Converted(Wiped),
+}
+
+impl Deref for Own<'_> {
+    type Target = [u64];
+
+    fn deref(&self) -> &[u64] {
+        match self {
+            Own::Borrowed(words) => words,
+            Own::Converted(words) => words,
         }
     }
 }

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use num_bigint::BigUint;
-use zeroize::Zeroizing;
 
 use crate::context::Context;
 use crate::pow::{Digits, index, odd_powers, sliding_window};
+use crate::wiped::Wiped;
+use crate::words;
 use crate::{ArithError, Modulus, Residue};
 
 /// Widest window of a [`WindowTable`], in bits.
@@ -21,7 +22,7 @@ const WINDOW_LIMIT: u32 = 12;
 pub struct WindowTable {
     context: Arc<Context>,
     window: u32,
-    powers: Zeroizing<Vec<u64>>,
+    powers: Wiped,
 }
 
 impl fmt::Debug for WindowTable {
@@ -61,7 +62,7 @@ impl WindowTable {
 
     /// The base itself.
     fn base(&self) -> Residue {
-        Residue { context: Arc::clone(&self.context), words: self.power(0).to_vec() }
+        Residue { context: Arc::clone(&self.context), words: Wiped::from(self.power(0)) }
     }
 }
 
@@ -81,6 +82,16 @@ pub fn vartime_multi_pow_tables_wide(modulus: &Modulus, terms: &[(&WindowTable, 
             terms.iter().map(|(table, exponent)| (table.base(), BigUint::from(*exponent))).unzip();
         return modulus.vartime_multi_pow(&bases, &exponents);
     }
+    let bits = terms.iter().map(|(_, exponent)| 128 - u64::from(exponent.leading_zeros())).max().unwrap_or(0);
+    let by_windows: u64 = terms.iter().map(|(table, _)| bits / (u64::from(table.window) + 1)).sum();
+    let buckets = Buckets::best(terms.len(), bits);
+    if buckets.multiplications < by_windows {
+        let digit = |term: usize, at, count| {
+            // Buckets have far fewer than 64 bits.
+            words::low(terms[term].1 >> at) & words::low_mask(count)
+        };
+        return buckets.run(modulus, terms.len(), bits, |term| terms[term].0.power(0), digit);
+    }
     let mut steps = Steps::default();
     for (term, (table, exponent)) in terms.iter().enumerate() {
         let digits = Digits::new(&BigUint::from(*exponent));
@@ -95,6 +106,17 @@ impl Modulus {
     /// # Security
     /// The time taken depends on the exponents: for public exponents only.
     pub fn vartime_multi_pow(&self, bases: &[Residue], exponents: &[BigUint]) -> Residue {
+        let count = bases.len().min(exponents.len());
+        let bits = exponents[..count].iter().map(BigUint::bits).max().unwrap_or(0);
+        let buckets = Buckets::best(count, bits);
+        let window = u64::from(sliding_window(bits));
+        let by_windows = ((1 << (window - 1)) + bits / (window + 1)).saturating_mul(count as u64);
+        if buckets.multiplications < by_windows {
+            let digits: Vec<_> = exponents[..count].iter().map(Digits::new).collect();
+            let owned: Vec<_> = bases[..count].iter().map(|base| self.own(base)).collect();
+            let digit = |term: usize, at, count| digits[term].range(at, u64::from(count));
+            return buckets.run(self, count, bits, |term| &owned[term], digit);
+        }
         let mut scratch = self.scratch();
         let mut steps = Steps::default();
         let mut tables = Vec::new();
@@ -105,6 +127,74 @@ impl Modulus {
         }
         let n = self.context.words();
         steps.run(self, |term, entry| &tables[term][entry * n..(entry + 1) * n])
+    }
+}
+
+/// Pippenger's way for many bases: in each window of the exponents, the bases with the same digit are multiplied into one
+/// bucket, and ∏ (bucket of d)^d is formed by multiplying running products.
+struct Buckets {
+    window: u32,
+    multiplications: u64,
+}
+
+impl Buckets {
+    /// The window that costs the fewest multiplications, squarings left out.
+    fn best(terms: usize, bits: u64) -> Self {
+        let cost =
+            |window: u32| bits.div_ceil(u64::from(window)).saturating_mul(terms as u64 + (2 << window));
+        let (multiplications, window) =
+            (1..=16).map(|window| (cost(window), window)).min().unwrap_or((u64::MAX, 1));
+        Self { window, multiplications }
+    }
+
+    /// `base(i)` gives the words of the i-th base, `digit(i, at, count)` the `count` bits of its exponent from `at` on.
+    fn run<'a>(
+        &self,
+        modulus: &Modulus,
+        terms: usize,
+        bits: u64,
+        base: impl Fn(usize) -> &'a [u64],
+        digit: impl Fn(usize, u64, u32) -> u64,
+    ) -> Residue {
+        let context = &*modulus.context;
+        let n = context.words();
+        let mut scratch = modulus.scratch();
+        let mut acc = Wiped::from(context.one());
+        let mut buckets = Wiped::zeros(n << self.window);
+        let mut used = vec![false; 1 << self.window];
+        for at in (0..bits.div_ceil(u64::from(self.window))).rev().map(|i| i * u64::from(self.window)) {
+            for _ in 0..self.window {
+                context.square_assign(&mut acc, &mut scratch);
+            }
+            used.fill(false);
+            for term in 0..terms {
+                let d = index(digit(term, at, self.window));
+                if d == 0 {
+                    continue;
+                }
+                let bucket = &mut buckets[d * n..(d + 1) * n];
+                if used[d] {
+                    context.mul_assign(bucket, base(term), &mut scratch);
+                } else {
+                    bucket.copy_from_slice(base(term));
+                    used[d] = true;
+                }
+            }
+            // running = ∏ of the buckets from the highest to d; its product over all d is ∏ (bucket of d)^d.
+            let mut running: Option<Wiped> = None;
+            for d in (1..used.len()).rev() {
+                let bucket = &buckets[d * n..(d + 1) * n];
+                match &mut running {
+                    Some(running) if used[d] => context.mul_assign(running, bucket, &mut scratch),
+                    None if used[d] => running = Some(Wiped::from(bucket)),
+                    _ => {}
+                }
+                if let Some(running) = &running {
+                    context.mul_assign(&mut acc, running, &mut scratch);
+                }
+            }
+        }
+        modulus.wrap_loose(acc)
     }
 }
 
@@ -135,7 +225,7 @@ impl Steps {
             return modulus.one();
         };
         let mut scratch = modulus.scratch();
-        let mut acc = Zeroizing::new(power(term, entry).to_vec());
+        let mut acc = Wiped::from(power(term, entry));
         let mut position = highest;
         for &(at, term, entry) in &self.0[1..] {
             while position > at {
@@ -147,6 +237,6 @@ impl Steps {
         for _ in 0..position {
             context.square_assign(&mut acc, &mut scratch);
         }
-        modulus.wrap_loose(acc.to_vec())
+        modulus.wrap_loose(acc)
     }
 }

@@ -1,9 +1,9 @@
 //! Exponentiation with one base: variable time for public exponents, constant time for secret ones.
 
 use num_bigint::BigUint;
-use zeroize::Zeroizing;
 
 use crate::context::Context;
+use crate::wiped::Wiped;
 use crate::words::SMALL_BITS;
 use crate::{Modulus, Residue, SecretInt, ct};
 
@@ -27,7 +27,7 @@ impl Modulus {
         let table = odd_powers(context, &base, window, &mut scratch);
         let digits = Digits::new(exponent);
         let n = context.words();
-        let mut acc = Zeroizing::new(vec![0u64; n]);
+        let mut acc = Wiped::zeros(n);
         let mut started = false;
         let mut next = bits;
         while next > 0 {
@@ -54,7 +54,7 @@ impl Modulus {
             }
             next = low;
         }
-        self.wrap_loose(acc.to_vec())
+        self.wrap_loose(acc)
     }
 
     /// `base^exponent` for a small base, at hardly more than the cost of the squarings: whole windows of the exponent
@@ -85,8 +85,8 @@ impl Modulus {
         let table = all_powers(context, &base, window, &mut scratch);
         let digits = Digits::with_bits(exponent.expose(), bits);
         let n = context.words();
-        let mut acc = Zeroizing::new(context.one().to_vec());
-        let mut entry = Zeroizing::new(vec![0u64; n]);
+        let mut acc = Wiped::from(context.one());
+        let mut entry = Wiped::zeros(n);
         let windows = bits.div_ceil(u64::from(window));
         for i in (0..windows).rev() {
             if i + 1 != windows {
@@ -98,7 +98,7 @@ impl Modulus {
             context.select(&mut entry, &table, digit);
             context.mul_assign(&mut acc, &entry, &mut scratch);
         }
-        self.wrap_loose(acc.to_vec())
+        self.wrap_loose(acc)
     }
 
     /// `base^exponent` for a small public base in constant time: as [`Modulus::vartime_pow_small_base`], with a masked
@@ -127,7 +127,7 @@ impl Modulus {
         let context = &*self.context;
         let window = u64::from(powers.len().ilog2());
         let mut scratch = self.scratch();
-        let mut acc = Zeroizing::new(context.one().to_vec());
+        let mut acc = Wiped::from(context.one());
         let windows = bits.div_ceil(window);
         for i in (0..windows).rev() {
             if i + 1 != windows {
@@ -137,7 +137,7 @@ impl Modulus {
             }
             context.mul_small_assign(&mut acc, look_up(powers, digits.range(i * window, window)));
         }
-        self.wrap_loose(acc.to_vec())
+        self.wrap_loose(acc)
     }
 }
 
@@ -174,16 +174,11 @@ fn fixed_window(bits: u64) -> u32 {
 }
 
 /// base, base³, base⁵, …, base^(2^window − 1), one after the other.
-pub(crate) fn odd_powers(
-    context: &Context,
-    base: &[u64],
-    window: u32,
-    scratch: &mut [u64],
-) -> Zeroizing<Vec<u64>> {
+pub(crate) fn odd_powers(context: &Context, base: &[u64], window: u32, scratch: &mut [u64]) -> Wiped {
     let n = context.words();
     let count = 1usize << (window - 1);
-    let mut table = Zeroizing::new(vec![0u64; n * count]);
-    let mut squared = Zeroizing::new(base.to_vec());
+    let mut table = Wiped::zeros(n * count);
+    let mut squared = Wiped::from(base);
     context.square_assign(&mut squared, scratch);
     table[..n].copy_from_slice(base);
     for i in 1..count {
@@ -195,15 +190,10 @@ pub(crate) fn odd_powers(
 }
 
 /// 1, base, base², …, base^(2^window − 1), one after the other.
-pub(crate) fn all_powers(
-    context: &Context,
-    base: &[u64],
-    window: u32,
-    scratch: &mut [u64],
-) -> Zeroizing<Vec<u64>> {
+pub(crate) fn all_powers(context: &Context, base: &[u64], window: u32, scratch: &mut [u64]) -> Wiped {
     let n = context.words();
     let count = 1usize << window;
-    let mut table = Zeroizing::new(vec![0u64; n * count]);
+    let mut table = Wiped::zeros(n * count);
     table[..n].copy_from_slice(context.one());
     table[n..2 * n].copy_from_slice(base);
     for i in 2..count {
@@ -225,7 +215,7 @@ pub(crate) fn index(digit: u64) -> usize {
 }
 
 /// An exponent as words, for reading any range of its bits.
-pub(crate) struct Digits(Zeroizing<Vec<u64>>);
+pub(crate) struct Digits(Wiped);
 
 impl Digits {
     pub(crate) fn new(x: &BigUint) -> Self {
@@ -235,7 +225,7 @@ impl Digits {
     /// With as many words as `bits` asks for; one more lets a range reach past the end.
     pub(crate) fn with_bits(x: &BigUint, bits: u64) -> Self {
         let count = usize::try_from(bits / 64).unwrap_or(usize::MAX - 2) + 2;
-        Self(Zeroizing::new(crate::words::split(x, count, 64)))
+        Self(Wiped::from(crate::words::split(x, count, 64)))
     }
 
     /// Bit `at`, 0 past the end.

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use zeroize::Zeroize;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::context::Context;
+use crate::wiped::Wiped;
 
 /// An element of ℤ/m in Montgomery form, always fully reduced.
 ///
@@ -18,22 +19,17 @@ use crate::context::Context;
 #[derive(Clone)]
 pub struct Residue {
     pub(crate) context: Arc<Context>,
-    pub(crate) words: Vec<u64>,
-}
-
-impl Drop for Residue {
-    fn drop(&mut self) {
-        self.words.zeroize();
-    }
+    pub(crate) words: Wiped,
 }
 
 impl Zeroize for Residue {
     /// Makes the residue 0.
     fn zeroize(&mut self) {
-        // Not `Vec::zeroize`, which would also shorten the vector.
-        self.words.as_mut_slice().zeroize();
+        self.words.wipe();
     }
 }
+
+impl ZeroizeOnDrop for Residue {}
 
 impl fmt::Debug for Residue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,7 +41,7 @@ impl PartialEq for Residue {
     /// Equal are the same residues of equal moduli.
     fn eq(&self, other: &Self) -> bool {
         if self.context.same_form(&other.context) {
-            let difference = self.words.iter().zip(&other.words).fold(0, |acc, (a, b)| acc | (a ^ b));
+            let difference = self.words.iter().zip(other.words.iter()).fold(0, |acc, (a, b)| acc | (a ^ b));
             return difference == 0;
         }
         self.context.value() == other.context.value() && self.to_integer() == other.to_integer()
@@ -57,7 +53,7 @@ impl Eq for Residue {}
 impl Residue {
     /// The number in [0, m) that it stands for.
     pub(crate) fn to_integer(&self) -> num_bigint::BigUint {
-        let mut scratch = zeroize::Zeroizing::new(vec![0u64; self.context.scratch_words()]);
+        let mut scratch = Wiped::zeros(self.context.scratch_words());
         self.context.integer_from(&self.words, &mut scratch)
     }
 }

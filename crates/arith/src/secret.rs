@@ -1,7 +1,6 @@
 //! Secret integers: they know a public bound of their size, print nothing and wipe themselves.
 
 use std::fmt;
-use std::hint::black_box;
 
 use num_bigint::BigUint;
 use num_traits::Zero;
@@ -13,15 +12,16 @@ use crate::{ArithError, sample};
 /// Overwrites the words of `x` with ones, then makes it 0.
 ///
 /// `num-bigint` has no way to wipe a number. But `x |= y` with a `y` of no more words than `x` writes to the words of
-/// `x` where they are, so that an or with ones leaves ones in memory; and the number is then shown to
-/// [`black_box`], so that the writes count as observed and cannot be left out as dead. What this cannot reach: words that
-/// an earlier, longer value left in the unused part of the allocation, and copies that arithmetic made on its way.
+/// `x` where they are, so that an or with ones leaves ones in memory; and behind it stands
+/// [`zeroize::optimization_barrier`], so that the writes count as read and cannot be left out as dead. What this cannot
+/// reach: words that an earlier, longer value left in the unused part of the allocation, and copies that arithmetic
+/// made on its way.
 pub fn wipe_uint(x: &mut BigUint) {
     let bits = x.bits();
     if bits > 0 {
         let ones = (BigUint::from(1u8) << bits) - 1u8;
         *x |= &ones;
-        black_box(&*x);
+        zeroize::optimization_barrier(x);
     }
     x.set_zero();
 }

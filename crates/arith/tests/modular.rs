@@ -185,6 +185,29 @@ proptest! {
     }
 }
 
+/// Enough terms for buckets to be cheaper than windows.
+#[test]
+fn products_of_many_powers() {
+    let m = (BigUint::one() << 192) - 237u8;
+    for context in contexts(&m) {
+        let mut state = 1u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state >> 4
+        };
+        let terms: Vec<_> = (0..3000).map(|i| (BigUint::from(next()) << 100, next() >> (i % 60))).collect();
+        let want = terms
+            .iter()
+            .fold(BigUint::one(), |acc, (b, e): &(BigUint, u64)| acc * b.modpow(&(*e).into(), &m) % &m);
+        let bases: Vec<_> = terms.iter().map(|(base, _)| context.residue(base)).collect();
+        let exponents: Vec<BigUint> = terms.iter().map(|&(_, e)| e.into()).collect();
+        assert_eq!(context.to_uint(&context.vartime_multi_pow(&bases, &exponents)), want);
+        let tables: Vec<_> = bases.iter().map(|base| WindowTable::new(&context, base, 2).unwrap()).collect();
+        let with_tables: Vec<_> = tables.iter().zip(&terms).map(|(table, &(_, e))| (table, e)).collect();
+        assert_eq!(context.to_uint(&vartime_multi_pow_tables(&context, &with_tables)), want);
+    }
+}
+
 #[test]
 fn a_residue_of_another_modulus_is_taken_as_its_integer() {
     let small = Modulus::new(&BigUint::from(1_000_003u32)).unwrap();
