@@ -60,14 +60,41 @@ impl PrimeField {
         parties: u32,
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<FieldShare>, ShamirError> {
+        self.deal(self.reduce(secret), degree, parties, rng)
+    }
+
+    /// As [`share`](Self::share), for a secret that wipes itself: no copy of it is left behind.
+    ///
+    /// # Errors
+    /// As [`share`](Self::share).
+    pub fn share_secret(
+        &self,
+        secret: &SecretInt,
+        degree: u32,
+        parties: u32,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<FieldShare>, ShamirError> {
+        self.deal(self.reduced(secret.expose().clone()), degree, parties, rng)
+    }
+
+    /// Deals a polynomial of `degree` whose value at 0 is `constant`, which is wiped.
+    fn deal(
+        &self,
+        mut constant: BigUint,
+        degree: u32,
+        parties: u32,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<FieldShare>, ShamirError> {
         if degree >= parties {
+            wipe_uint(&mut constant);
             return Err(ShamirError::DegreeTooHigh { degree, parties });
         }
         if self.prime <= BigUint::from(parties) {
+            wipe_uint(&mut constant);
             return Err(ShamirError::FieldTooSmall { parties });
         }
         let mut coefficients = Vec::with_capacity(degree as usize + 1);
-        coefficients.push(self.reduce(secret));
+        coefficients.push(constant);
         coefficients.extend((0..degree).map(|_| sample::random_below(rng, &self.prime)));
         let shares = (1..=parties).map(|j| self.element(j, self.evaluate(&coefficients, j))).collect();
         coefficients.iter_mut().for_each(wipe_uint);
@@ -123,6 +150,14 @@ impl PrimeField {
             total += share.value().expose();
         }
         self.element(first.point(), self.reduced(total))
+    }
+
+    /// The share times a public number: a share of the product of the secret and that number.
+    ///
+    /// # Errors
+    /// None for a share of this field.
+    pub fn scale(&self, share: &FieldShare, factor: &BigUint) -> Result<FieldShare, ShamirError> {
+        self.element(share.point(), self.reduced(share.value().expose() * factor))
     }
 
     /// `a·b + mask` for shares at one point: a share of the product of the secrets of `a` and `b`.

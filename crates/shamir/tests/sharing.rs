@@ -6,6 +6,7 @@ use num_traits::{One, Zero};
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
+use subrosa_arith::SecretInt;
 use subrosa_shamir::{FieldShare, IntegerSharing, PrimeField, ShamirError, factorial};
 
 fn rng(seed: u64) -> ChaCha20Rng {
@@ -51,6 +52,8 @@ proptest! {
         let all: Vec<usize> = (0..n as usize).collect();
         let sums: Vec<_> = all.iter().map(|&j| field.sum([&x[j], &y[j]]).unwrap()).collect();
         prop_assert_eq!(field.reconstruct(&pairs(&sums, &all), t).unwrap(), BigUint::from(a) + b);
+        let scaled: Vec<_> = x.iter().map(|share| field.scale(share, &BigUint::from(b)).unwrap()).collect();
+        prop_assert_eq!(field.reconstruct(&pairs(&scaled, &all), t).unwrap(), BigUint::from(a) * b);
         let products: Vec<_> = all.iter().map(|&j| field.masked_product(&x[j], &y[j], &zero[j]).unwrap()).collect();
         prop_assert_eq!(field.reconstruct(&pairs(&products, &all), 2 * t).unwrap(), BigUint::from(a) * b);
     }
@@ -66,6 +69,24 @@ proptest! {
             prop_assert_eq!(sharing.reconstruct(&some).unwrap(), BigInt::from(secret));
         }
     }
+}
+
+#[test]
+fn a_self_wiping_secret_is_dealt_as_any_other() {
+    let field = PrimeField::above(&BigUint::from(1_000_003u32));
+    // Longer than the field's prime: it is reduced.
+    let secret = SecretInt::new(BigUint::from(5_000_000u32), 64).unwrap();
+    let shares = field.share_secret(&secret, 1, 3, &mut rng(8)).unwrap();
+    let plain = field.share(&BigInt::from(5_000_000), 1, 3, &mut rng(8)).unwrap();
+    for (share, other) in shares.iter().zip(&plain) {
+        assert_eq!((share.point(), share.value().expose()), (other.point(), other.value().expose()));
+    }
+    assert_eq!(
+        field.reconstruct(&pairs(&shares, &[0, 2]), 1).unwrap(),
+        BigUint::from(5_000_000u32) % field.prime()
+    );
+    let refused = field.share_secret(&secret, 3, 3, &mut rng(8)).unwrap_err();
+    assert_eq!(refused, ShamirError::DegreeTooHigh { degree: 3, parties: 3 });
 }
 
 #[test]
