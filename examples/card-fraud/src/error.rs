@@ -1,0 +1,75 @@
+//! What this program says when it stops.
+
+use std::path::Path;
+
+/// Every way in which this program gives up. Messages name the file, line and column, or the peer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file that cannot be read or written.
+    #[error("{file}: {source}")]
+    File {
+        /// The file's path.
+        file: String,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// A table with something wrong in it.
+    #[error("{file}, line {line}: {reason}")]
+    Line {
+        /// The file's path.
+        file: String,
+        /// The line, the header being line 1.
+        line: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A value that cannot be used.
+    #[error("{file}, line {line}, column {column}: {value:?} {reason}")]
+    Value {
+        /// The file's path.
+        file: String,
+        /// The line, the header being line 1.
+        line: u64,
+        /// The column's name.
+        column: &'static str,
+        /// What stands there, cut to 40 characters.
+        value: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A model file that is none.
+    #[error("{file}: {reason}")]
+    ModelFile {
+        /// The file's path.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Data on which nothing can be learned or compared.
+    #[error("{0}")]
+    Data(String),
+    /// The other side of a connection, or the way to it.
+    #[error("{peer}: {reason}")]
+    Network {
+        /// The other side's address.
+        peer: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The learner.
+    #[error("training failed: {0}")]
+    Training(#[from] linfa::Error),
+    /// The library.
+    #[error("{0}")]
+    Tree(#[from] subrosa_decision_tree::Error),
+}
+
+impl Error {
+    pub(crate) fn file(path: &Path, source: std::io::Error) -> Self {
+        Self::File { file: path.display().to_string(), source }
+    }
+}
+
+/// `Result` with this program's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod commands;
+mod error;
+pub mod gate;
+pub mod generate;
+pub mod metrics;
+pub mod model_file;
+pub mod table;
+pub mod tcp;
+pub mod train;
+
+pub use error::{Error, Result};

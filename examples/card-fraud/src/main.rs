@@ -1,0 +1,125 @@
+//! The command line: see the README.
+
+use card_fraud::train::{Labelled, TrainOptions};
+use card_fraud::{commands, table::Table};
+use clap::{Args, Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// A bank judges card purchases that it cannot read.
+///
+/// Without a subcommand: train, encrypt, evaluate and decrypt in one process, with agreement, times and sizes.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Command {
+    #[command(subcommand)]
+    part: Option<Part>,
+    #[command(flatten)]
+    whole: Whole,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// Makes up labelled purchases by the documented rule.
+    Generate(Generate),
+    /// Learns a tree from labelled purchases and writes the bank's model file.
+    Train(Train),
+}
+
+/// Options of the whole job in one process.
+#[derive(Args)]
+struct Whole {
+    /// Labelled purchases; without it they are made up.
+    #[arg(long, value_name = "FILE.csv")]
+    data: Option<PathBuf>,
+    #[command(flatten)]
+    made: Made,
+    #[command(flatten)]
+    learning: Learning,
+}
+
+#[derive(Args)]
+struct Made {
+    /// How many purchases are made up.
+    #[arg(long, default_value_t = 20_000)]
+    rows: usize,
+    /// Seed of what is made up, and of the split into training and held-out rows.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Args)]
+struct Learning {
+    /// Greatest number of splits on a path of the tree.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u8).range(1..=16))]
+    max_depth: u8,
+    /// Share of the rows that is held out.
+    #[arg(long, default_value_t = 0.2, value_parser = share)]
+    hold_out: f64,
+}
+
+#[derive(Args)]
+struct Generate {
+    /// The file to write.
+    #[arg(long, value_name = "FILE.csv")]
+    output: PathBuf,
+    #[command(flatten)]
+    made: Made,
+}
+
+#[derive(Args)]
+struct Train {
+    /// Labelled purchases.
+    #[arg(long, value_name = "FILE.csv")]
+    data: PathBuf,
+    /// The model file to write.
+    #[arg(long, value_name = "MODEL.json")]
+    model: PathBuf,
+    /// Seed of the split into training and held-out rows.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    learning: Learning,
+}
+
+impl Learning {
+    fn options(&self, seed: u64) -> TrainOptions {
+        TrainOptions { max_depth: self.max_depth.into(), hold_out: self.hold_out, seed }
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
+        _ => Err("a share is above 0 and below 1".to_owned()),
+    }
+}
+
+fn labelled(path: &Path) -> card_fraud::Result<Labelled> {
+    let (rows, labels) = Table::read_labelled(path)?;
+    Ok(Labelled { rows, labels })
+}
+
+fn run(command: Command) -> card_fraud::Result<()> {
+    match command.part {
+        None => {
+            let Whole { data, made, learning } = command.whole;
+            let data = data.as_deref().map(labelled).transpose()?;
+            commands::whole::run(data, made.rows, made.seed, &learning.options(made.seed))
+        }
+        Some(Part::Generate(Generate { output, made })) => commands::generate(&output, made.rows, made.seed),
+        Some(Part::Train(Train { data, model, seed, learning })) => {
+            commands::train(&labelled(&data)?, &model, &learning.options(seed))
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Command::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("card-fraud: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
