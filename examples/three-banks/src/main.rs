@@ -1,2 +1,211 @@
-//! Three banks trace risk together.
-fn main() {}
+//! Three banks (or more) in one process: they generate a key together, trace risk through their common network and show
+//! what each of them learns. See `README.md` beside this file.
+
+#![forbid(unsafe_code)]
+
+mod bank;
+mod options;
+mod phases;
+mod picture;
+mod progress;
+mod report;
+mod tables;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use subrosa_distributed_paillier::{KeygenParameters, SecurityLevel};
+use subrosa_risk_propagation::{
+    Banks, Error, Network, NetworkSizes, Outcome, Plan, data, plaintext, plan::in_degree_bits,
+};
+use subrosa_transport::MemoryNetwork;
+
+use crate::bank::{Finished, Setup};
+use crate::options::Options;
+use crate::phases::Phase;
+
+/// Why the example ends without a result.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{directory}: {found} banks; at least three are needed for a key that no single one can use")]
+    TooFewBanks { directory: String, found: usize },
+    #[error("bank `{bank}`: {error}")]
+    Bank { bank: String, error: Box<bank::BankError> },
+    #[error("bank `{bank}` stopped unexpectedly")]
+    Panicked { bank: String },
+    #[error("the banks' risk types differ: {0}")]
+    Columns(String),
+    #[error("the largest difference from the plain computation is {difference:e}, more than {accuracy:e}")]
+    Check { difference: f64, accuracy: f64 },
+    #[error(transparent)]
+    Data(#[from] Error),
+    #[error(transparent)]
+    Keygen(#[from] subrosa_distributed_paillier::KeygenError),
+    #[error("the network among the banks cannot be made: {0}")]
+    Roster(#[from] subrosa_transport::RosterError),
+    #[error("{path}: {source}")]
+    File { path: String, source: std::io::Error },
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Failure> {
+    options.prepare_outputs()?;
+    let networks = read(options)?;
+    println!("{}", tables::networks(&networks));
+    if options.plan {
+        println!("{}", plan_of(&networks, options)?);
+        return Ok(());
+    }
+    let parties = u32::try_from(networks.len()).unwrap_or(u32::MAX);
+    let level = if options.key_bits < 2048 { SecurityLevel::Insecure } else { SecurityLevel::Secure };
+    // Refused here once rather than by every bank.
+    let threshold = (parties - 1) / 2;
+    KeygenParameters::with_level(parties, threshold, options.key_bits, level)?;
+    // What does not fit the key is known before the key is made.
+    plan_of(&networks, options)?;
+    options.warn();
+
+    let setup = Setup {
+        settings: options.settings(),
+        parties,
+        threshold,
+        key_bits: options.key_bits,
+        level,
+        seed: options.seed_insecure,
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let started = Instant::now();
+    let finished = run_banks(&setup, networks.clone())?;
+    let wall = started.elapsed();
+    let (outcomes, phases): (Vec<Outcome>, Vec<Vec<Phase>>) =
+        finished.into_iter().map(|finished| (finished.outcome, finished.phases)).unzip();
+
+    println!("{}", tables::riskiest(&outcomes));
+    println!("{}", picture::paths(&outcomes));
+    println!("{}", tables::phases(&phases, wall));
+    write_scores(options, &outcomes)?;
+    let difference = if options.check { Some(check(options, &networks, &outcomes)?) } else { None };
+    if let Some(file) = &options.json {
+        report::write(file, &phases, &outcomes, difference)?;
+    }
+    match difference {
+        Some(difference) if difference > options.accuracy => {
+            Err(Failure::Check { difference, accuracy: options.accuracy })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads every bank's folder.
+fn read(options: &Options) -> Result<Vec<Network>, Failure> {
+    let directory = options.data();
+    let banks = data::banks_in(&directory)?;
+    if banks.len() < 3 {
+        return Err(Failure::TooFewBanks { directory: directory.display().to_string(), found: banks.len() });
+    }
+    let read = |bank| data::read_bank(&directory, &banks, banks.name(bank));
+    let networks: Vec<Network> = banks.iter().map(read).collect::<Result<_, Error>>()?;
+    if let Some(first) = networks.first()
+        && let Some(other) = networks.iter().find(|other| other.columns() != first.columns())
+    {
+        let (left, right) = (first.columns().join(", "), other.columns().join(", "));
+        return Err(Failure::Columns(format!("{left} at {}, {right} at {}", first.bank(), other.bank())));
+    }
+    Ok(networks)
+}
+
+/// The plan that the banks will agree on, from all networks at once.
+fn plan_of(networks: &[Network], options: &Options) -> Result<Plan, Failure> {
+    let periods = networks.iter().map(|network| network.periods().len()).max().unwrap_or(0);
+    let active = |period: usize| {
+        networks.iter().any(|network| {
+            network.periods().get(period).is_some_and(subrosa_risk_propagation::network::Period::is_active)
+        })
+    };
+    let degree = networks.iter().map(Network::greatest_in_degree).max().unwrap_or(0);
+    let sizes = NetworkSizes {
+        key_bits: usize::try_from(options.key_bits).unwrap_or(usize::MAX),
+        columns: networks.first().map_or(0, |network| network.columns().len()),
+        in_degree_bits: in_degree_bits(degree),
+        active_periods: (0..periods).map(active).collect(),
+        adders: networks.len().saturating_sub(1),
+    };
+    Ok(Plan::new(&sizes, &options.settings()).map_err(Error::from)?)
+}
+
+/// Runs every bank on a thread of its own.
+fn run_banks(setup: &Setup, networks: Vec<Network>) -> Result<Vec<Finished>, Failure> {
+    let banks: Option<Banks> = networks.first().map(|network| network.banks().clone());
+    let names: Vec<String> =
+        banks.iter().flat_map(|banks| banks.iter().map(|bank| banks.name(bank).to_owned())).collect();
+    let wires = MemoryNetwork::builder(names.iter().cloned()).build()?;
+    let bars = progress::Bars::new(setup);
+    let results: Vec<Option<Result<Finished, bank::BankError>>> = std::thread::scope(|scope| {
+        let start = |(wire, network)| {
+            let bars = &bars;
+            scope.spawn(move || bank::run(setup, wire, network, bars))
+        };
+        let threads: Vec<_> = wires.into_iter().zip(networks).map(start).collect();
+        threads.into_iter().map(|thread| thread.join().ok()).collect()
+    });
+    bars.finish();
+    // A bank that was told of a failure by another knows less about it than the one that met it.
+    let rank = |result: &Option<Result<Finished, bank::BankError>>| match result {
+        None => 0,
+        Some(Err(error)) if !error.is_told() => 1,
+        Some(Err(_)) => 2,
+        Some(Ok(_)) => 3,
+    };
+    let worst = results.iter().zip(&names).min_by_key(|(result, _)| rank(result));
+    if let Some((None, bank)) = worst {
+        return Err(Failure::Panicked { bank: bank.clone() });
+    }
+    let first =
+        results.iter().map(rank).enumerate().min_by_key(|(_, rank)| *rank).map_or(0, |(index, _)| index);
+    let mut finished = Vec::new();
+    let mut failure = None;
+    for (index, (result, bank)) in results.into_iter().zip(names).enumerate() {
+        match result {
+            Some(Ok(done)) => finished.push(done),
+            Some(Err(error)) if index == first => {
+                failure = Some(Failure::Bank { bank, error: Box::new(error) });
+            }
+            _ => {}
+        }
+    }
+    failure.map_or(Ok(finished), Err)
+}
+
+fn write_scores(options: &Options, outcomes: &[Outcome]) -> Result<(), Failure> {
+    let Some(directory) = &options.output else { return Ok(()) };
+    for outcome in outcomes {
+        let network = outcome.agreed.network();
+        let file = directory.join(format!("{}.csv", network.bank()));
+        data::write_scores(&file, network, &outcome.scores, outcome.plan.decimals() as usize)?;
+    }
+    println!("scores written to {}", directory.display());
+    Ok(())
+}
+
+/// Compares the banks' scores with a computation in floating point that sees everything.
+fn check(options: &Options, networks: &[Network], outcomes: &[Outcome]) -> Result<f64, Failure> {
+    let reference = plaintext::reference(networks, &options.settings()).map_err(Error::from)?;
+    let scores: Vec<Vec<f64>> = outcomes.iter().map(|outcome| outcome.scores.clone()).collect();
+    let difference = plaintext::largest_difference(&scores, &reference);
+    println!(
+        "largest difference from the plain computation: {difference:.3e} (allowed: {:e})",
+        options.accuracy
+    );
+    Ok(difference)
+}

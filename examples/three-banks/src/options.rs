@@ -1,0 +1,119 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, ValueEnum};
+use subrosa_risk_propagation::{Delta, Mismatch, Settings};
+
+use crate::Failure;
+
+/// Banks generate a Paillier key together and trace risk through their common network; each learns only the scores of its
+/// own accounts.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Options {
+    /// Folder that holds one folder per bank [default: the data in this package]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Bits of the key's modulus; under 2048 only to try things out
+    #[arg(long, value_name = "BITS", default_value_t = 2048, value_parser = clap::value_parser!(u64).range(256..=8192))]
+    pub(crate) key_bits: u64,
+    /// Iterations in each period
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    iterations: u32,
+    /// Share of a new score that comes from the account's senders, from 0 to 1
+    #[arg(long, default_value_t = 0.5, value_parser = delta)]
+    delta: f64,
+    /// Greatest absolute error of a score
+    #[arg(long, default_value_t = 1e-6, value_parser = accuracy)]
+    pub(crate) accuracy: f64,
+    /// What to do when two banks list different transfers between them
+    #[arg(long, value_enum, default_value_t = OnMismatch::Refuse)]
+    mismatch: OnMismatch,
+    /// Take all randomness from this number: repeatable, and not secret at all
+    #[arg(long, value_name = "N")]
+    pub(crate) seed_insecure: Option<u64>,
+    /// Compare the result with a plain computation over all banks' data
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Write times, traffic and sizes to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write the scores of each bank to a CSV file in this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print the plan of the run and stop
+    #[arg(long)]
+    pub(crate) plan: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OnMismatch {
+    /// End with an error that names both banks
+    Refuse,
+    /// Leave out foreign senders that their own bank does not list
+    LeaveOut,
+}
+
+fn delta(text: &str) -> Result<f64, String> {
+    number(text).and_then(|value| {
+        if (0.0..=1.0).contains(&value) { Ok(value) } else { Err("it must be between 0 and 1".to_owned()) }
+    })
+}
+
+fn accuracy(text: &str) -> Result<f64, String> {
+    number(text).and_then(|value| {
+        let range = 1e-15..=0.1;
+        if range.contains(&value) { Ok(value) } else { Err("it must be between 1e-15 and 0.1".to_owned()) }
+    })
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| "it is not a number".to_owned())
+}
+
+impl Options {
+    /// The folder of all banks.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("data"))
+    }
+
+    /// The settings on which all banks agree.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            iterations: self.iterations,
+            delta: Delta::fixed(self.delta),
+            accuracy: self.accuracy,
+            mismatch: match self.mismatch {
+                OnMismatch::Refuse => Mismatch::Refuse,
+                OnMismatch::LeaveOut => Mismatch::LeaveOut,
+            },
+        }
+    }
+
+    /// Makes sure that the results can be written before hours are spent on them.
+    pub(crate) fn prepare_outputs(&self) -> Result<(), Failure> {
+        let file = |path: &Path, source| Failure::File { path: path.display().to_string(), source };
+        if let Some(directory) = &self.output {
+            std::fs::create_dir_all(directory).map_err(|error| file(directory, error))?;
+        }
+        if let Some(json) = &self.json {
+            let probe = std::fs::OpenOptions::new().create(true).append(true).open(json);
+            probe.map_err(|error| file(json, error))?;
+        }
+        Ok(())
+    }
+
+    /// Says aloud what makes a run insecure.
+    pub(crate) fn warn(&self) {
+        if self.key_bits < 2048 {
+            eprintln!(
+                "warning: a key of {} bits can be factored; use 2048 bits or more for real data",
+                self.key_bits
+            );
+        }
+        if self.seed_insecure.is_some() {
+            eprintln!("warning: --seed-insecure makes every secret of this run predictable");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Tables for people.
+
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table, presets};
+use subrosa_risk_propagation::{Network, Outcome};
+
+use crate::phases::Phase;
+
+/// Accounts shown for each bank.
+const SHOWN: usize = 5;
+
+/// What each bank brings.
+pub(crate) fn networks(networks: &[Network]) -> String {
+    let mut table = table(&[
+        "bank",
+        "accounts",
+        "unlisted",
+        "risky at the start",
+        "edges in",
+        "from other banks",
+        "periods",
+    ]);
+    for network in networks {
+        let risky = network.initial_scores().iter().filter(|score| **score > 0.0).count();
+        let edges: usize = network.periods().iter().map(|period| period.edge_count()).sum();
+        let foreign: usize = (0..network.periods().len())
+            .map(|period| {
+                let senders =
+                    (0..network.account_count()).flat_map(|account| network.incoming(period, account));
+                senders.filter(|(bank, ..)| *bank != network.own()).count()
+            })
+            .sum();
+        table.add_row([
+            network.bank().to_owned(),
+            network.account_count().to_string(),
+            (network.account_count() - network.listed_count()).to_string(),
+            risky.to_string(),
+            edges.to_string(),
+            foreign.to_string(),
+            network.periods().len().to_string(),
+        ]);
+    }
+    align(&mut table, 1);
+    table.to_string()
+}
+
+/// Each bank's riskiest accounts after the run, with what they had before.
+pub(crate) fn riskiest(outcomes: &[Outcome]) -> String {
+    let mut table = table(&["bank", "account", "before", "after", "rank before", "rank after"]);
+    for outcome in outcomes {
+        let network = outcome.agreed.network();
+        let columns = network.columns().len().max(1);
+        let ids: Vec<&str> = network.account_ids().collect();
+        let before: Vec<f64> = network.initial_scores().iter().step_by(columns).copied().collect();
+        let after: Vec<f64> = outcome.scores.iter().step_by(columns).copied().collect();
+        let rank = |scores: &[f64], score: f64| 1 + scores.iter().filter(|other| **other > score).count();
+        let mut order: Vec<usize> = (0..ids.len()).collect();
+        let score = |scores: &[f64], account: usize| scores.get(account).copied().unwrap_or(0.0);
+        order.sort_by(|&a, &b| {
+            score(&after, b).total_cmp(&score(&after, a)).then_with(|| ids.get(a).cmp(&ids.get(b)))
+        });
+        for (place, &account) in order.iter().take(SHOWN).enumerate() {
+            let (old, new) = (score(&before, account), score(&after, account));
+            table.add_row([
+                if place == 0 { network.bank().to_owned() } else { String::new() },
+                ids.get(account).map_or(String::new(), |id| (*id).to_owned()),
+                format!("{old:.4}"),
+                format!("{new:.6}"),
+                rank(&before, old).to_string(),
+                rank(&after, new).to_string(),
+            ]);
+        }
+    }
+    align(&mut table, 2);
+    format!("Riskiest accounts of each bank, known to that bank alone:\n{table}")
+}
+
+/// Time and traffic by phase: wall time of the slowest bank, processor time and bytes of each.
+pub(crate) fn phases(phases: &[Vec<Phase>], wall: Duration) -> String {
+    let banks: Vec<&str> =
+        phases.iter().filter_map(|phases| phases.first()).map(|p| p.party.as_str()).collect();
+    let mut header = vec!["phase".to_owned(), "wall s".to_owned()];
+    header.extend(banks.iter().map(|bank| format!("{bank}: cpu s / kB sent / messages")));
+    let mut table = table(&header.iter().map(String::as_str).collect::<Vec<_>>());
+    let names: Vec<&str> =
+        phases.first().map_or(Vec::new(), |first| first.iter().map(|p| p.name.as_str()).collect());
+    for name in names {
+        let of_banks: Vec<&Phase> =
+            phases.iter().filter_map(|all| all.iter().find(|p| p.name == name)).collect();
+        let slowest = of_banks.iter().map(|phase| phase.wall_s).fold(0.0, f64::max);
+        let mut row = vec![name.to_owned(), format!("{slowest:.2}")];
+        let cell = |phase: &&Phase| {
+            format!("{:.2} / {} / {}", phase.cpu_s, phase.bytes_sent.div_ceil(1000), phase.messages)
+        };
+        row.extend(of_banks.iter().map(cell));
+        table.add_row(row);
+    }
+    align(&mut table, 1);
+    let cpu: f64 = phases.iter().flatten().map(|phase| phase.cpu_s).sum();
+    let bytes: u64 = phases.iter().flatten().map(|phase| phase.bytes_sent).sum();
+    format!(
+        "{table}\nin all {:.1} s wall, {cpu:.1} s of processor time, {:.1} MB sent",
+        wall.as_secs_f64(),
+        f64::from(u32::try_from(bytes.div_ceil(1000)).unwrap_or(u32::MAX)) / 1000.0
+    )
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(header.iter().map(ToString::to_string));
+    table
+}
+
+/// Numbers to the right, from a column on.
+fn align(table: &mut Table, from: usize) {
+    for column in table.column_iter_mut().skip(from) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+}

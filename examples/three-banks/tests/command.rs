@@ -1,0 +1,201 @@
+//! The command as people use it, on small data with a small key.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "test code")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use subrosa_risk_propagation::generate::{Shape, generate};
+
+fn three_banks(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_three-banks")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// Exit code and what was said on standard error.
+fn refused(arguments: &[&str]) -> (i32, String) {
+    let output = three_banks(arguments);
+    assert!(!output.status.success(), "{}", text(&output.stdout));
+    (output.status.code().unwrap(), text(&output.stderr).to_owned())
+}
+
+fn small(directory: &Path, accounts: usize, periods: usize) {
+    let shape = Shape { accounts, transfers: accounts * 3, chains: 2, periods, ..Shape::default() };
+    generate(&shape, &mut ChaCha20Rng::seed_from_u64(3)).unwrap().write(directory).unwrap();
+}
+
+#[test]
+fn packaged_data_is_what_the_generator_makes() {
+    let directory = tempfile::tempdir().unwrap();
+    let shape = Shape::default();
+    generate(&shape, &mut ChaCha20Rng::seed_from_u64(1)).unwrap().write(directory.path()).unwrap();
+    let packaged = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
+    for bank in &shape.banks {
+        for file in ["accounts.csv", "transactions.csv"] {
+            let read = |base: &Path| std::fs::read_to_string(base.join(bank).join(file)).unwrap();
+            let (made, packaged) = (read(directory.path()), read(&packaged));
+            assert!(made.lines().eq(packaged.lines()), "{bank}/{file} differs");
+        }
+    }
+}
+
+#[test]
+fn whole_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, output) = (directory.path().join("data"), directory.path().join("out"));
+    small(&data, 60, 2);
+    std::fs::write(data.join("notes.txt"), "files beside the folders do not count").unwrap();
+    let json = directory.path().join("report.json");
+    let run = three_banks(&[
+        "--data",
+        data.to_str().unwrap(),
+        "--key-bits",
+        "512",
+        "--iterations",
+        "2",
+        "--delta",
+        "0.25",
+        "--check",
+        "--output",
+        output.to_str().unwrap(),
+        "--json",
+        json.to_str().unwrap(),
+        "--seed-insecure",
+        "4",
+    ]);
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    let (shown, warned) = (text(&run.stdout), text(&run.stderr));
+    assert!(shown.contains("largest difference from the plain computation"), "{shown}");
+    assert!(shown.contains("Riskiest accounts") && shown.contains("══▶"), "{shown}");
+    assert!(warned.contains("512 bits can be factored") && warned.contains("predictable"), "{warned}");
+
+    for bank in ["amber", "birch", "coral"] {
+        let scores = std::fs::read_to_string(output.join(format!("{bank}.csv"))).unwrap();
+        let mut lines = scores.lines();
+        assert_eq!(lines.next(), Some("id,risk_score,before"));
+        let mut moved = 0;
+        let mut accounts = 0;
+        for line in lines {
+            let fields: Vec<&str> = line.split(',').collect();
+            let (after, before): (f64, f64) = (fields[1].parse().unwrap(), fields[2].parse().unwrap());
+            assert!((0.0..=1.0).contains(&after) && (0.0..=1.0).contains(&before), "{line}");
+            moved += usize::from((after - before).abs() > 1e-6);
+            accounts += 1;
+        }
+        assert_eq!(accounts, 20);
+        assert!(moved > 3, "{bank}: {moved} scores moved");
+    }
+
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    assert_eq!(report["accounts"], 60);
+    assert!(report["edges"].as_u64().unwrap() > 100);
+    assert!(report["largest_difference"].as_f64().unwrap() <= 1e-6);
+    let phases = report["phases"].as_array().unwrap();
+    for bank in ["amber", "birch", "coral"] {
+        let of_bank = phases.iter().filter(|phase| phase["party"] == bank);
+        let names: Vec<&str> = of_bank.map(|phase| phase["name"].as_str().unwrap()).collect();
+        let iterations = ["iteration 1", "iteration 2", "iteration 3", "iteration 4"];
+        assert_eq!(names, [&["keygen", "agree", "encrypt"], &iterations[..], &["decrypt"]].concat());
+    }
+    for phase in phases.iter().filter(|phase| phase["name"] == "keygen") {
+        assert!(phase["wall_s"].as_f64().unwrap() > 0.0 && phase["cpu_s"].as_f64().unwrap() > 0.0);
+        assert!(phase["bytes_sent"].as_u64().unwrap() > 1000 && phase["messages"].as_u64().unwrap() > 10);
+    }
+}
+
+#[test]
+fn plan_is_printed_without_running() {
+    let run = three_banks(&["--plan"]);
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    let shown = text(&run.stdout);
+    assert!(shown.contains("scale of weights") && !shown.contains("Riskiest"), "{shown}");
+}
+
+#[test]
+fn banks_that_disagree() {
+    let directory = tempfile::tempdir().unwrap();
+    small(directory.path(), 30, 1);
+    let file = directory.path().join("birch/transactions.csv");
+    let rows = std::fs::read_to_string(&file).unwrap();
+    let crossing = |line: &&str| line.contains("amber") && line.contains("birch");
+    let one = rows.lines().find(crossing).unwrap().to_owned();
+    std::fs::write(&file, rows.replacen(&format!("{one}\n"), "", 1)).unwrap();
+    let data = directory.path().to_str().unwrap();
+
+    let (code, said) = refused(&["--data", data, "--key-bits", "512", "--iterations", "1"]);
+    assert_eq!(code, 1);
+    assert!(
+        said.contains("amber") && said.contains("birch") && said.contains("different transfers"),
+        "{said}"
+    );
+    assert!(said.contains("leave-out"), "{said}");
+    let left_out = three_banks(&[
+        "--data",
+        data,
+        "--key-bits",
+        "512",
+        "--iterations",
+        "1",
+        "--mismatch",
+        "leave-out",
+        "--check",
+    ]);
+    assert!(left_out.status.success(), "{}", text(&left_out.stderr));
+}
+
+#[test]
+fn wrong_options_end_with_code_2() {
+    for arguments in [
+        &["--key-bits", "many"][..],
+        &["--key-bits", "128"],
+        &["--delta", "1.5"],
+        &["--delta", "NaN"],
+        &["--accuracy", "0"],
+        &["--mismatch", "ignore"],
+        &["--iterations", "-1"],
+        &["--unknown"],
+        &["surplus"],
+    ] {
+        let (code, said) = refused(arguments);
+        assert_eq!(code, 2, "{arguments:?}: {said}");
+        assert!(said.contains("error:"), "{said}");
+    }
+}
+
+#[test]
+fn bad_data_ends_with_code_1_and_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    assert!(refused(&["--data", data]).1.contains("no folder"));
+    assert!(refused(&["--data", "/nowhere/at/all"]).1.contains("/nowhere/at/all"));
+    small(directory.path(), 30, 1);
+    std::fs::remove_dir_all(directory.path().join("coral")).unwrap();
+    let (code, said) = refused(&["--data", data]);
+    assert_eq!(code, 1);
+    assert!(said.contains("at least three"), "{said}");
+    small(directory.path(), 30, 1);
+    std::fs::write(directory.path().join("coral/accounts.csv"), "id,risk_score\nC1,0.5\nC2,2\n").unwrap();
+    let (code, said) = refused(&["--data", data]);
+    assert_eq!(code, 1);
+    assert!(said.contains("accounts.csv: line 3, column `risk_score`"), "{said}");
+    std::fs::write(directory.path().join("coral/accounts.csv"), "id,risk_score,sanctions\nC1,0.5,0\n")
+        .unwrap();
+    assert!(refused(&["--data", data]).1.contains("risk types differ"));
+}
+
+#[test]
+fn what_cannot_work_is_refused_before_any_work() {
+    assert!(refused(&["--key-bits", "513"]).1.contains("513"));
+    assert!(refused(&["--iterations", "70"]).1.contains("does not fit"));
+    assert!(refused(&["--iterations", "4000000000"]).1.contains("steps"));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let below = file.join("out");
+    assert_eq!(refused(&["--output", below.to_str().unwrap()]).0, 1);
+    assert_eq!(refused(&["--json", directory.path().to_str().unwrap()]).0, 1);
+}
