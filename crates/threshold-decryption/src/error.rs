@@ -41,6 +41,21 @@ pub enum KeyError {
     Shamir(#[from] ShamirError),
 }
 
+impl KeyError {
+    /// The parties to blame, as far as they can be told.
+    pub fn culprits(&self) -> Vec<PartyId> {
+        match self {
+            Self::ShareMismatch { party } => vec![*party],
+            Self::Access { .. }
+            | Self::Invalid { .. }
+            | Self::InconsistentVerificationKeys
+            | Self::Paillier(_)
+            | Self::Arith(_)
+            | Self::Shamir(_) => vec![],
+        }
+    }
+}
+
 /// Why a decryption did not come about.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -84,6 +99,9 @@ pub enum DecryptionError {
         /// Parties of the session.
         found: usize,
     },
+    /// The key or a share of it is not usable.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// A party failed, or the network did.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -95,6 +113,7 @@ impl DecryptionError {
         match self {
             Self::BadParty { party } | Self::BadPartial { party, .. } => vec![*party],
             Self::Session(error) => error.culprits(),
+            Self::Key(error) => error.culprits(),
             Self::Ciphertext(_) | Self::TooFew { .. } | Self::Inconsistent { .. } | Self::Roster { .. } => {
                 vec![]
             }

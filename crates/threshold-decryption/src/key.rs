@@ -8,7 +8,7 @@ use subrosa_paillier::PublicKey;
 use subrosa_shamir::integer_lagrange_at_zero;
 use subrosa_transport::PartyId;
 
-use crate::{Access, KeyError};
+use crate::{Access, KeyError, Lineage};
 
 /// The public constants of a threshold key, as key generation makes them; not yet checked.
 #[derive(Clone, Debug)]
@@ -35,12 +35,15 @@ pub struct ThresholdKey(Arc<Inner>);
 
 struct Inner {
     parts: ThresholdKeyParts,
+    lineage: Lineage,
+    /// v, the base of the verification keys.
+    base: Residue,
     /// `(4Δ²κθ)^−1 mod N`
     correction: BigUint,
 }
 
 impl ThresholdKey {
-    /// Checks the constants and prepares what combining needs.
+    /// Checks the constants of a fresh key and prepares what combining needs.
     ///
     /// The verification keys are checked against each other: every t+1 consecutive ones must interpolate to the same
     /// value at 0, which holds exactly if all lie on one polynomial of degree t in the exponent.
@@ -48,6 +51,12 @@ impl ThresholdKey {
     /// # Errors
     /// [`KeyError::Invalid`], [`KeyError::InconsistentVerificationKeys`].
     pub fn new(parts: ThresholdKeyParts) -> Result<Self, KeyError> {
+        let lineage = Lineage::fresh(&parts);
+        Self::with_lineage(parts, lineage)
+    }
+
+    /// As [`new`](Self::new), for a key whose shares may have been renewed.
+    pub(crate) fn with_lineage(parts: ThresholdKeyParts, lineage: Lineage) -> Result<Self, KeyError> {
         let invalid = |reason| Err(KeyError::Invalid { reason });
         let n = parts.public.n();
         if parts.verification_keys.len() != parts.access.parties() as usize {
@@ -65,7 +74,11 @@ impl ThresholdKey {
         let Some(correction) = constant.modinv(n) else {
             return invalid("θ is not a unit modulo N");
         };
-        let key = Self(Arc::new(Inner { parts, correction }));
+        lineage.check(&parts)?;
+        let modulus = parts.public.modulus_squared();
+        let base = modulus.residue(&verification_base(&parts.public));
+        let base = modulus.vartime_pow(&base, lineage.base_exponent());
+        let key = Self(Arc::new(Inner { parts, lineage, base, correction }));
         key.check_verification_keys()?;
         Ok(key)
     }
@@ -83,6 +96,40 @@ impl ThresholdKey {
     /// The constants that this key was made of.
     pub fn parts(&self) -> &ThresholdKeyParts {
         &self.0.parts
+    }
+
+    /// How often the shares were renewed, and what follows from that.
+    pub fn lineage(&self) -> &Lineage {
+        &self.0.lineage
+    }
+
+    /// A hash of all public constants: equal at all parties that hold shares of one key at one epoch. Public.
+    pub fn digest(&self) -> [u8; 32] {
+        let parts = self.parts();
+        self.0
+            .lineage
+            .add_to(Hasher::new("subrosa/threshold-decryption/key", 1))
+            .uint("n", parts.public.n())
+            .u64("parties", u64::from(parts.access.parties()))
+            .u64("threshold", u64::from(parts.access.threshold()))
+            .uint("scale", &parts.scale)
+            .uint("theta", &parts.theta)
+            .u64("share bits", parts.share_bits)
+            .uints("verification keys", &parts.verification_keys)
+            .finish()
+    }
+
+    /// v, the base of this key's verification keys: [`verification_base`] for a fresh key, a power of it after
+    /// resharing.
+    pub(crate) fn base(&self) -> &Residue {
+        &self.0.base
+    }
+
+    /// `base^(Δ·share)` in constant time.
+    pub(crate) fn verify_power(&self, share: &SecretInt) -> Result<BigUint, KeyError> {
+        let modulus = self.public().modulus_squared();
+        let exponent = scaled(share, &self.access().delta(), self.parts().share_bits)?;
+        Ok(modulus.to_uint(&modulus.pow(self.base(), &exponent)))
     }
 
     /// The verification key of a party.
@@ -167,7 +214,7 @@ impl KeyShare {
         if share.expose().bits() > key.parts().share_bits {
             return Err(KeyError::Invalid { reason: "the share is beyond its bound" });
         }
-        if verification_key(key.public(), key.access(), key.parts().share_bits, &share)? != *expected {
+        if key.verify_power(&share)? != *expected {
             return Err(KeyError::ShareMismatch { party });
         }
         let exponent = scaled(&share, &(key.access().delta() << 1u32), key.parts().share_bits)?;
@@ -221,7 +268,7 @@ pub fn verification_key(
 }
 
 /// `share·factor`, bounded by what a share of `share_bits` bits gives.
-fn scaled(share: &SecretInt, factor: &BigUint, share_bits: u64) -> Result<SecretInt, KeyError> {
+pub(crate) fn scaled(share: &SecretInt, factor: &BigUint, share_bits: u64) -> Result<SecretInt, KeyError> {
     Ok(SecretInt::new(share.expose() * factor, share_bits + factor.bits())?)
 }
 

@@ -5,12 +5,17 @@ mod combine;
 pub mod dealer;
 mod error;
 mod key;
+mod lineage;
 mod parameters;
 mod partial;
+mod products;
+pub mod proof;
 pub mod protocol;
 
 pub use combine::Combiner;
 pub use error::{DecryptionError, KeyError};
 pub use key::{KeyShare, ThresholdKey, ThresholdKeyParts, verification_base, verification_key};
+pub use lineage::Lineage;
 pub use parameters::{Access, STATISTICAL_BITS, coefficient_bound, share_bits};
 pub use partial::PartialDecryption;
+pub use proof::{BatchProof, Challenges, ProofContext};

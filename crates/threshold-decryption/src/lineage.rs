@@ -1,0 +1,74 @@
+use num_bigint::BigUint;
+use num_traits::{One, Zero};
+use subrosa_arith::hash::Hasher;
+
+use crate::{KeyError, ThresholdKeyParts};
+
+/// How often the shares of a key were renewed, and the bounds that follow from that.
+///
+/// A refresh and a resharing begin a new *epoch*. Shares of different epochs do not combine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lineage {
+    pub(crate) epoch: u64,
+    pub(crate) refreshes: u32,
+    pub(crate) dealt_bits: u64,
+    pub(crate) secret_bound: BigUint,
+    pub(crate) base_exponent: BigUint,
+}
+
+impl Lineage {
+    pub(crate) fn fresh(parts: &ThresholdKeyParts) -> Self {
+        Self {
+            epoch: 0,
+            refreshes: 0,
+            dealt_bits: parts.share_bits,
+            secret_bound: BigUint::from(parts.access.parties()) << (2 * parts.public.bits()),
+            base_exponent: BigUint::one(),
+        }
+    }
+
+    /// How many refreshes and resharings led to the present shares; 0 for a fresh key.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Refreshes since the shares were dealt, by key generation or by the last resharing.
+    pub fn refreshes(&self) -> u32 {
+        self.refreshes
+    }
+
+    /// Bound on the bits of a share when the shares were dealt.
+    pub fn dealt_bits(&self) -> u64 {
+        self.dealt_bits
+    }
+
+    /// Bound on the decryption key d.
+    pub fn secret_bound(&self) -> &BigUint {
+        &self.secret_bound
+    }
+
+    /// The base of the verification keys is the public base raised to this.
+    pub fn base_exponent(&self) -> &BigUint {
+        &self.base_exponent
+    }
+
+    /// Refuses what no renewal makes.
+    pub(crate) fn check(&self, parts: &ThresholdKeyParts) -> Result<(), KeyError> {
+        let (bits, k) = (parts.share_bits, parts.public.bits());
+        let counted = u64::from(self.refreshes) <= self.epoch;
+        let bounded = self.secret_bound.bits() <= 3 * k && self.base_exponent.bits() <= 8 * k;
+        if !counted || !bounded || self.base_exponent.is_zero() || self.dealt_bits > bits {
+            return Err(KeyError::Invalid { reason: "the record of its renewals is out of range" });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn add_to(&self, hasher: Hasher) -> Hasher {
+        hasher
+            .u64("epoch", self.epoch)
+            .u64("refreshes", u64::from(self.refreshes))
+            .u64("dealt bits", self.dealt_bits)
+            .uint("secret bound", &self.secret_bound)
+            .uint("base exponent", &self.base_exponent)
+    }
+}
