@@ -86,12 +86,20 @@ pub struct Settings {
     pub open_timeout: Duration,
     /// The greatest frame sent or accepted, in bytes, whatever a message's own bound says. Default 64 MiB.
     pub max_frame: usize,
+    /// How long a collecting round that has enough answers goes on waiting for the others, so that those who answer
+    /// wrongly are named. Default none.
+    pub collect_patience: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let timeout = Duration::from_secs(120);
-        Self { round_timeout: timeout, open_timeout: timeout, max_frame: DEFAULT_MAX_FRAME }
+        Self {
+            round_timeout: timeout,
+            open_timeout: timeout,
+            max_frame: DEFAULT_MAX_FRAME,
+            collect_patience: Duration::ZERO,
+        }
     }
 }
 
@@ -119,6 +127,13 @@ impl Settings {
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
         self.with_round_timeout(timeout).with_open_timeout(timeout)
+    }
+
+    /// Sets how long a collecting round waits for more than the answers that it needs.
+    #[must_use]
+    pub fn with_collect_patience(mut self, patience: Duration) -> Self {
+        self.collect_patience = patience;
+        self
     }
 
     /// Sets the greatest frame, in bytes.

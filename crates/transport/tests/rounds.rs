@@ -318,3 +318,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn patience_names_those_who_answer_wrongly_after_the_first() {
+    // Party 4 answers late and out of range; party 1 has enough with one answer.
+    let named = |patience: Duration| {
+        let results = testing::run_parties(4, |me, mut transport| {
+            let mut session = open(&mut transport).unwrap();
+            session.confirm().unwrap();
+            session.set_collect_patience(patience);
+            if me == id(3) {
+                std::thread::sleep(Duration::from_millis(60));
+            }
+            let number = if me == id(3) { BOUNDS.below } else { 0 };
+            let message = |to| (to == id(0)).then(|| Numbers(vec![number; BOUNDS.count]));
+            session.collect(message, |_| me == id(0), usize::from(me == id(0)), &BOUNDS).unwrap()
+        });
+        results[0].failures.iter().map(|failure| failure.party).collect::<Vec<_>>()
+    };
+    assert_eq!(named(Duration::ZERO), []);
+    assert_eq!(named(Duration::from_secs(10)), [id(3)]);
+}

@@ -125,6 +125,11 @@ impl<T: Transport + ?Sized> Session<'_, T> {
         self.settings.round_timeout = timeout;
     }
 
+    /// Changes how long a collecting round waits for more than the answers that it needs; returns the old value.
+    pub fn set_collect_patience(&mut self, patience: std::time::Duration) -> std::time::Duration {
+        std::mem::replace(&mut self.settings.collect_patience, patience)
+    }
+
     /// The parties that collecting rounds have given up, in the order in which they failed.
     pub fn failed(&self) -> &[PartyId] {
         &self.failed

@@ -213,7 +213,8 @@ impl<T: Transport + ?Sized> Session<'_, T> {
     ///
     /// A party that is silent until the deadline, disconnects, aborts or sends something wrong is given up: it is
     /// named in [`Collected::failures`] and [`Session::failed`], and no later collecting round waits for it. A party
-    /// that is merely slower than the first `enough` is not: its answer is dropped when it comes.
+    /// that is merely slower than the first `enough` is not: its answer is dropped when it comes, unless it comes
+    /// within [`Settings::collect_patience`](crate::Settings::collect_patience).
     ///
     /// # Errors
     /// [`SessionError::NotEnough`] when fewer than `enough` are left, which ends the session. [`Misuse::Unconfirmed`]
@@ -259,11 +260,18 @@ impl<T: Transport + ?Sized> Session<'_, T> {
         let peers = self.active_others(&expected);
         let mut accept = accept::<M, S>(&shape, |from, message, _| messages[from] = Some(message));
         let gathered = self.gather(&want, peers, Some(enough), deadline, &mut accept);
+        let (mut failures, mut pending) = (gathered.failures, gathered.pending);
+        let short = gathered.answered < enough;
+        let patience = Deadline::after(self.settings.collect_patience).or_sooner(deadline);
+        // An abort ends `gather`, but not the wait for the rest.
+        while !short && !pending.is_empty() && !patience.has_passed() {
+            let late = self.gather(&want, pending, None, patience, &mut accept);
+            failures.extend(late.failures);
+            pending = late.pending;
+        }
         drop(accept);
 
-        let mut failures = gathered.failures;
-        let short = gathered.answered < enough;
-        for party in gathered.pending {
+        for party in pending {
             if short && deadline.has_passed() {
                 failures.push(self.failure(party, M::ROUND, Cause::Network(Fault::TimedOut)));
             } else {
