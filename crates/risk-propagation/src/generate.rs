@@ -340,3 +340,65 @@ impl Generated {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    fn made(shape: &Shape, seed: u64) -> Generated {
+        generate(shape, &mut ChaCha20Rng::seed_from_u64(seed)).unwrap()
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_network() {
+        let shape = Shape::default();
+        assert_eq!(made(&shape, 1), made(&shape, 1));
+        assert_ne!(made(&shape, 1), made(&shape, 2));
+    }
+
+    #[test]
+    fn degrees_have_a_long_tail_and_chains_cross_banks() {
+        let shape = Shape { accounts: 3000, transfers: 15_000, chains: 30, ..Shape::default() };
+        let network = made(&shape, 1);
+        let mut degrees = vec![0_usize; shape.accounts];
+        for transfer in network.transfers() {
+            degrees[transfer.destination] += 1;
+            assert_ne!(transfer.source, transfer.destination);
+        }
+        degrees.sort_unstable();
+        let (median, greatest) = (degrees[shape.accounts / 2], degrees[shape.accounts - 1]);
+        assert!(median <= 5 && greatest > 20 * median, "{median} {greatest}");
+        let large = network.transfers().iter().filter(|transfer| transfer.amount > 1_700_000);
+        let mut hops = 0;
+        for transfer in large {
+            let bank = |account: usize| network.accounts()[account].bank;
+            assert_ne!(bank(transfer.source), bank(transfer.destination));
+            hops += 1;
+        }
+        assert!(hops > 100, "{hops}");
+        assert!(network.hidden().iter().all(|&account| network.accounts()[account].score == 0.0));
+        assert!(network.hidden().len() > 90);
+    }
+
+    #[test]
+    fn views_hold_what_files_hold() {
+        let shape = Shape { accounts: 40, transfers: 100, chains: 2, periods: 2, ..Shape::default() };
+        let network = made(&shape, 5);
+        let directory = tempfile::tempdir().unwrap();
+        network.write(directory.path()).unwrap();
+        let banks = crate::data::banks_in(directory.path()).unwrap();
+        for (view, bank) in network.networks().unwrap().iter().zip(&shape.banks) {
+            assert_eq!(view, &crate::data::read_bank(directory.path(), &banks, bank).unwrap());
+        }
+    }
+
+    #[test]
+    fn too_small_is_refused() {
+        let refused = |shape: Shape| generate(&shape, &mut ChaCha20Rng::seed_from_u64(1)).is_err();
+        assert!(refused(Shape { accounts: 5, ..Shape::default() }));
+        assert!(refused(Shape { chain_length: 181, ..Shape::default() }));
+        assert!(refused(Shape { banks: Vec::new(), ..Shape::default() }));
+    }
+}

@@ -226,3 +226,33 @@ impl Message for NoiseChunk {
         shape.check(&self.batch)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_are_checked() {
+        let sizes = |active, in_degree_bits, offer_chunks| {
+            Sizes { active: vec![true; active], in_degree_bits, offer_chunks }.check(&()).is_ok()
+        };
+        assert!(sizes(3, 31, 0));
+        assert!(!sizes(3, 32, 0) && !sizes(MAX_STEPS + 1, 1, 0) && !sizes(3, 1, u32::MAX));
+        let digests = Digests { sent: vec![[0; 32]; 2], received: vec![[0; 32]] };
+        assert!(digests.check(&2).is_err() && digests.check(&1).is_err());
+        let offer =
+            |period, name: &str| OfferChunk { senders: vec![(period, name.to_owned())] }.check(&2).is_ok();
+        assert!(offer(1, "x"));
+        assert!(!offer(2, "x") && !offer(0, "") && !offer(0, &"x".repeat(NAME_LIMIT + 1)));
+        assert!(OfferChunk { senders: vec![(0, "x".to_owned()); CHUNK + 1] }.check(&1).is_err());
+        let selection =
+            |bits: &[u8], offered: usize| SelectionBits { bits: bits.to_vec() }.check(&offered).is_ok();
+        assert!(selection(&[], 0) && selection(&[255], 8) && selection(&[255, 1], 9) && selection(&[7], 3));
+        assert!(
+            !selection(&[8], 3) && !selection(&[255, 2], 9) && !selection(&[], 1) && !selection(&[0, 0], 8)
+        );
+        let declaration =
+            |chunks: &[u32]| Declaration { ciphertexts: 0, score_chunks: chunks.to_vec() }.check(&1).is_ok();
+        assert!(declaration(&[5]) && !declaration(&[]) && !declaration(&[1, 1]) && !declaration(&[u32::MAX]));
+    }
+}

@@ -1,0 +1,186 @@
+//! A bank that sends what it should not: the others end with an error that names it.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "test code")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Raw, bank_name};
+use num_bigint::BigUint;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use serde::{Deserialize, Serialize};
+use subrosa_paillier::{KeyId, PrivateKey};
+use subrosa_risk_propagation::messages::{Declaration, OfferChunk, SelectionBits, Sizes};
+use subrosa_risk_propagation::{
+    Error, Mismatch, Network, Outcome, PROTOCOL, Settings, agreement, parameters, plan::in_degree_bits,
+    propagate,
+};
+use subrosa_threshold_decryption::{Access, KeyShare, dealer};
+use subrosa_transport::memory::{flip_bit, truncate};
+use subrosa_transport::testing::run_network;
+use subrosa_transport::{
+    MemoryNetwork, MemoryTransport, Message, PartyId, Session, SessionError, Settings as SessionSettings,
+};
+
+/// What west does wrong.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Evil {
+    /// R1: a bound on in-degrees that nobody can plan with.
+    Sizes,
+    /// R3: the same sender twice.
+    Offer,
+    /// R3: a sender of a period that does not exist.
+    Period,
+    /// R4: too few bits.
+    Selection,
+    /// R5: for another number of periods.
+    Declaration,
+    /// R6: a ciphertext too few.
+    Count,
+    /// R6: the number 0.
+    Zero,
+    /// R6: N², too large by one.
+    Large,
+    /// R6: a multiple of N.
+    Factor,
+    /// R6: under another key.
+    Key,
+}
+
+/// The same bytes as `messages::ScoreChunk`, with any content.
+#[derive(Serialize, Deserialize)]
+struct Scores {
+    key: KeyId,
+    #[serde(with = "subrosa_arith::wire::uints")]
+    values: Vec<BigUint>,
+}
+
+impl Message for Scores {
+    const ROUND: &'static str = "propagate/scores";
+    type Shape = ();
+    fn max_bytes((): &()) -> usize {
+        1 << 20
+    }
+}
+
+fn settings() -> Settings {
+    Settings { iterations: 1, accuracy: 1e-4, mismatch: Mismatch::LeaveOut, ..Settings::default() }
+}
+
+fn networks() -> Vec<Network> {
+    let rows = vec![
+        (2, 0, 0, 0, 5),
+        (2, 1, 0, 0, 5),
+        (0, 0, 1, 0, 3),
+        (1, 0, 2, 0, 1),
+        (0, 1, 2, 0, 2),
+        (2, 0, 1, 0, 9),
+    ];
+    let accounts = (0..3).map(|_| vec![(0, 50), (1, 10)]).collect();
+    Raw::consistent(3, accounts, vec![rows]).networks()
+}
+
+fn shares() -> Vec<KeyShare> {
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let private = PrivateKey::generate_insecure(256, &mut rng).unwrap();
+    dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng).unwrap()
+}
+
+fn honest(me: PartyId, wire: &mut MemoryTransport, share: &KeyShare) -> Result<Outcome, Error> {
+    let mut rng = ChaCha20Rng::seed_from_u64(10 + me.index() as u64);
+    let network = networks().swap_remove(me.index());
+    let fields = parameters(share.key(), network.columns(), &settings());
+    let session = SessionSettings::new().with_timeout(Duration::from_secs(5));
+    let mut session = Session::open(wire, PROTOCOL, &fields, session, &mut rng)?;
+    propagate(&mut session, share, network, &settings(), &mut rng, &mut |_| {})
+}
+
+/// West's side of R1 to R6, with one thing done wrong.
+fn west(evil: Evil, wire: &mut MemoryTransport, share: &KeyShare) -> Result<(), SessionError> {
+    let mut rng = ChaCha20Rng::seed_from_u64(3);
+    let network = networks().swap_remove(2);
+    let key = share.key().public();
+    let fields = parameters(share.key(), network.columns(), &settings());
+    let session = SessionSettings::new().with_timeout(Duration::from_secs(5));
+    let mut session = Session::open(wire, PROTOCOL, &fields, session, &mut rng)?;
+    let bits = if evil == Evil::Sizes { 77 } else { in_degree_bits(network.greatest_in_degree()) };
+    session.broadcast(&Sizes { active: vec![true], in_degree_bits: bits, offer_chunks: 1 }, &())?;
+    let offer = |party: PartyId| {
+        let bank = network.banks().get(party.index())?;
+        let names = agreement::offer(&network, bank).periods.concat();
+        let mut senders: Vec<(u32, String)> = names.into_iter().map(|name| (0, name)).collect();
+        match evil {
+            Evil::Offer => senders.push(senders.last()?.clone()),
+            Evil::Period => senders.push((1, "x".to_owned())),
+            _ => {}
+        }
+        Some(OfferChunk { senders })
+    };
+    session.exchange(offer, |_| true, &1)?;
+    let bits = if evil == Evil::Selection { vec![] } else { vec![1] };
+    let shape = |party: PartyId| if party.index() == 2 { 8 } else { offer(party).unwrap().senders.len() };
+    session.exchange_shaped(|_| Some(SelectionBits { bits: bits.clone() }), |_| true, shape)?;
+    let chunks = if evil == Evil::Declaration { vec![1, 1] } else { vec![1] };
+    let declaration = Declaration { ciphertexts: 1, score_chunks: chunks.clone() };
+    session.broadcast_shaped(&declaration, |party| if party.index() == 2 { chunks.len() } else { 1 })?;
+    let other = PrivateKey::generate_insecure(256, &mut rng).unwrap();
+    let scores = |party: PartyId| {
+        let mut values = vec![BigUint::from(2_u8); offer(party).unwrap().senders.len()];
+        match evil {
+            Evil::Count => drop(values.pop()),
+            Evil::Zero => values[0] = BigUint::ZERO,
+            Evil::Large => values[0] = key.n() * key.n(),
+            Evil::Factor => values[0] = key.n() * 3_u8,
+            _ => {}
+        }
+        let key = if evil == Evil::Key { other.public().id() } else { key.id() };
+        Some(Scores { key, values })
+    };
+    session.exchange(scores, |_| true, &())?;
+    Ok(())
+}
+
+#[test]
+fn every_breach_names_its_bank() {
+    let shares = shares();
+    use Evil::{Count, Declaration, Factor, Key, Large, Offer, Period, Selection, Sizes, Zero};
+    for evil in [Sizes, Offer, Period, Selection, Declaration, Count, Zero, Large, Factor, Key] {
+        let wires = MemoryNetwork::builder((0..3).map(bank_name)).build().unwrap();
+        let results = run_network(wires, |me, mut wire| {
+            if me.index() == 2 {
+                let _ = west(evil, &mut wire, &shares[2]);
+                return None;
+            }
+            Some(honest(me, &mut wire, &shares[me.index()]))
+        });
+        let errors: Vec<Error> = results.into_iter().flatten().map(|result| result.unwrap_err()).collect();
+        assert!(errors.iter().any(|error| error.culprits() == [PartyId::new(2)]), "{evil:?}: {errors:?}");
+        assert!(errors.iter().all(|error| error.to_string().contains("west")), "{evil:?}: {errors:?}");
+    }
+}
+
+#[test]
+fn damaged_frames_never_panic_or_hang() {
+    let shares = shares();
+    let west = PartyId::new(2);
+    for nth in 0..14 {
+        for to in [0, 1].map(PartyId::new) {
+            let frames = MemoryNetwork::builder((0..3).map(bank_name));
+            let frames = match nth % 2 {
+                0 => frames.intercept(flip_bit(west, to, nth, 600 + 31 * usize::try_from(nth).unwrap())),
+                _ => frames.intercept(truncate(west, to, nth, 90)),
+            };
+            let results = run_network(frames.build().unwrap(), |me, mut wire| {
+                honest(me, &mut wire, &shares[me.index()])
+            });
+            // A flipped bit in a score makes another valid ciphertext, which a passive protocol cannot notice; every
+            // other damage is.
+            for result in results.into_iter().take(2) {
+                if let Err(error) = result {
+                    assert!(!error.to_string().is_empty());
+                }
+            }
+        }
+    }
+}
