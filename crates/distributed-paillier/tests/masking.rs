@@ -14,6 +14,7 @@ use rand_chacha::rand_core::SeedableRng;
 use subrosa_distributed_paillier::KeygenParameters;
 use subrosa_distributed_paillier::candidates::{self, BatchSecrets, Sampler};
 use subrosa_distributed_paillier::decryption_key::Attempts;
+use subrosa_shamir::PrimeField;
 use subrosa_transport::{PartyId, PerParty};
 
 const PARTIES: usize = 3;
@@ -229,7 +230,90 @@ fn an_unmasked_opening_of_the_decryption_key_gives_the_totient_away_and_a_masked
     assert!(!totient_found(true));
 }
 
-/// The opened value itself hides φβ′: over the integers it is wider than any multiple of N that could be subtracted.
+/// Attempts of all parties for the first candidate that they draw, whatever its modulus is.
+fn with_attempts<R>(k: u64, seed: u64, f: impl FnOnce(&PrimeField, &BigUint, &[Attempts<'_>]) -> R) -> R {
+    let parameters = KeygenParameters::insecure(3, 1, k).unwrap().with_batch(1);
+    let secrets: Vec<_> = (0..PARTIES)
+        .map(|index| {
+            let sampler = Sampler::new(&parameters, party(index)).unwrap();
+            candidates::deal(&parameters, &sampler, party(index), 0, &mut rng(seed + index as u64)).unwrap().0
+        })
+        .collect();
+    let candidate = |index: usize| secrets[index].candidate(0).unwrap();
+    let p: BigUint = (0..PARTIES).map(|index| candidate(index).p().expose()).sum();
+    let q: BigUint = (0..PARTIES).map(|index| candidate(index).q().expose()).sum();
+    let n = p * q;
+    let attempts: Vec<_> = (0..PARTIES)
+        .map(|index| Attempts::new(&parameters, party(index), candidate(index), &n).unwrap())
+        .collect();
+    let field = PrimeField::assume_prime(attempts[0].share_shape().bound);
+    f(&field, &n, &attempts)
+}
+
+/// What is published are products plus a sharing of zero whose degree is that of a product. The masks ρ and r alone,
+/// of half that degree, would leave the product's upper coefficients to be read.
+#[test]
+fn both_openings_of_the_decryption_key_add_a_zero_sharing_of_full_degree() {
+    with_attempts(256, 80, |field, n, attempts| {
+        let prime = field.prime();
+        let (dealt, sent): (Vec<_>, Vec<_>) = attempts
+            .iter()
+            .enumerate()
+            .map(|(index, attempt)| {
+                let (dealt, messages) = attempt.deal(&mut rng(90 + index as u64)).unwrap();
+                (dealt, messages.into_vec())
+            })
+            .unzip();
+        // Every party's own zero sharings: value 0 at 0, and an X² coefficient that is not 0.
+        let points: Vec<BigUint> = (1..=3u32).map(BigUint::from).collect();
+        for messages in &sent {
+            for place in [3, 6] {
+                let values: Vec<BigUint> = messages.iter().map(|m| m.values[place].clone()).collect();
+                let [constant, _, square] = interpolate(prime, &points, &values);
+                assert!(constant.is_zero() && !square.is_zero());
+            }
+        }
+        for (index, attempt) in attempts.iter().enumerate() {
+            let mine = PerParty::from_vec(sent.iter().map(|messages| messages[index].clone()).collect());
+            let total = |place: usize| mine.values().map(|m| &m.values[place]).sum::<BigUint>() % prime;
+            let [phi, beta, rho, zero, second_beta, r, second_zero] = std::array::from_fn(total);
+            let published = attempt.open(&dealt[index], &mine).unwrap().0.values.clone();
+            let w = (&phi * beta + (n - 1u32) * rho + zero) % prime;
+            let u = (&phi * second_beta + r + second_zero) % prime;
+            assert_eq!(published, [w, u]);
+        }
+    });
+}
+
+/// The masks are drawn from the whole of the ranges that hide what is opened to 2^−80.
+#[test]
+fn masks_fill_the_ranges_that_hide_what_is_opened() {
+    let k = 256u64;
+    with_attempts(k, 110, |field, n, attempts| {
+        let mut widest = vec![BigUint::zero(); 7];
+        for seed in 0..40 {
+            let (_, sent) = attempts[0].deal(&mut rng(200 + seed)).unwrap();
+            for (place, widest) in widest.iter_mut().enumerate() {
+                let shares: Vec<(u32, &BigUint)> =
+                    sent.iter().map(|(party, m)| (party.number(), &m.values[place])).collect();
+                // Places 3 and 6 share 0 with degree 2t, the others their secret with degree t.
+                let degree = if place == 3 || place == 6 { 2 } else { 1 };
+                let secret = field.reconstruct(&shares, degree).unwrap();
+                *widest = secret.max(widest.clone());
+            }
+        }
+        // Of 40 uniform draws the greatest is above half the range but for one time in 2^40.
+        let three = |bits: u64| BigUint::from(3u32) << bits;
+        for (place, bound) in [(1, n.clone()), (2, three(k + 80 + 2)), (4, n.clone()), (5, three(2 * k + 80))]
+        {
+            assert!(widest[place] < bound, "place {place}");
+            assert!(&widest[place] * 2u32 > bound, "place {place}");
+        }
+        assert!(widest[3].is_zero() && widest[6].is_zero());
+    });
+}
+
+/// An opening that wrapped around would be another number over the integers.
 #[test]
 fn the_field_holds_every_opening_without_wrapping_around() {
     for (n, t, k) in [(3u32, 1, 256u64), (7, 3, 256), (5, 2, 2048)] {
