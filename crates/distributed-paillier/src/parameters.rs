@@ -239,15 +239,16 @@ fn default_sieve_bound(key_bits: u64) -> u32 {
 fn assign_small_primes(access: Access, key_bits: u64) -> Vec<(u32, PartyId)> {
     let limit = (key_bits / 16).min(100);
     let mut product = BigUint::one();
-    let mut bits = vec![0f64; access.parties() as usize];
+    // Whole numbers and not logarithms: the parties must agree, whatever their processors.
+    let mut loads = vec![BigUint::one(); access.parties() as usize];
     let mut assigned = Vec::new();
     for prime in primes_below(512).into_iter().filter(|&prime| prime > 2) {
         product *= prime;
         if product.bits() > limit {
             break;
         }
-        let lightest = (0..bits.len()).min_by(|&a, &b| bits[a].total_cmp(&bits[b])).unwrap_or(0);
-        bits[lightest] += f64::from(prime).log2();
+        let Some((lightest, load)) = loads.iter_mut().enumerate().min_by(|a, b| a.1.cmp(&b.1)) else { break };
+        *load *= prime;
         assigned.push((prime, PartyId::new(u16::try_from(lightest).unwrap_or(0))));
     }
     assigned
