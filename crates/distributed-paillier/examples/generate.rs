@@ -4,7 +4,9 @@
 
 use std::time::Instant;
 
-use subrosa_distributed_paillier::{KeygenError, KeygenParameters, PROTOCOL, Progress, SecurityLevel, generate};
+use subrosa_distributed_paillier::{
+    KeygenError, KeygenParameters, PROTOCOL, Progress, SecurityLevel, generate,
+};
 use subrosa_transport::{Session, Settings, testing::run_parties};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -5,6 +5,7 @@
 //! a kind of N that the gcd of step K7 rejects. Each party raises g to its own summand of φ(N)/4.
 
 use num_bigint::BigUint;
+use num_traits::Zero;
 use rayon::prelude::*;
 use subrosa_arith::hash::Hasher;
 use subrosa_arith::sieve::primes_below;
@@ -12,7 +13,7 @@ use subrosa_arith::{ArithError, Modulus, SecretInt, jacobi};
 use subrosa_transport::{PartyId, PerParty};
 
 use crate::candidates::{BatchSecrets, Candidate};
-use crate::messages::{Below, FirstTest, FurtherTests};
+use crate::messages::{Below, FirstTest, FurtherTests, conform};
 use crate::{KeygenError, KeygenParameters};
 
 /// A candidate that trial division left: its place in the batch, its modulus and the base of its first test.
@@ -80,20 +81,30 @@ pub fn first_test(
 }
 
 /// K4, continued: which of the survivors pass, given all parties' values.
+///
+/// # Errors
+/// [`KeygenError::Invalid`] naming a party whose message does not have the shape of [`first_shape`], or holds a value
+/// that is no power of a unit.
 pub fn passed(
     parameters: &KeygenParameters,
     first: u64,
     survivors: &[Sieved],
     received: &PerParty<FirstTest>,
-) -> Vec<bool> {
-    survivors
+) -> Result<Vec<bool>, KeygenError> {
+    let parties = parameters.access().parties();
+    conform(parties, received, &first_shape(parameters, survivors.len()))?;
+    for (party, message) in received.iter() {
+        check_range(party, survivors.iter().map(|sieved| &sieved.modulus).zip(&message.values))?;
+    }
+    let verdicts = survivors
         .iter()
         .enumerate()
         .map(|(place, sieved)| {
             let lead = parameters.lead(first + sieved.index as u64);
             holds(&sieved.modulus, lead, received.iter().map(|(party, m)| (party, &m.values[place])))
         })
-        .collect()
+        .collect();
+    Ok(verdicts)
 }
 
 /// K5: my values of the further tests of one modulus, with bases hashed from the session and N.
@@ -119,16 +130,40 @@ pub fn further_tests(
 }
 
 /// K5, continued: whether the modulus of candidate `number` passes every further test.
+///
+/// # Errors
+/// As [`passed`], with the shape of [`further_shape`].
 pub fn all_passed(
     parameters: &KeygenParameters,
     number: u64,
     modulus: &Modulus,
     received: &PerParty<FurtherTests>,
-) -> bool {
+) -> Result<bool, KeygenError> {
+    conform(parameters.access().parties(), received, &further_shape(parameters))?;
+    for (party, message) in received.iter() {
+        check_range(party, std::iter::repeat(modulus).zip(&message.values))?;
+    }
     let lead = parameters.lead(number);
-    (0..parameters.rounds()).all(|round| {
+    Ok((0..parameters.rounds()).all(|round| {
         holds(modulus, lead, received.iter().map(|(party, message)| (party, &message.values[round])))
-    })
+    }))
+}
+
+/// A power of a unit is neither 0 nor beyond its modulus. Zeros from the lead and from another party would agree with
+/// each other whatever N is.
+fn check_range<'a>(
+    party: PartyId,
+    values: impl Iterator<Item = (&'a Modulus, &'a BigUint)>,
+) -> Result<(), KeygenError> {
+    for (modulus, value) in values {
+        if value.is_zero() || value >= modulus.value() {
+            return Err(KeygenError::invalid(
+                party,
+                "a value of the biprimality test is not a unit modulo N",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// My summand of φ(N)/4: (N+1−pᵢ−qᵢ)/4 for the lead, (pᵢ+qᵢ)/4, with its sign left to the check, for the others.

@@ -3,7 +3,7 @@
 //! After Boneh and Franklin, *Efficient Generation of Shared RSA Keys*, J. ACM 48(4), 2001, sections 2 and 3, with an
 //! honest majority. Candidates that fail are thrown away; neither of their factors is used again.
 
-use num_bigint::{BigInt, BigUint};
+use num_bigint::BigUint;
 use num_integer::Integer;
 use num_traits::{One, Zero};
 use rand_core::CryptoRng;
@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use subrosa_arith::{SecretInt, sample, wipe_uint};
 use subrosa_transport::{PartyId, PerParty};
 
-use crate::messages::{Below, CandidateShares, ProductShares};
+use crate::messages::{Below, CandidateShares, ProductShares, conform};
 use crate::{KeygenError, KeygenParameters};
 
 /// One party's summands pᵢ and qᵢ of a candidate's factors.
@@ -105,13 +105,16 @@ impl Sampler {
         let mut residue = if leads { &self.four * 3u32 } else { BigUint::zero() };
         for (prime, coefficient) in &self.mine {
             // Uniform in {2, …, ℓ−1}: neither p nor p − 1 is divisible by ℓ.
-            residue += coefficient * (sample::random_below(rng, &BigUint::from(prime - 2)) + 2u32);
+            let mut digit = sample::random_below(rng, &BigUint::from(prime - 2)) + 2u32;
+            residue += coefficient * &digit;
+            wipe_uint(&mut digit);
         }
         let base = if leads { self.base.clone() } else { BigUint::zero() };
-        let offset = (residue + &self.modulus - &base % &self.modulus) % &self.modulus;
+        residue += &self.modulus - &base % &self.modulus;
+        let mut offset = &residue % &self.modulus;
         let mut steps = sample::random_below(rng, &self.steps);
-        let value = base + offset + &self.modulus * &steps;
-        wipe_uint(&mut steps);
+        let value = base + &offset + &self.modulus * &steps;
+        [&mut residue, &mut offset, &mut steps].into_iter().for_each(wipe_uint);
         Ok(SecretInt::new(value, if leads { self.lead_bits } else { self.follower_bits })?)
     }
 }
@@ -157,23 +160,22 @@ pub fn deal(
     let (field, access) = (parameters.candidate_field(), parameters.access());
     let (n, t) = (access.parties(), access.threshold());
     let mut candidates = Vec::with_capacity(parameters.batch());
-    let mut messages: Vec<Vec<BigUint>> =
-        (0..n).map(|_| Vec::with_capacity(3 * parameters.batch())).collect();
+    let empty = |_| CandidateShares { values: Vec::with_capacity(3 * parameters.batch()) };
+    let mut messages: Vec<CandidateShares> = (0..n).map(empty).collect();
     for number in (first..).take(parameters.batch()) {
         let leads = parameters.lead(number) == me;
         let candidate = Candidate { number, p: sampler.draw(leads, rng)?, q: sampler.draw(leads, rng)? };
         for shares in [
-            field.share(&BigInt::from(candidate.p.expose().clone()), t, n, rng)?,
-            field.share(&BigInt::from(candidate.q.expose().clone()), t, n, rng)?,
+            field.share_secret(&candidate.p, t, n, rng)?,
+            field.share_secret(&candidate.q, t, n, rng)?,
             field.share_zero(2 * t, n, rng)?,
         ] {
             for (message, share) in messages.iter_mut().zip(&shares) {
-                message.push(share.value().expose().clone());
+                message.values.push(share.value().expose().clone());
             }
         }
         candidates.push(candidate);
     }
-    let messages = messages.into_iter().map(|values| CandidateShares { values }).collect();
     Ok((BatchSecrets { candidates }, PerParty::from_vec(messages)))
 }
 
@@ -184,13 +186,14 @@ pub fn deal(
 /// party could read both from its own share.
 ///
 /// # Errors
-/// [`KeygenError::Shamir`] if a message does not have the shape of [`share_shape`].
+/// [`KeygenError::Invalid`] naming a party whose message does not have the shape of [`share_shape`].
 pub fn multiply(
     parameters: &KeygenParameters,
     me: PartyId,
     received: &PerParty<CandidateShares>,
 ) -> Result<ProductShares, KeygenError> {
     let field = parameters.candidate_field();
+    conform(parameters.access().parties(), received, &share_shape(parameters))?;
     let values = (0..parameters.batch())
         .into_par_iter()
         .map(|candidate| {
@@ -211,12 +214,14 @@ pub fn multiply(
 /// K2, continued: N of each candidate, opened from all parties' shares.
 ///
 /// # Errors
+/// [`KeygenError::Invalid`] naming a party whose message does not have the shape of [`product_shape`];
 /// [`KeygenError::Inconsistent`] if the shares of a candidate do not lie on one polynomial of degree 2t, or N does not
 /// have exactly k bits or is not ≡ 1 (mod 4): some party did not follow the protocol.
 pub fn open(
     parameters: &KeygenParameters,
     received: &PerParty<ProductShares>,
 ) -> Result<Vec<BigUint>, KeygenError> {
+    conform(parameters.access().parties(), received, &product_shape(parameters))?;
     let points: Vec<u32> = received.iter().map(|(party, _)| party.number()).collect();
     let opener = parameters.candidate_field().opener(&points, 2 * parameters.access().threshold())?;
     (0..parameters.batch())

@@ -13,13 +13,11 @@ use subrosa_threshold_decryption::STATISTICAL_BITS;
 use subrosa_transport::{PartyId, PerParty};
 
 use crate::candidates::Candidate;
-use crate::messages::{Below, KeyOpenings, KeyShares, MaskResidue};
+use crate::messages::{Below, KeyOpenings, KeyShares, MaskResidue, conform};
 use crate::{KeygenError, KeygenParameters};
 
 /// How often a modulus is opened anew before it is rejected.
 pub const ATTEMPTS: usize = 4;
-/// After how many values of θ that share a factor with N the modulus is rejected.
-const KEY_ATTEMPTS: usize = 2;
 
 /// My summand of d, an integer of either sign.
 ///
@@ -60,7 +58,7 @@ pub struct KeyFound {
 pub enum Verdict {
     /// Both gcd conditions hold.
     Accepted(KeyFound),
-    /// One is still open: deal again with [`Attempts::deal`].
+    /// The second is still open: deal again with [`Attempts::deal`].
     Again,
     /// N is not a product of two primes, or (p−1)/2 and (q−1)/2 share a factor: go on with other candidates.
     Rejected,
@@ -97,13 +95,16 @@ impl<'a> Attempts<'a> {
     /// Begins with the modulus of `candidate`.
     ///
     /// # Errors
-    /// [`KeygenError::Arith`] if a summand is out of range.
+    /// [`KeygenError::Inconsistent`] if `n` does not have k bits, [`KeygenError::Arith`] if a summand is out of range.
     pub fn new(
         parameters: &'a KeygenParameters,
         me: PartyId,
         candidate: &Candidate,
         n: &BigUint,
     ) -> Result<Self, KeygenError> {
+        if n.bits() != parameters.key_bits() {
+            return Err(KeygenError::Inconsistent { reason: "a modulus of another size" });
+        }
         let lead = parameters.lead(candidate.number());
         let prime = parameters.key_field().prime();
         let sum = candidate.p().add(candidate.q());
@@ -144,33 +145,29 @@ impl<'a> Attempts<'a> {
     /// # Errors
     /// [`KeygenError::Shamir`] if the field is too small.
     pub fn deal(&self, rng: &mut impl CryptoRng) -> Result<(Dealt, PerParty<KeyShares>), KeygenError> {
-        let (access, k) = (self.parameters.access(), self.parameters.key_bits());
+        let access = self.parameters.access();
         let (n, t) = (access.parties(), access.threshold());
-        let sigma = u64::from(STATISTICAL_BITS);
         let field = self.field();
-        let mut messages: Vec<Vec<BigUint>> = vec![Vec::new(); n as usize];
+        let mut messages: Vec<KeyShares> = (0..n).map(|_| KeyShares { values: Vec::new() }).collect();
         let mut push = |shares: Vec<FieldShare>| {
             for (message, share) in messages.iter_mut().zip(&shares) {
-                message.push(share.value().expose().clone());
+                message.values.push(share.value().expose().clone());
             }
         };
         let below = |bound: &BigUint, rng: &mut _| SecretInt::random_below(rng, bound);
-        let deal = |secret: &SecretInt, rng: &mut _| {
-            field.share(&BigInt::from(secret.expose().clone()), t, n, rng).map_err(KeygenError::from)
-        };
+        let deal = |secret: &SecretInt, rng: &mut _| field.share_secret(secret, t, n, rng);
         push(deal(&self.totient, rng)?);
         push(deal(&below(&self.n, rng), rng)?);
-        push(deal(&below(&(BigUint::from(n) << (k + sigma + 2)), rng), rng)?);
+        push(deal(&below(&self.multiple_bound(), rng), rng)?);
         push(field.share_zero(2 * t, n, rng)?);
         let mut mask = None;
         if self.with_key() {
-            let r = below(&(BigUint::from(n) << (2 * k + sigma)), rng);
+            let r = below(&self.mask_bound(), rng);
             push(deal(&below(&self.n, rng), rng)?);
             push(deal(&r, rng)?);
             push(field.share_zero(2 * t, n, rng)?);
             mask = Some(r);
         }
-        let messages = messages.into_iter().map(|values| KeyShares { values }).collect();
         Ok((Dealt { mask }, PerParty::from_vec(messages)))
     }
 
@@ -178,12 +175,15 @@ impl<'a> Attempts<'a> {
     /// and rᵢ mod N.
     ///
     /// # Errors
-    /// [`KeygenError::Shamir`] if a message does not have its shape.
+    /// [`KeygenError::Invalid`] naming a party whose message does not have the shape of
+    /// [`share_shape`](Self::share_shape); [`KeygenError::Inconsistent`] if `dealt` is of another attempt.
     pub fn open(
         &self,
         dealt: &Dealt,
         received: &PerParty<KeyShares>,
     ) -> Result<(KeyOpenings, MaskResidue), KeygenError> {
+        self.belongs(dealt)?;
+        conform(self.parameters.access().parties(), received, &self.share_shape())?;
         let field = self.field();
         let sum = |place: usize| {
             let shares = received
@@ -193,8 +193,7 @@ impl<'a> Attempts<'a> {
             Ok::<_, KeygenError>(field.sum(&shares)?)
         };
         let totient = sum(0)?;
-        let scaled = sum(2)?.value().expose() * (&self.n - 1u32) % field.prime();
-        let mask = field.sum([&field.accept(self.me.number(), scaled)?, &sum(3)?])?;
+        let mask = field.sum([&field.scale(&sum(2)?, &(&self.n - 1u32))?, &sum(3)?])?;
         let mut values = vec![field.masked_product(&totient, &sum(1)?, &mask)?];
         let mut residues = Vec::new();
         if let Some(r) = &dealt.mask {
@@ -210,25 +209,35 @@ impl<'a> Attempts<'a> {
     /// φ ≡ −(p+q−1) modulo N; and gcd(w, N−1) must have no factor left, which shows that gcd((p−1)/2, (q−1)/2) = 1,
     /// since an odd ℓ divides both p−1 and q−1 exactly when it divides N−1 and φ.
     ///
+    /// N is rejected at the first θ that is no unit: for two primes that happens only if β is a multiple of one of
+    /// them, and then everybody sees that prime.
+    ///
     /// # Errors
-    /// [`KeygenError::Inconsistent`] if the openings contradict each other.
+    /// [`KeygenError::Invalid`] naming a party whose message does not have its shape; [`KeygenError::Inconsistent`] if
+    /// the openings contradict each other, or are larger than those of parties that follow the protocol.
     pub fn decide(
         &mut self,
         dealt: Dealt,
         openings: &PerParty<KeyOpenings>,
         residues: &PerParty<MaskResidue>,
     ) -> Result<Verdict, KeygenError> {
+        self.belongs(&dealt)?;
+        let parties = self.parameters.access().parties();
+        conform(parties, openings, &self.opening_shape())?;
+        conform(parties, residues, &self.residue_shape())?;
         let points: Vec<u32> = openings.iter().map(|(party, _)| party.number()).collect();
         let opener = self.field().opener(&points, 2 * self.parameters.access().threshold())?;
-        let open = |place: usize| {
+        // β, β′ < n·N and φ < N; n masks.
+        let greatest = |mask: BigUint| (&self.n * &self.n + mask) * parties;
+        let open = |place: usize, bound: BigUint| {
             let shares: Vec<&BigUint> = openings.values().map(|message| &message.values[place]).collect();
-            opener
-                .open(&shares)
-                .map_err(|_| KeygenError::Inconsistent { reason: "shares of the decryption key" })
+            let value = opener.open(&shares).ok().filter(|value| *value < bound);
+            value.ok_or(KeygenError::Inconsistent { reason: "shares of the decryption key" })
         };
-        self.common = open(0)?.gcd(&self.common);
+        let w = open(0, greatest(&self.n * self.multiple_bound()))?;
+        self.common = w.gcd(&self.common);
         if let Some(r) = dealt.mask {
-            let u = open(1)?;
+            let u = open(1, greatest(self.mask_bound()))?;
             let masks: BigUint = residues.values().map(|message| &message.values[0]).sum();
             let theta = (&u + &self.n * residues.len() - masks) % &self.n;
             if theta.gcd(&self.n).is_one() {
@@ -241,14 +250,37 @@ impl<'a> Attempts<'a> {
         {
             return Ok(Verdict::Accepted(found));
         }
-        let hopeless = self.done >= ATTEMPTS || (self.found.is_none() && self.done >= KEY_ATTEMPTS);
+        let hopeless = self.done >= ATTEMPTS || self.found.is_none();
         Ok(if hopeless { Verdict::Rejected } else { Verdict::Again })
     }
 
     /// dᵢ: u − rᵢ for the lead, −rᵢ for the others.
     fn summand(&self, opened: BigUint, mask: &SecretInt) -> KeySummand {
         let whole = if self.me == self.lead { opened } else { BigUint::zero() };
-        KeySummand(BigInt::from(whole) - BigInt::from(mask.expose().clone()))
+        let mask = BigInt::from(mask.expose().clone());
+        let summand = KeySummand(BigInt::from(whole) - &mask);
+        wipe_uint(&mut mask.into_parts().1);
+        summand
+    }
+
+    /// Of each rᵢ: n·2^(2k+σ).
+    fn mask_bound(&self) -> BigUint {
+        BigUint::from(self.parameters.access().parties())
+            << (2 * self.parameters.key_bits() + u64::from(STATISTICAL_BITS))
+    }
+
+    /// Of each ρᵢ: n·2^(k+σ+2).
+    fn multiple_bound(&self) -> BigUint {
+        BigUint::from(self.parameters.access().parties())
+            << (self.parameters.key_bits() + u64::from(STATISTICAL_BITS) + 2)
+    }
+
+    /// A dealing is opened in the attempt that it was made for.
+    fn belongs(&self, dealt: &Dealt) -> Result<(), KeygenError> {
+        if dealt.mask.is_some() == self.with_key() {
+            return Ok(());
+        }
+        Err(KeygenError::Inconsistent { reason: "a dealing of another attempt" })
     }
 
     fn field(&self) -> &PrimeField {
@@ -256,9 +288,9 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// Divides `value` by `factor` as often as it goes.
+/// Divides `value`, unless it is 0, by `factor` as often as it goes.
 fn remove_factors(value: &mut BigUint, factor: &BigUint) {
-    loop {
+    while !value.is_zero() {
         let (quotient, remainder) = value.div_rem(factor);
         if !remainder.is_zero() {
             return;
@@ -277,5 +309,6 @@ mod tests {
         remove_factors(&mut value, &BigUint::from(2u32));
         remove_factors(&mut value, &BigUint::from(3u32));
         assert_eq!(value, BigUint::from(5u32));
+        remove_factors(&mut BigUint::zero(), &BigUint::from(3u32));
     }
 }

@@ -99,7 +99,7 @@ impl<T: Transport + ?Sized> Run<'_, '_, T> {
         let test = biprimality::first_test(self.parameters, me, &secrets, &survivors)?;
         let tests =
             self.session.broadcast(&test, &biprimality::first_shape(self.parameters, survivors.len()))?;
-        let passed = biprimality::passed(self.parameters, first, &survivors, &tests);
+        let passed = biprimality::passed(self.parameters, first, &survivors, &tests)?;
         self.tried += self.parameters.batch() as u64;
         self.sieved += survivors.len() as u64;
         (self.progress)(Progress::Candidates {
@@ -117,7 +117,7 @@ impl<T: Transport + ?Sized> Run<'_, '_, T> {
         let id = *self.session.id();
         let tests = biprimality::further_tests(self.parameters, self.me(), &id, candidate, modulus)?;
         let tests = self.session.broadcast(&tests, &biprimality::further_shape(self.parameters))?;
-        Ok(biprimality::all_passed(self.parameters, candidate.number(), modulus, &tests))
+        biprimality::all_passed(self.parameters, candidate.number(), modulus, &tests)
     }
 
     /// K6 and K7, as often as it takes.

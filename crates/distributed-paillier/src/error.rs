@@ -2,7 +2,7 @@ use subrosa_arith::ArithError;
 use subrosa_paillier::PaillierError;
 use subrosa_shamir::ShamirError;
 use subrosa_threshold_decryption::{DecryptionError, KeyError};
-use subrosa_transport::{Culprits, PartyId, SessionError};
+use subrosa_transport::{Culprits, Malformed, PartyId, SessionError};
 
 /// Why no key came about.
 #[derive(Debug, thiserror::Error)]
@@ -26,13 +26,13 @@ pub enum KeygenError {
         /// Parties in the roster.
         found: usize,
     },
-    /// A party sent something that does not fit what it sent before.
+    /// A party sent something that no party sends which follows the protocol.
     #[error("{party} sent an invalid message: {reason}")]
     Invalid {
         /// The party to blame.
         party: PartyId,
         /// What is wrong.
-        reason: &'static str,
+        reason: Malformed,
     },
     /// The openings contradict each other, or give a modulus of the wrong form; who lied cannot be told.
     #[error("the openings are inconsistent: {reason}")]
@@ -67,6 +67,10 @@ pub enum KeygenError {
 }
 
 impl KeygenError {
+    pub(crate) fn invalid(party: PartyId, reason: &str) -> Self {
+        Self::Invalid { party, reason: Malformed::new(reason) }
+    }
+
     /// The parties to blame, as far as they can be told.
     pub fn culprits(&self) -> Vec<PartyId> {
         match self {

@@ -6,7 +6,7 @@ pub mod candidates;
 pub mod decryption_key;
 mod driver;
 mod error;
-mod messages;
+pub mod messages;
 mod parameters;
 mod progress;
 pub mod sharing;

@@ -3,7 +3,9 @@
 use num_bigint::{BigInt, BigUint};
 use serde::{Deserialize, Serialize};
 use subrosa_arith::wire;
-use subrosa_transport::{Malformed, Message};
+use subrosa_transport::{Malformed, Message, PerParty};
+
+use crate::KeygenError;
 
 /// The shape of a list of integers: how many, and the bound that each must stay below.
 #[derive(Clone, Debug)]
@@ -29,6 +31,25 @@ impl Below {
             return Err(Malformed::new("a value is beyond its bound"));
         }
         Ok(())
+    }
+}
+
+/// Refuses messages that are not one from each of `parties`, or not of their shape.
+///
+/// A session has checked that already; an application that drives the steps itself may not have, and what a peer sent
+/// must not become an index out of range.
+pub(crate) fn conform<M: Message>(
+    parties: u32,
+    received: &PerParty<M>,
+    shape: &M::Shape,
+) -> Result<(), KeygenError> {
+    if received.len() != parties as usize {
+        return Err(KeygenError::Inconsistent { reason: "there is not one message from each party" });
+    }
+    let refused = |(party, message): (_, &M)| Some((party, message.check(shape).err()?));
+    match received.iter().find_map(refused) {
+        Some((party, reason)) => Err(KeygenError::Invalid { party, reason }),
+        None => Ok(()),
     }
 }
 

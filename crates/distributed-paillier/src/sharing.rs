@@ -1,6 +1,7 @@
 //! Steps K8 to K10: the decryption key is shared over ℤ, so that any t+1 parties decrypt, and tried.
 
 use num_bigint::{BigInt, BigUint};
+use num_integer::Integer;
 use num_traits::One;
 use rand_core::CryptoRng;
 use subrosa_arith::{SecretInt, hash::Hasher};
@@ -13,7 +14,7 @@ use subrosa_threshold_decryption::{
 use subrosa_transport::{PartyId, PerParty};
 
 use crate::decryption_key::KeySummand;
-use crate::messages::{Below, Bits, IntegerShareMessage, TrialDecryption, VerificationKey};
+use crate::messages::{Below, Bits, IntegerShareMessage, TrialDecryption, VerificationKey, conform};
 use crate::{KeygenError, KeygenParameters};
 
 /// Above this many minimal subsets of parties only the consecutive ones try to decrypt.
@@ -52,6 +53,7 @@ pub fn deal(
 /// K9: my share of d, the sum of what all parties dealt me, and its verification key.
 ///
 /// # Errors
+/// [`KeygenError::Invalid`] naming a party whose share is longer than [`share_shape`] says;
 /// [`KeygenError::Inconsistent`] if the sum is negative or beyond its bound: some party dealt a wrong share.
 pub fn total(
     parameters: &KeygenParameters,
@@ -59,6 +61,7 @@ pub fn total(
     public: &PublicKey,
     received: PerParty<IntegerShareMessage>,
 ) -> Result<(SecretInt, VerificationKey), KeygenError> {
+    conform(parameters.access().parties(), &received, &share_shape(parameters))?;
     let shares: Vec<IntegerShare> =
         received.values().map(|message| IntegerShare::new(me.number(), message.value.clone())).collect();
     let inconsistent =
@@ -75,7 +78,7 @@ pub fn total(
 /// K9, continued: the key share, if all verification keys lie on one polynomial of degree t in the exponent.
 ///
 /// # Errors
-/// [`KeygenError::Key`].
+/// [`KeygenError::Invalid`] naming a party whose verification key is no unit modulo N²; [`KeygenError::Key`].
 pub fn finish(
     parameters: &KeygenParameters,
     me: PartyId,
@@ -85,6 +88,11 @@ pub fn finish(
     received: PerParty<VerificationKey>,
 ) -> Result<KeyShare, KeygenError> {
     let access = parameters.access();
+    conform(access.parties(), &received, &verification_shape(&public))?;
+    let unit = |message: &VerificationKey| message.values.iter().all(|value| value.gcd(public.n()).is_one());
+    if let Some((party, _)) = received.iter().find(|(_, message)| !unit(message)) {
+        return Err(KeygenError::invalid(party, "its verification key is not a unit modulo N"));
+    }
     let verification_keys = received.into_iter().filter_map(|(_, message)| message.values.into_iter().next());
     let key = ThresholdKey::new(ThresholdKeyParts {
         access,
@@ -110,14 +118,16 @@ pub fn try_decrypt(share: &KeyShare) -> Result<TrialDecryption, KeygenError> {
 /// consecutive parties, among which every party is found.
 ///
 /// # Errors
-/// [`KeygenError::Inconsistent`] if one does not.
+/// [`KeygenError::Invalid`] or [`KeygenError::Decryption`] naming a party whose value cannot be one;
+/// [`KeygenError::Decryption`] or [`KeygenError::Inconsistent`] if a set does not decrypt, or not correctly.
 pub fn check_trial(key: &ThresholdKey, received: PerParty<TrialDecryption>) -> Result<(), KeygenError> {
+    conform(key.access().parties(), &received, &verification_shape(key.public()))?;
     let (expected, _) = known_plaintext(key.public())?;
     let partials: Vec<PartialDecryption> =
         received.into_iter().map(|(party, message)| PartialDecryption::new(party, message.values)).collect();
     for subset in quorums(key.access()) {
         let some: Vec<PartialDecryption> =
-            subset.iter().map(|party| partials[party.index()].clone()).collect();
+            partials.iter().filter(|partial| subset.contains(&partial.party())).cloned().collect();
         let plaintexts = Combiner::new(key, &subset)?.combine(&some)?;
         if plaintexts != [expected.clone()] {
             return Err(KeygenError::Inconsistent { reason: "a trial decryption gave a wrong plaintext" });
@@ -128,27 +138,31 @@ pub fn check_trial(key: &ThresholdKey, received: PerParty<TrialDecryption>) -> R
 
 /// Sets of t+1 parties: all of them where there are at most [`MAX_SUBSETS`], else the consecutive ones.
 fn quorums(access: Access) -> Vec<Vec<PartyId>> {
-    let (n, size) = (access.parties() as usize, access.quorum());
-    let party = |index: usize| PartyId::new(u16::try_from(index).unwrap_or(u16::MAX));
-    let mut all: Vec<Vec<PartyId>> = vec![vec![]];
-    for index in 0..n {
-        let extended: Vec<_> = all
-            .iter()
-            .filter(|set| set.len() < size)
-            .map(|set| set.iter().copied().chain([party(index)]).collect())
-            .collect();
-        all.extend(extended);
-        // A set that can no longer be filled is dropped, so that the list stays short.
-        all.retain(|set| set.len() + n - index > size);
-        if all.len() > 16 * MAX_SUBSETS {
-            break;
-        }
+    let size = access.quorum();
+    let parties: Vec<PartyId> =
+        (0..access.parties()).filter_map(|index| u16::try_from(index).ok()).map(PartyId::new).collect();
+    // n over t+1; each quotient on the way is itself such a number.
+    let count =
+        (0..size).fold(1u128, |count, i| count.saturating_mul((parties.len() - i) as u128) / (i as u128 + 1));
+    if count > MAX_SUBSETS as u128 {
+        return parties.windows(size).map(<[PartyId]>::to_vec).collect();
     }
-    all.retain(|set| set.len() == size);
-    if all.is_empty() || all.len() > MAX_SUBSETS {
-        return (0..=n - size).map(|first| (first..first + size).map(party).collect()).collect();
+    let mut sets = Vec::new();
+    extend(&parties, size, &mut Vec::new(), &mut sets);
+    sets
+}
+
+/// Adds to `sets` all sets that consist of `begun` and `missing` of `parties`.
+fn extend(parties: &[PartyId], missing: usize, begun: &mut Vec<PartyId>, sets: &mut Vec<Vec<PartyId>>) {
+    if missing == 0 {
+        sets.push(begun.clone());
+        return;
     }
-    all
+    for (index, &party) in parties.iter().enumerate().take((parties.len() + 1).saturating_sub(missing)) {
+        begun.push(party);
+        extend(&parties[index + 1..], missing - 1, begun, sets);
+        begun.pop();
+    }
 }
 
 /// A plaintext of k − 2 bits and an encryption of it, both from a hash of the key.
@@ -174,8 +188,16 @@ mod tests {
             assert_eq!(distinct.len(), count);
             assert!(sets.iter().all(|set| set.len() == t as usize + 1));
         }
-        let many = quorums(Access::new(50, 24).unwrap());
-        assert_eq!(many.len(), 26);
-        assert_eq!(many[25].last().map(|party| party.index()), Some(49));
+    }
+
+    #[test]
+    fn every_party_is_tried_however_many_sets_there_are() {
+        for (n, t) in [(50, 24), (100, 1), (19, 9), (21, 10), (23, 11), (25, 12), (100, 49)] {
+            let sets = quorums(Access::new(n, t).unwrap());
+            assert_eq!(sets.len(), (n - t) as usize, "n {n} t {t}");
+            assert!(sets.iter().all(|set| set.len() == t as usize + 1));
+            let tried: std::collections::BTreeSet<_> = sets.iter().flatten().collect();
+            assert_eq!(tried.len(), n as usize, "n {n} t {t}");
+        }
     }
 }

@@ -1,0 +1,210 @@
+//! Key generation among three parties by the pure steps alone, without a session, where one party lies.
+
+use num_bigint::{BigInt, BigUint};
+use num_traits::Signed;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use subrosa_arith::Modulus;
+use subrosa_distributed_paillier::candidates::{self, Sampler};
+use subrosa_distributed_paillier::decryption_key::{Attempts, KeyFound, Verdict};
+use subrosa_distributed_paillier::messages::IntegerShareMessage;
+use subrosa_distributed_paillier::{KeyShare, KeygenError, KeygenParameters, biprimality, messages, sharing};
+use subrosa_paillier::PublicKey;
+use subrosa_transport::{Message, PartyId, PerParty};
+
+pub const PARTIES: u16 = 3;
+/// The party that lies.
+pub const LIAR: PartyId = PartyId::new(1);
+
+/// What the honest parties end with: each its share, or the errors of those that noticed something.
+pub type Outcome = Result<Vec<KeyShare>, Vec<(PartyId, KeygenError)>>;
+
+/// A lie of [`LIAR`] in the messages of one round.
+pub struct Lie<'a> {
+    /// The round's name.
+    pub round: &'static str,
+    /// Changes the values of each message of that round.
+    pub change: &'a mut dyn FnMut(&mut Vec<BigInt>),
+}
+
+/// The numbers of a message, to be changed.
+pub trait Numbers: Message {
+    fn numbers(&self) -> Vec<BigInt>;
+    fn set(&mut self, numbers: Vec<BigInt>);
+}
+
+macro_rules! numbers {
+    ($($name:ident),*) => {$(
+        impl Numbers for messages::$name {
+            fn numbers(&self) -> Vec<BigInt> {
+                self.values.iter().cloned().map(BigInt::from).collect()
+            }
+            fn set(&mut self, numbers: Vec<BigInt>) {
+                self.values = numbers.iter().map(|number| number.abs().magnitude().clone()).collect();
+            }
+        }
+    )*};
+}
+numbers!(
+    CandidateShares,
+    ProductShares,
+    FirstTest,
+    FurtherTests,
+    KeyShares,
+    KeyOpenings,
+    MaskResidue,
+    VerificationKey,
+    TrialDecryption
+);
+
+impl Numbers for IntegerShareMessage {
+    fn numbers(&self) -> Vec<BigInt> {
+        vec![self.value.clone()]
+    }
+    fn set(&mut self, numbers: Vec<BigInt>) {
+        self.value = numbers.into_iter().next().unwrap_or_default();
+    }
+}
+
+impl Lie<'_> {
+    fn tell<M: Numbers>(&mut self, message: &mut M) {
+        if M::ROUND == self.round {
+            let mut numbers = message.numbers();
+            (self.change)(&mut numbers);
+            message.set(numbers);
+        }
+    }
+
+    /// Everybody's broadcast, as everybody sees it.
+    fn broadcast<M: Numbers>(&mut self, mut sent: Vec<M>) -> PerParty<M> {
+        self.tell(&mut sent[LIAR.index()]);
+        PerParty::from_vec(sent)
+    }
+
+    /// What each party receives of personal messages.
+    fn exchange<M: Numbers + Clone>(&mut self, sent: Vec<PerParty<M>>) -> Vec<PerParty<M>> {
+        let received = |to: PartyId| {
+            let mut messages: Vec<M> = sent.iter().map(|messages| messages[to].clone()).collect();
+            if to != LIAR {
+                self.tell(&mut messages[LIAR.index()]);
+            }
+            PerParty::from_vec(messages)
+        };
+        parties().map(received).collect()
+    }
+}
+
+pub fn parties() -> impl Iterator<Item = PartyId> {
+    (0..PARTIES).map(PartyId::new)
+}
+
+/// What all parties compute alike, or the error that all honest ones have.
+fn alike<T>(result: Result<T, KeygenError>) -> Result<T, Vec<(PartyId, KeygenError)>> {
+    result.map_err(|error| vec![(PartyId::new(0), error)])
+}
+
+/// What each party computes by itself; the liar's own errors are its own affair.
+fn each<T>(
+    mut step: impl FnMut(PartyId) -> Result<T, KeygenError>,
+) -> Result<Vec<T>, Vec<(PartyId, KeygenError)>> {
+    let (mut values, mut errors) = (Vec::new(), Vec::new());
+    for party in parties() {
+        match step(party) {
+            Ok(value) => values.push(value),
+            Err(error) => errors.push((party, error)),
+        }
+    }
+    errors.retain(|(party, _)| *party != LIAR);
+    if errors.is_empty() { Ok(values) } else { Err(errors) }
+}
+
+/// K1 to K10 with a lie.
+pub fn generate(parameters: &KeygenParameters, seed: u64, lie: &mut Lie<'_>) -> Outcome {
+    let mut rngs: Vec<_> =
+        (0..u64::from(PARTIES)).map(|party| ChaCha20Rng::seed_from_u64(seed * 100 + party)).collect();
+    let samplers: Vec<_> = parties().map(|party| Sampler::new(parameters, party).unwrap()).collect();
+    let mut first = 0;
+    loop {
+        if first > parameters.greatest_candidates() {
+            return Err(vec![(PartyId::new(0), KeygenError::Exhausted { candidates: first })]);
+        }
+        let dealt =
+            each(|me| candidates::deal(parameters, &samplers[me.index()], me, first, &mut rngs[me.index()]))?;
+        let (secrets, sent): (Vec<_>, Vec<_>) = dealt.into_iter().unzip();
+        let received = lie.exchange(sent);
+        let products = each(|me| candidates::multiply(parameters, me, &received[me.index()]))?;
+        let moduli = alike(candidates::open(parameters, &lie.broadcast(products)))?;
+        let survivors = alike(biprimality::prepare(&moduli, &candidates::sieve(parameters, &moduli)))?;
+        let tests = each(|me| biprimality::first_test(parameters, me, &secrets[me.index()], &survivors))?;
+        let passed = alike(biprimality::passed(parameters, first, &survivors, &lie.broadcast(tests)))?;
+        for (sieved, _) in survivors.iter().zip(&passed).filter(|(_, passed)| **passed) {
+            let candidate = |me: PartyId| secrets[me.index()].candidate(sieved.index).unwrap();
+            let modulus: &Modulus = &sieved.modulus;
+            let tests =
+                each(|me| biprimality::further_tests(parameters, me, &[7; 32], candidate(me), modulus))?;
+            let number = candidate(LIAR).number();
+            if !alike(biprimality::all_passed(parameters, number, modulus, &lie.broadcast(tests)))? {
+                continue;
+            }
+            let attempts = each(|me| Attempts::new(parameters, me, candidate(me), modulus.value()))?;
+            if let Some(found) = find_key(attempts, &mut rngs, lie)? {
+                return share_key(parameters, modulus.value(), found, &mut rngs, lie);
+            }
+        }
+        first += parameters.batch() as u64;
+    }
+}
+
+/// K6 and K7.
+fn find_key(
+    mut attempts: Vec<Attempts<'_>>,
+    rngs: &mut [ChaCha20Rng],
+    lie: &mut Lie<'_>,
+) -> Result<Option<Vec<KeyFound>>, Vec<(PartyId, KeygenError)>> {
+    loop {
+        let dealt = each(|me| attempts[me.index()].deal(&mut rngs[me.index()]))?;
+        let (mut dealt, sent): (Vec<_>, Vec<_>) = dealt.into_iter().unzip();
+        let received = lie.exchange(sent);
+        let opened = each(|me| attempts[me.index()].open(&dealt[me.index()], &received[me.index()]))?;
+        let (openings, residues): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
+        let (openings, residues) = (lie.broadcast(openings), lie.broadcast(residues));
+        let verdicts = each(|me| {
+            // The dealings in the order of the parties, each taken once.
+            attempts[me.index()].decide(dealt.remove(0), &openings, &residues)
+        })?;
+        let mut found = Vec::new();
+        for verdict in verdicts {
+            match verdict {
+                Verdict::Accepted(key) => found.push(key),
+                Verdict::Rejected => return Ok(None),
+                Verdict::Again => {}
+            }
+        }
+        if !found.is_empty() {
+            return Ok(Some(found));
+        }
+    }
+}
+
+/// K8 to K10.
+fn share_key(
+    parameters: &KeygenParameters,
+    n: &BigUint,
+    found: Vec<KeyFound>,
+    rngs: &mut [ChaCha20Rng],
+    lie: &mut Lie<'_>,
+) -> Outcome {
+    let public = PublicKey::insecure(n.clone()).unwrap();
+    let sent = each(|me| sharing::deal(parameters, &found[me.index()].summand, &mut rngs[me.index()]))?;
+    let mut received = lie.exchange(sent);
+    let totals = each(|me| sharing::total(parameters, me, &public, received.remove(0)))?;
+    let (mut shares, keys): (Vec<_>, Vec<_>) = totals.into_iter().unzip();
+    let keys = lie.broadcast(keys);
+    let shares = each(|me| {
+        let theta = found[me.index()].theta.clone();
+        sharing::finish(parameters, me, public.clone(), theta, shares.remove(0), keys.clone())
+    })?;
+    let trial = lie.broadcast(each(|me| sharing::try_decrypt(&shares[me.index()]))?);
+    alike(sharing::check_trial(shares[0].key(), trial))?;
+    Ok(shares)
+}
