@@ -31,11 +31,17 @@ pub(crate) const WORD_BITS: u32 = 52;
 /// Words in a vector.
 const LANES: usize = 8;
 
-/// Vectors of columns that are summed together: eight sums in flight hide the latency of the multiplication.
-const TILE: usize = 4;
+/// Most vectors of columns that are summed together: twelve sums in flight hide the latency of the multiplication.
+const MAX_TILE: usize = 6;
 
-/// Zero words on either side of a padded operand: a tile reaches so far beyond its first vector.
-const PAD: usize = LANES * TILE;
+/// Values of j that are taken together.
+const STEP: usize = 4;
+
+/// Zero words on either side of a padded operand.
+const PAD: usize = LANES;
+
+/// Fewer words are padded to so many.
+const MIN_WORDS: usize = 2 * LANES;
 
 /// A word with all bits set.
 const FULL: i64 = (1 << WORD_BITS) - 1;
@@ -47,9 +53,9 @@ pub(crate) fn is_available() -> bool {
         && is_x86_feature_detected!("avx512ifma")
 }
 
-/// Words for a modulus of so many bits: a multiple of eight with R > 4m.
+/// Words for a modulus of so many bits: a multiple of eight, at least [`MIN_WORDS`], with R > 4m.
 pub(crate) fn words(bits: u64) -> u64 {
-    (bits + 2).div_ceil(u64::from(WORD_BITS)).next_multiple_of(8)
+    (bits + 2).div_ceil(u64::from(WORD_BITS)).next_multiple_of(LANES as u64).max(MIN_WORDS as u64)
 }
 
 /// What this kernel keeps for a modulus. That one exists shows that the processor has the instructions.
@@ -70,7 +76,7 @@ impl Constants {
             out[PAD..PAD + words.len()].copy_from_slice(words);
             out
         };
-        let fits = m.len().is_multiple_of(LANES) && m.len() == negated_inverse.len();
+        let fits = m.len().is_multiple_of(LANES) && m.len() >= MIN_WORDS && m.len() == negated_inverse.len();
         (is_available() && fits).then(|| Self {
             n: m.len(),
             m: padded(m),
@@ -178,85 +184,163 @@ fn broadcast(x: u64) -> __m512i {
     _mm512_set1_epi64(x.cast_signed())
 }
 
-/// Sums of lower and of upper halves for the columns of a tile.
-#[derive(Clone, Copy)]
-struct Sums {
-    low: [__m512i; TILE],
-    high: [__m512i; TILE],
+/// Sums of lower and of upper halves for the columns of a tile of `W` vectors.
+struct Sums<const W: usize> {
+    low: [__m512i; W],
+    high: [__m512i; W],
 }
 
-impl Sums {
+impl<const W: usize> Sums<W> {
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn zero() -> Self {
-        Self { low: [_mm512_setzero_si512(); TILE], high: [_mm512_setzero_si512(); TILE] }
+        Self { low: [_mm512_setzero_si512(); W], high: [_mm512_setzero_si512(); W] }
     }
 
-    /// Adds a[8·(k+g) + lane − j]·b[j] for j in `from..to` to the vectors g in `LOW..HIGH`, 8k being `column`.
+    /// Adds a[8·(k+g) + lane − j]·b[j] for j in `from..to` to the vectors g in `LOW..HIGH`, 8k being `column`; `COUNT`
+    /// values of j at a time.
     ///
     /// # Safety
-    /// `a` is a padded operand of `b.len()` words; `to` ≤ `b.len()`; and for all those j and g,
-    /// 8·(k+g) − j lies in [−`PAD`, `b.len()` + `PAD` − 8].
+    /// `a` points behind the leading zeros of a padded operand and `b` to its words without padding, n of either; `to` −
+    /// `from` is a multiple of `COUNT`; `to` ≤ n; and for all those j and g, 8·(k+g) − j lies in [−`PAD`, n + `PAD` − 8].
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
-    unsafe fn add<const LOW: usize, const HIGH: usize>(
+    unsafe fn add<const LOW: usize, const HIGH: usize, const COUNT: usize>(
         &mut self,
-        a: &[u64],
-        b: &[u64],
-        from: usize,
-        to: usize,
+        a: *const u64,
+        b: *const u64,
+        (from, to): (usize, usize),
         column: usize,
     ) {
-        let (mut j, a, b) = (from, a.as_ptr(), b.as_ptr());
-        while j < to {
-            // SAFETY: j < to ≤ b.len().
-            let factor = broadcast(unsafe { *b.add(j) });
-            let mut g = LOW;
-            while g < HIGH {
-                // SAFETY: PAD + 8·(k+g) − j is at least 0 and eight words from there are within a.
-                let x = unsafe { _mm512_loadu_epi64(a.add(PAD + column + LANES * g - j).cast()) };
-                self.low[g] = _mm512_madd52lo_epu64(self.low[g], factor, x);
-                self.high[g] = _mm512_madd52hi_epu64(self.high[g], factor, x);
-                g += 1;
+        let mut at = from;
+        while at < to {
+            let mut j = 0;
+            while j < COUNT {
+                // SAFETY: `b` is read at at + j in from..to, and `a` at 8·(k+g) − (at + j) and the seven words behind.
+                // Wrapping, since the way to an address that is within may lead through one that is not.
+                unsafe {
+                    let factor = broadcast(*b.add(at + j));
+                    let mut g = LOW;
+                    while g < HIGH {
+                        let x = a.wrapping_add(column + LANES * g).wrapping_sub(at + j);
+                        let x = _mm512_loadu_epi64(x.cast());
+                        self.low[g] = _mm512_madd52lo_epu64(self.low[g], factor, x);
+                        self.high[g] = _mm512_madd52hi_epu64(self.high[g], factor, x);
+                        g += 1;
+                    }
+                }
+                j += 1;
             }
-            j += 1;
+            at += COUNT;
+        }
+    }
+
+    /// The same for `COUNT` values of j or none, without a loop.
+    ///
+    /// # Safety
+    /// As for [`Self::add`]; and `to` is `from` or `from` + `COUNT`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    unsafe fn add_once<const LOW: usize, const HIGH: usize, const COUNT: usize>(
+        &mut self,
+        a: *const u64,
+        b: *const u64,
+        (from, to): (usize, usize),
+        column: usize,
+    ) {
+        if from < to {
+            // SAFETY: the caller's.
+            unsafe { self.add::<LOW, HIGH, COUNT>(a, b, (from, from + COUNT), column) };
+        }
+    }
+
+    /// Adds a[8·(k+g) + lane − j]·b[j] for j in `first[g]..last[g]` to each vector g. The bounds ascend with g, those of
+    /// neighbours by `RISE` and `FALL` or not at all, and lie apart enough: `first[W − 1]` ≤ `last[0]`.
+    ///
+    /// # Safety
+    /// As for [`Self::add`], for each g and the j of its own range.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    unsafe fn add_ranges<const RISE: usize, const FALL: usize>(
+        &mut self,
+        a: *const u64,
+        b: *const u64,
+        first: &[usize; MAX_TILE],
+        last: &[usize; MAX_TILE],
+        column: usize,
+    ) {
+        // SAFETY: since the bounds ascend, each call's j lie in the ranges of all its g. Calls for g ≥ W are left out.
+        unsafe {
+            if W > 1 {
+                self.add_once::<0, 1, RISE>(a, b, (first[0], first[1]), column);
+            }
+            if W > 2 {
+                self.add_once::<0, 2, RISE>(a, b, (first[1], first[2]), column);
+            }
+            if W > 3 {
+                self.add_once::<0, 3, RISE>(a, b, (first[2], first[3]), column);
+            }
+            if W > 4 {
+                self.add_once::<0, 4, RISE>(a, b, (first[3], first[4]), column);
+            }
+            if W > 5 {
+                self.add_once::<0, 5, RISE>(a, b, (first[4], first[5]), column);
+            }
+            self.add::<0, W, STEP>(a, b, (first[W - 1], last[0]), column);
+            if W > 1 {
+                self.add_once::<1, W, FALL>(a, b, (last[0], last[1]), column);
+            }
+            if W > 2 {
+                self.add_once::<2, W, FALL>(a, b, (last[1], last[2]), column);
+            }
+            if W > 3 {
+                self.add_once::<3, W, FALL>(a, b, (last[2], last[3]), column);
+            }
+            if W > 4 {
+                self.add_once::<4, W, FALL>(a, b, (last[3], last[4]), column);
+            }
+            if W > 5 {
+                self.add_once::<5, W, FALL>(a, b, (last[4], last[5]), column);
+            }
         }
     }
 
     /// Writes the columns, with the upper halves moved up by one column; `previous` hands the last one on.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn write(&self, out: &mut [[u64; LANES]], previous: &mut __m512i) {
+    fn write(&self, out: &mut [[u64; LANES]; W], previous: &mut __m512i) {
         let mut g = 0;
-        while g < TILE {
-            if let Some(words) = out.get_mut(g) {
-                let moved = _mm512_alignr_epi64::<7>(self.high[g], *previous);
-                store(words, _mm512_add_epi64(self.low[g], moved));
-                *previous = self.high[g];
-            }
+        while g < W {
+            let moved = _mm512_alignr_epi64::<7>(self.high[g], *previous);
+            store(&mut out[g], _mm512_add_epi64(self.low[g], moved));
+            *previous = self.high[g];
             g += 1;
         }
     }
 }
 
-/// The bounds of j: for the vectors g = 0 … 3 of a tile that starts at `column`, the words of a and b meet for j in
-/// `first[g]..last[g]`; `half[g]` is where j reaches half the column.
-struct Bounds {
-    first: [usize; TILE],
-    last: [usize; TILE],
-    half: [usize; TILE],
-}
-
-impl Bounds {
-    #[inline]
-    fn new(n: usize, column: usize) -> Self {
-        let of = |g: usize| column + LANES * g;
-        Self {
-            first: std::array::from_fn(|g| (of(g) + 1).saturating_sub(n).min(n)),
-            last: std::array::from_fn(|g| (of(g) + LANES).min(n)),
-            half: std::array::from_fn(|g| (of(g) / 2).min(n)),
+/// Cuts `out` into tiles of about equal width and gives each to `tile`, with its first column.
+macro_rules! for_each_tile {
+    ($out:expr, $n:expr, $first_column:expr, |$part:ident, $column:ident| $tile:ident($($argument:expr),*)) => {{
+        let (mut rest, _) = $out.as_chunks_mut::<LANES>();
+        // With more than n/8 + 2 vectors in a tile, `first` and `last` of `Sums::add_ranges` would cross.
+        let limit = MAX_TILE.min($n / LANES + 2);
+        let mut $column = $first_column;
+        while !rest.is_empty() {
+            let width = rest.len().div_ceil(rest.len().div_ceil(limit));
+            let ($part, others) = rest.split_at_mut(width);
+            match width {
+                1 => $tile::<1>($($argument),*),
+                2 => $tile::<2>($($argument),*),
+                3 => $tile::<3>($($argument),*),
+                4 => $tile::<4>($($argument),*),
+                5 => $tile::<5>($($argument),*),
+                _ => $tile::<6>($($argument),*),
+            }
+            $column += LANES * width;
+            rest = others;
         }
-    }
+    }};
 }
 
 /// Column sums of a·b from column 8·`first_vector` on, as many as `out` has room for.
@@ -265,30 +349,39 @@ impl Bounds {
 #[target_feature(enable = "avx512f,avx512ifma")]
 fn columns(out: &mut [u64], a: &[u64], b: &[u64], first_vector: usize) {
     let n = b.len();
-    assert!(a.len() == n + 2 * PAD && out.len() + LANES * first_vector <= 2 * n);
+    assert!(n >= MIN_WORDS && n.is_multiple_of(LANES) && a.len() == n + 2 * PAD);
+    assert!(out.len() + LANES * first_vector <= 2 * n);
     let mut previous = _mm512_setzero_si512();
-    let (out, _) = out.as_chunks_mut::<LANES>();
-    for (tile, out) in out.chunks_mut(TILE).enumerate() {
-        let column = LANES * (first_vector + TILE * tile);
-        let Bounds { first, last, .. } = Bounds::new(n, column);
-        let mut sums = Sums::zero();
-        // SAFETY: all upper bounds are at most n. For j in first[g]..last[g], 8·(k+g) − j lies in [−7, n − 1]. In the
-        // first branch j keeps to the bounds of its g, since both sequences ascend. In the second, with
-        // first[0] ≤ j < last[3], 8·(k+g) − j lies in [−31, n + 23]. Both are within the padding of 32 words.
-        unsafe {
-            if first[3] <= last[0] {
-                sums.add::<0, 1>(a, b, first[0], first[1], column);
-                sums.add::<0, 2>(a, b, first[1], first[2], column);
-                sums.add::<0, 3>(a, b, first[2], first[3], column);
-                sums.add::<0, 4>(a, b, first[3], last[0], column);
-                sums.add::<1, 4>(a, b, last[0], last[1], column);
-                sums.add::<2, 4>(a, b, last[1], last[2], column);
-                sums.add::<3, 4>(a, b, last[2], last[3], column);
-            } else {
-                sums.add::<0, 4>(a, b, first[0], last[3], column);
-            }
-        }
-        sums.write(out, &mut previous);
+    for_each_tile!(out, n, LANES * first_vector, |part, column| product_tile(
+        part,
+        a,
+        b,
+        column,
+        &mut previous
+    ));
+}
+
+/// A tile of [`columns`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512ifma")]
+fn product_tile<const W: usize>(
+    out: &mut [[u64; LANES]],
+    a: &[u64],
+    b: &[u64],
+    column: usize,
+    previous: &mut __m512i,
+) {
+    let n = b.len();
+    assert!(n.is_multiple_of(LANES) && a.len() == n + 2 * PAD && column.is_multiple_of(LANES));
+    // The words of a and b meet for j > column + 8g − n. One j more adds zeros and keeps the bounds multiples of 8.
+    let first: [usize; MAX_TILE] = std::array::from_fn(|g| (column + LANES * g).saturating_sub(n).min(n));
+    let last: [usize; MAX_TILE] = std::array::from_fn(|g| (column + LANES * (g + 1)).min(n));
+    let mut sums = Sums::<W>::zero();
+    // SAFETY: all bounds are multiples of 8 and at most n. For j in first[g]..last[g], 8·(k+g) − j lies in [−7, n]: with
+    // eight words from there, within the padding of `PAD` words on either side.
+    unsafe { sums.add_ranges::<8, 8>(a.as_ptr().add(PAD), b.as_ptr(), &first, &last, column) };
+    if let Ok(out) = out.try_into() {
+        sums.write(out, previous);
     }
 }
 
@@ -296,69 +389,108 @@ fn columns(out: &mut [u64], a: &[u64], b: &[u64], first_vector: usize) {
 #[target_feature(enable = "avx512f,avx512ifma")]
 fn square_columns(out: &mut [u64], padded: &[u64]) {
     let n = padded.len() - 2 * PAD;
-    assert!(out.len() == 2 * n);
-    let a = &padded[PAD..PAD + n];
+    assert!(n >= MIN_WORDS && n.is_multiple_of(LANES) && out.len() == 2 * n);
     let mut previous = _mm512_setzero_si512();
-    let (out, _) = out.as_chunks_mut::<LANES>();
-    for (tile, out) in out.chunks_mut(TILE).enumerate() {
-        let column = LANES * TILE * tile;
-        let Bounds { first, half, .. } = Bounds::new(n, column);
-        let mut sums = Sums::zero();
-        // SAFETY: half[g] ≤ n. For j in first[g]..half[g], 8·(k+g) − j lies in [0, n − 1]; in the first branch j keeps
-        // to the bounds of its g, since both sequences ascend.
-        unsafe {
-            if first[3] <= half[0] {
-                sums.add::<0, 1>(padded, a, first[0], first[1], column);
-                sums.add::<0, 2>(padded, a, first[1], first[2], column);
-                sums.add::<0, 3>(padded, a, first[2], first[3], column);
-                sums.add::<0, 4>(padded, a, first[3], half[0], column);
-                sums.add::<1, 4>(padded, a, half[0], half[1], column);
-                sums.add::<2, 4>(padded, a, half[1], half[2], column);
-                sums.add::<3, 4>(padded, a, half[2], half[3], column);
-            } else {
-                sums.add::<0, 1>(padded, a, first[0], half[0], column);
-                sums.add::<1, 2>(padded, a, first[1], half[1], column);
-                sums.add::<2, 3>(padded, a, first[2], half[2], column);
-                sums.add::<3, 4>(padded, a, first[3], half[3], column);
-            }
+    for_each_tile!(out, n, 0, |part, column| square_tile(part, padded, column, &mut previous));
+}
+
+/// A tile of [`square_columns`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512ifma")]
+fn square_tile<const W: usize>(
+    out: &mut [[u64; LANES]],
+    padded: &[u64],
+    column: usize,
+    previous: &mut __m512i,
+) {
+    let n = padded.len() - 2 * PAD;
+    assert!(n.is_multiple_of(LANES) && column.is_multiple_of(LANES) && column + LANES * W <= 2 * n);
+    // As for a product, but j stays below half the column.
+    let first: [usize; MAX_TILE] = std::array::from_fn(|g| (column + LANES * g).saturating_sub(n).min(n));
+    let half: [usize; MAX_TILE] = std::array::from_fn(|g| ((column + LANES * g) / 2).min(n));
+    let mut sums = Sums::<W>::zero();
+    // SAFETY: all bounds are multiples of 4 and at most n. For j in first[g]..half[g], 8·(k+g) − j lies in [0, n], and
+    // with eight words from there within the padding. `square_rest` is called for g < W, whose columns are below 2n.
+    unsafe {
+        let a = padded.as_ptr().add(PAD);
+        if first[W - 1] <= half[0] {
+            sums.add_ranges::<8, 4>(a, a, &first, &half, column);
+        } else {
+            add_single::<W, 0>(&mut sums, a, &first, &half, column);
+            add_single::<W, 1>(&mut sums, a, &first, &half, column);
+            add_single::<W, 2>(&mut sums, a, &first, &half, column);
+            add_single::<W, 3>(&mut sums, a, &first, &half, column);
+            add_single::<W, 4>(&mut sums, a, &first, &half, column);
+            add_single::<W, 5>(&mut sums, a, &first, &half, column);
         }
         let mut g = 0;
-        while g < TILE {
-            if g < out.len() {
-                finish_square(&mut sums, g, padded, n, column + LANES * g);
-            }
+        while g < W {
+            (sums.low[g], sums.high[g]) = square_rest(sums.low[g], sums.high[g], a, column + LANES * g);
             g += 1;
         }
-        sums.write(out, &mut previous);
+    }
+    if let Ok(out) = out.try_into() {
+        sums.write(out, previous);
+    }
+}
+
+/// The products for one vector of a square's tile.
+///
+/// # Safety
+/// As for [`Sums::add`], for the j of this vector's range.
+#[inline]
+#[target_feature(enable = "avx512f,avx512ifma")]
+unsafe fn add_single<const W: usize, const G: usize>(
+    sums: &mut Sums<W>,
+    a: *const u64,
+    first: &[usize; MAX_TILE],
+    half: &[usize; MAX_TILE],
+    column: usize,
+) {
+    if G < W {
+        // SAFETY: the caller's.
+        let (low, high) = unsafe {
+            let mut single = Sums { low: [sums.low[G]], high: [sums.high[G]] };
+            single.add::<0, 1, STEP>(a, a, (first[G], half[G]), column + LANES * G);
+            (single.low[0], single.high[0])
+        };
+        (sums.low[G], sums.high[G]) = (low, high);
     }
 }
 
 /// The rest of eight columns of a square: the products where j is near half the column, doubling, squares of words.
+///
+/// # Safety
+/// `a` points behind the leading zeros of a padded operand of n words, and `column` ≤ 2n − 8.
 #[inline]
 #[target_feature(enable = "avx512f,avx512ifma")]
-fn finish_square(sums: &mut Sums, g: usize, padded: &[u64], n: usize, column: usize) {
-    let (mut low, mut high) = (sums.low[g], sums.high[g]);
+unsafe fn square_rest(
+    mut low: __m512i,
+    mut high: __m512i,
+    a: *const u64,
+    column: usize,
+) -> (__m512i, __m512i) {
     let half = column / 2;
+    let mut r = 0;
     // j = half + r meets the word half + lane − r, which has the higher index where lane > 2r.
-    for (r, lanes) in [(0, 0xfe), (1, 0xf8), (2, 0xe0), (3, 0x80)] {
-        let j = half + r;
-        if j < n
-            && let Some((words, _)) = padded[PAD + column - j..].split_first_chunk()
-        {
-            let (factor, x) = (broadcast(padded[PAD + j]), load(words));
-            low = _mm512_mask_madd52lo_epu64(low, lanes, factor, x);
-            high = _mm512_mask_madd52hi_epu64(high, lanes, factor, x);
-        }
+    while r < 4 {
+        let lanes = [0xfe, 0xf8, 0xe0, 0x80][r];
+        // SAFETY: half + r ≤ n − 1, and half − r ≥ −3; eight words from there end below n + 4.
+        let (factor, x) =
+            unsafe { (broadcast(*a.add(half + r)), _mm512_loadu_epi64(a.add(half).sub(r).cast())) };
+        low = _mm512_mask_madd52lo_epu64(low, lanes, factor, x);
+        high = _mm512_mask_madd52hi_epu64(high, lanes, factor, x);
+        r += 1;
     }
     low = _mm512_add_epi64(low, low);
     high = _mm512_add_epi64(high, high);
-    if let Some((words, _)) = padded[PAD + half..].split_first_chunk() {
-        // The squares of four words belong to the even columns.
-        let spread = _mm512_permutexvar_epi64(_mm512_set_epi64(3, 3, 2, 2, 1, 1, 0, 0), load(words));
-        low = _mm512_mask_madd52lo_epu64(low, 0x55, spread, spread);
-        high = _mm512_mask_madd52hi_epu64(high, 0x55, spread, spread);
-    }
-    (sums.low[g], sums.high[g]) = (low, high);
+    // SAFETY: eight words from half end below n + 4.
+    let words = unsafe { _mm512_loadu_epi64(a.add(half).cast()) };
+    // The squares of four words belong to the even columns.
+    let spread = _mm512_permutexvar_epi64(_mm512_set_epi64(3, 3, 2, 2, 1, 1, 0, 0), words);
+    low = _mm512_mask_madd52lo_epu64(low, 0x55, spread, spread);
+    high = _mm512_mask_madd52hi_epu64(high, 0x55, spread, spread);
+    (low, high)
 }
 
 /// Where carries arrive, for up to 64 words at once: `generate` has the words that carry out by themselves,
