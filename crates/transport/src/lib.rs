@@ -16,6 +16,8 @@ mod transport;
 pub mod conformance;
 pub mod memory;
 pub mod testing;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use counters::{Counters, Traffic};
 pub use deadline::Deadline;

@@ -1,0 +1,266 @@
+//! Who is where, and how each proves to be who it is.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
+    client::WebPkiServerVerifier,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName},
+    server::WebPkiClientVerifier,
+};
+use sha2::{Digest, Sha256};
+
+use super::{TlsError, trust::Pins};
+use crate::{DEFAULT_MAX_FRAME, PartyId, Roster};
+
+/// One party of a network over TLS.
+#[derive(Clone, Debug)]
+pub struct TlsParty {
+    pub(super) name: String,
+    pub(super) address: String,
+    pub(super) certificate: Option<CertificateDer<'static>>,
+}
+
+impl TlsParty {
+    /// A party known by its name and address (`host:port`), whose certificate a private authority signs for that name.
+    ///
+    /// The address is used by the parties that come later in the roster; the last party's is never used.
+    pub fn named(name: impl Into<String>, address: impl Into<String>) -> Self {
+        Self { name: name.into(), address: address.into(), certificate: None }
+    }
+
+    /// A party known by its certificate. Name, issuer and dates in the certificate do not matter.
+    pub fn pinned(
+        name: impl Into<String>,
+        address: impl Into<String>,
+        certificate: CertificateDer<'static>,
+    ) -> Self {
+        Self { name: name.into(), address: address.into(), certificate: Some(certificate) }
+    }
+}
+
+/// What a party needs to join a network over TLS.
+///
+/// All parties list the same parties in the same order. Of each pair, the one that comes later in the roster connects
+/// to the earlier one; so the last party needs no reachable address, and the first connects to nobody.
+pub struct TlsConfig {
+    pub(super) parties: Vec<TlsParty>,
+    pub(super) me: PartyId,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    authority: Option<CertificateDer<'static>>,
+    pub(super) limits: TlsLimits,
+}
+
+impl fmt::Debug for TlsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the private key.
+        f.debug_struct("TlsConfig")
+            .field("parties", &self.parties)
+            .field("me", &self.me)
+            .field("key", &"<redacted>")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Times and sizes of a network over TLS. Parties may differ in all but `max_frame`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsLimits {
+    /// The greatest frame in bytes; equal at all parties. Default 64 MiB.
+    pub max_frame: usize,
+    /// Frames for one peer, in bytes, that it has not confirmed; more is an error. Default 1 GiB.
+    pub max_unsent: usize,
+    /// Frames from one peer, in bytes, that nobody has received; beyond this its connection is not read. Default 256 MiB.
+    pub max_unread: usize,
+    /// How long a new connection has to prove who it is. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// After this much silence a sign of life is sent; after four times as much the connection counts as dead.
+    /// Default 5 s.
+    pub keepalive: Duration,
+    /// How long a peer may be without connection, after it had one, before it is given up. Default 120 s.
+    pub give_up: Duration,
+    /// How long dropping the transport waits for peers to confirm the last frames. Default 5 s.
+    pub linger: Duration,
+}
+
+impl Default for TlsLimits {
+    fn default() -> Self {
+        Self {
+            max_frame: DEFAULT_MAX_FRAME,
+            max_unsent: 1 << 30,
+            max_unread: 256 << 20,
+            handshake_timeout: Duration::from_secs(10),
+            keepalive: Duration::from_secs(5),
+            give_up: Duration::from_secs(120),
+            linger: Duration::from_secs(5),
+        }
+    }
+}
+
+impl TlsConfig {
+    /// A network in which every party is known by its certificate ([`TlsParty::pinned`]).
+    ///
+    /// `me` is my name among `parties`, `key` the private key of my certificate there.
+    ///
+    /// # Errors
+    /// The parties do not make a roster, `me` is not among them, or a certificate is missing.
+    pub fn pinned(me: &str, parties: Vec<TlsParty>, key: PrivateKeyDer<'static>) -> Result<Self, TlsError> {
+        let me = find(me, &parties)?;
+        if let Some(party) = parties.iter().find(|party| party.certificate.is_none()) {
+            return Err(TlsError::Config(format!("{} has no certificate to be known by", party.name)));
+        }
+        let chain = parties[me.index()].certificate.iter().cloned().collect();
+        Self { parties, me, chain, key, authority: None, limits: TlsLimits::default() }.checked()
+    }
+
+    /// A network in which a private authority signs every party's certificate for its name ([`TlsParty::named`]).
+    ///
+    /// Names are DNS names, such as `bank-a`. `chain` is my certificate, then those between it and the authority, if
+    /// any. Node certificates are good for both `serverAuth` and `clientAuth`.
+    ///
+    /// # Security
+    /// Whoever holds the authority's key can pass for every party. Pinned certificates have no such point.
+    ///
+    /// # Errors
+    /// The parties do not make a roster, `me` is not among them, or a name is not a DNS name.
+    pub fn with_authority(
+        me: &str,
+        parties: Vec<TlsParty>,
+        authority: CertificateDer<'static>,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, TlsError> {
+        let me = find(me, &parties)?;
+        for party in &parties {
+            server_name(&party.name)?;
+        }
+        Self { parties, me, chain, key, authority: Some(authority), limits: TlsLimits::default() }.checked()
+    }
+
+    fn checked(self) -> Result<Self, TlsError> {
+        self.roster()?;
+        Ok(self)
+    }
+
+    /// Sets times and sizes.
+    #[must_use]
+    pub fn with_limits(mut self, limits: TlsLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The roster. A party's channel identity is the SHA-256 of its certificate, or of the authority's and its name.
+    ///
+    /// # Errors
+    /// Names or certificates that are equal, or names that a roster does not take.
+    pub fn roster(&self) -> Result<Roster, TlsError> {
+        let identity = |party: &TlsParty| {
+            let mut hash = Sha256::new();
+            match (&self.authority, &party.certificate) {
+                (Some(authority), _) => {
+                    hash.update((authority.len() as u64).to_le_bytes());
+                    hash.update(authority);
+                    hash.update(&party.name);
+                }
+                (None, certificate) => hash.update(certificate.as_deref().unwrap_or_default()),
+            }
+            hash.finalize().to_vec()
+        };
+        let parties = self.parties.iter().map(|party| (party.name.clone(), identity(party)));
+        Ok(Roster::with_identities(parties, self.me)?)
+    }
+
+    /// What TLS needs to connect and to accept connections.
+    pub(super) fn build(&self) -> Result<Endpoints, TlsError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let versions = &[&rustls::version::TLS13];
+        let client =
+            ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions)?;
+        let server =
+            ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions)?;
+        let names = self.parties.iter().map(|party| match self.authority {
+            Some(_) => server_name(&party.name),
+            // Pinned: the name in the handshake is not looked at, and party names need not be DNS names.
+            None => server_name("subrosa"),
+        });
+        let names = names.collect::<Result<Vec<_>, _>>()?;
+        let mut clients = Vec::with_capacity(self.parties.len());
+        let server = match &self.authority {
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(authority.clone())?;
+                let roots = Arc::new(roots);
+                let config =
+                    |error: rustls::client::VerifierBuilderError| TlsError::Config(error.to_string());
+                let verifier =
+                    WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
+                let client = client
+                    .with_webpki_verifier(verifier.build().map_err(config)?)
+                    .with_client_auth_cert(self.chain.clone(), self.key.clone_key())?;
+                let client = Arc::new(client);
+                clients = vec![client; self.parties.len()];
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+                server.with_client_cert_verifier(verifier.build().map_err(config)?)
+            }
+            None => {
+                let pins: Vec<_> =
+                    self.parties.iter().filter_map(|party| party.certificate.clone()).collect();
+                for pin in &pins {
+                    let verifier = Pins::new(vec![pin.clone()], &provider);
+                    let client = client
+                        .clone()
+                        .dangerous() // rustls' word for any verifier of one's own; this one compares certificates
+                        .with_custom_certificate_verifier(Arc::new(verifier))
+                        .with_client_auth_cert(self.chain.clone(), self.key.clone_key())?;
+                    clients.push(Arc::new(client));
+                }
+                server.with_client_cert_verifier(Arc::new(Pins::new(pins, &provider)))
+            }
+        };
+        let mut server = server.with_single_cert(self.chain.clone(), self.key.clone_key())?;
+        // Every connection proves both certificates anew; nothing is gained from resuming TLS sessions.
+        server.send_tls13_tickets = 0;
+        Ok(Endpoints { server: Arc::new(server), clients, names })
+    }
+
+    /// Which party presented this certificate, which has been verified already.
+    pub(super) fn identify(&self, certificate: &CertificateDer<'_>) -> Option<PartyId> {
+        let matches = |party: &TlsParty| match &self.authority {
+            None => party.certificate.as_ref() == Some(certificate),
+            Some(_) => {
+                let parsed = rustls::server::ParsedCertificate::try_from(certificate);
+                let (Ok(parsed), Ok(name)) = (parsed, server_name(&party.name)) else { return false };
+                rustls::client::verify_server_name(&parsed, &name).is_ok()
+            }
+        };
+        // A certificate that is good for two names is nobody's.
+        let mut found = self.parties.iter().enumerate().filter(|(_, party)| matches(party));
+        match (found.next(), found.next()) {
+            (Some((index, _)), None) => Some(PartyId::from_index(index)),
+            _ => None,
+        }
+    }
+}
+
+/// The two ends of TLS connections.
+#[derive(Debug)]
+pub(super) struct Endpoints {
+    pub(super) server: Arc<ServerConfig>,
+    /// By the party to connect to.
+    pub(super) clients: Vec<Arc<ClientConfig>>,
+    pub(super) names: Vec<ServerName<'static>>,
+}
+
+fn find(me: &str, parties: &[TlsParty]) -> Result<PartyId, TlsError> {
+    let index = parties.iter().position(|party| party.name == me);
+    index.map(PartyId::from_index).ok_or_else(|| TlsError::Config(format!("{me} is not among the parties")))
+}
+
+fn server_name(name: &str) -> Result<ServerName<'static>, TlsError> {
+    match ServerName::try_from(name.to_owned()) {
+        Ok(name @ ServerName::DnsName(_)) => Ok(name),
+        _ => Err(TlsError::Config(format!("{name:?} is not a DNS name, which an authority could certify"))),
+    }
+}

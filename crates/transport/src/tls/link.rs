@@ -1,0 +1,384 @@
+//! What lies between me and one peer, whatever becomes of the connections.
+
+use std::{
+    collections::VecDeque,
+    net::{Shutdown, TcpStream},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::{TlsLimits, record::Greeting};
+use crate::{Deadline, Fault};
+
+/// Random bytes that tell one process, or one transport in it, from another under the same name.
+pub(super) type Process = [u8; 16];
+
+/// Frames in both directions, with their numbers, and the connection that carries them at present.
+#[derive(Debug)]
+pub(super) struct Link {
+    state: Mutex<State>,
+    /// Something has changed, see [`State`].
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Frames that have come and wait to be received.
+    inbox: VecDeque<Vec<u8>>,
+    inbox_bytes: usize,
+    /// The number of the next frame to come.
+    next_in: u64,
+    /// What the peer has been told of `next_in` on the present connection.
+    told: u64,
+    /// Frames that the peer has not confirmed, the first of them with number `first_out`.
+    out: VecDeque<Arc<[u8]>>,
+    out_bytes: usize,
+    first_out: u64,
+    /// The number of the next frame to write to the present connection.
+    cursor: u64,
+    peer: Option<Process>,
+    connection: Option<TcpStream>,
+    /// Counts connections: whoever serves an old one sees that it is.
+    generation: u64,
+    /// When the last connection ended; `None` before the first one.
+    down_since: Option<Instant>,
+    failed: Option<Fault>,
+    /// I leave: everything is still written, then a goodbye.
+    closing: bool,
+    said_goodbye: bool,
+    problem: Option<String>,
+}
+
+/// What the writer of a connection does next.
+#[derive(Debug)]
+pub(super) enum Work {
+    Frame(u64, Arc<[u8]>),
+    Received(u64),
+    Alive,
+    Goodbye,
+    /// The connection is not the present one any more, or all is said.
+    Stop,
+}
+
+impl Link {
+    pub(super) fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                inbox: VecDeque::new(),
+                inbox_bytes: 0,
+                next_in: 0,
+                told: 0,
+                out: VecDeque::new(),
+                out_bytes: 0,
+                first_out: 0,
+                cursor: 0,
+                peer: None,
+                connection: None,
+                generation: 0,
+                down_since: None,
+                failed: None,
+                closing: false,
+                said_goodbye: false,
+                problem: None,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing is left half done when a thread panics while it holds the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>, longest: Duration) -> MutexGuard<'a, State> {
+        self.changed.wait_timeout(state, longest).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    pub(super) fn send(&self, frame: &[u8], limits: &TlsLimits) -> Result<(), Fault> {
+        let mut state = self.lock();
+        state.check_down(limits);
+        if let Some(fault) = &state.failed {
+            return Err(fault.clone());
+        }
+        if state.out_bytes.saturating_add(frame.len()) > limits.max_unsent {
+            let problem =
+                format!("it has not confirmed {} bytes of frames, no more are kept", state.out_bytes);
+            state.fail(Fault::Failed(problem.clone()));
+            self.changed.notify_all();
+            return Err(Fault::Failed(problem));
+        }
+        state.out.push_back(frame.into());
+        state.out_bytes += frame.len();
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    pub(super) fn receive(&self, deadline: Deadline, limits: &TlsLimits) -> Result<Vec<u8>, Fault> {
+        let mut state = self.lock();
+        loop {
+            if let Some(frame) = state.inbox.pop_front() {
+                let full = state.inbox_bytes > limits.max_unread;
+                state.inbox_bytes -= frame.len();
+                if full {
+                    self.changed.notify_all();
+                }
+                return Ok(frame);
+            }
+            state.check_down(limits);
+            if let Some(fault) = &state.failed {
+                return Err(fault.clone());
+            }
+            let remaining = deadline.remaining();
+            if remaining.is_zero() {
+                return Err(Fault::TimedOut);
+            }
+            // Whether the peer has been away for too long is looked at now and then.
+            state = self.wait(state, remaining.min(Duration::from_millis(500)));
+        }
+    }
+
+    /// What I say when a connection begins.
+    pub(super) fn greeting(&self, me: Process, max_frame: usize) -> Result<Greeting, String> {
+        let state = self.lock();
+        if let Some(fault) = &state.failed {
+            return Err(format!("here the peer {fault}"));
+        }
+        Ok(Greeting {
+            process: me,
+            knows: state.peer.unwrap_or_default(),
+            next: state.next_in,
+            max_frame: max_frame as u64,
+        })
+    }
+
+    /// Makes a connection the present one, after both greetings; its generation.
+    pub(super) fn adopt(
+        &self,
+        me: Process,
+        theirs: &Greeting,
+        max_frame: usize,
+        socket: &TcpStream,
+    ) -> Result<u64, String> {
+        if theirs.max_frame != max_frame as u64 {
+            return Err(format!("its frame limit is {}, here it is {max_frame}", theirs.max_frame));
+        }
+        let mut state = self.lock();
+        if theirs.knows != Process::default() && theirs.knows != me {
+            return Err("it is still in a run with an earlier process of this party".into());
+        }
+        match state.peer {
+            Some(peer) if peer != theirs.process => {
+                if state.connection.is_some() {
+                    return Err("another process of the same name is connected already".into());
+                }
+                let problem = "it was started anew in the middle of the run".to_owned();
+                state.fail(Fault::Failed(problem.clone()));
+                self.changed.notify_all();
+                return Err(problem);
+            }
+            Some(_) => {}
+            None => state.peer = Some(theirs.process),
+        }
+        if state.failed.is_some() {
+            return Err("it has been given up here".into());
+        }
+        let end = state.first_out + state.out.len() as u64;
+        if theirs.next > end {
+            return Err("it confirms frames that were never sent".into());
+        }
+        let socket = socket.try_clone().map_err(|error| error.to_string())?;
+        state.confirm(theirs.next);
+        // What the peer has confirmed over the connection before is newer than its greeting, if anything.
+        state.cursor = state.first_out;
+        state.told = state.next_in;
+        state.disconnect();
+        state.connection = Some(socket);
+        state.down_since = None;
+        state.said_goodbye = false;
+        state.problem = None;
+        state.generation += 1;
+        self.changed.notify_all();
+        Ok(state.generation)
+    }
+
+    /// Waits for something to write. Confirmations go before frames, so that nobody keeps frames for longer than needed.
+    pub(super) fn next_work(&self, generation: u64, idle: Duration) -> Work {
+        let mut state = self.lock();
+        let deadline = Deadline::after(idle);
+        loop {
+            if state.generation != generation || state.connection.is_none() || state.failed.is_some() {
+                return Work::Stop;
+            }
+            if state.told != state.next_in {
+                state.told = state.next_in;
+                return Work::Received(state.next_in);
+            }
+            let index = state.cursor.saturating_sub(state.first_out);
+            if let Some(frame) = usize::try_from(index).ok().and_then(|index| state.out.get(index)) {
+                let work = Work::Frame(state.cursor, Arc::clone(frame));
+                state.cursor += 1;
+                return work;
+            }
+            // Everything has been written; only when it is confirmed as well is there nothing to come back for.
+            if state.closing && state.out.is_empty() {
+                return if state.said_goodbye { Work::Stop } else { Work::Goodbye };
+            }
+            let remaining = deadline.remaining();
+            if remaining.is_zero() {
+                return Work::Alive;
+            }
+            state = self.wait(state, remaining);
+        }
+    }
+
+    /// A frame has come over this connection. Waits while there is no room.
+    pub(super) fn put(
+        &self,
+        generation: u64,
+        number: u64,
+        frame: Vec<u8>,
+        limits: &TlsLimits,
+    ) -> Result<(), String> {
+        let mut state = self.lock();
+        while state.inbox_bytes > limits.max_unread && state.generation == generation && !state.closing {
+            state = self.wait(state, Duration::from_millis(500));
+        }
+        if state.generation != generation {
+            return Err("a newer connection has taken over".into());
+        }
+        if number < state.next_in {
+            return Ok(()); // sent again after a connection was lost, but it had come
+        }
+        if number > state.next_in {
+            return Err(format!("frame {number} came where {} was due", state.next_in));
+        }
+        state.next_in += 1;
+        state.inbox_bytes += frame.len();
+        state.inbox.push_back(frame);
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// The peer has everything below `next`.
+    pub(super) fn confirmed(&self, next: u64) -> Result<(), String> {
+        let mut state = self.lock();
+        if next > state.cursor {
+            return Err("it confirms frames that were never sent".into());
+        }
+        state.confirm(next);
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// The goodbye has been written to the present connection.
+    pub(super) fn said_goodbye(&self, generation: u64) {
+        let mut state = self.lock();
+        if state.generation == generation {
+            state.said_goodbye = true;
+            if let Some(socket) = &state.connection {
+                // The peer closes when it has read this far. Closing here and now could reset the connection and take
+                // the goodbye from it.
+                let _ = socket.shutdown(Shutdown::Write);
+            }
+        }
+    }
+
+    /// The peer has left for good.
+    pub(super) fn goodbye(&self) {
+        let mut state = self.lock();
+        state.fail(Fault::Disconnected);
+        self.changed.notify_all();
+    }
+
+    /// This connection has ended, with a reason worth remembering.
+    pub(super) fn lost(&self, generation: u64, reason: String) {
+        let mut state = self.lock();
+        if state.generation == generation {
+            state.disconnect();
+            state.down_since.get_or_insert_with(Instant::now);
+            state.problem.get_or_insert(reason);
+            self.changed.notify_all();
+        }
+    }
+
+    /// A connection did not come about.
+    pub(super) fn note_problem(&self, problem: String) {
+        let mut state = self.lock();
+        if state.connection.is_none() {
+            state.problem = Some(problem);
+        }
+    }
+
+    pub(super) fn problem(&self) -> Option<String> {
+        self.lock().problem.clone()
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.lock().connection.is_some()
+    }
+
+    /// Whether a new connection is of use.
+    pub(super) fn wants_connection(&self) -> bool {
+        let state = self.lock();
+        state.connection.is_none() && state.failed.is_none() && !(state.closing && state.is_done())
+    }
+
+    /// Waits until the link may want a connection, for `longest` at most.
+    pub(super) fn wait_for_change(&self, longest: Duration) {
+        let state = self.lock();
+        drop(self.wait(state, longest));
+    }
+
+    pub(super) fn close(&self) {
+        self.lock().closing = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until everything is written and confirmed, or nothing can come of it any more.
+    pub(super) fn flush(&self, deadline: Deadline) {
+        let mut state = self.lock();
+        while !state.is_done() && !deadline.has_passed() {
+            state = self.wait(state, deadline.remaining());
+        }
+        state.fail(Fault::Disconnected);
+        self.changed.notify_all();
+    }
+}
+
+impl State {
+    fn confirm(&mut self, next: u64) {
+        while self.first_out < next {
+            let Some(frame) = self.out.pop_front() else { break };
+            self.out_bytes -= frame.len();
+            self.first_out += 1;
+        }
+        self.cursor = self.cursor.max(self.first_out);
+    }
+
+    fn disconnect(&mut self) {
+        if let Some(socket) = self.connection.take() {
+            // Wakes the threads that read and write; an error means that it is closed already.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn fail(&mut self, fault: Fault) {
+        self.failed.get_or_insert(fault);
+        self.disconnect();
+        self.out.clear();
+        self.out_bytes = 0;
+    }
+
+    fn check_down(&mut self, limits: &TlsLimits) {
+        if self.failed.is_none() && self.down_since.is_some_and(|since| since.elapsed() > limits.give_up) {
+            let reason = self.problem.clone().unwrap_or_default();
+            self.fail(Fault::Failed(format!("the connection was lost and did not come back ({reason})")));
+        }
+    }
+
+    /// Nothing is left to say, or there is nobody to say it to.
+    fn is_done(&self) -> bool {
+        let heard = self.peer.is_none() || (self.said_goodbye && self.connection.is_none());
+        self.failed.is_some() || (self.out.is_empty() && heard)
+    }
+}

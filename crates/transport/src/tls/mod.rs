@@ -1,0 +1,293 @@
+//! A network over TCP with mutual TLS 1.3 (feature `tls`).
+//!
+//! Each party has a certificate. It is known to the others by the certificate itself, or by its name in a certificate
+//! that a private authority signed. Of each pair, the party that comes later in the roster connects.
+//!
+//! A connection that breaks comes back, and no frame is lost or doubled: frames are numbered, the receiver confirms
+//! them, and the sender keeps them until then. A peer that stays away for longer than [`TlsLimits::give_up`] fails. A
+//! peer whose *process* was started anew has forgotten its frames and fails at once: a run cannot go on with it.
+//!
+//! Sending queues a frame and returns; threads of the transport do the reading and writing. Nobody but a party gets
+//! further than the TLS handshake, which has a deadline and a limit on how many take place at once.
+//!
+//! TLS is by `rustls` with the `ring` provider.
+
+mod config;
+mod connection;
+mod link;
+mod record;
+mod trust;
+
+use std::{
+    net::{TcpListener, TcpStream, ToSocketAddrs},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+pub use config::{TlsConfig, TlsLimits, TlsParty};
+pub use rustls::pki_types;
+
+use crate::{Deadline, Fault, PartyId, Roster, RosterError, Transport, TransportError};
+use config::Endpoints;
+use link::{Link, Process};
+
+/// How many connections may be in their handshake at once, beside one for each party.
+const MAX_STRANGERS: usize = 32;
+
+/// How often a listening socket is looked at.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
+
+const FIRST_RETRY: Duration = Duration::from_millis(20);
+const LONGEST_RETRY: Duration = Duration::from_secs(1);
+
+/// Why a network over TLS could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// The parties do not make a roster.
+    #[error(transparent)]
+    Roster(#[from] RosterError),
+    /// The configuration contradicts itself.
+    #[error("bad TLS configuration: {0}")]
+    Config(String),
+    /// A certificate or key is not usable.
+    #[error("a certificate or key is not usable: {0}")]
+    Certificate(#[from] rustls::Error),
+    /// The listening socket or a thread failed.
+    #[error("the operating system refused: {0}")]
+    Io(#[from] std::io::Error),
+    /// Not everybody was connected in time.
+    #[error("not connected in time: {}", list(.0))]
+    NotConnected(Vec<(String, String)>),
+}
+
+fn list(problems: &[(String, String)]) -> String {
+    let lines: Vec<String> = problems.iter().map(|(name, problem)| format!("{name} ({problem})")).collect();
+    lines.join(", ")
+}
+
+/// What the threads of a transport share.
+#[derive(Debug)]
+struct Node {
+    config: TlsConfig,
+    endpoints: Endpoints,
+    process: Process,
+    /// By party; the one at my place is not used.
+    links: Vec<Link>,
+    closed: AtomicBool,
+    /// Connections that have not proven who they are.
+    strangers: AtomicUsize,
+}
+
+/// One party's end of a network over TLS. See the [module's page](self).
+///
+/// Dropping it waits until the peers have confirmed what was sent, for [`TlsLimits::linger`] at most, and tells them
+/// that this party leaves.
+#[derive(Debug)]
+pub struct TlsTransport {
+    roster: Roster,
+    node: Arc<Node>,
+    listening: Option<JoinHandle<()>>,
+}
+
+impl TlsTransport {
+    /// Starts to listen and to connect, and returns at once; frames can be queued before anybody is connected.
+    ///
+    /// # Errors
+    /// The configuration is not usable, or the system gives no thread.
+    pub fn start(config: TlsConfig, listener: TcpListener) -> Result<Self, TlsError> {
+        let roster = config.roster()?;
+        let endpoints = config.build()?;
+        if u32::try_from(config.limits.max_frame).is_err() {
+            return Err(TlsError::Config("the frame limit is over 4 GiB".into()));
+        }
+        let mut process = [0; 16];
+        let random = rustls::crypto::ring::default_provider().secure_random;
+        random
+            .fill(&mut process)
+            .map_err(|_| TlsError::Config("the system gives no random numbers".into()))?;
+        let node = Arc::new(Node {
+            links: roster.parties().map(|_| Link::new()).collect(),
+            config,
+            endpoints,
+            process,
+            closed: AtomicBool::new(false),
+            strangers: AtomicUsize::new(0),
+        });
+        listener.set_nonblocking(true)?;
+        let listening = {
+            let node = Arc::clone(&node);
+            thread::Builder::new().name("tls listen".into()).spawn(move || listen(&node, &listener))?
+        };
+        // From here on dropping ends the threads that have been started.
+        let transport = Self { roster, node, listening: Some(listening) };
+        for peer in transport.roster.parties().filter(|&peer| peer < transport.node.config.me) {
+            let node = Arc::clone(&transport.node);
+            thread::Builder::new()
+                .name(format!("tls dial {}", peer.index()))
+                .spawn(move || keep_dialling(&node, peer))?;
+        }
+        Ok(transport)
+    }
+
+    /// Waits until every peer is connected.
+    ///
+    /// # Errors
+    /// [`TlsError::NotConnected`] with each missing peer's name and what is known of the reason.
+    pub fn wait_connected(&self, deadline: Deadline) -> Result<(), TlsError> {
+        loop {
+            let missing: Vec<PartyId> =
+                self.roster.others().filter(|&peer| !self.is_connected(peer)).collect();
+            if missing.is_empty() {
+                return Ok(());
+            }
+            if deadline.has_passed() {
+                let problem = |peer| self.problem(peer).unwrap_or_else(|| "it has not come".into());
+                let missing =
+                    missing.into_iter().map(|peer| (self.roster.name(peer).to_owned(), problem(peer)));
+                return Err(TlsError::NotConnected(missing.collect()));
+            }
+            thread::sleep(deadline.remaining().min(Duration::from_millis(5)));
+        }
+    }
+
+    /// Whether a connection to the peer stands at present.
+    pub fn is_connected(&self, peer: PartyId) -> bool {
+        self.node.links.get(peer.index()).is_some_and(Link::is_connected)
+    }
+
+    /// Why there is no connection to the peer, as far as is known.
+    pub fn problem(&self, peer: PartyId) -> Option<String> {
+        self.node.links.get(peer.index()).and_then(Link::problem)
+    }
+
+    fn link(&self, peer: PartyId) -> Result<&Link, TransportError> {
+        let refuse = |fault| Err(TransportError::new(&self.roster, peer, fault));
+        if peer == self.roster.me() {
+            return refuse(Fault::Myself);
+        }
+        self.node.links.get(peer.index()).map_or_else(|| refuse(Fault::UnknownParty), Ok)
+    }
+}
+
+impl Transport for TlsTransport {
+    fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    fn send(&mut self, to: PartyId, frame: &[u8]) -> Result<(), TransportError> {
+        let limits = &self.node.config.limits;
+        let link = self.link(to)?;
+        let sent = if frame.len() > limits.max_frame {
+            Err(Fault::TooLarge { bytes: frame.len() as u64, limit: limits.max_frame as u64 })
+        } else {
+            link.send(frame, limits)
+        };
+        sent.map_err(|fault| TransportError::new(&self.roster, to, fault))
+    }
+
+    fn receive(&mut self, from: PartyId, deadline: Deadline) -> Result<Vec<u8>, TransportError> {
+        let received = self.link(from)?.receive(deadline, &self.node.config.limits);
+        received.map_err(|fault| TransportError::new(&self.roster, from, fault))
+    }
+
+    fn max_frame(&self) -> usize {
+        self.node.config.limits.max_frame
+    }
+}
+
+impl Drop for TlsTransport {
+    fn drop(&mut self) {
+        let deadline = Deadline::after(self.node.config.limits.linger);
+        let links: Vec<&Link> = self.roster.others().map(|peer| &self.node.links[peer.index()]).collect();
+        links.iter().for_each(|link| link.close());
+        links.iter().for_each(|link| link.flush(deadline));
+        self.node.closed.store(true, Ordering::Release);
+        if let Some(listening) = self.listening.take() {
+            // A panic there has been reported on its thread.
+            let _ = listening.join();
+        }
+    }
+}
+
+fn listen(node: &Arc<Node>, listener: &TcpListener) {
+    while !node.closed.load(Ordering::Acquire) {
+        match listener.accept() {
+            Ok((socket, _)) => admit(node, socket),
+            // Nobody there, or an attempt that failed already: in both cases look again soon.
+            Err(_) => thread::sleep(ACCEPT_PAUSE),
+        }
+    }
+}
+
+/// Gives a new connection a thread of its own, unless too many are in their handshake.
+fn admit(node: &Arc<Node>, socket: TcpStream) {
+    if node.strangers.fetch_add(1, Ordering::AcqRel) >= MAX_STRANGERS + node.links.len() {
+        node.strangers.fetch_sub(1, Ordering::AcqRel);
+        return;
+    }
+    let shared = Arc::clone(node);
+    let serve = move || {
+        let mut proven = false;
+        let outcome = socket
+            .set_nonblocking(false)
+            .map_err(|error| connection::Trouble { peer: None, problem: error.to_string() })
+            .and_then(|()| {
+                connection::accept(&shared, &socket, || {
+                    proven = true;
+                    shared.strangers.fetch_sub(1, Ordering::AcqRel);
+                })
+            });
+        if !proven {
+            shared.strangers.fetch_sub(1, Ordering::AcqRel);
+        }
+        if let Err(connection::Trouble { peer: Some(peer), problem }) = outcome {
+            shared.links[peer.index()].note_problem(problem);
+        }
+    };
+    if thread::Builder::new().name("tls accept".into()).spawn(serve).is_err() {
+        node.strangers.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Connects to an earlier party of the roster, again and again while that is of use.
+fn keep_dialling(node: &Arc<Node>, peer: PartyId) {
+    let link = &node.links[peer.index()];
+    let mut pause = FIRST_RETRY;
+    while !node.closed.load(Ordering::Acquire) {
+        if !link.wants_connection() {
+            link.wait_for_change(Duration::from_millis(200));
+            continue;
+        }
+        match connect(node, peer) {
+            Ok(()) => pause = FIRST_RETRY,
+            Err(problem) => {
+                link.note_problem(problem);
+                pause = (pause * 2).min(LONGEST_RETRY);
+            }
+        }
+        // In slices, so that nobody waits for this thread at the end.
+        let until = Deadline::after(pause);
+        while !until.has_passed() && !node.closed.load(Ordering::Acquire) {
+            thread::sleep(until.remaining().min(Duration::from_millis(20)));
+        }
+    }
+}
+
+fn connect(node: &Arc<Node>, peer: PartyId) -> Result<(), String> {
+    let address = &node.config.parties[peer.index()].address;
+    let timeout = node.config.limits.handshake_timeout;
+    let addresses = address.to_socket_addrs().map_err(|error| format!("{address} is not known: {error}"))?;
+    let mut problem = format!("{address} has no address");
+    for resolved in addresses {
+        match TcpStream::connect_timeout(&resolved, timeout) {
+            Ok(socket) => return connection::dial(node, peer, &socket).map_err(|trouble| trouble.problem),
+            Err(error) => problem = format!("{address}: {error}"),
+        }
+    }
+    Err(problem)
+}

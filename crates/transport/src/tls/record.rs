@@ -1,0 +1,213 @@
+//! What travels inside a TLS connection: a greeting each way, then records.
+//!
+//! Greeting, 53 bytes: `SBTL`, version 1, the sender's process (16), the receiver's process as the sender knows it (16,
+//! zeros if not), the number of the next frame that the sender awaits (8), its frame limit (8). Numbers are
+//! little-endian.
+//!
+//! Record: its kind (1), a number (8), and for a frame its length (4) and bytes.
+
+use super::link::Process;
+
+pub(super) const GREETING_BYTES: usize = 53;
+const MAGIC: [u8; 4] = *b"SBTL";
+const VERSION: u8 = 1;
+
+/// S-numbers are those of `docs/protocols/session.md`; this greeting precedes all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Greeting {
+    pub(super) process: Process,
+    /// Zeros for a peer that the sender has not met.
+    pub(super) knows: Process,
+    pub(super) next: u64,
+    pub(super) max_frame: u64,
+}
+
+impl Greeting {
+    pub(super) fn encode(&self) -> [u8; GREETING_BYTES] {
+        let mut bytes = [0; GREETING_BYTES];
+        bytes[..4].copy_from_slice(&MAGIC);
+        bytes[4] = VERSION;
+        bytes[5..21].copy_from_slice(&self.process);
+        bytes[21..37].copy_from_slice(&self.knows);
+        bytes[37..45].copy_from_slice(&self.next.to_le_bytes());
+        bytes[45..53].copy_from_slice(&self.max_frame.to_le_bytes());
+        bytes
+    }
+
+    pub(super) fn parse(bytes: &[u8; GREETING_BYTES]) -> Result<Self, String> {
+        if bytes[..4] != MAGIC {
+            return Err("it does not speak the transport's language".into());
+        }
+        if bytes[4] != VERSION {
+            return Err(format!("it speaks version {} of the transport, here it is {VERSION}", bytes[4]));
+        }
+        let mut process = [0; 16];
+        process.copy_from_slice(&bytes[5..21]);
+        let mut knows = [0; 16];
+        knows.copy_from_slice(&bytes[21..37]);
+        let number = |at: usize| {
+            let mut number = [0; 8];
+            number.copy_from_slice(&bytes[at..at + 8]);
+            u64::from_le_bytes(number)
+        };
+        Ok(Self { process, knows, next: number(37), max_frame: number(45) })
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Record {
+    /// A frame with its number.
+    Frame(u64, Vec<u8>),
+    /// All frames below this number have arrived.
+    Received(u64),
+    /// A sign of life.
+    Alive,
+    /// The sender has sent everything and leaves for good.
+    Goodbye,
+}
+
+const FRAME: u8 = 1;
+const RECEIVED: u8 = 2;
+const ALIVE: u8 = 3;
+const GOODBYE: u8 = 4;
+
+/// The bytes before a frame's own.
+pub(super) fn frame_head(number: u64, length: usize) -> Result<[u8; 13], String> {
+    let length = u32::try_from(length).map_err(|_| "a frame is too long".to_owned())?;
+    let mut head = [0; 13];
+    head[0] = FRAME;
+    head[1..9].copy_from_slice(&number.to_le_bytes());
+    head[9..13].copy_from_slice(&length.to_le_bytes());
+    Ok(head)
+}
+
+/// A record that is not a frame.
+pub(super) fn short(record: &Record) -> [u8; 9] {
+    let (kind, number) = match record {
+        Record::Received(next) => (RECEIVED, *next),
+        Record::Goodbye => (GOODBYE, 0),
+        Record::Alive | Record::Frame(..) => (ALIVE, 0),
+    };
+    let mut bytes = [0; 9];
+    bytes[0] = kind;
+    bytes[1..9].copy_from_slice(&number.to_le_bytes());
+    bytes
+}
+
+/// Puts records together from bytes as they come.
+#[derive(Debug)]
+pub(super) struct Records {
+    max_frame: usize,
+    head: Vec<u8>,
+    frame: Option<(u64, usize, Vec<u8>)>,
+}
+
+/// A frame's memory grows with what has arrived, beyond a first piece of this size.
+const FIRST_PIECE: usize = 64 << 10;
+
+impl Records {
+    pub(super) fn new(max_frame: usize) -> Self {
+        Self { max_frame, head: Vec::with_capacity(13), frame: None }
+    }
+
+    /// Takes some of `bytes`, which it shortens; a record as soon as one is complete.
+    pub(super) fn take(&mut self, bytes: &mut &[u8]) -> Result<Option<Record>, String> {
+        loop {
+            if let Some((number, length, frame)) = &mut self.frame {
+                let (piece, rest) = bytes.split_at(bytes.len().min(*length - frame.len()));
+                frame.extend_from_slice(piece);
+                *bytes = rest;
+                if frame.len() < *length {
+                    return Ok(None);
+                }
+                let record = Record::Frame(*number, std::mem::take(frame));
+                self.frame = None;
+                return Ok(Some(record));
+            }
+            let wanted = if self.head.first() == Some(&FRAME) { 13 } else { 9 };
+            if self.head.len() < wanted {
+                let Some((&byte, rest)) = bytes.split_first() else { return Ok(None) };
+                self.head.push(byte);
+                *bytes = rest;
+                continue;
+            }
+            let mut number = [0; 8];
+            number.copy_from_slice(&self.head[1..9]);
+            let number = u64::from_le_bytes(number);
+            let record = match self.head[0] {
+                FRAME => {
+                    let mut length = [0; 4];
+                    length.copy_from_slice(&self.head[9..13]);
+                    let length = u32::from_le_bytes(length) as usize;
+                    // Before any memory is allocated for it.
+                    if length > self.max_frame {
+                        return Err(format!(
+                            "it announced a frame of {length} bytes, over {}",
+                            self.max_frame
+                        ));
+                    }
+                    self.frame = Some((number, length, Vec::with_capacity(length.min(FIRST_PIECE))));
+                    self.head.clear();
+                    continue;
+                }
+                RECEIVED => Record::Received(number),
+                ALIVE => Record::Alive,
+                GOODBYE => Record::Goodbye,
+                kind => return Err(format!("it sent a record of unknown kind {kind}")),
+            };
+            self.head.clear();
+            return Ok(Some(record));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_survive_any_cutting() {
+        let mut bytes = Vec::new();
+        bytes.extend(frame_head(7, 5).unwrap());
+        bytes.extend(b"hello");
+        bytes.extend(short(&Record::Received(9)));
+        bytes.extend(frame_head(8, 0).unwrap());
+        bytes.extend(short(&Record::Alive));
+        bytes.extend(short(&Record::Goodbye));
+        for piece in 1..bytes.len() {
+            let mut records = Records::new(5);
+            let mut found = Vec::new();
+            for mut chunk in bytes.chunks(piece) {
+                while let Some(record) = records.take(&mut chunk).unwrap() {
+                    found.push(record);
+                }
+            }
+            let frame = |number, bytes: &[u8]| Record::Frame(number, bytes.to_vec());
+            let expected =
+                [frame(7, b"hello"), Record::Received(9), frame(8, b""), Record::Alive, Record::Goodbye];
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn four_gibibytes_are_refused_before_they_are_allocated() {
+        let mut records = Records::new(1 << 20);
+        let mut head = frame_head(0, 0).unwrap();
+        head[9..].copy_from_slice(&[0xff; 4]);
+        assert!(records.take(&mut &head[..]).is_err());
+        assert!(records.frame.is_none());
+        assert!(Records::new(5).take(&mut &[9; 9][..]).is_err());
+    }
+
+    #[test]
+    fn greetings_are_checked() {
+        let greeting = Greeting { process: [1; 16], knows: [2; 16], next: 3, max_frame: 4 };
+        let bytes = greeting.encode();
+        assert_eq!(Greeting::parse(&bytes), Ok(greeting));
+        for at in 0..5 {
+            let mut bytes = bytes;
+            bytes[at] ^= 1;
+            assert!(Greeting::parse(&bytes).is_err());
+        }
+    }
+}
