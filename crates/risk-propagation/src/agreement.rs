@@ -115,14 +115,14 @@ fn digest(
     hash.finish()
 }
 
-/// Step R3: what `network`'s bank offers to another.
+/// Step R3: what `network`'s bank offers to another: nothing if it [hands in no scores](Network::hands_in_scores).
 #[must_use]
 pub fn offer(network: &Network, to: BankId) -> Offer {
     let periods = network.periods().iter().map(|period| {
         let mut names: Vec<String> = period
             .outgoing
             .iter()
-            .filter(|edge| (edge.source as usize) < network.account_count())
+            .filter(|edge| network.hands_in_scores() && (edge.source as usize) < network.account_count())
             .filter(|edge| network.foreign.get(edge.destination as usize).is_some_and(|f| f.bank == to))
             .filter_map(|edge| network.names.get(edge.source as usize))
             .map(ToString::to_string)

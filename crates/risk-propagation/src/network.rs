@@ -44,7 +44,7 @@ pub(crate) struct Outgoing {
 /// The transfers of one period as one bank sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Period {
-    /// Whether any transfer to an own account is listed, if only of amount 0.
+    /// Whether any transfer to an own account is listed, if only of amount 0, by a bank that hands in scores.
     pub(crate) active: bool,
     /// `offsets[v]..offsets[v + 1]` are the incoming edges of own account `v`.
     pub(crate) offsets: Vec<usize>,
@@ -77,7 +77,7 @@ impl Period {
         self.senders.len()
     }
 
-    /// Whether this bank lists a transfer to one of its accounts in this period.
+    /// Whether this bank lists a transfer to one of its accounts in this period. False for a bank that lists no account.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.active
@@ -167,6 +167,15 @@ impl Network {
     #[must_use]
     pub fn listed_count(&self) -> usize {
         self.listed
+    }
+
+    /// Whether the bank hands in scores at all, that is, lists an account.
+    ///
+    /// The accounts of a bank that does not are created by transfers to them, all with score 0; other banks do not count
+    /// them as senders, since these zeros would say nothing and only thin out the scores of those whom they pay.
+    #[must_use]
+    pub fn hands_in_scores(&self) -> bool {
+        self.listed > 0
     }
 
     /// Names of the own accounts, in the order of the scores.

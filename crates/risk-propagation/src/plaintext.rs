@@ -100,6 +100,7 @@ pub fn reference(networks: &[Network], settings: &Settings) -> Result<Vec<Vec<f6
     };
     let active: Vec<bool> = (0..periods).map(active).collect();
     let mut places: HashMap<(BankId, &str), (usize, usize)> = HashMap::new();
+    let known = |bank: BankId| networks.get(bank.index()).is_some_and(Network::hands_in_scores);
     for (index, network) in networks.iter().enumerate() {
         for (account, id) in network.account_ids().enumerate() {
             places.insert((network.own(), id), (index, account));
@@ -119,8 +120,9 @@ pub fn reference(networks: &[Network], settings: &Settings) -> Result<Vec<Vec<f6
                 let senders: Vec<(usize, usize, u128)> = network
                     .incoming(step.period, account)
                     .filter(|(bank, id, _)| {
-                        *bank == network.own()
-                            || offered.as_ref().is_none_or(|set| set.contains(&(*bank, *id, network.own())))
+                        let listed =
+                            || offered.as_ref().is_none_or(|set| set.contains(&(*bank, *id, network.own())));
+                        *bank == network.own() || (known(*bank) && listed())
                     })
                     .filter_map(|(bank, id, amount)| {
                         places.get(&(bank, id)).map(|&(bank, account)| (bank, account, amount))

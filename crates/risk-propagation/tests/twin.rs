@@ -151,6 +151,19 @@ fn accounts_that_only_pay_and_are_not_listed_do_not_count() {
 }
 
 #[test]
+fn a_bank_that_lists_no_account_hands_in_no_scores() {
+    // east lists none: its account, which north pays, gets a score but does not count at west.
+    let rows = vec![(0, 0, 1, 0, 10), (1, 0, 2, 0, 70), (0, 0, 2, 0, 10)];
+    let raw = Raw::consistent(3, vec![vec![(0, 100)], vec![], vec![(0, 0)]], vec![rows]);
+    let (_, networks, scores) = twin(&raw, &Settings { iterations: 1, ..Settings::default() });
+    assert!(!networks[1].hands_in_scores());
+    assert_eq!(scores, [vec![0.5], vec![0.5], vec![0.5]]);
+    // A period in which nobody but such a bank receives does not count.
+    let raw = Raw::consistent(3, vec![vec![(0, 100)], vec![], vec![]], vec![vec![(0, 0, 1, 0, 10)]]);
+    assert_eq!(twin(&raw, &Settings::default()).2, [vec![1.0], vec![0.0], vec![]]);
+}
+
+#[test]
 fn small_and_empty_networks() {
     let settings = Settings::default();
     let one = Raw::consistent(1, vec![vec![(0, 70)]], vec![]);

@@ -189,11 +189,15 @@ impl NetworkBuilder {
         let mut scores = self.scores;
         scores.resize(accounts * columns, 0.0);
 
-        let periods = self
+        let mut periods = self
             .periods
             .into_iter()
             .map(|raw| raw.finish(accounts, &place))
             .collect::<Result<Vec<Period>, Rejected>>()?;
+        for period in &mut periods {
+            // Where nobody hands in scores, nothing propagates.
+            period.active &= listed > 0;
+        }
         Ok(Network {
             banks: self.banks,
             own: self.own,

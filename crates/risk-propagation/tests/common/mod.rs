@@ -86,6 +86,7 @@ impl Raw {
         type Edges = BTreeMap<((usize, String), (usize, String)), BigInt>;
         let mut periods: BTreeMap<usize, Edges> = BTreeMap::new();
         let mut offered = BTreeSet::new();
+        let mut active = BTreeSet::new();
         for (bank, files) in self.rows.iter().enumerate() {
             for (period, rows) in files.iter().enumerate() {
                 for row in rows {
@@ -98,20 +99,26 @@ impl Raw {
                         let edge =
                             periods.entry(period).or_default().entry((source, destination)).or_default();
                         *edge += row.4;
+                        // A period counts if a bank that lists accounts receives anything in it.
+                        if !self.accounts[bank].is_empty() {
+                            active.insert(period);
+                        }
                     }
                 }
             }
         }
-        for (period, edges) in &periods {
+        for (period, edges) in periods.iter().filter(|(period, _)| active.contains(period)) {
             for _ in 0..iterations {
                 let mut next = BTreeMap::new();
                 for (account, score) in &scores {
                     let mut income = BigInt::zero();
                     let mut sum = Fraction::zero();
                     for ((source, destination), amount) in edges {
-                        let counts = !leave_out
-                            || source.0 == destination.0
-                            || offered.contains(&(*period, source.clone(), destination.0));
+                        // Senders at a bank that lists no account count there only.
+                        let counts = source.0 == destination.0
+                            || (!self.accounts[source.0].is_empty()
+                                && (!leave_out
+                                    || offered.contains(&(*period, source.clone(), destination.0))));
                         if destination == account && counts && scores.contains_key(source) {
                             income += amount;
                             sum = sum.plus(&scores[source].times(&Fraction::whole(amount)));
