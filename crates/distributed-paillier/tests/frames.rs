@@ -1,0 +1,163 @@
+//! A network that spoils the frames of one party, round by round: every honest party ends with a typed error.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::ptr_arg, reason = "test code")]
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use subrosa_distributed_paillier::{KeyShare, KeygenError, KeygenParameters, PROTOCOL, generate};
+use subrosa_transport::{
+    FailureKind, MemoryNetwork, PartyId, Session, SessionError, Settings, memory::Action,
+    testing::run_network,
+};
+
+const SPOILED: PartyId = PartyId::new(1);
+const HONEST: [usize; 2] = [0, 2];
+
+/// The header of a frame, and where the tag of its round is.
+const HEADER: usize = 84;
+const TAG: std::ops::Range<usize> = 76..84;
+
+/// Rounds in the order in which their first frames go over a pair; before them comes the opening of the session.
+const ROUNDS: [&str; 11] = [
+    "candidate shares",
+    "products",
+    "first test",
+    "further tests",
+    "key shares",
+    "key openings",
+    "mask residues",
+    "integer shares",
+    "verification keys",
+    "trial decryptions",
+    "confirmation",
+];
+/// The broadcasts among them.
+const BROADCASTS: [usize; 7] = [1, 2, 3, 5, 6, 8, 9];
+
+type Change = dyn Fn(&mut Vec<u8>, &[u8]) + Send + Sync;
+
+/// What went from the spoiled party to one other.
+#[derive(Default)]
+struct Pair {
+    tags: Vec<Vec<u8>>,
+    last: Vec<u8>,
+    done: bool,
+}
+
+/// Runs key generation among three parties where the first frame of round `round` from the spoiled party to each of
+/// `victims` is changed; the change also sees the frame before.
+fn run(round: usize, victims: &'static [usize], change: Box<Change>) -> Vec<Result<KeyShare, KeygenError>> {
+    let pairs: Mutex<HashMap<PartyId, Pair>> = Mutex::default();
+    let spoil = move |from: PartyId, to: PartyId, _: u64, frame: &mut Vec<u8>| {
+        if from == SPOILED && victims.contains(&to.index()) {
+            let mut pairs = pairs.lock().unwrap();
+            let pair = pairs.entry(to).or_default();
+            let tag = frame[TAG].to_vec();
+            if !pair.tags.contains(&tag) {
+                pair.tags.push(tag);
+            }
+            let genuine = frame.clone();
+            // Tag 0 is that of the session's opening.
+            if pair.tags.len() == round + 2 && !std::mem::replace(&mut pair.done, true) {
+                change(frame, &pair.last);
+            }
+            pair.last = genuine;
+        }
+        Action::Deliver
+    };
+    let network = MemoryNetwork::builder(["anna", "bert", "carl"]).intercept(spoil).build().unwrap();
+    run_network(network, |me, mut transport| {
+        let mut rng = ChaCha20Rng::seed_from_u64(500 + me.index() as u64);
+        // So large that the first batch holds a key.
+        let parameters = KeygenParameters::insecure(3, 1, 256).unwrap().with_batch(512);
+        let settings = Settings::default().with_timeout(Duration::from_secs(60));
+        let mut session =
+            Session::open(&mut transport, PROTOCOL, &parameters.session_parameters(), settings, &mut rng)?;
+        generate(&mut session, &parameters, &mut rng, |_| ())
+    })
+}
+
+/// Every honest party blames the spoiled one.
+fn assert_blamed(what: &str, round: usize, change: Box<Change>) {
+    let results = run(round, &HONEST, change);
+    for honest in HONEST {
+        let error = results[honest].as_ref().unwrap_err();
+        assert_eq!(error.culprits(), [SPOILED], "{what} in {}: {error}", ROUNDS[round]);
+        let KeygenError::Session(error) = error else { panic!("{what} in {}: {error}", ROUNDS[round]) };
+        let expected = matches!(error.kind(), FailureKind::Peer | FailureKind::Abort);
+        assert!(expected, "{what} in {}: {error}", ROUNDS[round]);
+    }
+}
+
+#[test]
+fn an_unspoiled_run_gives_a_key_from_its_first_batch() {
+    let results = run(usize::MAX - 2, &HONEST, Box::new(|_, _| ()));
+    assert!(results.iter().all(Result::is_ok));
+}
+
+#[test]
+fn truncated_frames_name_their_sender_in_every_round() {
+    for round in 0..ROUNDS.len() {
+        let half = |frame: &mut Vec<u8>, _: &[u8]| {
+            let payload = frame.len() - HEADER;
+            // A confirmation has no payload: its header is cut.
+            frame.truncate(if payload == 0 { HEADER / 2 } else { HEADER + payload / 2 });
+        };
+        assert_blamed("truncated", round, Box::new(half));
+    }
+}
+
+#[test]
+fn longer_frames_name_their_sender_in_every_round() {
+    for round in 0..ROUNDS.len() {
+        assert_blamed("longer", round, Box::new(|frame, _| frame.push(0)));
+    }
+}
+
+#[test]
+fn replayed_frames_name_their_sender_in_every_round() {
+    for round in 0..ROUNDS.len() {
+        assert_blamed("replayed", round, Box::new(|frame, last| *frame = last.to_vec()));
+    }
+}
+
+/// Flips the lowest bit of every number of a list.
+fn flip_lowest_bits(frame: &mut Vec<u8>, _: &[u8]) {
+    let length = frame[HEADER..].iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
+    let start = HEADER + length;
+    let width = u32::from_le_bytes(frame[start..start + 4].try_into().unwrap()) as usize;
+    frame[start + 4..].iter_mut().step_by(width).for_each(|byte| *byte ^= 1);
+}
+
+#[test]
+fn a_broadcast_that_differs_between_receivers_gives_no_key_to_anybody() {
+    for round in BROADCASTS {
+        for (party, result) in run(round, &[0], Box::new(flip_lowest_bits)).iter().enumerate() {
+            let error = result.as_ref().unwrap_err();
+            let mut culprits = error.culprits();
+            if round == 2 || round == 3 {
+                // The tests decide which round comes next, so that the parties go different ways at once and the
+                // session sees a frame of another round before it compares transcripts.
+                culprits.clear();
+            }
+            assert!(culprits.is_empty(), "{} at party {party}: {error}", ROUNDS[round]);
+        }
+    }
+}
+
+#[test]
+fn openings_that_differ_between_receivers_are_reported_as_different_broadcasts() {
+    for round in [5, 6] {
+        for result in run(round, &[0], Box::new(flip_lowest_bits)) {
+            let error = result.unwrap_err();
+            let expected = matches!(
+                error,
+                KeygenError::Session(SessionError::EchoMismatch { .. } | SessionError::Aborted { .. })
+            );
+            assert!(expected, "{}: {error}", ROUNDS[round]);
+        }
+    }
+}
