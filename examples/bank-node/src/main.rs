@@ -1,0 +1,5 @@
+//! One bank as a process of its own.
+
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,125 @@
+//! What this application has anyway, with any protocol or none: web servers with certificates.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use axum::Router;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use rand::distr::{Alphanumeric, SampleString};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use sha2::{Digest, Sha256};
+use subrosa_transport::{PartyId, Roster, RosterError};
+
+use crate::http::{HttpTransport, Peer};
+
+/// The name in every certificate of this example: all sites are on the loopback interface.
+const HOST: &str = "localhost";
+
+/// Why a site cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    /// The port cannot be opened.
+    #[error("cannot listen on the loopback interface: {0}")]
+    Listen(#[from] std::io::Error),
+    /// The certificate cannot be made.
+    #[error("cannot make a certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// The certificate and its key do not serve for TLS.
+    #[error("cannot use a certificate: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The client cannot be built.
+    #[error("cannot build a client: {0}")]
+    Client(#[from] reqwest::Error),
+    /// The parties' names do not make a roster.
+    #[error(transparent)]
+    Roster(#[from] RosterError),
+}
+
+/// One party's address and certificate, before anybody is connected.
+pub struct Site {
+    listener: TcpListener,
+    url: String,
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Site {
+    /// A free port of the loopback interface and a fresh certificate that signs itself.
+    ///
+    /// # Errors
+    /// [`SiteError::Listen`], [`SiteError::Certificate`].
+    pub fn open() -> Result<Self, SiteError> {
+        let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        listener.set_nonblocking(true)?;
+        let url = format!("https://{HOST}:{}", listener.local_addr()?.port());
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed([HOST.to_owned()])?;
+        let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der()).into();
+        Ok(Self { listener, url, certificate: cert.der().clone(), key })
+    }
+
+    /// What the others know this party by: the hash of its certificate.
+    fn identity(&self) -> Vec<u8> {
+        Sha256::digest(&self.certificate).to_vec()
+    }
+
+    /// A client that speaks to this site and no other.
+    fn client(&self) -> Result<reqwest::Client, SiteError> {
+        let pinned = reqwest::Certificate::from_der(&self.certificate)?;
+        // No proxy: these are banks that reach each other directly. No redirects: a frame goes to its peer.
+        let client = reqwest::Client::builder().tls_certs_only([pinned]).https_only(true).no_proxy();
+        Ok(client.redirect(reqwest::redirect::Policy::none()).build()?)
+    }
+
+    /// Serves `routes` until the handle says stop.
+    async fn serve(self, routes: Router, handle: Handle<SocketAddr>) -> Result<(), SiteError> {
+        let tls = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.certificate], self.key)?;
+        let tls = RustlsConfig::from_config(Arc::new(tls));
+        let server = axum_server::from_tcp_rustls(self.listener, tls)?.handle(handle);
+        Ok(server.serve(routes.into_make_service()).await?)
+    }
+}
+
+/// Starts a site for each name and connects all with all. Called inside a tokio runtime.
+///
+/// In one process all of this is at hand. Separate banks hand each other certificates and tokens beforehand, over a
+/// channel that they trust.
+///
+/// # Errors
+/// See [`SiteError`].
+pub fn connect(
+    names: &[&str],
+    max_frame: usize,
+    application: &Router,
+) -> Result<(Vec<HttpTransport>, Handle<SocketAddr>), SiteError> {
+    // rustls wants to be told once per process which cryptography to use; if it has been told already, it stays.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let sites = names.iter().map(|_| Site::open()).collect::<Result<Vec<_>, _>>()?;
+    let identities = names.iter().zip(&sites).map(|(name, site)| (*name, site.identity()));
+    let roster = Roster::with_identities(identities, PartyId::new(0))?;
+    // `tokens[i][j]` is what party i shows to party j.
+    let token = || Alphanumeric.sample_string(&mut rand::rng(), 43); // 256 bits
+    let tokens: Vec<Vec<String>> = names.iter().map(|_| names.iter().map(|_| token()).collect()).collect();
+
+    let mut peers: Vec<Vec<Option<Peer>>> = Vec::new();
+    for (mine, shown) in tokens.iter().enumerate() {
+        let shown_to_me = tokens.iter().map(|theirs| &theirs[mine]);
+        let peer = |((site, token), their_token): ((&Site, &String), &String)| {
+            let (token, their_token) = (token.clone(), their_token.clone());
+            Ok(Some(Peer { url: site.url.clone(), client: site.client()?, token, their_token }))
+        };
+        let all: Result<_, SiteError> = sites.iter().zip(shown).zip(shown_to_me).map(peer).collect();
+        peers.push(all?);
+    }
+    let handle = Handle::new();
+    let mut transports = Vec::new();
+    for ((me, site), peers) in roster.parties().zip(sites).zip(peers) {
+        let (transport, routes) = HttpTransport::new(roster.seen_by(me)?, peers, max_frame);
+        tokio::spawn(site.serve(routes.merge(application.clone()), handle.clone()));
+        transports.push(transport);
+    }
+    Ok((transports, handle))
+}
