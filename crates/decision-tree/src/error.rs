@@ -1,9 +1,13 @@
 //! Every way in which this crate refuses.
 
+use crate::answer::AnswerError;
+use crate::evaluator::{PlanError, QueryError};
 use crate::import::ImportError;
 use crate::model::ModelError;
 use crate::quantized::QuantizeError;
 use crate::schema::SchemaError;
+use crate::sealed::SealError;
+use crate::wire::CodecError;
 
 /// What went wrong, one variant per subject.
 ///
@@ -20,6 +24,21 @@ pub enum Error {
     /// A model that does not fit a schema.
     #[error("quantising: {0}")]
     Quantize(#[from] QuantizeError),
+    /// A model whose answers would be wrong too often.
+    #[error("planning: {0}")]
+    Plan(#[from] PlanError),
+    /// A query that the evaluator was not made for.
+    #[error("query: {0}")]
+    Query(#[from] QueryError),
+    /// An answer that the key cannot read.
+    #[error("answer: {0}")]
+    Answer(#[from] AnswerError),
+    /// Bytes that are not what they should be.
+    #[error("decoding: {0}")]
+    Codec(#[from] CodecError),
+    /// A stored key that cannot be opened.
+    #[error("stored key: {0}")]
+    Seal(#[from] SealError),
     /// A model file that cannot be imported.
     #[error("import: {0}")]
     Import(#[from] ImportError),

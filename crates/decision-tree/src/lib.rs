@@ -1,13 +1,28 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod answer;
+mod client;
+mod crypto;
 mod error;
+mod evaluator;
 pub mod import;
+mod layout;
 pub mod model;
 pub mod quantized;
+mod query;
 pub mod schema;
+mod sealed;
+mod wire;
 
+pub use answer::{Answer, AnswerError, MAX_ANSWER_BYTES};
+pub use client::ClientKey;
+pub use crypto::ParameterSet;
 pub use error::{Error, Result};
+pub use evaluator::{Evaluator, FAILURE_LOG2, Plan, PlanError, QueryError};
 pub use model::Model;
 pub use quantized::{QuantizedModel, Verdict};
+pub use query::Query;
 pub use schema::Schema;
+pub use sealed::{MAX_SEALED_BYTES, SealCost, SealError};
+pub use wire::{CodecError, WIRE_VERSION};

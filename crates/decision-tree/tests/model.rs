@@ -1,4 +1,5 @@
 //! The clear model: what it accepts, what it says, and that a file changes nothing.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)] // test code
 
 use proptest::prelude::*;
 use subrosa_decision_tree::Error;

@@ -97,12 +97,9 @@ impl QuantizedModel {
     /// The exact verdict on a row that is on the grid already.
     ///
     /// # Errors
-    /// [`crate::schema::SchemaError::RowLength`].
+    /// [`crate::schema::SchemaError`] for a row that is not of this schema.
     pub fn predict_quantized(&self, row: &QuantizedRow) -> crate::Result<Verdict> {
-        let (got, expected) = (row.cells().len(), self.schema.features().len());
-        if got != expected {
-            return Err(crate::schema::SchemaError::RowLength { got, expected }.into());
-        }
+        self.schema.check_row(row)?;
         let mut sums = vec![0u64; self.reading.channels()];
         for tree in &self.trees {
             for (sum, value) in sums.iter_mut().zip(tree.leaf(row.cells())) {

@@ -1,6 +1,8 @@
 //! How the sums of leaf values are read as a verdict. Public: it travels in every answer.
 
-use crate::model::{PostTransform, Scores, class_of};
+use crate::model::{MAX_OUTPUTS, PostTransform, Scores, class_of};
+use crate::schema::Schema;
+use crate::wire::{self, CodecError};
 
 /// How the channels' sums become a verdict.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +49,54 @@ impl Reading {
     /// How many sums a verdict is read from.
     pub fn channels(&self) -> usize {
         self.offsets.len()
+    }
+
+    /// Bytes in the wire form.
+    pub(crate) fn size(&self) -> usize {
+        4 + 8 * (2 + self.offsets.len())
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.push(match self.kind {
+            ReadingKind::ClassIndex { .. } => 1,
+            ReadingKind::Scores { .. } => 2,
+            ReadingKind::Values => 3,
+        });
+        out.push(match self.post_transform {
+            PostTransform::None => 0,
+            PostTransform::Sigmoid => 1,
+            PostTransform::Softmax => 2,
+        });
+        // At most MAX_OUTPUTS channels.
+        out.extend_from_slice(&u16::try_from(self.offsets.len()).unwrap_or(u16::MAX).to_be_bytes());
+        for number in [self.step, self.decision_threshold].iter().chain(&self.offsets) {
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+    }
+
+    /// Reads the wire form; the number of classes is the schema's.
+    pub(crate) fn read(rest: &mut &[u8], schema: &Schema) -> Result<Self, CodecError> {
+        let [kind, transform, high, low] = wire::take(rest)?;
+        let channels = usize::from(u16::from_be_bytes([high, low]));
+        let classes = schema.classes().len();
+        let kind = match (kind, classes) {
+            (1, 2..) if channels == 1 => ReadingKind::ClassIndex { classes },
+            (2, 2..) if channels == classes || (channels == 1 && classes == 2) => {
+                ReadingKind::Scores { classes }
+            }
+            (3, 0) if (1..=MAX_OUTPUTS).contains(&channels) => ReadingKind::Values,
+            _ => return Err(CodecError::Value { what: "the kind of verdict" }),
+        };
+        let post_transform = match transform {
+            0 => PostTransform::None,
+            1 => PostTransform::Sigmoid,
+            2 => PostTransform::Softmax,
+            _ => return Err(CodecError::Value { what: "the post-transform" }),
+        };
+        let step = wire::take_number(rest)?;
+        let decision_threshold = wire::take_number(rest)?;
+        let offsets = (0..channels).map(|_| wire::take_number(rest)).collect::<Result<_, _>>()?;
+        Ok(Self { kind, offsets, step, decision_threshold, post_transform })
     }
 
     /// Reads one sum per channel.

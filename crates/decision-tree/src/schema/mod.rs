@@ -173,6 +173,12 @@ pub enum SchemaError {
         /// Features of the schema.
         expected: usize,
     },
+    /// A cell that the feature's grid does not have.
+    #[error("the grid of feature {feature} has no such cell")]
+    Cell {
+        /// The feature's index.
+        feature: usize,
+    },
     /// A value that is NaN.
     #[error("the value of feature {feature} is not a number")]
     NotANumber {
@@ -332,6 +338,18 @@ impl Schema {
             u32::try_from(edges.partition_point(|edge| *edge < value)).unwrap_or(u32::MAX)
         };
         Ok(QuantizedRow(row.iter().zip(&self.edges).map(cell).collect()))
+    }
+
+    /// Refuses a row of another schema, as far as that can be seen.
+    pub(crate) fn check_row(&self, row: &QuantizedRow) -> crate::Result<()> {
+        let (got, expected) = (row.cells().len(), self.edges.len());
+        if got != expected {
+            return Err(SchemaError::RowLength { got, expected }.into());
+        }
+        match row.cells().iter().zip(self.bits()).position(|(cell, bits)| *cell >> bits != 0) {
+            Some(feature) => Err(SchemaError::Cell { feature }.into()),
+            None => Ok(()),
+        }
     }
 
     /// The quantised threshold nearest to "value ≤ threshold" for a feature: −1 never holds, 2^bits − 1 always.

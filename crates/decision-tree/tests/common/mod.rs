@@ -88,7 +88,11 @@ pub fn model(rng: &mut impl Rng, schema: &Schema, shape: Shape) -> Model {
         precision: schema.precision(),
         trees,
         aggregate: shape.aggregate,
-        base: (0..shape.outputs).map(|_| rng.random_range(-1.0..1.0)).collect(),
+        // A single classification tree would say the same class of every row with most base values.
+        base: match (shape.kind, shape.classes) {
+            (Kind::DecisionTree, 1..) => vec![0.0; shape.outputs],
+            _ => (0..shape.outputs).map(|_| rng.random_range(-1.0..1.0)).collect(),
+        },
         post_transform: PostTransform::None,
         decision_threshold: 0.0,
     })

@@ -1,0 +1,184 @@
+//! The client: keys, queries, and reading answers.
+
+use crate::answer::Answer;
+use crate::crypto::{Fourier, MONOMIAL_LOG2, NoiseSource, ParameterSet, SecretKey, Seed};
+use crate::layout::Layout;
+use crate::quantized::Verdict;
+use crate::query::Query;
+use crate::schema::{QuantizedRow, Schema};
+use rand_core::CryptoRng;
+use rayon::prelude::*;
+use zeroize::Zeroizing;
+
+/// A client's secret key: whoever holds it reads every query and answer made with it.
+///
+/// It is wiped when dropped and prints as `<redacted>`; [`ClientKey::seal`] stores it under a passphrase. One key
+/// serves any number of queries under any schema.
+pub struct ClientKey {
+    parameters: ParameterSet,
+    fourier: Fourier,
+    secret: SecretKey,
+}
+
+impl ClientKey {
+    /// Draws a key; takes well under a millisecond.
+    ///
+    /// # Security
+    /// `rng` must be a cryptographic generator that is seeded unpredictably: everything hangs on it.
+    pub fn generate(parameters: ParameterSet, rng: &mut impl CryptoRng) -> Self {
+        let shape = parameters.shape();
+        let fourier = Fourier::new(shape.dimension);
+        let secret = SecretKey::generate(shape, &fourier, &mut NoiseSource::new(rng));
+        Self { parameters, fourier, secret }
+    }
+
+    pub(crate) fn from_bits(parameters: ParameterSet, bits: &[u64]) -> Option<Self> {
+        let fourier = Fourier::new(parameters.shape().dimension);
+        let secret = SecretKey::from_bits(parameters.shape(), &fourier, bits)?;
+        Some(Self { parameters, fourier, secret })
+    }
+
+    pub(crate) fn secret(&self) -> &SecretKey {
+        &self.secret
+    }
+
+    /// The parameter set that the key belongs to.
+    pub fn parameters(&self) -> ParameterSet {
+        self.parameters
+    }
+
+    /// Encrypts a row: one value per feature of the schema, in its order.
+    ///
+    /// # Errors
+    /// [`crate::schema::SchemaError`] for a row of another length or with NaN.
+    ///
+    /// # Security
+    /// The query has a seed and noise of its own, drawn from `rng`; encrypting the same row twice gives unrelated
+    /// queries.
+    pub fn encrypt(&self, schema: &Schema, row: &[f64], rng: &mut impl CryptoRng) -> crate::Result<Query> {
+        self.encrypt_quantized(schema, &schema.quantize(row)?, rng)
+    }
+
+    /// Encrypts a row that is on the schema's grid already.
+    ///
+    /// # Errors
+    /// [`crate::schema::SchemaError`] for a row of another length, or with a cell that the grid does not have.
+    pub fn encrypt_quantized(
+        &self,
+        schema: &Schema,
+        row: &QuantizedRow,
+        rng: &mut impl CryptoRng,
+    ) -> crate::Result<Query> {
+        schema.check_row(row)?;
+        let (seed, mut noise) = fresh(rng);
+        Ok(self.encrypt_with(schema, &Layout::new(schema, self.parameters), row, seed, &mut noise))
+    }
+
+    /// Encrypts many rows, on all threads of the current rayon pool.
+    ///
+    /// # Errors
+    /// As [`Self::encrypt`], for the first row that does not fit; then nothing is encrypted.
+    pub fn encrypt_batch<R: AsRef<[f64]>>(
+        &self,
+        schema: &Schema,
+        rows: &[R],
+        rng: &mut impl CryptoRng,
+    ) -> crate::Result<Vec<Query>> {
+        let layout = Layout::new(schema, self.parameters);
+        let mut prepared = Vec::with_capacity(rows.len());
+        for row in rows {
+            prepared.push((schema.quantize(row.as_ref())?, fresh(rng)));
+        }
+        let encrypt = |(row, (seed, mut noise)): (QuantizedRow, _)| {
+            self.encrypt_with(schema, &layout, &row, seed, &mut noise)
+        };
+        Ok(prepared.into_par_iter().map(encrypt).collect())
+    }
+
+    fn encrypt_with(
+        &self,
+        schema: &Schema,
+        layout: &Layout,
+        row: &QuantizedRow,
+        seed: Seed,
+        noise: &mut NoiseSource,
+    ) -> Query {
+        let (fourier, secret) = (&self.fourier, &self.secret);
+        let mut work = fourier.workspace();
+        let mut bits = Vec::with_capacity(layout.bit_count());
+        for (feature, cell) in row.cells().iter().enumerate() {
+            for bit in 0..layout.bits(feature) {
+                let stream = bits.len() as u64;
+                let value = u64::from(cell >> bit & 1);
+                bits.push(secret.encrypt_bit(fourier, value, &seed, stream, noise, &mut work));
+            }
+        }
+        let monomials = monomials(layout, row)
+            .chunks_exact(layout.shape.dimension)
+            .enumerate()
+            .map(|(index, message)| {
+                let stream = layout.monomial_stream(index);
+                secret.encrypt_polynomial(fourier, message, &seed, stream, noise, &mut work)
+            })
+            .collect();
+        let zeros = (0..layout.zeros())
+            .map(|index| {
+                let stream = layout.zero_stream(index);
+                secret.encrypt_polynomial(fourier, &[], &seed, stream, noise, &mut work)
+            })
+            .collect();
+        Query { schema: schema.id(), parameters: self.parameters, seed, bits, monomials, zeros }
+    }
+
+    /// Reads an answer.
+    ///
+    /// # Errors
+    /// [`crate::AnswerError`] where the answer belongs to another parameter set. An answer to somebody else's query
+    /// cannot be told from noise: it gives a random verdict.
+    ///
+    /// # Security
+    /// Never tell the server whether a verdict looked right: that turns the server into a judge of guesses about
+    /// the key's noise.
+    pub fn decrypt(&self, answer: &Answer) -> crate::Result<Verdict> {
+        if answer.parameters != self.parameters {
+            return Err(crate::AnswerError::Parameters.into());
+        }
+        let phases = answer.bodies.iter().enumerate().map(|(slot, body)| {
+            body.wrapping_sub(self.secret.inner_coefficient(&answer.masks, slot * answer.spacing))
+        });
+        Ok(answer.read(phases))
+    }
+}
+
+impl std::fmt::Debug for ClientKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientKey")
+            .field("parameters", &self.parameters)
+            .field("secret", &self.secret)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A query's public seed and its secret generator, drawn independently.
+fn fresh(rng: &mut impl CryptoRng) -> (Seed, NoiseSource) {
+    let mut seed = [0u8; 32];
+    rng.fill_bytes(&mut seed);
+    (seed, NoiseSource::new(rng))
+}
+
+/// The messages of all monomial ciphertexts: for every feature 2^52 at its cell's place, in the block that has it.
+fn monomials(layout: &Layout, row: &QuantizedRow) -> Zeroizing<Vec<u64>> {
+    let dimension = layout.shape.dimension;
+    let mut messages = Zeroizing::new(vec![0u64; layout.monomials() * dimension]);
+    for (feature, cell) in row.cells().iter().enumerate() {
+        for block in layout.blocks(feature) {
+            let first = block.ciphertext * dimension + block.offset;
+            // Every place is written, so that the memory access does not tell the cell.
+            for (index, message) in messages.iter_mut().skip(first).take(block.len).enumerate() {
+                let here = u64::from((block.start + index) as u64 == u64::from(*cell));
+                *message = here << MONOMIAL_LOG2;
+            }
+        }
+    }
+    messages
+}

@@ -1,0 +1,106 @@
+//! Parameter sets: the only way to choose numbers on which security rests.
+
+/// The lattice parameters of keys, queries and answers.
+///
+/// All sets use the ring dimension times rank 2,048, a binary secret key and the noise that tfhe 1.8 uses for that
+/// dimension (`TUniform(17)` at modulus 2⁶⁴, for 128 bits of security by its authors' estimate).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ParameterSet {
+    /// For trees of any size and for forests: about 15 KB of query per bit of a row.
+    #[default]
+    Standard,
+    /// For large ensembles, fine leaf values and stronger flooding of the answer: noise 2⁷ times smaller, at twice
+    /// the query size and about twice the time.
+    LowNoise,
+}
+
+/// What a parameter set stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Ring dimension N, a power of two.
+    pub(crate) dimension: usize,
+    /// Number k of mask polynomials.
+    pub(crate) rank: usize,
+    /// Fresh noise is uniform in [−2^b, 2^b], the two ends half as likely.
+    pub(crate) noise_log2: u32,
+    /// The gadget's base is 2^β.
+    pub(crate) base_log2: u32,
+    /// The gadget's levels.
+    pub(crate) levels: usize,
+    /// Leading bits of a GGSW body coefficient that are sent.
+    pub(crate) ggsw_body_bits: u32,
+    /// Leading bits of a GLWE body coefficient that are sent.
+    pub(crate) glwe_body_bits: u32,
+}
+
+/// The monomial ciphertexts hold 2^this · X^x: payloads are multiples of it.
+pub(crate) const MONOMIAL_LOG2: u32 = 52;
+
+impl ParameterSet {
+    /// Every set.
+    pub const ALL: [Self; 2] = [Self::Standard, Self::LowNoise];
+
+    pub(crate) const fn shape(self) -> Shape {
+        match self {
+            Self::Standard => Shape {
+                dimension: 512,
+                rank: 4,
+                noise_log2: 17,
+                base_log2: 23,
+                levels: 1,
+                ggsw_body_bits: 46,
+                glwe_body_bits: 42,
+            },
+            Self::LowNoise => Shape {
+                dimension: 512,
+                rank: 4,
+                noise_log2: 17,
+                base_log2: 16,
+                levels: 2,
+                ggsw_body_bits: 48,
+                glwe_body_bits: 46,
+            },
+        }
+    }
+
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Standard => 1,
+            Self::LowNoise => 2,
+        }
+    }
+
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|set| set.code() == code)
+    }
+
+    /// The ring dimension N.
+    pub fn dimension(self) -> usize {
+        self.shape().dimension
+    }
+}
+
+impl Shape {
+    /// Coefficients of a GLWE ciphertext.
+    pub(crate) const fn glwe_len(&self) -> usize {
+        (self.rank + 1) * self.dimension
+    }
+
+    /// Rows of a GGSW ciphertext.
+    pub(crate) const fn rows(&self) -> usize {
+        (self.rank + 1) * self.levels
+    }
+
+    /// Coefficients of a secret key.
+    pub(crate) const fn key_len(&self) -> usize {
+        self.rank * self.dimension
+    }
+
+    /// The greatest weight of a secret key: half of its bits and eight standard deviations. Keys are drawn anew
+    /// above it (less than one in 2⁴⁶), so that the noise planner can rely on it.
+    pub(crate) const fn greatest_weight(&self) -> usize {
+        let len = self.key_len();
+        len / 2 + 4 * len.isqrt()
+    }
+}

@@ -1,0 +1,118 @@
+//! The server: evaluates a quantised model on encrypted rows.
+
+mod finish;
+mod plan;
+mod program;
+mod run;
+
+pub use plan::{FAILURE_LOG2, Plan, PlanError};
+
+use crate::answer::Answer;
+use crate::crypto::{Fourier, NoiseSource, ParameterSet};
+use crate::layout::Layout;
+use crate::quantized::QuantizedModel;
+use crate::query::Query;
+use program::Program;
+use rand_core::CryptoRng;
+use rayon::prelude::*;
+use run::State;
+use std::sync::Mutex;
+
+/// Evaluates one model under one parameter set for any number of clients; it keeps nothing of a query.
+///
+/// Work is spread over the current rayon pool. Memory for an evaluation is kept and used again: about 100 KB for
+/// each bit that the model looks at, and for each evaluation that runs at the same time.
+#[derive(Debug)]
+pub struct Evaluator {
+    model: QuantizedModel,
+    parameters: ParameterSet,
+    layout: Layout,
+    plan: Plan,
+    program: Program,
+    fourier: Fourier,
+    states: Mutex<Vec<State>>,
+}
+
+/// Why a query cannot be evaluated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// A query under another schema.
+    #[error("the query belongs to another schema")]
+    Schema,
+    /// A query under another parameter set.
+    #[error("the query belongs to another parameter set")]
+    Parameters,
+}
+
+impl Evaluator {
+    /// Plans the evaluation of a model.
+    ///
+    /// # Errors
+    /// [`PlanError`] where an answer could be wrong with more than 2^−128, whatever is tried.
+    pub fn new(model: QuantizedModel, parameters: ParameterSet) -> crate::Result<Self> {
+        let layout = Layout::new(model.schema(), parameters);
+        let plan = Plan::new(&model, &layout, parameters)?;
+        let program = Program::new(&model, &layout, &plan);
+        let fourier = Fourier::new(layout.shape.dimension);
+        Ok(Self { model, parameters, layout, plan, program, fourier, states: Mutex::new(vec![]) })
+    }
+
+    /// What an evaluation costs and how likely it fails.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The model.
+    pub fn model(&self) -> &QuantizedModel {
+        &self.model
+    }
+
+    /// The parameter set that queries must have.
+    pub fn parameters(&self) -> ParameterSet {
+        self.parameters
+    }
+
+    /// Evaluates the model on an encrypted row.
+    ///
+    /// # Errors
+    /// [`QueryError`] for a query under another schema or parameter set. A query with any other contents, even
+    /// random ones, is evaluated and gives a meaningless answer.
+    ///
+    /// # Security
+    /// `rng` re-randomises and floods the answer: it must be a cryptographic generator of the server's own. What
+    /// the answer may still tell about the model stands in docs/security-decision-tree.md.
+    pub fn evaluate(&self, query: &Query, rng: &mut impl CryptoRng) -> crate::Result<Answer> {
+        self.check(query)?;
+        Ok(self.answer(query, NoiseSource::new(rng)))
+    }
+
+    /// Evaluates the model on many encrypted rows at the same time.
+    ///
+    /// # Errors
+    /// As [`Self::evaluate`], for the first query that does not fit; then none is evaluated.
+    pub fn evaluate_batch(&self, queries: &[Query], rng: &mut impl CryptoRng) -> crate::Result<Vec<Answer>> {
+        queries.iter().try_for_each(|query| self.check(query))?;
+        let noise: Vec<NoiseSource> = queries.iter().map(|_| NoiseSource::new(rng)).collect();
+        Ok(queries.par_iter().zip(noise).map(|(query, noise)| self.answer(query, noise)).collect())
+    }
+
+    fn check(&self, query: &Query) -> crate::Result<()> {
+        if query.schema != self.model.schema().id() {
+            return Err(QueryError::Schema.into());
+        }
+        if query.parameters != self.parameters {
+            return Err(QueryError::Parameters.into());
+        }
+        Ok(())
+    }
+
+    fn answer(&self, query: &Query, mut noise: NoiseSource) -> Answer {
+        let state = self.states.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
+        let mut state = state.unwrap_or_default();
+        self.run(query, &mut state);
+        let answer = self.finish(query, &mut state, &mut noise);
+        self.states.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(state);
+        answer
+    }
+}

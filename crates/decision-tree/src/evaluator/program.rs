@@ -1,0 +1,231 @@
+//! A model as a sequence of work: which splits need products, in which order, on which buffers.
+
+use super::plan::Plan;
+use crate::answer::Coding;
+use crate::layout::Layout;
+use crate::quantized::{QuantizedModel, QuantizedNode, QuantizedTree};
+
+/// Splits of one feature that one thread evaluates together, so that each GGSW is read once for all of them.
+const GROUP: usize = 8;
+
+/// Where the value of a subtree comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Operand {
+    /// A clear leaf: index into [`Program::payloads`].
+    Leaf(usize),
+    /// A split with two clear leaves, evaluated without products: index into [`Program::linear`].
+    Linear(usize),
+    /// The result of a job, in this buffer.
+    Buffer(usize),
+}
+
+/// [x ≤ t] ? left : right over two clear payloads.
+#[derive(Debug)]
+pub(super) struct LinearSplit {
+    pub(super) feature: usize,
+    pub(super) threshold: usize,
+    pub(super) left: usize,
+    pub(super) right: usize,
+}
+
+/// [x ≤ t] ? left : right by external products.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) threshold: u32,
+    pub(super) left: Operand,
+    pub(super) right: Operand,
+    /// The buffer of the result.
+    pub(super) output: usize,
+}
+
+/// Jobs of one feature whose operands are ready.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) feature: usize,
+    pub(super) jobs: Vec<Job>,
+}
+
+/// Everything that does not depend on the query.
+#[derive(Debug)]
+pub(super) struct Program {
+    /// Payloads as torus elements, one per payload coefficient.
+    pub(super) payloads: Vec<Vec<u64>>,
+    pub(super) linear: Vec<LinearSplit>,
+    /// Groups that can run at the same time, level by level from the bottom.
+    pub(super) levels: Vec<Vec<Group>>,
+    pub(super) roots: Vec<Operand>,
+    /// Buffers needed at once.
+    pub(super) buffers: usize,
+    /// The GGSW ciphertexts that are used.
+    pub(super) used_bits: Vec<usize>,
+    /// The monomial ciphertexts that are used.
+    pub(super) used_monomials: Vec<usize>,
+}
+
+/// A leaf's values cut into digits: the payload coefficients, before scaling.
+pub(super) fn payload_digits<'a>(
+    node: &'a QuantizedNode,
+    coding: &'a Coding,
+) -> impl Iterator<Item = u64> + 'a {
+    let values: &[u32] = match node {
+        QuantizedNode::Leaf { values } => values,
+        QuantizedNode::Split { .. } => &[],
+    };
+    let mask = (1u64 << coding.digit_bits) - 1;
+    values.iter().flat_map(move |value| {
+        (0..coding.digits).map(move |digit| {
+            let shift = u32::try_from(digit).unwrap_or(u32::MAX).saturating_mul(coding.digit_bits);
+            u64::from(*value).checked_shr(shift).unwrap_or(0) & mask
+        })
+    })
+}
+
+impl QuantizedTree {
+    /// Whether a node is a split of two leaves.
+    pub(super) fn is_bottom(&self, index: usize) -> bool {
+        let leaf = |index: &usize| matches!(self.nodes.get(*index), Some(QuantizedNode::Leaf { .. }));
+        matches!(self.nodes.get(index), Some(QuantizedNode::Split { left, right, .. }) if leaf(left) && leaf(right))
+    }
+}
+
+/// A job before buffers are handed out.
+struct Draft {
+    feature: usize,
+    threshold: u32,
+    left: DraftOperand,
+    right: DraftOperand,
+    level: usize,
+}
+
+#[derive(Clone, Copy)]
+enum DraftOperand {
+    Leaf(usize),
+    Linear(usize),
+    Job(usize),
+}
+
+impl Program {
+    pub(super) fn new(model: &QuantizedModel, layout: &Layout, plan: &Plan) -> Self {
+        let mut builder = Builder { plan, payloads: vec![], linear: vec![], jobs: vec![] };
+        let roots: Vec<DraftOperand> = model.trees().iter().map(|tree| builder.add(tree)).collect();
+        let Builder { payloads, linear, jobs, .. } = builder;
+
+        let mut used_bits = vec![false; layout.bit_count()];
+        for job in &jobs {
+            for bit in job.threshold.trailing_ones()..layout.bits(job.feature) {
+                used_bits[layout.bit_index(job.feature, bit)] = true;
+            }
+        }
+        let mut used_monomials = vec![false; layout.monomials()];
+        for split in &linear {
+            for block in layout.blocks(split.feature).iter().filter(|block| block.start <= split.threshold) {
+                used_monomials[block.ciphertext] = true;
+            }
+        }
+        let (levels, outputs, buffers) = schedule(jobs, layout);
+        let roots = roots.into_iter().map(|root| root.operand(&outputs)).collect();
+        let indices = |used: Vec<bool>| (0..used.len()).filter(|index| used[*index]).collect();
+        let (used_bits, used_monomials) = (indices(used_bits), indices(used_monomials));
+        Self { payloads, linear, levels, roots, buffers, used_bits, used_monomials }
+    }
+}
+
+struct Builder<'a> {
+    plan: &'a Plan,
+    payloads: Vec<Vec<u64>>,
+    linear: Vec<LinearSplit>,
+    jobs: Vec<Draft>,
+}
+
+impl Builder<'_> {
+    /// Adds a tree's leaves, linear splits and jobs and gives its root.
+    fn add(&mut self, tree: &QuantizedTree) -> DraftOperand {
+        let mut operands = vec![DraftOperand::Leaf(0); tree.nodes.len()];
+        for (index, node) in tree.nodes.iter().enumerate().rev() {
+            operands[index] = match node {
+                QuantizedNode::Leaf { .. } => {
+                    let coding = &self.plan.coding;
+                    let scale = 64 - coding.payload_bits;
+                    self.payloads.push(payload_digits(node, coding).map(|digit| digit << scale).collect());
+                    DraftOperand::Leaf(self.payloads.len() - 1)
+                }
+                QuantizedNode::Split { feature, threshold, left, right } => {
+                    match (operands[*left], operands[*right]) {
+                        (DraftOperand::Leaf(left), DraftOperand::Leaf(right)) if self.plan.linear => {
+                            let threshold = *threshold as usize;
+                            self.linear.push(LinearSplit { feature: *feature, threshold, left, right });
+                            DraftOperand::Linear(self.linear.len() - 1)
+                        }
+                        (left, right) => {
+                            let level = self.level(left).max(self.level(right));
+                            let (feature, threshold) = (*feature, *threshold);
+                            self.jobs.push(Draft { feature, threshold, left, right, level });
+                            DraftOperand::Job(self.jobs.len() - 1)
+                        }
+                    }
+                }
+            };
+        }
+        operands[0]
+    }
+
+    /// The first level at which an operand is ready.
+    fn level(&self, operand: DraftOperand) -> usize {
+        match operand {
+            DraftOperand::Job(job) => self.jobs[job].level + 1,
+            DraftOperand::Leaf(_) | DraftOperand::Linear(_) => 0,
+        }
+    }
+}
+
+impl DraftOperand {
+    fn operand(self, outputs: &[usize]) -> Operand {
+        match self {
+            Self::Leaf(index) => Operand::Leaf(index),
+            Self::Linear(index) => Operand::Linear(index),
+            Self::Job(job) => Operand::Buffer(outputs[job]),
+        }
+    }
+}
+
+/// Sorts jobs by level and feature and gives each a buffer, reusing those whose readers are done. Also returns each
+/// job's buffer and the number of buffers.
+fn schedule(jobs: Vec<Draft>, layout: &Layout) -> (Vec<Vec<Group>>, Vec<usize>, usize) {
+    let depth = jobs.iter().map(|job| job.level + 1).max().unwrap_or(0);
+    let mut outputs = vec![0; jobs.len()];
+    let mut levels = Vec::with_capacity(depth);
+    let (mut free, mut buffers) = (vec![], 0);
+    for level in 0..depth {
+        let mut by_feature: Vec<Vec<usize>> = vec![vec![]; layout.features()];
+        for (index, job) in jobs.iter().enumerate().filter(|(_, job)| job.level == level) {
+            by_feature[job.feature].push(index);
+        }
+        let mut groups = vec![];
+        let mut released = vec![];
+        for (feature, indices) in by_feature.iter().enumerate() {
+            for chunk in indices.chunks(GROUP) {
+                let mut group = Group { feature, jobs: Vec::with_capacity(chunk.len()) };
+                for &index in chunk {
+                    let job = &jobs[index];
+                    outputs[index] = free.pop().unwrap_or_else(|| {
+                        buffers += 1;
+                        buffers - 1
+                    });
+                    let operands = [job.left, job.right].map(|operand| operand.operand(&outputs));
+                    for operand in operands {
+                        if let Operand::Buffer(buffer) = operand {
+                            released.push(buffer);
+                        }
+                    }
+                    let [left, right] = operands;
+                    group.jobs.push(Job { threshold: job.threshold, left, right, output: outputs[index] });
+                }
+                groups.push(group);
+            }
+        }
+        // Only after the level: its jobs run at the same time.
+        free.extend(released);
+        levels.push(groups);
+    }
+    (levels, outputs, buffers)
+}

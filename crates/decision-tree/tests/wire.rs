@@ -1,0 +1,182 @@
+//! Queries, answers and stored keys as bytes: what comes back, and what is refused.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)] // test code
+
+mod common;
+
+use common::*;
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha20Rng;
+use subrosa_decision_tree::model::Aggregate;
+use subrosa_decision_tree::{
+    Answer, ClientKey, CodecError, Error, Evaluator, ParameterSet, QuantizedModel, Query, QueryError, Schema,
+    SealCost, SealError,
+};
+
+const CHEAP: SealCost = SealCost { memory_kib: 8, passes: 1 };
+
+struct World {
+    schema: Schema,
+    key: ClientKey,
+    evaluator: Evaluator,
+    rng: ChaCha20Rng,
+}
+
+fn world(parameters: ParameterSet, seed: u64) -> World {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    let schema = schema(&[3, 2, 1], 3);
+    let model = model(&mut rng, &schema, forest(3, 3, 4, Aggregate::Average));
+    let evaluator = Evaluator::new(QuantizedModel::new(&model, &schema).unwrap(), parameters).unwrap();
+    World { key: ClientKey::generate(parameters, &mut rng), schema, evaluator, rng }
+}
+
+fn codec<T>(result: subrosa_decision_tree::Result<T>) -> CodecError {
+    match result.map(|_| ()) {
+        Err(Error::Codec(error)) => error,
+        other => panic!("not a codec error: {other:?}"),
+    }
+}
+
+#[test]
+fn a_row_travels_as_bytes() {
+    for parameters in ParameterSet::ALL {
+        let World { schema, key, evaluator, mut rng } = world(parameters, 1);
+        for _ in 0..20 {
+            let row = row(&mut rng, &schema);
+            let sent = key.encrypt(&schema, &row, &mut rng).unwrap();
+            let bytes = sent.to_bytes();
+            assert_eq!(bytes.len(), Query::size(&schema, parameters));
+            let query = Query::from_bytes(&bytes, &schema, parameters).unwrap();
+            assert!(query == sent);
+            let bytes = evaluator.evaluate(&query, &mut rng).unwrap().to_bytes();
+            assert_eq!(bytes.len(), evaluator.plan().answer_bytes);
+            let answer = Answer::from_bytes(&bytes, &schema, parameters).unwrap();
+            assert!(key.decrypt(&answer).unwrap() == evaluator.model().predict(&row).unwrap());
+        }
+    }
+}
+
+#[test]
+fn queries_of_another_kind_version_set_or_schema_are_refused() {
+    let World { schema, key, evaluator, mut rng } = world(ParameterSet::Standard, 2);
+    let query = key.encrypt(&schema, &[0.0; 3], &mut rng).unwrap();
+    let bytes = query.to_bytes();
+    let answer = evaluator.evaluate(&query, &mut rng).unwrap().to_bytes();
+    let read =
+        |bytes: &[u8], schema: &Schema, parameters| codec(Query::from_bytes(bytes, schema, parameters));
+    let other = schema.clone().with_span(64).unwrap();
+    assert_eq!(read(&bytes, &other, ParameterSet::Standard), CodecError::Schema);
+    assert_eq!(read(&bytes, &schema, ParameterSet::LowNoise), CodecError::Parameters);
+    assert_eq!(read(&answer, &schema, ParameterSet::Standard), CodecError::Kind);
+    let changed = |position: usize, value: u8| {
+        let mut bytes = bytes.clone();
+        bytes[position] = value;
+        read(&bytes, &schema, ParameterSet::Standard)
+    };
+    assert_eq!(changed(0, b'X'), CodecError::Kind);
+    assert_eq!(changed(6, 9), CodecError::Version { found: 9 });
+    assert_eq!(changed(7, 99), CodecError::Parameters);
+    assert_eq!(changed(8, bytes[8] ^ 1), CodecError::Schema);
+    let longer = [&bytes[..], &[0]].concat();
+    assert!(matches!(read(&longer, &schema, ParameterSet::Standard), CodecError::Length { .. }));
+    for end in (0..bytes.len()).step_by(97).chain(0..60) {
+        read(&bytes[..end], &schema, ParameterSet::Standard);
+    }
+    assert_eq!(codec(Answer::from_bytes(&bytes, &schema, ParameterSet::Standard)), CodecError::Kind);
+}
+
+#[test]
+fn a_query_of_another_schema_or_set_is_not_evaluated() {
+    let World { schema, key, evaluator, mut rng } = world(ParameterSet::Standard, 3);
+    let other = schema.clone().with_span(64).unwrap();
+    let query = key.encrypt(&other, &[0.0; 3], &mut rng).unwrap();
+    assert!(matches!(evaluator.evaluate(&query, &mut rng), Err(Error::Query(QueryError::Schema))));
+    let low = ClientKey::generate(ParameterSet::LowNoise, &mut rng);
+    let query = low.encrypt(&schema, &[0.0; 3], &mut rng).unwrap();
+    assert!(matches!(evaluator.evaluate(&query, &mut rng), Err(Error::Query(QueryError::Parameters))));
+    let query = key.encrypt(&schema, &[0.0; 3], &mut rng).unwrap();
+    let answer = evaluator.evaluate(&query, &mut rng).unwrap();
+    assert!(matches!(low.decrypt(&answer), Err(Error::Answer(_))));
+}
+
+#[test]
+fn every_field_of_an_answer_is_checked() {
+    let World { schema, key, evaluator, mut rng } = world(ParameterSet::Standard, 4);
+    let query = key.encrypt(&schema, &[0.0; 3], &mut rng).unwrap();
+    let bytes = evaluator.evaluate(&query, &mut rng).unwrap().to_bytes();
+    let read = |bytes: &[u8]| Answer::from_bytes(bytes, &schema, ParameterSet::Standard);
+    for end in 0..bytes.len() {
+        codec(read(&bytes[..end]));
+    }
+    codec(read(&[&bytes[..], &[0]].concat()));
+    codec(read(&vec![0; (1 << 20) + 1]));
+    // Header, coding and reading: every other value of every byte is refused or read without a panic.
+    for position in 0..110 {
+        for value in 0..=255 {
+            let mut bytes = bytes.clone();
+            bytes[position] = value;
+            if let Ok(answer) = read(&bytes) {
+                let _ = key.decrypt(&answer).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stored_key_is_the_same_key() {
+    let World { schema, key, evaluator, mut rng } = world(ParameterSet::LowNoise, 5);
+    let stored = key.seal(b"correct horse", CHEAP, &mut rng).unwrap();
+    assert_ne!(stored, key.seal(b"correct horse", CHEAP, &mut rng).unwrap());
+    let opened = ClientKey::unseal(&stored, b"correct horse").unwrap();
+    let row = row(&mut rng, &schema);
+    let query = key.encrypt(&schema, &row, &mut rng).unwrap();
+    let answer = evaluator.evaluate(&query, &mut rng).unwrap();
+    assert!(opened.decrypt(&answer).unwrap() == evaluator.model().predict(&row).unwrap());
+    assert_eq!(format!("{:?}", opened).matches("redacted").count(), 1);
+
+    let error =
+        |bytes: &[u8], passphrase: &[u8]| ClientKey::unseal(bytes, passphrase).map(|_| ()).unwrap_err();
+    assert!(matches!(error(&stored, b"wrong horse"), Error::Seal(SealError::Passphrase)));
+    assert!(matches!(error(&stored, b""), Error::Seal(SealError::Empty)));
+    assert!(matches!(key.seal(b"", CHEAP, &mut rng), Err(Error::Seal(SealError::Empty))));
+    let dear = SealCost { memory_kib: 8, passes: 65 };
+    assert!(matches!(key.seal(b"x", dear, &mut rng), Err(Error::Seal(SealError::Cost))));
+    for end in 0..stored.len() {
+        assert!(matches!(error(&stored[..end], b"correct horse"), Error::Codec(_)));
+    }
+    for bit in 0..8 * stored.len() {
+        let mut changed = stored.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        // A flipped cost may ask for up to 1 GiB; leave those that pass the limits to chance elsewhere.
+        if !(40..48).contains(&(bit / 8)) {
+            let error = error(&changed, b"correct horse");
+            assert!(matches!(error, Error::Codec(_) | Error::Seal(_)), "{error}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_are_typed_errors(bytes in proptest::collection::vec(any::<u8>(), 0..3_000), keep in 0usize..60) {
+        let World { schema, evaluator, key, mut rng } = world(ParameterSet::Standard, 6);
+        let query = key.encrypt(&schema, &[0.0; 3], &mut rng).unwrap();
+        let answer = evaluator.evaluate(&query, &mut rng).unwrap().to_bytes();
+        // Random bytes behind a proper beginning reach further.
+        for head in [&query.to_bytes()[..keep], &answer[..keep], &[]] {
+            let bytes = [head, &bytes[..]].concat();
+            let _ = codec(Query::from_bytes(&bytes, &schema, ParameterSet::Standard));
+            let _ = codec(Answer::from_bytes(&bytes, &schema, ParameterSet::Standard));
+            prop_assert!(ClientKey::unseal(&bytes, b"passphrase").is_err());
+        }
+    }
+}
+
+#[test]
+fn a_query_of_random_bytes_is_evaluated_to_some_answer() {
+    let World { schema, key, evaluator, mut rng } = world(ParameterSet::Standard, 7);
+    let mut bytes = key.encrypt(&schema, &[0.0; 3], &mut rng).unwrap().to_bytes();
+    rng.fill(&mut bytes[40..]);
+    let query = Query::from_bytes(&bytes, &schema, ParameterSet::Standard).unwrap();
+    let answer = evaluator.evaluate(&query, &mut rng).unwrap();
+    assert!(key.decrypt(&answer).unwrap().class().unwrap() < 3);
+}
