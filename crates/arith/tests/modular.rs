@@ -5,6 +5,8 @@
 use num_bigint::{BigInt, BigUint, Sign};
 use num_traits::{One, Zero};
 use proptest::prelude::*;
+use sha2::{Digest, Sha256};
+use subrosa_arith::hash::Hasher;
 use subrosa_arith::{
     ArithError, FixedBase, Kernel, Modulus, SecretInt, WindowTable, vartime_multi_pow_tables,
     vartime_multi_pow_tables_wide,
@@ -257,5 +259,36 @@ fn nothing_secret_is_printed() {
     let secret = SecretInt::new(424_242u32.into(), 40).unwrap();
     for text in [format!("{residue:?}"), format!("{secret:?}"), format!("{context:?}")] {
         assert!(!text.contains("424242") && !text.contains("1000003"), "{text}");
+    }
+}
+
+/// b^e mod m for numbers drawn from hashes; the digests of the results are from Python's `pow` and `hashlib`.
+#[test]
+fn known_powers() {
+    let known = [
+        (256u64, "d8c81d0abd105c97e5e481e5e0eb33dc605f0fbfee9c7391408eba95ce24538d"),
+        (512u64, "c9ad79a89571b3b6e42dfec5cdde254ec892a42c34719d7a4b803c330bfde2a7"),
+        (1024u64, "b9c2ec8da5b5fa57adf6374face844efdf7a220aadf23b83e2d8b31ea70757e3"),
+        (2048u64, "5cb90a4f45d4cac41c610f5b27df0c33ffa04fcb4531ed717e5ab9aa9ec1eeae"),
+        (3072u64, "cff846ed77219bbfcd8881405e4c042ff44d3c1f091876fe2d0c5851e61c10e8"),
+        (4096u64, "54e73ea681d04d945990e7a9a45ec08e6028d9354cb362129bba5552a9f9dca1"),
+        (6144u64, "30c7c6bd1aa35ffc93620f626fd1278a4f3da7b3f7266a6db342a1cc9687fe36"),
+        (8192u64, "9fd48c4311780df20b66b7d07d46bb3cf8b20d38ebf6e0ddd6bb8122ab57efca"),
+    ];
+    for (bits, digest) in known {
+        let draw =
+            |what| Hasher::new("test/known-answer", 1).u64("bits", bits).u64("what", what).expand_bits(bits);
+        let (mut m, base, exponent) = (draw(0), draw(1), draw(2));
+        m.set_bit(0, true);
+        m.set_bit(bits - 1, true);
+        for context in contexts(&m) {
+            let base = context.residue(&base);
+            let secret = SecretInt::new(exponent.clone(), bits).unwrap();
+            for power in [context.vartime_pow(&base, &exponent), context.pow(&base, &secret)] {
+                let bytes = context.to_uint(&power).to_bytes_le();
+                let hex: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+                assert_eq!(hex, digest, "{bits} bits, {:?}", context.kernel());
+            }
+        }
     }
 }
