@@ -6,7 +6,7 @@ use subrosa_arith::{Modulus, Residue};
 use subrosa_shamir::integer_lagrange_at_zero;
 use subrosa_transport::PartyId;
 
-use crate::key::is_unit;
+use crate::proof::all_units;
 use crate::{DecryptionError, PartialDecryption, ThresholdKey};
 
 /// Combines the partial decryptions of t+1 parties into plaintexts.
@@ -14,8 +14,8 @@ use crate::{DecryptionError, PartialDecryption, ThresholdKey};
 /// Holds the Lagrange coefficients of one set of parties, so that it serves many batches.
 #[derive(Clone, Debug)]
 pub struct Combiner {
-    key: ThresholdKey,
-    parties: Vec<PartyId>,
+    pub(crate) key: ThresholdKey,
+    pub(crate) parties: Vec<PartyId>,
     /// `2μⱼ` as magnitude and sign, in the order of `parties`.
     exponents: Vec<(BigUint, Sign)>,
 }
@@ -51,7 +51,8 @@ impl Combiner {
     ///
     /// # Security
     /// A combination that fails the check is refused. A party that multiplies its part by a power of 1+N passes it
-    /// and shifts the plaintext: against such a party, partial decryptions need proofs.
+    /// and shifts the plaintext: against such a party, verify proofs ([`proof::verify`](crate::proof::verify)) before,
+    /// or compare with other parties ([`deviations`](Self::deviations)) after.
     ///
     /// # Errors
     /// [`DecryptionError::TooFew`] or [`DecryptionError::BadParty`] if `partials` are not those of the combiner's
@@ -78,7 +79,7 @@ impl Combiner {
     }
 
     /// The partial decryptions in the order of the combiner's parties.
-    fn ordered<'a>(
+    pub(crate) fn ordered<'a>(
         &self,
         partials: &'a [PartialDecryption],
     ) -> Result<Vec<&'a PartialDecryption>, DecryptionError> {
@@ -94,7 +95,7 @@ impl Combiner {
             .collect()
     }
 
-    fn check(&self, partial: &PartialDecryption, count: usize) -> Result<(), DecryptionError> {
+    pub(crate) fn check(&self, partial: &PartialDecryption, count: usize) -> Result<(), DecryptionError> {
         let bad = |reason| Err(DecryptionError::BadPartial { party: partial.party(), reason });
         if partial.values().len() != count {
             return bad("their number differs from the others'");
@@ -103,12 +104,7 @@ impl Combiner {
         if partial.values().iter().any(|value| value >= public.modulus_squared().value()) {
             return bad("one is not below N²");
         }
-        let modulus = public.modulus();
-        let mut product = modulus.one();
-        for value in partial.values() {
-            modulus.mul_assign(&mut product, &modulus.residue(value));
-        }
-        if is_unit(public, &modulus.to_uint(&product)) { Ok(()) } else { bad("one is not coprime to N") }
+        if all_units(&self.key, partial.values().iter()) { Ok(()) } else { bad("one is not coprime to N") }
     }
 
     /// `∏ cⱼ^(2μⱼ)` for ciphertext `index`, as a fraction.
@@ -140,7 +136,7 @@ struct Fraction {
     denominator: BigUint,
 }
 
-fn into_parts(value: BigInt) -> (BigUint, Sign) {
+pub(crate) fn into_parts(value: BigInt) -> (BigUint, Sign) {
     let (sign, magnitude) = value.into_parts();
     (magnitude, sign)
 }

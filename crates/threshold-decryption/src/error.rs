@@ -3,6 +3,8 @@ use subrosa_paillier::PaillierError;
 use subrosa_shamir::ShamirError;
 use subrosa_transport::{Culprits, PartyId, SessionError};
 
+use crate::Refusal;
+
 /// What can be wrong with a threshold key or a share of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -99,6 +101,22 @@ pub enum DecryptionError {
         /// Parties of the session.
         found: usize,
     },
+    /// A party asks for more than my policy lets it have decrypted. Nothing was computed.
+    #[error("{asker} may not have this decrypted: {refusal}")]
+    Refused {
+        /// The party that asks.
+        asker: PartyId,
+        /// What stands in its way.
+        refusal: Refusal,
+    },
+    /// The checks ask for more answers than there are parties.
+    #[error("t + 1 answers and {spares} more are asked for of {parties} parties")]
+    TooManySpares {
+        /// Answers beyond t + 1.
+        spares: usize,
+        /// Parties of the key.
+        parties: u32,
+    },
     /// The key or a share of it is not usable.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -113,10 +131,13 @@ impl DecryptionError {
         match self {
             Self::BadParty { party } | Self::BadPartial { party, .. } => vec![*party],
             Self::Session(error) => error.culprits(),
+            Self::Refused { asker, .. } => vec![*asker],
             Self::Key(error) => error.culprits(),
-            Self::Ciphertext(_) | Self::TooFew { .. } | Self::Inconsistent { .. } | Self::Roster { .. } => {
-                vec![]
-            }
+            Self::Ciphertext(_)
+            | Self::TooFew { .. }
+            | Self::Inconsistent { .. }
+            | Self::TooManySpares { .. }
+            | Self::Roster { .. } => vec![],
         }
     }
 }

@@ -3,19 +3,23 @@
 
 mod combine;
 pub mod dealer;
+mod deviation;
 mod error;
 mod key;
 mod lineage;
 mod parameters;
 mod partial;
+mod policy;
 mod products;
 pub mod proof;
 pub mod protocol;
 
 pub use combine::Combiner;
+pub use deviation::Deviation;
 pub use error::{DecryptionError, KeyError};
 pub use key::{KeyShare, ThresholdKey, ThresholdKeyParts, verification_base, verification_key};
 pub use lineage::Lineage;
 pub use parameters::{Access, STATISTICAL_BITS, coefficient_bound, share_bits};
 pub use partial::PartialDecryption;
+pub use policy::{DecryptionPolicy, Ledger, Refusal};
 pub use proof::{BatchProof, Challenges, ProofContext};

@@ -91,7 +91,7 @@ fn changed_values_are_refused() {
     let some = ciphertexts(9);
     let (partial, proof) = prove(&shares[2], &some, Challenges::Wide);
     let n = public().n().clone();
-    let changes: [Named<Vec<BigUint>>; 9] = [
+    let changes: [Named<'_, Vec<BigUint>>; 9] = [
         ("shifted by 1+N", &|v| v[3] = shifted(&v[3], 1)),
         ("plus one", &|v| v[8] += 1u32),
         ("swapped", &|v| v.swap(0, 1)),
@@ -142,7 +142,7 @@ fn changed_proofs_are_refused() {
     let some = ciphertexts(4);
     let (partial, proof) = prove(&shares[0], &some, Challenges::Wide);
     let n = public().n().clone();
-    let changes: [Named<[Vec<BigUint>; 3]>; 12] = [
+    let changes: [Named<'_, [Vec<BigUint>; 3]>; 12] = [
         ("z + 1", &|f| f[2][0] += 1u32),
         ("z beyond its bound", &|f| f[2][0] <<= 200),
         ("z gone", &|f| f[2].clear()),

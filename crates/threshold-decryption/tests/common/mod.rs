@@ -16,7 +16,10 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PrivateKey, PublicKey, Randomness};
 use subrosa_threshold_decryption::{Access, KeyShare, dealer, protocol};
-use subrosa_transport::{Parameters, PartyId, Session, Settings, Transport};
+use subrosa_transport::{
+    HEADER_BYTES, MemoryNetwork, MemoryTransport, Parameters, PartyId, Session, Settings, Transport,
+    memory::Action,
+};
 
 pub const KEY_BITS: u64 = 512;
 
@@ -71,4 +74,48 @@ pub fn settings() -> Settings {
 
 pub fn open<T: Transport>(transport: &mut T, seed: u64) -> Session<'_, T> {
     Session::open(transport, protocol::PROTOCOL, &Parameters::new(), settings(), &mut rng(seed)).unwrap()
+}
+
+/// The frames of a session's opening: each party sends that many before its protocol's first message.
+pub const OPENING: u64 = 2;
+
+/// Delivers everything, but lets `change` rewrite the payload of the `nth` frame from each of `liars` to everybody
+/// after the session's opening. `change` sees the sender, the receiver and the session id.
+pub fn falsified(
+    n: usize,
+    liars: &[u16],
+    nth: u64,
+    change: impl Fn(PartyId, PartyId, [u8; 32], &mut Vec<u8>) + Send + Sync + 'static,
+) -> Vec<MemoryTransport> {
+    let liars = liars.to_vec();
+    MemoryNetwork::builder((1..=n).map(|number| format!("party-{number}")))
+        .intercept(move |from, to, number, frame| {
+            if number == OPENING + nth && liars.iter().any(|&liar| party(liar) == from) {
+                let mut payload = frame.split_off(HEADER_BYTES);
+                change(from, to, frame[12..44].try_into().unwrap(), &mut payload);
+                frame.extend(payload);
+            }
+            Action::Deliver
+        })
+        .build()
+        .unwrap()
+}
+
+/// Names of the parties of [`falsified`].
+pub fn names(n: usize) -> Vec<String> {
+    (1..=n).map(|number| format!("party-{number}")).collect()
+}
+
+/// A list of numbers as it crosses the wire.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+pub struct Uints(#[serde(with = "subrosa_arith::wire::uints")] pub Vec<BigUint>);
+
+/// Reads a payload as `M`, changes it and writes it back.
+pub fn rewrite<M: serde::Serialize + serde::de::DeserializeOwned>(
+    payload: &mut Vec<u8>,
+    change: impl FnOnce(&mut M),
+) {
+    let mut message: M = postcard::from_bytes(payload).unwrap();
+    change(&mut message);
+    *payload = postcard::to_stdvec(&message).unwrap();
 }

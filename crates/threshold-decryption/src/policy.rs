@@ -1,0 +1,158 @@
+//! What a party is willing to help decrypt.
+
+use std::collections::BTreeMap;
+
+use subrosa_arith::hash::Hasher;
+use subrosa_paillier::Ciphertext;
+use subrosa_transport::PartyId;
+
+use crate::DecryptionError;
+
+/// Why a party may not have something decrypted. The text is a phrase about what it asks for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The party may not ask at all.
+    #[error("it may not ask")]
+    NotAllowed,
+    /// More ciphertexts than it may have decrypted in one session.
+    #[error("{asked} ciphertexts after {used} are more than the {allowed} agreed for this session")]
+    TooMany {
+        /// How many it asks for now.
+        asked: usize,
+        /// How many it asked for before.
+        used: usize,
+        /// How many it may ask for in all.
+        allowed: usize,
+    },
+    /// A ciphertext outside the declared batch, or one from it for the second time.
+    #[error("ciphertext {index} is not in the declared batch, or was asked for before")]
+    Undeclared {
+        /// Its place in what was asked, from 0.
+        index: usize,
+    },
+    /// The ledger belongs to another session.
+    #[error("the ledger was opened for another session")]
+    OtherSession,
+}
+
+/// Who may ask me for partial decryptions, and of what. Whoever is not named may not.
+///
+/// A policy is one party's own: it binds this party's help only. t+1 parties that are willing can decrypt without it,
+/// so a rule holds against everybody only if at least n − t parties keep it.
+#[derive(Clone, Debug, Default)]
+pub struct DecryptionPolicy {
+    rules: BTreeMap<PartyId, Rule>,
+}
+
+#[derive(Clone, Debug)]
+enum Rule {
+    Count(usize),
+    /// How often each ciphertext of the batch may still be asked for, by its fingerprint.
+    Batch(BTreeMap<[u8; 32], usize>),
+}
+
+impl DecryptionPolicy {
+    /// Nobody may ask.
+    pub fn nobody() -> Self {
+        Self::default()
+    }
+
+    /// Lets `asker` have up to `count` ciphertexts of its choice decrypted in a session.
+    #[must_use]
+    pub fn allow_count(mut self, asker: PartyId, count: usize) -> Self {
+        self.rules.insert(asker, Rule::Count(count));
+        self
+    }
+
+    /// Lets `asker` have exactly the ciphertexts of `batch` decrypted, each once.
+    #[must_use]
+    pub fn allow_batch<'a>(
+        mut self,
+        asker: PartyId,
+        batch: impl IntoIterator<Item = &'a Ciphertext>,
+    ) -> Self {
+        let mut left = BTreeMap::new();
+        for ciphertext in batch {
+            *left.entry(fingerprint(ciphertext)).or_insert(0) += 1;
+        }
+        self.rules.insert(asker, Rule::Batch(left));
+        self
+    }
+
+    /// Opens the books for the session of this id.
+    pub fn ledger(&self, session: &[u8; 32]) -> Ledger {
+        Ledger { session: *session, rules: self.rules.clone(), used: BTreeMap::new() }
+    }
+}
+
+/// What was asked of one party in one session, and what may still be asked.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    session: [u8; 32],
+    rules: BTreeMap<PartyId, Rule>,
+    used: BTreeMap<PartyId, usize>,
+}
+
+impl Ledger {
+    /// Enters what `asker` asks for, or refuses all of it.
+    ///
+    /// # Errors
+    /// [`DecryptionError::Refused`] naming the asker.
+    pub fn admit(
+        &mut self,
+        session: &[u8; 32],
+        asker: PartyId,
+        ciphertexts: &[Ciphertext],
+    ) -> Result<(), DecryptionError> {
+        self.admit_all(session, [(asker, ciphertexts)].into_iter())
+    }
+
+    /// Enters what several parties ask for, or refuses all of it.
+    pub(crate) fn admit_all<'a>(
+        &mut self,
+        session: &[u8; 32],
+        asked: impl Iterator<Item = (PartyId, &'a [Ciphertext])>,
+    ) -> Result<(), DecryptionError> {
+        let mut next = self.clone();
+        for (asker, ciphertexts) in asked {
+            let refused = |refusal| DecryptionError::Refused { asker, refusal };
+            if *session != self.session {
+                return Err(refused(Refusal::OtherSession));
+            }
+            next.enter(asker, ciphertexts).map_err(refused)?;
+        }
+        *self = next;
+        Ok(())
+    }
+
+    fn enter(&mut self, asker: PartyId, ciphertexts: &[Ciphertext]) -> Result<(), Refusal> {
+        let used = self.used.entry(asker).or_insert(0);
+        let asked = ciphertexts.len();
+        match self.rules.get_mut(&asker) {
+            None => return Err(Refusal::NotAllowed),
+            Some(Rule::Count(allowed)) => {
+                if used.checked_add(asked).is_none_or(|sum| sum > *allowed) {
+                    return Err(Refusal::TooMany { asked, used: *used, allowed: *allowed });
+                }
+            }
+            Some(Rule::Batch(left)) => {
+                for (index, ciphertext) in ciphertexts.iter().enumerate() {
+                    match left.get_mut(&fingerprint(ciphertext)) {
+                        Some(left) if *left > 0 => *left -= 1,
+                        _ => return Err(Refusal::Undeclared { index }),
+                    }
+                }
+            }
+        }
+        *used += asked;
+        Ok(())
+    }
+}
+
+fn fingerprint(ciphertext: &Ciphertext) -> [u8; 32] {
+    Hasher::new("subrosa/threshold-decryption/policy", 1)
+        .field("key", ciphertext.key_id().as_bytes())
+        .uint("ciphertext", ciphertext.value())
+        .finish()
+}

@@ -1,0 +1,76 @@
+use std::fmt;
+use std::time::Duration;
+
+use crate::Challenges;
+
+/// How a decryption checks what the others send. Equal at all parties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Checks {
+    /// t+1 partial decryptions must fit each other. For parties that follow the protocol: one that multiplies its
+    /// part by a power of 1+N is not noticed and shifts a plaintext.
+    #[default]
+    Quorum,
+    /// t+1 partial decryptions and so many more must fit each other. Up to so many liars are noticed, but not named,
+    /// and the decryption ends with an error; against t liars it takes t spares, so 2t+1 parties must answer.
+    Spares(u32),
+    /// Every partial decryption comes with a proof. Up to t liars are named and passed over.
+    Proofs(Challenges),
+}
+
+impl Checks {
+    pub(super) fn spares(self) -> usize {
+        match self {
+            Self::Spares(spares) => spares as usize,
+            Self::Quorum | Self::Proofs(_) => 0,
+        }
+    }
+}
+
+impl fmt::Display for Checks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Quorum => f.write_str("quorum"),
+            Self::Spares(spares) => write!(f, "{spares} spares"),
+            Self::Proofs(Challenges::Wide) => f.write_str("proofs"),
+            Self::Proofs(Challenges::OneBit) => f.write_str("proofs with one-bit challenges"),
+        }
+    }
+}
+
+/// How a decryption goes about its work.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DecryptionSettings {
+    /// How the others' work is checked.
+    pub checks: Checks,
+    /// How long to wait for further answers when there are enough, so that every liar is named. Default none: a
+    /// liar that is slower than the first t others is not looked at.
+    pub patience: Duration,
+}
+
+impl DecryptionSettings {
+    /// No checks beyond the quorum's, no patience.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Proofs with 128-bit challenges.
+    pub fn proven() -> Self {
+        Self::new().with_checks(Checks::Proofs(Challenges::Wide))
+    }
+
+    /// Sets the checks.
+    #[must_use]
+    pub fn with_checks(mut self, checks: Checks) -> Self {
+        self.checks = checks;
+        self
+    }
+
+    /// Sets how long to wait for further answers.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+}
