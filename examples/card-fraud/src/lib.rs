@@ -7,8 +7,10 @@ pub mod gate;
 pub mod generate;
 pub mod metrics;
 pub mod model_file;
+pub mod server;
 pub mod table;
 pub mod tcp;
+pub mod times;
 pub mod train;
 
 pub use error::{Error, Result};

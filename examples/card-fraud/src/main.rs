@@ -2,9 +2,10 @@
 
 use card_fraud::train::{Labelled, TrainOptions};
 use card_fraud::{commands, table::Table};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use subrosa_decision_tree::ParameterSet;
 
 /// A bank judges card purchases that it cannot read.
 ///
@@ -36,6 +37,30 @@ struct Whole {
     made: Made,
     #[command(flatten)]
     learning: Learning,
+    /// How many of the held-out purchases are judged under encryption.
+    #[arg(long, default_value_t = 500)]
+    queries: usize,
+    /// Cryptographic parameters.
+    #[arg(long, value_enum, default_value_t = Parameters::Standard)]
+    parameters: Parameters,
+}
+
+/// The parameter sets by their names here.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Parameters {
+    /// For trees and forests.
+    Standard,
+    /// Less noise: for large ensembles.
+    LowNoise,
+}
+
+impl From<Parameters> for ParameterSet {
+    fn from(parameters: Parameters) -> Self {
+        match parameters {
+            Parameters::Standard => Self::Standard,
+            Parameters::LowNoise => Self::LowNoise,
+        }
+    }
 }
 
 #[derive(Args)]
@@ -103,9 +128,10 @@ fn labelled(path: &Path) -> card_fraud::Result<Labelled> {
 fn run(command: Command) -> card_fraud::Result<()> {
     match command.part {
         None => {
-            let Whole { data, made, learning } = command.whole;
+            let Whole { data, made, learning, queries, parameters } = command.whole;
             let data = data.as_deref().map(labelled).transpose()?;
-            commands::whole::run(data, made.rows, made.seed, &learning.options(made.seed))
+            let options = learning.options(made.seed);
+            commands::whole::run(data, (made.rows, made.seed), &options, (queries, parameters.into()))
         }
         Some(Part::Generate(Generate { output, made })) => commands::generate(&output, made.rows, made.seed),
         Some(Part::Train(Train { data, model, seed, learning })) => {

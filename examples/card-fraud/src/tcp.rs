@@ -7,6 +7,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -29,7 +30,8 @@ const CHUNK: usize = 64 << 10;
 /// One end of a connection.
 #[derive(Debug)]
 pub struct TcpTransport {
-    stream: TcpStream,
+    /// Shared with the writer, so that a connection takes one file descriptor.
+    stream: Arc<TcpStream>,
     roster: Roster,
     max_frame: usize,
     /// Started by the first frame that is sent.
@@ -68,7 +70,8 @@ impl TcpTransport {
     pub fn new(stream: TcpStream, roster: Roster, max_frame: usize) -> std::io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
-        Ok(Self { stream, roster, max_frame, writer: None, arriving: Arriving::default(), failed: None })
+        let (stream, arriving) = (Arc::new(stream), Arriving::default());
+        Ok(Self { stream, roster, max_frame, writer: None, arriving, failed: None })
     }
 
     /// Waits until the next frame begins to arrive, without taking anything of it.
@@ -118,11 +121,11 @@ impl TcpTransport {
 
     fn start_writer(&self) -> Result<Writer, Fault> {
         let failed = |error: std::io::Error| Fault::Failed(error.to_string());
-        let mut stream = self.stream.try_clone().map_err(failed)?;
+        let stream = Arc::clone(&self.stream);
         let (frames, queue) = channel::<Vec<u8>>();
         let write = move || {
             for frame in queue {
-                if stream.write_all(&frame).is_err() {
+                if (&*stream).write_all(&frame).is_err() {
                     // The reader notices.
                     let _ = stream.shutdown(Shutdown::Both);
                     return;
@@ -153,7 +156,7 @@ impl TcpTransport {
         let arriving = &mut self.arriving;
         while arriving.header_bytes < HEADER {
             let rest = arriving.header.get_mut(arriving.header_bytes..).unwrap_or_default();
-            arriving.header_bytes += read_some(&mut self.stream, rest, deadline)?;
+            arriving.header_bytes += read_some(&self.stream, rest, deadline)?;
         }
         let length = u32::from_le_bytes(arriving.header) as usize;
         if length > self.max_frame {
@@ -163,7 +166,7 @@ impl TcpTransport {
             let filled = arriving.body.len();
             arriving.body.resize(length.min(filled + CHUNK), 0);
             let space = arriving.body.get_mut(filled..).unwrap_or_default();
-            let read = read_some(&mut self.stream, space, deadline);
+            let read = read_some(&self.stream, space, deadline);
             arriving.body.truncate(filled + read.as_ref().copied().unwrap_or(0));
             read?;
         }
@@ -205,7 +208,7 @@ impl Drop for TcpTransport {
     }
 }
 
-fn read_some(stream: &mut TcpStream, space: &mut [u8], deadline: Deadline) -> Result<usize, Fault> {
+fn read_some(mut stream: &TcpStream, space: &mut [u8], deadline: Deadline) -> Result<usize, Fault> {
     prepare(stream, deadline)?;
     match stream.read(space) {
         Ok(0) => Err(Fault::Disconnected),

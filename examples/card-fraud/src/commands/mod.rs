@@ -6,6 +6,7 @@ use crate::model_file;
 use crate::table::{self, Purchase};
 use crate::train::{self, Labelled, TrainOptions, Trained};
 use crate::{Result, generate as made_up};
+use indicatif::{ProgressBar, ProgressStyle};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -57,6 +58,15 @@ fn report(data: &Labelled, trained: &Trained) {
     println!("\non the schema's grid ({} splits are left):", trained.quantized.splits());
     println!("{}", trained.quantized_counts);
     println!("  agrees with the learned tree on {} of {held_out}", trained.agreeing);
+}
+
+/// A bar for a batch; silent where nobody watches.
+fn progress(steps: usize, what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(steps as u64);
+    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}, {eta} left") {
+        bar.set_style(style);
+    }
+    bar.with_message(what)
 }
 
 fn frauds(labels: &[bool]) -> usize {

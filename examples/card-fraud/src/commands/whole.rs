@@ -1,19 +1,113 @@
 //! The whole job in one process.
 
-use super::report;
-use crate::train::{Labelled, TrainOptions, train};
-use crate::{Result, generate};
+use super::{progress, report};
+use crate::metrics::Confusion;
+use crate::times::{Bytes, Times};
+use crate::train::{CLASSES, Labelled, TrainOptions, Trained, train};
+use crate::{Error, Result, generate};
+use subrosa_decision_tree::{ClientKey, Evaluator, ParameterSet, Plan};
 
-/// Trains on `data`, or on `rows` made-up purchases, and judges held-out purchases.
+/// Trains on `data`, or on `rows` made-up purchases, then judges up to `queries` held-out purchases under encryption
+/// and compares every verdict with the clear one.
 ///
 /// # Errors
-/// [`crate::Error::Data`] where there is too little to learn from.
-pub fn run(data: Option<Labelled>, rows: usize, seed: u64, options: &TrainOptions) -> Result<()> {
+/// [`Error::Data`] where there is too little to learn from, or if a verdict under encryption is another than in the
+/// clear.
+pub fn run(
+    data: Option<Labelled>,
+    (rows, seed): (usize, u64),
+    options: &TrainOptions,
+    (queries, parameters): (usize, ParameterSet),
+) -> Result<()> {
     let data = data.unwrap_or_else(|| {
         let (rows, labels) = generate::purchases(rows, seed);
         Labelled { rows, labels }
     });
     let trained = train(&data, options)?;
     report(&data, &trained);
+    let evaluator = Evaluator::new(trained.quantized.clone(), parameters)?;
+    println!();
+    print_plan(evaluator.plan());
+    let outcome = judge(&trained, &evaluator, queries)?;
+    print_outcome(&outcome);
+    if outcome.agreeing < outcome.judged {
+        let wrong = outcome.judged - outcome.agreeing;
+        return Err(Error::Data(format!("{wrong} verdicts under encryption differ from those in the clear")));
+    }
     Ok(())
+}
+
+/// What an evaluation costs, as the bank prints it.
+pub fn print_plan(plan: &Plan) {
+    println!("plan ({:?} parameters):", plan.parameters);
+    println!(
+        "  {} ciphertext products for {} splits, {} more splits without any",
+        plan.external_products, plan.product_splits, plan.linear_splits
+    );
+    println!("  a wrong verdict has probability 2^{:.0} or less", plan.failure_log2.ceil());
+    println!("  query {}, answer {}, evaluation key none", Bytes(plan.query_bytes), Bytes(plan.answer_bytes));
+}
+
+struct Outcome {
+    key: Times,
+    encrypt: Times,
+    evaluate: Times,
+    decrypt: Times,
+    query_bytes: usize,
+    answer_bytes: usize,
+    judged: usize,
+    agreeing: usize,
+    counts: Confusion,
+}
+
+/// One purchase after the other, as a client and a bank would exchange them.
+fn judge(trained: &Trained, evaluator: &Evaluator, queries: usize) -> Result<Outcome> {
+    let (mut client_rng, mut bank_rng) = (rand::rng(), rand::rng());
+    let [mut key_times, mut encrypt, mut evaluate, mut decrypt] = <[Times; 4]>::default();
+    let key = key_times.time(|| ClientKey::generate(evaluator.parameters(), &mut client_rng));
+    let schema = evaluator.model().schema();
+    let held_out = &trained.held_out;
+    let judged = queries.min(held_out.rows.len());
+    let (mut query_bytes, mut answer_bytes, mut agreeing) = (0, 0, 0);
+    let mut pairs = Vec::with_capacity(judged);
+    let bar = progress(judged, "judging");
+    for (row, label) in held_out.rows.iter().zip(&held_out.labels).take(judged) {
+        let query = encrypt.time(|| key.encrypt(schema, row, &mut client_rng))?;
+        query_bytes = query.to_bytes().len();
+        let answer = evaluate.time(|| evaluator.evaluate(&query, &mut bank_rng))?;
+        answer_bytes = answer.to_bytes().len();
+        let verdict = decrypt.time(|| key.decrypt(&answer))?;
+        agreeing += usize::from(verdict == trained.quantized.predict(row)?);
+        pairs.push((verdict.class() == Some(1), *label));
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let counts = Confusion::count(pairs);
+    Ok(Outcome {
+        key: key_times,
+        encrypt,
+        evaluate,
+        decrypt,
+        query_bytes,
+        answer_bytes,
+        judged,
+        agreeing,
+        counts,
+    })
+}
+
+fn print_outcome(outcome: &Outcome) {
+    let Outcome { judged, agreeing, .. } = outcome;
+    println!("\nunder encryption, {judged} held-out purchases:");
+    println!("  verdicts equal to the clear ones: {agreeing} of {judged}");
+    println!("{}", outcome.counts);
+    println!("\ntimes (median):");
+    println!("  client: key        {}", outcome.key);
+    println!("  client: encrypt    {}", outcome.encrypt);
+    println!("  bank:   evaluate   {}", outcome.evaluate);
+    println!("  client: decrypt    {}", outcome.decrypt);
+    println!("sizes:");
+    println!("  query  {}", Bytes(outcome.query_bytes));
+    println!("  answer {}", Bytes(outcome.answer_bytes));
+    println!("\nthe bank saw no purchase and no verdict ({} or {})", CLASSES[0], CLASSES[1]);
 }
