@@ -7,6 +7,7 @@ use crate::model::ModelError;
 use crate::quantized::QuantizeError;
 use crate::schema::SchemaError;
 use crate::sealed::SealError;
+use crate::service::ServiceError;
 use crate::wire::CodecError;
 
 /// What went wrong, one variant per subject.
@@ -39,6 +40,9 @@ pub enum Error {
     /// A stored key that cannot be opened.
     #[error("stored key: {0}")]
     Seal(#[from] SealError),
+    /// An exchange between client and server that failed.
+    #[error("service: {0}")]
+    Service(#[from] ServiceError),
     /// A model file that cannot be imported.
     #[error("import: {0}")]
     Import(#[from] ImportError),

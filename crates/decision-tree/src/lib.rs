@@ -13,6 +13,7 @@ pub mod quantized;
 mod query;
 pub mod schema;
 mod sealed;
+pub mod service;
 mod wire;
 
 pub use answer::{Answer, AnswerError, MAX_ANSWER_BYTES};

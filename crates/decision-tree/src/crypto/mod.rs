@@ -22,3 +22,6 @@ pub(crate) use params::{MONOMIAL_LOG2, Shape};
 pub(crate) use ring::PrefixSums;
 pub(crate) use secret::{SecretKey, round_to_bits};
 pub(crate) use stream::{Seed, expand};
+
+#[cfg(test)]
+mod tests;

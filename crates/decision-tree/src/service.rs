@@ -1,0 +1,348 @@
+//! Questions and answers over any [`Transport`]: a server that evaluates, a client that asks.
+//!
+//! A frame is the magic `SRDS`, a version, a kind and contents. The client asks for the terms (schema and parameter
+//! set) or sends a query; the server answers each request with exactly one frame, in order. A refusal says why in
+//! one byte. Nothing that the client sends after an answer depends on it: the server is never told whether decryption
+//! looked right.
+
+use crate::answer::MAX_ANSWER_BYTES;
+use crate::crypto::ParameterSet;
+use crate::schema::MAX_SCHEMA_BYTES;
+use crate::wire::{CodecError, take};
+use crate::{Answer, ClientKey, Error, Evaluator, Query, Result, Schema, Verdict};
+use rand_core::CryptoRng;
+use std::time::{Duration, Instant};
+use subrosa_transport::{Deadline, Fault, PartyId, Transport, TransportError};
+
+const MAGIC: [u8; 4] = *b"SRDS";
+const VERSION: u16 = 1;
+/// Queries that a client sends ahead of the answers.
+const AHEAD: usize = 2;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FrameKind {
+    AskTerms = 1,
+    Query = 2,
+    Terms = 3,
+    Answer = 4,
+    Refusal = 5,
+}
+
+/// Why a server does not answer a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The server speaks another version.
+    #[error("the server speaks another version")]
+    Version,
+    /// The request is not what it should be.
+    #[error("the request is malformed")]
+    Malformed,
+    /// The query belongs to another schema than the server's.
+    #[error("the server has another schema")]
+    Schema,
+    /// The query belongs to another parameter set than the server's.
+    #[error("the server uses another parameter set")]
+    Parameters,
+    /// Too many queries in too short a time.
+    #[error("too many queries; try again later")]
+    RateLimit,
+}
+
+/// Why an exchange with the other side failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// The connection failed or the deadline passed.
+    #[error("{0}")]
+    Transport(#[from] TransportError),
+    /// The server refused.
+    #[error("refused: {0}")]
+    Refused(Refusal),
+    /// The server sent something that is no reply to the request.
+    #[error("the server's reply is not one")]
+    Reply,
+}
+
+/// What a client must know before it can ask.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Terms {
+    /// How rows are put on the grid.
+    pub schema: Schema,
+    /// What kind of key the server expects.
+    pub parameters: ParameterSet,
+}
+
+/// How a server treats one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long the client may be silent before the server lets go.
+    pub idle: Duration,
+    /// How many queries a client may send; `None` for any number. Limits are the only protection against a client
+    /// that learns the model by asking many questions.
+    pub rate: Option<RateLimit>,
+}
+
+/// At most so many queries at once, and no more than as many in each period from then on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Queries per period.
+    pub queries: u32,
+    /// The period.
+    pub period: Duration,
+}
+
+impl Default for Settings {
+    /// A minute of silence, no limit.
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(60), rate: None }
+    }
+}
+
+/// What [`serve`] did until the client went away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// Queries answered.
+    pub answered: u64,
+    /// Requests refused.
+    pub refused: u64,
+}
+
+/// Answers one client's requests until it closes the connection or stays silent for too long; both end well.
+///
+/// Run it on a thread of its own for each client; the evaluator is shared. Malformed requests are refused and do not
+/// end the exchange.
+///
+/// # Errors
+/// [`ServiceError::Transport`] for any other failure of the connection.
+pub fn serve<T: Transport + ?Sized>(
+    transport: &mut T,
+    client: PartyId,
+    evaluator: &Evaluator,
+    settings: &Settings,
+    rng: &mut impl CryptoRng,
+) -> Result<Served> {
+    let mut served = Served::default();
+    let mut bucket = settings.rate.map(Bucket::new);
+    loop {
+        let request = match transport.receive(client, Deadline::after(settings.idle)) {
+            Ok(request) => request,
+            Err(error) if matches!(error.fault(), Fault::TimedOut | Fault::Disconnected) => {
+                return Ok(served);
+            }
+            Err(error) => return Err(ServiceError::from(error).into()),
+        };
+        let reply = match reply(&request, evaluator, bucket.as_mut(), rng) {
+            Ok(Reply::Answer(answer)) => {
+                served.answered += 1;
+                frame(FrameKind::Answer, &answer)
+            }
+            Ok(Reply::Terms(terms)) => frame(FrameKind::Terms, &terms),
+            Err(refusal) => {
+                served.refused += 1;
+                frame(FrameKind::Refusal, &[refusal.code()])
+            }
+        };
+        match transport.send(client, &reply) {
+            Ok(()) => {}
+            Err(error) if *error.fault() == Fault::Disconnected => return Ok(served),
+            Err(error) => return Err(ServiceError::from(error).into()),
+        }
+    }
+}
+
+/// Asks a server for its terms.
+///
+/// # Errors
+/// [`ServiceError`] for a failed connection, a refusal or a reply that is none; [`crate::schema::SchemaError`] for a
+/// schema that is none.
+pub fn terms<T: Transport + ?Sized>(transport: &mut T, server: PartyId, deadline: Deadline) -> Result<Terms> {
+    transport.send(server, &frame(FrameKind::AskTerms, &[])).map_err(ServiceError::from)?;
+    let reply = receive(transport, server, FrameKind::Terms, deadline)?;
+    let (code, schema) = reply.split_first().ok_or(ServiceError::Reply)?;
+    let parameters = ParameterSet::from_code(*code).ok_or(CodecError::Parameters)?;
+    if schema.len() > MAX_SCHEMA_BYTES {
+        return Err(ServiceError::Reply.into());
+    }
+    Ok(Terms { schema: Schema::from_json(schema)?, parameters })
+}
+
+/// Encrypts rows, has the server evaluate them and decrypts the verdicts, in the order of the rows. A few queries are
+/// under way at a time.
+///
+/// # Errors
+/// [`crate::schema::SchemaError`] for a row that does not fit, before anything of it is sent; [`ServiceError`] for a
+/// failed connection, a refusal or a reply that is none; [`CodecError`] for an answer that is none.
+pub fn ask<T: Transport + ?Sized, R: AsRef<[f64]>>(
+    transport: &mut T,
+    server: PartyId,
+    key: &ClientKey,
+    schema: &Schema,
+    rows: &[R],
+    deadline: Deadline,
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<Verdict>> {
+    for row in rows {
+        schema.quantize(row.as_ref())?;
+    }
+    let mut verdicts = Vec::with_capacity(rows.len());
+    let mut sent = 0;
+    while verdicts.len() < rows.len() {
+        while let Some(row) = rows.get(sent).filter(|_| sent < verdicts.len() + AHEAD) {
+            let query = key.encrypt(schema, row.as_ref(), rng)?;
+            transport
+                .send(server, &frame(FrameKind::Query, &query.to_bytes()))
+                .map_err(ServiceError::from)?;
+            sent += 1;
+        }
+        let reply = receive(transport, server, FrameKind::Answer, deadline)?;
+        verdicts.push(key.decrypt(&Answer::from_bytes(&reply, schema, key.parameters())?)?);
+    }
+    Ok(verdicts)
+}
+
+enum Reply {
+    Answer(Vec<u8>),
+    Terms(Vec<u8>),
+}
+
+fn reply(
+    request: &[u8],
+    evaluator: &Evaluator,
+    bucket: Option<&mut Bucket>,
+    rng: &mut impl CryptoRng,
+) -> std::result::Result<Reply, Refusal> {
+    let (kind, contents) = open(request)?;
+    let schema = evaluator.model().schema();
+    if kind == FrameKind::AskTerms as u8 {
+        let mut terms = vec![evaluator.parameters().code()];
+        terms.extend_from_slice(schema.to_json().map_err(|_| Refusal::Malformed)?.as_bytes());
+        return Ok(Reply::Terms(terms));
+    }
+    if kind != FrameKind::Query as u8 {
+        return Err(Refusal::Malformed);
+    }
+    // Also what turns out to be malformed counts.
+    if bucket.is_some_and(|bucket| !bucket.take(Instant::now())) {
+        return Err(Refusal::RateLimit);
+    }
+    let query = Query::from_bytes(contents, schema, evaluator.parameters()).map_err(|error| match error {
+        Error::Codec(CodecError::Schema) => Refusal::Schema,
+        Error::Codec(CodecError::Parameters) => Refusal::Parameters,
+        Error::Codec(CodecError::Version { .. }) => Refusal::Version,
+        _ => Refusal::Malformed,
+    })?;
+    let answer = evaluator.evaluate(&query, rng).map_err(|_| Refusal::Malformed)?;
+    Ok(Reply::Answer(answer.to_bytes()))
+}
+
+fn frame(kind: FrameKind, contents: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(7 + contents.len());
+    frame.extend_from_slice(&MAGIC);
+    frame.extend_from_slice(&VERSION.to_be_bytes());
+    frame.push(kind as u8);
+    frame.extend_from_slice(contents);
+    frame
+}
+
+/// A frame's kind and contents.
+fn open(frame: &[u8]) -> std::result::Result<(u8, &[u8]), Refusal> {
+    let mut rest = frame;
+    let magic: [u8; 4] = take(&mut rest).map_err(|_| Refusal::Malformed)?;
+    let version: [u8; 2] = take(&mut rest).map_err(|_| Refusal::Malformed)?;
+    let [kind] = take(&mut rest).map_err(|_| Refusal::Malformed)?;
+    if magic != MAGIC {
+        return Err(Refusal::Malformed);
+    }
+    if u16::from_be_bytes(version) != VERSION {
+        return Err(Refusal::Version);
+    }
+    Ok((kind, rest))
+}
+
+/// The contents of a reply of the wanted kind.
+fn receive<T: Transport + ?Sized>(
+    transport: &mut T,
+    server: PartyId,
+    wanted: FrameKind,
+    deadline: Deadline,
+) -> Result<Vec<u8>, ServiceError> {
+    let mut reply = transport.receive(server, deadline)?;
+    let (kind, contents) = open(&reply).map_err(|_| ServiceError::Reply)?;
+    if kind == FrameKind::Refusal as u8 {
+        let refusal = contents.first().and_then(|code| Refusal::from_code(*code));
+        return Err(refusal.map_or(ServiceError::Reply, ServiceError::Refused));
+    }
+    let limit = if wanted == FrameKind::Answer { MAX_ANSWER_BYTES } else { MAX_SCHEMA_BYTES + 1 };
+    if kind != wanted as u8 || contents.len() > limit {
+        return Err(ServiceError::Reply);
+    }
+    let start = reply.len() - contents.len();
+    reply.drain(..start);
+    Ok(reply)
+}
+
+impl Refusal {
+    const ALL: [Self; 5] = [Self::Version, Self::Malformed, Self::Schema, Self::Parameters, Self::RateLimit];
+
+    fn code(self) -> u8 {
+        match self {
+            Self::Version => 1,
+            Self::Malformed => 2,
+            Self::Schema => 3,
+            Self::Parameters => 4,
+            Self::RateLimit => 5,
+        }
+    }
+
+    fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|refusal| refusal.code() == code)
+    }
+}
+
+/// A token bucket: full at first, refilled evenly.
+#[derive(Debug)]
+struct Bucket {
+    limit: RateLimit,
+    tokens: f64,
+    filled: Option<Instant>,
+}
+
+impl Bucket {
+    fn new(limit: RateLimit) -> Self {
+        Self { limit, tokens: f64::from(limit.queries), filled: None }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        if let Some(filled) = self.filled {
+            let periods =
+                now.saturating_duration_since(filled).as_secs_f64() / self.limit.period.as_secs_f64();
+            let full = f64::from(self.limit.queries);
+            // A period of zero refills at once.
+            self.tokens = if periods.is_nan() { full } else { (self.tokens + periods * full).min(full) };
+        }
+        self.filled = Some(now);
+        if self.tokens < 1.0 {
+            return false;
+        }
+        self.tokens -= 1.0;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_gives_its_content_and_then_its_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(RateLimit { queries: 3, period: Duration::from_secs(30) });
+        assert!((0..3).all(|_| bucket.take(start)));
+        assert!(!bucket.take(start + Duration::from_secs(9)));
+        assert!(bucket.take(start + Duration::from_secs(11)));
+        assert!(!bucket.take(start + Duration::from_secs(11)));
+        let later = start + Duration::from_secs(1_000);
+        assert_eq!((0..9).filter(|_| bucket.take(later)).count(), 3);
+    }
+}

@@ -1,0 +1,135 @@
+//! A client and a server over a network, and what each makes of a faulty other.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)] // test code
+
+mod common;
+
+use common::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+use std::time::Duration;
+use subrosa_decision_tree::service::{self, RateLimit, Refusal, Served, ServiceError, Settings};
+use subrosa_decision_tree::{ClientKey, Error, Evaluator, ParameterSet, QuantizedModel, Schema};
+use subrosa_transport::{Deadline, MemoryNetwork, MemoryTransport, PartyId, Transport};
+
+const SERVER: PartyId = PartyId::new(0);
+const CLIENT: PartyId = PartyId::new(1);
+
+fn soon() -> Deadline {
+    Deadline::after(Duration::from_secs(60))
+}
+
+fn evaluator() -> (Evaluator, Schema) {
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let schema = schema(&[3, 2, 1], 3);
+    let model = model(&mut rng, &schema, single_tree(3, 6));
+    (Evaluator::new(QuantizedModel::new(&model, &schema).unwrap(), ParameterSet::Standard).unwrap(), schema)
+}
+
+/// Serves while `client` runs; returns what the server says in the end.
+fn with_server(settings: Settings, client: impl FnOnce(&mut MemoryTransport) + Send) -> Served {
+    let [mut at_server, mut at_client] = MemoryNetwork::of(2).unwrap().try_into().unwrap();
+    std::thread::scope(|scope| {
+        let server = scope.spawn(move || {
+            let rng = &mut ChaCha20Rng::seed_from_u64(2);
+            service::serve(&mut at_server, CLIENT, &evaluator().0, &settings, rng).unwrap()
+        });
+        client(&mut at_client);
+        drop(at_client);
+        server.join().unwrap()
+    })
+}
+
+#[test]
+fn verdicts_over_a_network() {
+    let served = with_server(Settings::default(), |network| {
+        let mut rng = ChaCha20Rng::seed_from_u64(3);
+        let terms = service::terms(network, SERVER, soon()).unwrap();
+        let (evaluator, schema) = evaluator();
+        assert!(terms.schema == schema && terms.parameters == ParameterSet::Standard);
+        let key = ClientKey::generate(terms.parameters, &mut rng);
+        let rows: Vec<Vec<f64>> = (0..30).map(|_| row(&mut rng, &schema)).collect();
+        let verdicts = service::ask(network, SERVER, &key, &schema, &rows, soon(), &mut rng).unwrap();
+        for (row, verdict) in rows.iter().zip(&verdicts) {
+            assert!(*verdict == evaluator.model().predict(row).unwrap());
+        }
+        assert_eq!(verdicts.len(), 30);
+    });
+    assert_eq!(served, Served { answered: 30, refused: 0 });
+}
+
+#[test]
+fn refusals_are_typed_and_do_not_end_the_exchange() {
+    let served = with_server(Settings::default(), |network| {
+        let mut rng = ChaCha20Rng::seed_from_u64(4);
+        let (_, schema) = evaluator();
+        let refusal = |result: subrosa_decision_tree::Result<_>| match result.map(|_: Vec<_>| ()) {
+            Err(Error::Service(ServiceError::Refused(refusal))) => refusal,
+            other => panic!("{other:?}"),
+        };
+        let key = ClientKey::generate(ParameterSet::Standard, &mut rng);
+        let other = schema.clone().with_span(64).unwrap();
+        let asked = service::ask(network, SERVER, &key, &other, &[[0.0; 3]], soon(), &mut rng);
+        assert_eq!(refusal(asked), Refusal::Schema);
+        let low = ClientKey::generate(ParameterSet::LowNoise, &mut rng);
+        let asked = service::ask(network, SERVER, &low, &schema, &[[0.0; 3]], soon(), &mut rng);
+        assert_eq!(refusal(asked), Refusal::Parameters);
+        for (frame, code) in [
+            (&b""[..], 2),
+            (b"SRDS", 2),
+            (b"XXXX\0\x01\x02", 2),
+            (b"SRDS\0\x02\x02", 1),
+            (b"SRDS\0\x01\x09", 2),
+            (b"SRDS\0\x01\x02short", 2),
+        ] {
+            network.send(SERVER, frame).unwrap();
+            assert_eq!(network.receive(SERVER, soon()).unwrap(), [b"SRDS\0\x01\x05", &[code][..]].concat());
+        }
+        assert_eq!(
+            service::ask(network, SERVER, &key, &schema, &[[0.0; 3]], soon(), &mut rng).unwrap().len(),
+            1
+        );
+    });
+    assert_eq!(served, Served { answered: 1, refused: 8 });
+}
+
+#[test]
+fn a_rate_limit_holds() {
+    let rate = Some(RateLimit { queries: 3, period: Duration::from_secs(3_600) });
+    let served = with_server(Settings { rate, ..Settings::default() }, |network| {
+        let mut rng = ChaCha20Rng::seed_from_u64(5);
+        let (_, schema) = evaluator();
+        let key = ClientKey::generate(ParameterSet::Standard, &mut rng);
+        let asked = service::ask(network, SERVER, &key, &schema, &[[0.0; 3]; 4], soon(), &mut rng);
+        assert!(matches!(asked, Err(Error::Service(ServiceError::Refused(Refusal::RateLimit)))));
+        // Terms are free.
+        service::terms(network, SERVER, soon()).unwrap();
+    });
+    assert_eq!(served, Served { answered: 3, refused: 1 });
+}
+
+#[test]
+fn a_silent_client_is_let_go() {
+    let [mut at_server, at_client] = MemoryNetwork::of(2).unwrap().try_into().unwrap();
+    let settings = Settings { idle: Duration::from_millis(20), rate: None };
+    let rng = &mut ChaCha20Rng::seed_from_u64(6);
+    let served = service::serve(&mut at_server, CLIENT, &evaluator().0, &settings, rng).unwrap();
+    assert_eq!(served, Served::default());
+    drop(at_client);
+}
+
+#[test]
+fn a_client_refuses_what_is_no_reply() {
+    let (_, schema) = evaluator();
+    let mut rng = ChaCha20Rng::seed_from_u64(7);
+    let key = ClientKey::generate(ParameterSet::Standard, &mut rng);
+    for reply in [&b""[..], b"SRDS\0\x01\x03", b"SRDS\0\x01\x05\x63", b"SRDS\0\x01\x04nonsense"] {
+        let [mut at_server, mut at_client] = MemoryNetwork::of(2).unwrap().try_into().unwrap();
+        at_server.send(CLIENT, reply).unwrap();
+        let asked = service::ask(&mut at_client, SERVER, &key, &schema, &[[0.0; 3]], soon(), &mut rng);
+        assert!(matches!(asked, Err(Error::Service(ServiceError::Reply) | Error::Codec(_))));
+    }
+    let [at_server, mut at_client] = MemoryNetwork::of(2).unwrap().try_into().unwrap();
+    let asked = service::terms(&mut at_client, SERVER, Deadline::after(Duration::from_millis(20)));
+    assert!(matches!(asked, Err(Error::Service(ServiceError::Transport(error))) if error.is_timeout()));
+    drop(at_server);
+}
