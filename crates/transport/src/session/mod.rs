@@ -16,6 +16,8 @@ use crate::{
     transcript::Transcript,
 };
 
+#[cfg(feature = "tls")]
+pub(crate) use abort::clean;
 pub use rounds::Collected;
 
 pub(crate) const CONFIRM_ROUND: &str = "session/confirm";

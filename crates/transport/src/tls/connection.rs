@@ -2,9 +2,10 @@
 
 use std::{
     io::{self, Read, Write},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
+    time::Duration,
 };
 
 use rustls::{CertificateError, ClientConnection, Connection, ServerConnection};
@@ -12,12 +13,15 @@ use rustls::{CertificateError, ClientConnection, Connection, ServerConnection};
 use super::{
     Node,
     link::{Link, Work},
-    record::{GREETING_BYTES, Greeting, Record, Records, frame_head, short},
+    record::{GREETING_BYTES, Greeting, Record, Records, frame_head, refusal, short},
 };
 use crate::{Deadline, PartyId};
 
 /// How much is encrypted, and how much read, at a time.
 const PIECE: usize = 32 << 10;
+
+/// How long the other end of a refused connection has to read why.
+const PARTING: Duration = Duration::from_millis(500);
 
 /// The peer of a connection and what is wrong with it, in words.
 #[derive(Debug)]
@@ -35,7 +39,9 @@ pub(super) fn dial(node: &Arc<Node>, peer: PartyId, socket: &TcpStream) -> Resul
     let deadline = Deadline::after(node.config.limits.handshake_timeout);
     let mut tls = Connection::Client(tls);
     shake_hands(&mut tls, socket, deadline).map_err(|error| trouble(explain(&error)))?;
-    serve(node, peer, tls, socket, deadline).map_err(trouble)
+    let generation = greet_first(node, peer, &mut tls, socket, deadline).map_err(trouble)?;
+    serve(node, peer, tls, socket, generation);
+    Ok(())
 }
 
 /// Finds out who is at the other end of `socket`, and serves the connection until it ends.
@@ -46,14 +52,23 @@ pub(super) fn accept(node: &Arc<Node>, socket: &TcpStream, proven: impl FnOnce()
     let tls = ServerConnection::new(Arc::clone(&node.endpoints.server));
     let mut tls = Connection::Server(tls.map_err(|error| stranger(error.to_string()))?);
     let deadline = Deadline::after(node.config.limits.handshake_timeout);
-    shake_hands(&mut tls, socket, deadline).map_err(|error| stranger(explain(&error)))?;
+    if let Err(error) = shake_hands(&mut tls, socket, deadline) {
+        // The reason is in a TLS alert, which has been written.
+        part(socket);
+        return Err(stranger(explain(&error)));
+    }
     let certificate = tls.peer_certificates().and_then(|chain| chain.first());
     let peer = certificate.and_then(|certificate| node.config.identify(certificate));
     let Some(peer) = peer.filter(|&peer| peer > node.config.me) else {
-        return Err(stranger("its certificate is not one of a party that connects here".into()));
+        let problem = "the certificate is not one of a party that connects here";
+        refuse(&mut tls, socket, deadline, problem);
+        return Err(stranger(problem.into()));
     };
     proven();
-    serve(node, peer, tls, socket, deadline).map_err(|problem| Trouble { peer: Some(peer), problem })
+    let trouble = |problem| Trouble { peer: Some(peer), problem };
+    let generation = answer(node, peer, &mut tls, socket, deadline).map_err(trouble)?;
+    serve(node, peer, tls, socket, generation);
+    Ok(())
 }
 
 /// A socket whose every call ends by a deadline, however slowly bytes drip in.
@@ -63,7 +78,7 @@ struct Timed<'a> {
 }
 
 impl Timed<'_> {
-    fn remaining(&self) -> io::Result<std::time::Duration> {
+    fn remaining(&self) -> io::Result<Duration> {
         let remaining = self.deadline.remaining();
         if remaining.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(remaining) }
     }
@@ -96,24 +111,103 @@ fn shake_hands(tls: &mut Connection, socket: &TcpStream, deadline: Deadline) -> 
     Ok(())
 }
 
-/// Greets the peer, then carries records both ways until the connection ends.
-fn serve(
-    node: &Arc<Node>,
+/// Greets the peer to which I connect, and takes the connection if it greets back; the connection's generation.
+fn greet_first(
+    node: &Node,
     peer: PartyId,
-    mut tls: Connection,
+    tls: &mut Connection,
     socket: &TcpStream,
     deadline: Deadline,
-) -> Result<(), String> {
+) -> Result<u64, String> {
+    let link = &node.links[peer.index()];
+    let limit = node.config.limits.max_frame;
+    let mine = link.greeting(node.process, limit)?;
+    write_now(tls, socket, deadline, &mine.encode()).map_err(|error| explain(&error))?;
+    let theirs = read_greeting(tls, socket, deadline).map_err(|error| explain(&error))?;
+    link.adopt(node.process, &Greeting::parse(&theirs)?, limit, socket)
+}
+
+/// Hears the greeting of a peer that connects to me, and takes the connection or refuses it; its generation.
+fn answer(
+    node: &Node,
+    peer: PartyId,
+    tls: &mut Connection,
+    socket: &TcpStream,
+    deadline: Deadline,
+) -> Result<u64, String> {
+    let link = &node.links[peer.index()];
+    let limit = node.config.limits.max_frame;
+    let theirs = read_greeting(tls, socket, deadline).map_err(|error| explain(&error))?;
+    let adopted = Greeting::parse(&theirs)
+        .and_then(|theirs| link.adopt(node.process, &theirs, limit, socket))
+        .and_then(|generation| Ok((generation, link.greeting(node.process, limit)?)));
+    let (generation, mine) = match adopted {
+        Ok(adopted) => adopted,
+        Err(problem) => {
+            refuse(tls, socket, deadline, &problem);
+            return Err(problem);
+        }
+    };
+    if let Err(error) = write_now(tls, socket, deadline, &mine.encode()) {
+        link.lost(generation, explain(&error));
+    }
+    Ok(generation)
+}
+
+/// Tells the other end why it is refused.
+fn refuse(tls: &mut Connection, socket: &TcpStream, deadline: Deadline, problem: &str) {
+    // Best effort: it is refused in any case.
+    let _ = write_now(tls, socket, deadline, &refusal(problem));
+    part(socket);
+}
+
+/// Closes a refused connection so that what was written last still arrives: closing while something is unread would
+/// reset the connection, and take the reason from the other end.
+fn part(mut socket: &TcpStream) {
+    let _ = socket.shutdown(Shutdown::Write);
+    let mut timed = Timed { socket, deadline: Deadline::after(PARTING) };
+    let mut buffer = [0; 4096];
+    while matches!(timed.read(&mut buffer), Ok(1..)) {}
+    let _ = socket.flush();
+}
+
+fn write_now(tls: &mut Connection, socket: &TcpStream, deadline: Deadline, bytes: &[u8]) -> io::Result<()> {
+    let mut socket = Timed { socket, deadline };
+    tls.writer().write_all(bytes)?;
+    while tls.wants_write() {
+        tls.write_tls(&mut socket)?;
+    }
+    Ok(())
+}
+
+fn read_greeting(
+    tls: &mut Connection,
+    socket: &TcpStream,
+    deadline: Deadline,
+) -> io::Result<[u8; GREETING_BYTES]> {
+    let mut socket = Timed { socket, deadline };
+    let mut greeting = [0; GREETING_BYTES];
+    let mut filled = 0;
+    while filled < GREETING_BYTES {
+        match tls.reader().read(&mut greeting[filled..]) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(length) => filled += length,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if tls.read_tls(&mut socket)? == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                tls.process_new_packets().map_err(io::Error::other)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(greeting)
+}
+
+/// Carries records both ways until the connection ends.
+fn serve(node: &Arc<Node>, peer: PartyId, mut tls: Connection, socket: &TcpStream, generation: u64) {
     let link = &node.links[peer.index()];
     let limits = &node.config.limits;
-    let mine = link.greeting(node.process, limits.max_frame)?;
-    let theirs = greet(&mut tls, socket, deadline, &mine).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => "it hung up on the greeting".to_owned(),
-        _ => explain(&error),
-    })?;
-    let theirs = Greeting::parse(&theirs)?;
-    let generation = link.adopt(node.process, &theirs, limits.max_frame, socket)?;
-
     let served = (|| {
         // A writer that is stuck is freed when the reader finds the peer dead and closes the socket.
         socket.set_write_timeout(None)?;
@@ -132,41 +226,7 @@ fn serve(
         thread::Builder::new().name(format!("tls write {}", peer.index())).spawn(writer)?;
         read_records(link, generation, &tls, socket, limits)
     })();
-    let reason = match served {
-        Ok(()) => "it left".to_owned(),
-        Err(error) => explain(&error),
-    };
-    link.lost(generation, reason);
-    Ok(())
-}
-
-fn greet(
-    tls: &mut Connection,
-    socket: &TcpStream,
-    deadline: Deadline,
-    mine: &Greeting,
-) -> io::Result<[u8; GREETING_BYTES]> {
-    let mut socket = Timed { socket, deadline };
-    tls.writer().write_all(&mine.encode())?;
-    while tls.wants_write() {
-        tls.write_tls(&mut socket)?;
-    }
-    let mut theirs = [0; GREETING_BYTES];
-    let mut filled = 0;
-    while filled < GREETING_BYTES {
-        match tls.reader().read(&mut theirs[filled..]) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(length) => filled += length,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if tls.read_tls(&mut socket)? == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                tls.process_new_packets().map_err(io::Error::other)?;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(theirs)
+    link.lost(generation, served.map_or_else(|error| explain(&error), |()| "it left".to_owned()));
 }
 
 fn lock(tls: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
@@ -296,7 +356,9 @@ fn certificate_problem(error: &CertificateError) -> String {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!("its certificate is for another name ({error})")
         }
-        CertificateError::UnknownIssuer => "its certificate was not signed by the agreed authority".into(),
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "its certificate was not signed by the agreed authority".into()
+        }
         CertificateError::ApplicationVerificationFailure => {
             "it presents another certificate than the one it is known by".into()
         }

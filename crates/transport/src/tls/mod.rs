@@ -11,6 +11,38 @@
 //! further than the TLS handshake, which has a deadline and a limit on how many take place at once.
 //!
 //! TLS is by `rustls` with the `ring` provider.
+//!
+//! ```no_run
+//! use std::{net::TcpListener, time::Duration};
+//! use subrosa_transport::{
+//!     Deadline,
+//!     tls::{
+//!         TlsConfig, TlsParty, TlsTransport,
+//!         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+//!     },
+//! };
+//!
+//! let parties = vec![
+//!     TlsParty::named("bank-a", "a.example:7000"),
+//!     TlsParty::named("bank-b", "b.example:7000"),
+//!     TlsParty::named("bank-c", "c.example:7000"),
+//! ];
+//! let authority = CertificateDer::from_pem_file("ca.pem")?;
+//! let certificate = CertificateDer::from_pem_file("bank-b.pem")?;
+//! let key = PrivateKeyDer::from_pem_file("bank-b.key")?;
+//! let config = TlsConfig::with_authority("bank-b", parties, authority, vec![certificate], key)?;
+//! let mut transport = TlsTransport::start(config, TcpListener::bind("0.0.0.0:7000")?)?;
+//! // Names who is missing, and why, as far as is known.
+//! transport.wait_connected(Deadline::after(Duration::from_secs(60)))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Security
+//! - A pinned certificate is compared byte by byte; its dates and names do not matter. Under an authority, chain, dates
+//!   and name are checked, and whoever holds the authority's key can pass for every party. There is no revocation: an
+//!   authority that signs for one run, or pins, do without it.
+//! - Every connection proves both certificates; TLS sessions are not resumed, and there is no early data.
+//! - The network sees addresses, times and amounts of traffic.
 
 mod config;
 mod connection;
@@ -21,7 +53,7 @@ mod trust;
 use std::{
     net::{TcpListener, TcpStream, ToSocketAddrs},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
@@ -81,6 +113,8 @@ struct Node {
     closed: AtomicBool,
     /// Connections that have not proven who they are.
     strangers: AtomicUsize,
+    /// Why the latest of them was refused.
+    refused: Mutex<Option<String>>,
 }
 
 /// One party's end of a network over TLS. See the [module's page](self).
@@ -117,6 +151,7 @@ impl TlsTransport {
             process,
             closed: AtomicBool::new(false),
             strangers: AtomicUsize::new(0),
+            refused: Mutex::new(None),
         });
         listener.set_nonblocking(true)?;
         let listening = {
@@ -146,7 +181,7 @@ impl TlsTransport {
                 return Ok(());
             }
             if deadline.has_passed() {
-                let problem = |peer| self.problem(peer).unwrap_or_else(|| "it has not come".into());
+                let problem = |peer| self.problem(peer).unwrap_or_else(|| self.not_come(peer));
                 let missing =
                     missing.into_iter().map(|peer| (self.roster.name(peer).to_owned(), problem(peer)));
                 return Err(TlsError::NotConnected(missing.collect()));
@@ -163,6 +198,20 @@ impl TlsTransport {
     /// Why there is no connection to the peer, as far as is known.
     pub fn problem(&self, peer: PartyId) -> Option<String> {
         self.node.links.get(peer.index()).and_then(Link::problem)
+    }
+
+    /// Why the latest connection that nobody's certificate vouched for was refused: whose it was is not known.
+    pub fn latest_refusal(&self) -> Option<String> {
+        self.node.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn not_come(&self, peer: PartyId) -> String {
+        match self.latest_refusal() {
+            Some(refusal) if peer > self.roster.me() => {
+                format!("it has not come; somebody was refused, because {refusal}")
+            }
+            _ => "it has not come".into(),
+        }
     }
 
     fn link(&self, peer: PartyId) -> Result<&Link, TransportError> {
@@ -245,8 +294,14 @@ fn admit(node: &Arc<Node>, socket: TcpStream) {
         if !proven {
             shared.strangers.fetch_sub(1, Ordering::AcqRel);
         }
-        if let Err(connection::Trouble { peer: Some(peer), problem }) = outcome {
-            shared.links[peer.index()].note_problem(problem);
+        match outcome {
+            Err(connection::Trouble { peer: Some(peer), problem }) => {
+                shared.links[peer.index()].note_problem(problem);
+            }
+            Err(connection::Trouble { peer: None, problem }) => {
+                *shared.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);
+            }
+            Ok(()) => {}
         }
     };
     if thread::Builder::new().name("tls accept".into()).spawn(serve).is_err() {

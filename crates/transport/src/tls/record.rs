@@ -1,18 +1,22 @@
 //! What travels inside a TLS connection: a greeting each way, then records.
 //!
-//! Greeting, 53 bytes: `SBTL`, version 1, the sender's process (16), the receiver's process as the sender knows it (16,
-//! zeros if not), the number of the next frame that the sender awaits (8), its frame limit (8). Numbers are
-//! little-endian.
+//! Greeting, 128 bytes: `SBTL`, version 1, the sender's process (16), the receiver's process as the sender knows it (16,
+//! zeros if not), the number of the next frame that the sender awaits (8), its frame limit (8), zeros. Numbers are
+//! little-endian. The party that connects greets first. The other one answers with its greeting, or with a refusal of
+//! the same length: `SBTN`, version 1, the reason in UTF-8, zeros.
 //!
 //! Record: its kind (1), a number (8), and for a frame its length (4) and bytes.
 
 use super::link::Process;
+use crate::session::clean;
 
-pub(super) const GREETING_BYTES: usize = 53;
+pub(super) const GREETING_BYTES: usize = 128;
 const MAGIC: [u8; 4] = *b"SBTL";
+const REFUSAL: [u8; 4] = *b"SBTN";
+const REASON_AT: usize = 5;
 const VERSION: u8 = 1;
 
-/// S-numbers are those of `docs/protocols/session.md`; this greeting precedes all of them.
+/// What a process says of itself at the beginning of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Greeting {
     pub(super) process: Process,
@@ -34,7 +38,12 @@ impl Greeting {
         bytes
     }
 
+    /// A greeting, or why there is none.
     pub(super) fn parse(bytes: &[u8; GREETING_BYTES]) -> Result<Self, String> {
+        if bytes[..4] == REFUSAL {
+            let reason = String::from_utf8_lossy(&bytes[REASON_AT..]);
+            return Err(format!("it refused: {}", clean(reason.trim_end_matches('\0'))));
+        }
         if bytes[..4] != MAGIC {
             return Err("it does not speak the transport's language".into());
         }
@@ -52,6 +61,17 @@ impl Greeting {
         };
         Ok(Self { process, knows, next: number(37), max_frame: number(45) })
     }
+}
+
+/// The answer to a greeting that is not accepted.
+pub(super) fn refusal(reason: &str) -> [u8; GREETING_BYTES] {
+    let mut bytes = [0; GREETING_BYTES];
+    bytes[..4].copy_from_slice(&REFUSAL);
+    bytes[4] = VERSION;
+    let length = reason.len().min(GREETING_BYTES - REASON_AT);
+    // Cut within a character if need be: it is read leniently.
+    bytes[REASON_AT..REASON_AT + length].copy_from_slice(&reason.as_bytes()[..length]);
+    bytes
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -209,5 +229,8 @@ mod tests {
             bytes[at] ^= 1;
             assert!(Greeting::parse(&bytes).is_err());
         }
+        let refused = |reason: &str| Greeting::parse(&refusal(reason)).unwrap_err();
+        assert_eq!(refused("no\nroom"), "it refused: no?room");
+        assert_eq!(refused(&"x".repeat(500)), format!("it refused: {}", "x".repeat(123)));
     }
 }
