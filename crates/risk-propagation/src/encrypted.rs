@@ -23,8 +23,9 @@ use crate::weights::{Mixing, sender_weights};
 /// Accounts that share a stream of randomness in [`Encrypted::encrypt`].
 const STREAM: usize = 64;
 
-/// Widest window of a sender's table: 2^(w−1) residues.
-const MAX_WINDOW: u32 = 4;
+/// Widest window of a sender's table: 2^(w−1) residues. With 4 an iteration was no faster on networks of average degree 6
+/// and took a third more memory.
+const MAX_WINDOW: u32 = 3;
 
 /// Own scores between two iterations.
 #[derive(Clone)]
