@@ -178,7 +178,7 @@ impl Context {
         match &self.engine {
             #[cfg(target_arch = "x86_64")]
             Engine::Ifma(constants) => constants.finish(a),
-            _ => {}
+            _ => debug_assert_eq!(a.len(), self.words()),
         }
     }
 

@@ -46,12 +46,12 @@ impl Shape {
         self.blocks << self.rows
     }
 
-    /// Cost of a constant-time power in 1/64 of a multiplication: the look-up of an entry counts 1, or 2 where the table
+    /// Cost of a constant-time power in 1/128 of a multiplication: the look-up of an entry counts 1, or 2 where the table
     /// does not stay in a core's own cache.
     fn cost(self, entry_bytes: u64) -> u64 {
         let far = self.entries() * entry_bytes > NEAR_BYTES;
-        let look_up = 64 + ((1 + u64::from(far)) << self.rows);
-        self.width * self.blocks * look_up + 48 * (self.width - 1)
+        let look_up = 128 + ((1 + u64::from(far)) << self.rows);
+        self.width * self.blocks * look_up + 112 * (self.width - 1)
     }
 
     /// The cheapest shape of at most `entries` entries; among equal ones the smallest.
