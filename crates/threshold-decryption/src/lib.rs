@@ -13,6 +13,7 @@ mod policy;
 mod products;
 pub mod proof;
 pub mod protocol;
+pub mod renewal;
 
 pub use combine::Combiner;
 pub use deviation::Deviation;

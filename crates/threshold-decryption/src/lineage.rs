@@ -2,7 +2,7 @@ use num_bigint::BigUint;
 use num_traits::{One, Zero};
 use subrosa_arith::hash::Hasher;
 
-use crate::{KeyError, ThresholdKeyParts};
+use crate::{Access, KeyError, STATISTICAL_BITS, ThresholdKeyParts};
 
 /// How often the shares of a key were renewed, and the bounds that follow from that.
 ///
@@ -50,6 +50,23 @@ impl Lineage {
     /// The base of the verification keys is the public base raised to this.
     pub fn base_exponent(&self) -> &BigUint {
         &self.base_exponent
+    }
+
+    /// `2A`, below which the coefficients of one party's polynomial in a refresh lie: `A = t·κ·D·2^σ` with the bound D
+    /// on d. For a fresh key κ = Δ, and A is the bound of the dealt coefficients.
+    ///
+    /// Two keys that differ by at most D are told apart through the view of t parties before and t others after the
+    /// refresh only by the difference of two polynomials, each of whose coefficients add up to at most t·κ·D.
+    pub(crate) fn refresh_bound(&self, access: Access, scale: &BigUint) -> BigUint {
+        (&self.secret_bound * scale * access.threshold()) << (STATISTICAL_BITS + 1)
+    }
+
+    /// A bound on the bits of a share after `refreshes` refreshes: `2^dealt + R·n·2A·Σₘ n^m`.
+    pub(crate) fn refreshed_bits(&self, access: Access, scale: &BigUint, refreshes: u32) -> u64 {
+        let n = BigUint::from(access.parties());
+        let powers: BigUint = (1..=access.threshold()).map(|m| n.pow(m)).sum();
+        let added = self.refresh_bound(access, scale) * powers * n * refreshes;
+        ((BigUint::one() << self.dealt_bits) + added).bits()
     }
 
     /// Refuses what no renewal makes.

@@ -1,0 +1,158 @@
+use rand_core::CryptoRng;
+use subrosa_transport::{PartyId, PerParty, Protocol, Session, Transport};
+
+use super::messages::{ReshareCommitments, ReshareShare};
+use super::{Refresh, RenewalError, Resharing};
+use crate::KeyShare;
+
+/// Name and version of the refresh, for [`Session::open`].
+pub const REFRESH_PROTOCOL: Protocol = Protocol { name: "subrosa/refresh", version: 1 };
+/// Name and version of the resharing, for [`Session::open`].
+pub const RESHARE_PROTOCOL: Protocol = Protocol { name: "subrosa/reshare", version: 1 };
+
+/// F1 to F4: refreshes the shares of all parties of `session`, which are the parties of the key in its order.
+///
+/// All parties take part: one that stays away would keep a share that no longer fits. When an error ends the protocol,
+/// the others are told why, and every old share stays valid.
+///
+/// # Errors
+/// [`RenewalError`]; its [`culprits`](RenewalError::culprits) names who is to blame, as far as that can be told.
+pub fn refresh<T: Transport + ?Sized>(
+    session: &mut Session<'_, T>,
+    share: &KeyShare,
+    refresh: &Refresh,
+    rng: &mut impl CryptoRng,
+) -> Result<KeyShare, RenewalError> {
+    session.guard(|session| {
+        if session.roster().len() != share.key().access().parties() as usize || session.me() != share.party()
+        {
+            return Err(RenewalError::Roster { reason: "its parties are not those of the key" });
+        }
+        let (commitments, shares) = refresh.deal(rng);
+        let commitments = session.broadcast(&commitments, &refresh.commitment_shape())?;
+        // The personal messages carry the hash of the broadcasts: values are compared with commitments of which all
+        // have the same.
+        let shares = session.exchange_all(shares, &refresh.share_range())?;
+        let renewed = refresh.finish(share, &commitments, &shares)?;
+        session.confirm()?;
+        Ok(renewed)
+    })
+}
+
+/// Who of a session's parties deals, and who receives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seats {
+    /// The parties of the session that are the dealers, in the order of [`Resharing::dealers`].
+    pub dealers: Vec<PartyId>,
+    /// The parties of the session that are the new parties, in the order of the new roster.
+    pub receivers: Vec<PartyId>,
+}
+
+impl Seats {
+    fn check<T: Transport + ?Sized>(
+        &self,
+        session: &Session<'_, T>,
+        resharing: &Resharing,
+        share: Option<&KeyShare>,
+    ) -> Result<(), RenewalError> {
+        let refuse = |reason| Err(RenewalError::Roster { reason });
+        let distinct = |parties: &[PartyId]| {
+            let set: std::collections::BTreeSet<_> = parties.iter().collect();
+            set.len() == parties.len() && parties.iter().all(|&party| session.roster().contains(party))
+        };
+        if self.dealers.len() != resharing.dealers().len()
+            || self.receivers.len() != resharing.access().parties() as usize
+            || !distinct(&self.dealers)
+            || !distinct(&self.receivers)
+        {
+            return refuse("the seats are not those of the resharing");
+        }
+        let mine = self.place(&self.dealers, session.me()).and_then(|place| resharing.dealers().get(place));
+        match (mine, share) {
+            (Some(&old), Some(share)) if share.party() == old => Ok(()),
+            (None, _) => Ok(()),
+            _ => refuse("a dealer needs its own share"),
+        }
+    }
+
+    fn place(&self, seats: &[PartyId], party: PartyId) -> Option<usize> {
+        seats.iter().position(|&seat| seat == party)
+    }
+}
+
+/// G1 to G4: reshares a key among the parties of `session`, old and new ones.
+///
+/// Every dealer gives its old share; the result is the new share of a party that receives one. If a dealer fails, the
+/// others reshare with another one. When an error ends the protocol, the others are told why, and every old share
+/// stays valid.
+///
+/// # Errors
+/// [`RenewalError`]; its [`culprits`](RenewalError::culprits) are parties of the session.
+pub fn reshare<T: Transport + ?Sized>(
+    session: &mut Session<'_, T>,
+    resharing: &Resharing,
+    seats: &Seats,
+    share: Option<&KeyShare>,
+    rng: &mut impl CryptoRng,
+) -> Result<Option<KeyShare>, RenewalError> {
+    session.guard(|session| {
+        seats.check(session, resharing, share)?;
+        let me = session.me();
+        let deals = |party: PartyId| seats.place(&seats.dealers, party);
+        let (mine, mut dealt) = match share.filter(|_| deals(me).is_some()) {
+            Some(share) => {
+                let (commitments, shares) = resharing.deal(share, rng)?;
+                (commitments, shares.into_vec().into_iter().map(Some).collect())
+            }
+            None => (ReshareCommitments { values: vec![] }, vec![]),
+        };
+        let shape = |party: PartyId| resharing.commitment_shape(deals(party).is_some());
+        let commitments = session.broadcast_shaped(&mine, shape)?;
+        let mut take = |party: PartyId| {
+            let place = seats.place(&seats.receivers, party)?;
+            dealt.get_mut(place).and_then(Option::take)
+        };
+        let own = take(me);
+        let place = seats.place(&seats.receivers, me);
+        let range = |party: PartyId| resharing.share_range(deals(party).unwrap_or(0));
+        let expected = |party: PartyId| place.is_some() && deals(party).is_some();
+        let mut received = session.exchange_shaped(take, expected, range)?;
+        if let (Some(own), Some(entry)) = (own, received.get_mut(me)) {
+            *entry = Some(own);
+        }
+        let commitments = in_order(&seats.dealers, commitments.map(Some))?;
+        let renewed = match place {
+            None => {
+                resharing.key(&commitments)?;
+                None
+            }
+            Some(place) => {
+                let shares: Vec<ReshareShare> = in_order(&seats.dealers, received)?;
+                let me = PartyId::new(u16::try_from(place).unwrap_or(u16::MAX));
+                let share = resharing.receive(me, &commitments, &shares);
+                Some(share.map_err(|error| seat_culprit(error, resharing, seats))?)
+            }
+        };
+        session.confirm()?;
+        Ok(renewed)
+    })
+}
+
+/// The dealers' messages, in their order.
+fn in_order<M>(dealers: &[PartyId], messages: PerParty<Option<M>>) -> Result<Vec<M>, RenewalError> {
+    let mut messages = messages.into_vec();
+    let taken = dealers.iter().map(|dealer| messages.get_mut(dealer.index()).and_then(Option::take));
+    taken.collect::<Option<_>>().ok_or(RenewalError::Dealers)
+}
+
+/// Names the party of the session instead of the party of the old key.
+fn seat_culprit(error: RenewalError, resharing: &Resharing, seats: &Seats) -> RenewalError {
+    match error {
+        RenewalError::BadDealer { dealer, reason } => {
+            let place = resharing.dealers().iter().position(|&old| old == dealer);
+            let seat = place.and_then(|place| seats.dealers.get(place)).copied();
+            RenewalError::BadDealer { dealer: seat.unwrap_or(dealer), reason }
+        }
+        other => other,
+    }
+}

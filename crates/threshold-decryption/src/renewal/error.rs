@@ -1,0 +1,72 @@
+use subrosa_arith::ArithError;
+use subrosa_transport::{Culprits, PartyId, SessionError};
+
+use crate::KeyError;
+
+/// Why shares were not renewed. The old ones stay valid.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RenewalError {
+    /// New shares could be longer than allowed. Nothing was sent.
+    #[error("new shares could have {bits} bits, more than the limit of {limit}")]
+    Bound {
+        /// Bound on the bits of a new share.
+        bits: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// Session, key and seats do not belong together.
+    #[error("the session does not fit the key: {reason}")]
+    Roster {
+        /// What does not fit.
+        reason: &'static str,
+    },
+    /// The dealers of a resharing are not t+1 different parties of the key.
+    #[error("the dealers are not t + 1 different parties of the key")]
+    Dealers,
+    /// A party's share or commitments do not fit each other.
+    #[error("{dealer} dealt wrongly: {reason}")]
+    BadDealer {
+        /// The party to blame.
+        dealer: PartyId,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The shares add up to something that no honest dealing gives; whose fault it is cannot be told.
+    #[error("the dealt shares are inconsistent: {reason}")]
+    Inconsistent {
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The new key or share is not valid.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A number did not fit.
+    #[error(transparent)]
+    Arith(#[from] ArithError),
+    /// A party failed, or the network did.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+impl RenewalError {
+    /// The parties to blame, as far as they can be told.
+    pub fn culprits(&self) -> Vec<PartyId> {
+        match self {
+            Self::BadDealer { dealer, .. } => vec![*dealer],
+            Self::Session(error) => error.culprits(),
+            Self::Key(error) => error.culprits(),
+            Self::Bound { .. }
+            | Self::Roster { .. }
+            | Self::Dealers
+            | Self::Inconsistent { .. }
+            | Self::Arith(_) => vec![],
+        }
+    }
+}
+
+impl Culprits for RenewalError {
+    fn culprits(&self) -> Vec<PartyId> {
+        Self::culprits(self)
+    }
+}
