@@ -49,7 +49,9 @@ fn run(parties: u32, threshold: u32, bits: u64, number: u64) -> Run {
 
 fn main() {
     println!("\n## Key generation, CPU time of all parties together\n");
-    println!("| parties | k | runs | CPU, median | reach | wall, median | sent, median | candidates | first tests |");
+    println!(
+        "| parties | k | runs | CPU, median | reach | wall, median | sent, median | candidates | first tests |"
+    );
     println!("| --- | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: |");
     for (parties, threshold, bits, runs, reach) in [
         (3, 1, 512, 10, Some(0.3)),

@@ -25,7 +25,8 @@ fn broadcasts(parties: usize, bytes: usize, rounds: u64) -> Duration {
         let mut rng = subrosa_benches::rng(me.index() as u64);
         let protocol = Protocol { name: "bench", version: 1 };
         let mut session =
-            Session::open(&mut transport, protocol, &Parameters::new(), Settings::default(), &mut rng).unwrap();
+            Session::open(&mut transport, protocol, &Parameters::new(), Settings::default(), &mut rng)
+                .unwrap();
         let message = Blob(vec![7; bytes]);
         let started = Instant::now();
         for _ in 0..rounds {

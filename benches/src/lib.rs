@@ -1,7 +1,6 @@
 //! Shared helpers of the benches: repeatable numbers, and measurements side by side with a reference.
 
-use std::time::Instant;
-
+use cpu_time::ThreadTime;
 use num_bigint::BigUint;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -43,7 +42,13 @@ pub struct Row {
     pub reach: Option<f64>,
 }
 
-/// Runs both jobs `rounds` times in turn, so that a busy moment of the machine meets both.
+/// CPU time for which a job is repeated in one measurement, in seconds.
+const MEASUREMENT: f64 = 0.02;
+
+/// Measures both jobs `rounds` times in turn, so that a busy moment of the machine meets both.
+///
+/// Times are CPU times of the calling thread: what other processes take away does not count, and neither would threads
+/// that a job starts.
 pub fn side_by_side(
     what: &str,
     reference: &str,
@@ -53,15 +58,13 @@ pub fn side_by_side(
     mut theirs: impl FnMut(),
 ) -> Row {
     let (mut our_times, mut their_times, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    // The first round fills caches and is not counted.
-    for round in 0..=rounds {
-        let ours = seconds(&mut ours);
-        let theirs = seconds(&mut theirs);
-        if round > 0 {
-            our_times.push(ours);
-            their_times.push(theirs);
-            ratios.push(ours / theirs);
-        }
+    let (our_count, their_count) = (repetitions(&mut ours), repetitions(&mut theirs));
+    for _ in 0..rounds {
+        let ours = seconds(our_count, &mut ours);
+        let theirs = seconds(their_count, &mut theirs);
+        our_times.push(ours);
+        their_times.push(theirs);
+        ratios.push(ours / theirs);
     }
     Row {
         what: what.to_owned(),
@@ -73,11 +76,24 @@ pub fn side_by_side(
     }
 }
 
-/// Wall-clock seconds of one run.
-pub fn seconds(job: &mut impl FnMut()) -> f64 {
-    let start = Instant::now();
-    job();
-    start.elapsed().as_secs_f64()
+/// Runs that fill one measurement, found by two runs of which the first fills the caches.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "at least 1, and small enough after `min`"
+)]
+fn repetitions(job: &mut impl FnMut()) -> u32 {
+    let _ = seconds(1, job);
+    (MEASUREMENT / seconds(1, job)).ceil().clamp(1.0, 1e6) as u32
+}
+
+/// Seconds of this thread's CPU time for one of `count` runs.
+fn seconds(count: u32, job: &mut impl FnMut()) -> f64 {
+    let start = ThreadTime::now();
+    for _ in 0..count {
+        job();
+    }
+    start.elapsed().as_secs_f64() / f64::from(count)
 }
 
 /// The middle one, 0 for none.
