@@ -92,7 +92,12 @@ impl Encoded {
         let significand = BigInt::from(if exponent == 0 { fraction } else { fraction | 1 << 52 });
         let shift = exponent.max(1) - 1075 + i64::from(encoding.scale);
         let magnitude = match u64::try_from(shift) {
-            Ok(left) => significand << left,
+            // Beyond the bound for certain, and perhaps too long to write down.
+            Ok(left) if left > encoding.bound.bits() && !significand.is_zero() => {
+                return Err(PaillierError::NotEncodable { reason: "it is beyond its bound" });
+            }
+            Ok(left) if !significand.is_zero() => significand << left,
+            Ok(_) => significand,
             Err(_) => round_shift(&significand, shift.unsigned_abs()),
         };
         Self::new(if value < 0.0 { -magnitude } else { magnitude }, encoding)

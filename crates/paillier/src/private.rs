@@ -57,11 +57,13 @@ impl PrivateKey {
             return Err(PaillierError::KeySize { bits, least, greatest: MAX_KEY_BITS });
         }
         loop {
-            let (p, q) = (random_prime(bits / 2, rng), random_prime(bits / 2, rng));
+            let (mut p, mut q) = (random_prime(bits / 2, rng), random_prime(bits / 2, rng));
             let one = BigUint::one();
             if p != q && (&p - &one).gcd(&(&q - &one)) == BigUint::from(2u32) {
                 return Self::from_checked_primes(p, q, least);
             }
+            wipe_uint(&mut p);
+            wipe_uint(&mut q);
         }
     }
 
@@ -98,8 +100,10 @@ impl PrivateKey {
             return Err(refuse("they are equal or not prime"));
         }
         let n = p * q;
-        let totient = (p - 1u32) * (q - 1u32);
-        if !n.gcd(&totient).is_one() {
+        let mut totient = (p - 1u32) * (q - 1u32);
+        let coprime = n.gcd(&totient).is_one();
+        wipe_uint(&mut totient);
+        if !coprime {
             return Err(refuse("one divides the other minus 1"));
         }
         let public = if least == MIN_KEY_BITS { PublicKey::new(n)? } else { PublicKey::insecure(n)? };

@@ -193,6 +193,14 @@ fn bounds_are_tracked_and_kept() {
     let beyond = Encoded::from_f64(2.1, Encoding::new(20, BigUint::one() << 21u32));
     assert!(matches!(beyond, Err(PaillierError::NotEncodable { .. })));
     assert!(Encoded::from_f64(f64::NAN, Encoding::new(1, BigUint::one())).is_err());
+    // Refused by its size, without writing down its four thousand million bits.
+    for value in [1.0, -5e-324, f64::MAX] {
+        let refused =
+            Encoded::from_f64(value, Encoding::new(u32::MAX, BigUint::one() << 100u32)).unwrap_err();
+        assert_eq!(refused, PaillierError::NotEncodable { reason: "it is beyond its bound" });
+    }
+    let zero = Encoded::from_f64(0.0, Encoding::new(u32::MAX, BigUint::one())).unwrap();
+    assert!(zero.mantissa().is_zero());
     assert!(Encoded::from_f64(f64::INFINITY, Encoding::new(1, BigUint::one())).is_err());
 }
 
