@@ -87,7 +87,7 @@ impl KeygenParameters {
     }
 
     /// How many candidates are drawn, multiplied and tested together: more for slow networks, since every batch takes
-    /// four rounds; fewer to waste less of the last one.
+    /// three rounds; fewer to waste less of the last one.
     #[must_use]
     pub fn with_batch(mut self, candidates: usize) -> Self {
         self.batch = candidates.clamp(1, 65_536);
