@@ -201,6 +201,24 @@ pub fn ask<T: Transport + ?Sized, R: AsRef<[f64]>>(
     Ok(verdicts)
 }
 
+/// Sends one query and waits for its answer: for a client that encrypts and decrypts in steps of its own. [`ask`]
+/// does all three and keeps the server busy meanwhile.
+///
+/// # Errors
+/// [`ServiceError`] for a failed connection, a refusal or a reply that is none; [`CodecError`] for an answer that is
+/// none.
+pub fn exchange<T: Transport + ?Sized>(
+    transport: &mut T,
+    server: PartyId,
+    query: &Query,
+    schema: &Schema,
+    deadline: Deadline,
+) -> Result<Answer> {
+    transport.send(server, &frame(FrameKind::Query, &query.to_bytes())).map_err(ServiceError::from)?;
+    let reply = receive(transport, server, FrameKind::Answer, deadline)?;
+    Answer::from_bytes(&reply, schema, query.parameters())
+}
+
 enum Reply {
     Answer(Vec<u8>),
     Terms(Vec<u8>),

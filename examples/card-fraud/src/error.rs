@@ -69,6 +69,10 @@ impl Error {
     pub(crate) fn file(path: &Path, source: std::io::Error) -> Self {
         Self::File { file: path.display().to_string(), source }
     }
+
+    pub(crate) fn network(peer: &str, reason: &dyn std::fmt::Display) -> Self {
+        Self::Network { peer: peer.to_owned(), reason: reason.to_string() }
+    }
 }
 
 /// `Result` with this program's [`Error`].

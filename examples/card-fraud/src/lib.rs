@@ -3,6 +3,7 @@
 
 pub mod commands;
 mod error;
+pub mod exchange;
 pub mod gate;
 pub mod generate;
 pub mod metrics;

@@ -1,10 +1,12 @@
 //! The command line: see the README.
 
+use card_fraud::commands::{predict::PredictOptions, serve::ServeOptions};
 use card_fraud::train::{Labelled, TrainOptions};
 use card_fraud::{commands, table::Table};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 use subrosa_decision_tree::ParameterSet;
 
 /// A bank judges card purchases that it cannot read.
@@ -25,6 +27,10 @@ enum Part {
     Generate(Generate),
     /// Learns a tree from labelled purchases and writes the bank's model file.
     Train(Train),
+    /// The bank: answers encrypted queries until it is told to stop.
+    Serve(Serve),
+    /// A card holder: asks a bank about purchases that it does not show.
+    Predict(Predict),
 }
 
 /// Options of the whole job in one process.
@@ -107,6 +113,50 @@ struct Train {
     learning: Learning,
 }
 
+#[derive(Args)]
+struct Serve {
+    /// The bank's model file.
+    #[arg(long, value_name = "MODEL.json")]
+    model: PathBuf,
+    /// Where to listen, such as 127.0.0.1:7700; port 0 takes any that is free.
+    #[arg(long, value_name = "ADDR")]
+    listen: String,
+    /// Queries per minute and address; what is over waits. 0: no limit.
+    #[arg(long, default_value_t = 12_000)]
+    rate: u32,
+    /// Queries that an address may ask at once before the rate applies.
+    #[arg(long, default_value_t = 2_000)]
+    burst: u32,
+    /// Queries in memory at a time; the others wait in order of arrival.
+    #[arg(long, default_value_t = 8)]
+    places: usize,
+    /// Connections at a time; further ones are closed.
+    #[arg(long, default_value_t = 4_000)]
+    connections: usize,
+    /// Cryptographic parameters.
+    #[arg(long, value_enum, default_value_t = Parameters::Standard)]
+    parameters: Parameters,
+}
+
+#[derive(Args)]
+struct Predict {
+    /// The bank's address.
+    #[arg(long, value_name = "ADDR")]
+    server: String,
+    /// The purchases; a column `fraud` is compared with the verdicts and not sent.
+    #[arg(long, value_name = "ROWS.csv")]
+    input: PathBuf,
+    /// The file to write: the purchases with their verdicts.
+    #[arg(long, value_name = "FILE.csv")]
+    output: PathBuf,
+    /// Connections that ask at the same time.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    connections: u8,
+    /// Seconds that an answer may take, queue and rate limit of the bank included.
+    #[arg(long, default_value_t = 120)]
+    patience: u64,
+}
+
 impl Learning {
     fn options(&self, seed: u64) -> TrainOptions {
         TrainOptions { max_depth: self.max_depth.into(), hold_out: self.hold_out, seed }
@@ -136,6 +186,16 @@ fn run(command: Command) -> card_fraud::Result<()> {
         Some(Part::Generate(Generate { output, made })) => commands::generate(&output, made.rows, made.seed),
         Some(Part::Train(Train { data, model, seed, learning })) => {
             commands::train(&labelled(&data)?, &model, &learning.options(seed))
+        }
+        Some(Part::Serve(Serve { model, listen, rate, burst, places, connections, parameters })) => {
+            let parameters = parameters.into();
+            let options = ServeOptions { per_minute: rate, burst, places, connections, parameters };
+            commands::serve::run(&model, &listen, &options)
+        }
+        Some(Part::Predict(Predict { server, input, output, connections, patience })) => {
+            let patience = Duration::from_secs(patience);
+            let options = PredictOptions { connections: connections.into(), patience };
+            commands::predict::run(&server, &input, &output, &options)
         }
     }
 }

@@ -70,10 +70,15 @@ impl Server {
         }
     }
 
-    /// Ends [`Self::run`]: no connection is taken any more, queries that have begun to arrive are answered, idle
-    /// connections are closed.
+    /// Ends [`Self::run`]: no connection is taken any more, queries that are being read or evaluated are answered,
+    /// then connections are closed.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Self::stop`] was called.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// What has happened so far.
@@ -94,7 +99,7 @@ impl Server {
         listener.set_nonblocking(true)?;
         let serve = &serve;
         thread::scope(|scope| {
-            while !self.stopping.load(Ordering::Relaxed) {
+            while !self.is_stopping() {
                 match listener.accept() {
                     Ok((stream, address)) => {
                         let Some(seat) = self.seat() else { continue };
@@ -191,7 +196,7 @@ impl Guarded<'_> {
             if ready(self, Deadline::after(TICK).or_sooner(deadline))? {
                 return Ok(());
             }
-            if self.server.stopping.load(Ordering::Relaxed) {
+            if self.server.is_stopping() {
                 return Err(self.error(from, Fault::Disconnected));
             }
             if deadline.has_passed() {
@@ -216,6 +221,10 @@ impl Transport for Guarded<'_> {
 
     fn receive(&mut self, from: PartyId, deadline: Deadline) -> Result<Vec<u8>, TransportError> {
         self.place = None;
+        // A client that never pauses must not keep a stopping server.
+        if self.server.is_stopping() {
+            return Err(self.error(from, Fault::Disconnected));
+        }
         self.wait_until(from, deadline, |this, until| match this.inner.wait(until) {
             Ok(()) => Ok(true),
             Err(error) if error.is_timeout() => Ok(false),

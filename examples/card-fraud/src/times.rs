@@ -16,6 +16,11 @@ impl Times {
         result
     }
 
+    /// Takes over another step's times.
+    pub fn add(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.0.len()

@@ -1,5 +1,7 @@
 //! What the subcommands do.
 
+pub mod predict;
+pub mod serve;
 pub mod whole;
 
 use crate::model_file;

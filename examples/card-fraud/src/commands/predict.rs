@@ -1,0 +1,179 @@
+//! The card holder's process.
+
+use super::progress;
+use crate::exchange::Connection;
+use crate::metrics::Confusion;
+use crate::table::{FEATURE_NAMES, Purchase, Table};
+use crate::times::{Bytes, Times};
+use crate::train::CLASSES;
+use crate::{Result, model_file};
+use indicatif::ProgressBar;
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+use subrosa_decision_tree::ClientKey;
+
+/// How a batch is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct PredictOptions {
+    /// Connections that ask at the same time.
+    pub connections: usize,
+    /// How long an answer may take, queue and rate limit included.
+    pub patience: Duration,
+}
+
+/// Asks a bank about every purchase of `input` and writes them with the verdicts to `output`: all of them, or no
+/// file.
+///
+/// # Errors
+/// [`crate::Error::File`], [`crate::Error::Line`] and [`crate::Error::Value`] for the input, before anything is sent; [`crate::Error::Network`]
+/// for the server.
+pub fn run(server: &str, input: &Path, output: &Path, options: &PredictOptions) -> Result<()> {
+    let table = Table::read(input)?;
+    let asked = ask_all(server, &table.rows, options)?;
+    model_file::replace(output, csv(&table.rows, &asked.verdicts).as_bytes())?;
+    print_report(&table, &asked);
+    println!("verdicts: {}", output.display());
+    Ok(())
+}
+
+/// What came of a batch.
+struct Asked {
+    /// The class of each purchase.
+    verdicts: Vec<usize>,
+    key: Times,
+    spent: Spent,
+}
+
+/// What one connection spent its time on, and the sizes of its last query and answer.
+#[derive(Default)]
+struct Spent {
+    encrypt: Times,
+    answer: Times,
+    decrypt: Times,
+    query_bytes: usize,
+    answer_bytes: usize,
+}
+
+/// What the connections share.
+struct Batch<'a> {
+    server: &'a str,
+    rows: &'a [Purchase],
+    patience: Duration,
+    next: AtomicUsize,
+    failed: AtomicBool,
+    verdicts: Mutex<Vec<usize>>,
+    bar: ProgressBar,
+}
+
+fn ask_all(server: &str, rows: &[Purchase], options: &PredictOptions) -> Result<Asked> {
+    let connection = Connection::open(server, options.patience)?;
+    let mut key_times = Times::default();
+    let key = key_times.time(|| ClientKey::generate(connection.terms().parameters, &mut rand::rng()));
+    let batch = Batch {
+        server,
+        rows,
+        patience: options.patience,
+        next: AtomicUsize::new(0),
+        failed: AtomicBool::new(false),
+        verdicts: Mutex::new(vec![0; rows.len()]),
+        bar: progress(rows.len(), "asking"),
+    };
+    let spent = thread::scope(|scope| {
+        let (batch, key) = (&batch, &key);
+        let extra = 1..options.connections.clamp(1, rows.len().max(1));
+        let others: Vec<_> = extra.map(|_| scope.spawn(move || batch.work(None, key))).collect();
+        let mut spent = vec![batch.work(Some(connection), key)];
+        spent.extend(
+            others
+                .into_iter()
+                .map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
+        );
+        spent
+    });
+    batch.bar.finish_and_clear();
+    let mut sum = Spent::default();
+    for part in spent {
+        sum.add(part?);
+    }
+    let verdicts = batch.verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Asked { verdicts, key: key_times, spent: sum })
+}
+
+impl Batch<'_> {
+    /// Asks about one purchase after the other until none is left or some connection has failed.
+    fn work(&self, connection: Option<Connection>, key: &ClientKey) -> Result<Spent> {
+        let result = self.ask(connection, key);
+        if result.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    fn ask(&self, connection: Option<Connection>, key: &ClientKey) -> Result<Spent> {
+        let mut connection = match connection {
+            Some(connection) => connection,
+            None => Connection::open(self.server, self.patience)?,
+        };
+        let mut spent = Spent::default();
+        while !self.failed.load(Ordering::Relaxed) {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(row) = self.rows.get(index) else { break };
+            let query = spent.encrypt.time(|| connection.encrypt(key, row))?;
+            let answer = spent.answer.time(|| connection.ask(&query))?;
+            let verdict = spent.decrypt.time(|| key.decrypt(&answer))?;
+            (spent.query_bytes, spent.answer_bytes) = (query.to_bytes().len(), answer.to_bytes().len());
+            let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(place) = verdicts.get_mut(index) {
+                *place = verdict.class().unwrap_or(0);
+            }
+            self.bar.inc(1);
+        }
+        Ok(spent)
+    }
+}
+
+impl Spent {
+    fn add(&mut self, other: Self) {
+        self.encrypt.add(other.encrypt);
+        self.answer.add(other.answer);
+        self.decrypt.add(other.decrypt);
+        self.query_bytes = self.query_bytes.max(other.query_bytes);
+        self.answer_bytes = self.answer_bytes.max(other.answer_bytes);
+    }
+}
+
+/// The purchases with their verdicts.
+fn csv(rows: &[Purchase], verdicts: &[usize]) -> String {
+    let mut text = FEATURE_NAMES.join(",");
+    text.push_str(",verdict\n");
+    for (row, verdict) in rows.iter().zip(verdicts) {
+        for value in row {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{value},");
+        }
+        text.push_str(CLASSES.get(*verdict).copied().unwrap_or(""));
+        text.push('\n');
+    }
+    text
+}
+
+fn print_report(table: &Table, asked: &Asked) {
+    let Asked { verdicts, key, spent } = asked;
+    let fraud = verdicts.iter().filter(|verdict| **verdict == 1).count();
+    println!("{} purchases, {fraud} judged fraudulent", verdicts.len());
+    if let Some(labels) = &table.labels {
+        let pairs = verdicts.iter().map(|verdict| *verdict == 1).zip(labels.iter().copied());
+        println!("against the labels of the file:\n{}", Confusion::count(pairs));
+    }
+    println!("times (median):");
+    println!("  key                {key}");
+    println!("  encrypt            {}", spent.encrypt);
+    println!("  wait for answer    {}", spent.answer);
+    println!("  decrypt            {}", spent.decrypt);
+    println!("sizes: query {}, answer {}", Bytes(spent.query_bytes), Bytes(spent.answer_bytes));
+}
