@@ -18,13 +18,18 @@ const SMALL_PRIMES: [u32; 54] = [
 /// probable prime (Baillie and Wagstaff 1980, Selfridge's parameters).
 ///
 /// No composite is known that passes, and none exists below 2^64. Numbers that an adversary may have chosen want
-/// [`is_probable_prime_with_rounds`]. Numbers above 16,384 bits are refused as composite. Variable time.
+/// [`is_probable_prime_with_rounds`]. Above 16,384 bits, where [`Modulus`] ends, it is Miller–Rabin to the prime bases up
+/// to 251. Variable time.
 pub fn is_probable_prime(n: &BigUint) -> bool {
     match small_divisor(n) {
         Some(verdict) => verdict,
-        None => Modulus::new(n).is_ok_and(|modulus| {
-            strong_probable_prime(&modulus, &modulus.residue_u64(2)) && strong_lucas_probable_prime(&modulus)
-        }),
+        None => match Modulus::new(n) {
+            Ok(modulus) => {
+                strong_probable_prime(&modulus, &modulus.residue_u64(2))
+                    && strong_lucas_probable_prime(&modulus)
+            }
+            Err(_) => SMALL_PRIMES.iter().all(|&base| strong_probable_prime_beyond(n, &BigUint::from(base))),
+        },
     }
 }
 
@@ -34,10 +39,10 @@ pub fn is_probable_prime_with_rounds(n: &BigUint, rounds: u32, rng: &mut impl Cr
     if !is_probable_prime(n) {
         return false;
     }
-    let Ok(modulus) = Modulus::new(n) else {
-        // 2 is the only even prime.
+    if n == &BigUint::from(2u8) {
         return true;
-    };
+    }
+    let modulus = Modulus::new(n).ok();
     (0..rounds).all(|_| {
         let base = loop {
             let base = sample::random_below(rng, n);
@@ -45,8 +50,10 @@ pub fn is_probable_prime_with_rounds(n: &BigUint, rounds: u32, rng: &mut impl Cr
                 break base;
             }
         };
-        // n − 1 passes always, for primes too; so does 2 for n = 3.
-        strong_probable_prime(&modulus, &modulus.residue(&base))
+        match &modulus {
+            Some(modulus) => strong_probable_prime(modulus, &modulus.residue(&base)),
+            None => strong_probable_prime_beyond(n, &base),
+        }
     })
 }
 
@@ -95,6 +102,23 @@ fn strong_probable_prime(modulus: &Modulus, base: &Residue) -> bool {
             return true;
         }
         modulus.square_assign(&mut power);
+    }
+    false
+}
+
+/// The same for numbers that are too long for a [`Modulus`].
+fn strong_probable_prime_beyond(n: &BigUint, base: &BigUint) -> bool {
+    let minus_one = n - 1u8;
+    let twos = minus_one.trailing_zeros().unwrap_or(0);
+    let mut power = base.modpow(&(&minus_one >> twos), n);
+    if power.is_one() {
+        return true;
+    }
+    for _ in 0..twos {
+        if power == minus_one {
+            return true;
+        }
+        power = &power * &power % n;
     }
     false
 }
@@ -179,4 +203,30 @@ fn is_square(n: &BigUint) -> bool {
     }
     let root = n.sqrt();
     &root * &root == *n
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The two forms of the test agree, since numbers beyond the limit take minutes.
+    #[test]
+    fn both_forms_agree() {
+        for n in (257u32..3000).step_by(2).map(BigUint::from) {
+            let modulus = Modulus::new(&n).unwrap();
+            for base in [2u64, 3, 10, 257] {
+                let verdict = strong_probable_prime(&modulus, &modulus.residue_u64(base));
+                assert_eq!(strong_probable_prime_beyond(&n, &(base % &n)), verdict, "{n} to base {base}");
+            }
+        }
+    }
+
+    #[test]
+    fn beyond_the_limit_composites_are_found() {
+        // Both factors are prime and far above the small ones.
+        let n = ((BigUint::from(1u8) << 4423u32) - 1u8) * ((BigUint::from(1u8) << 11_213u32) - 1u8);
+        let n = n * ((BigUint::from(1u8) << 1279u32) - 1u8);
+        assert!(n.bits() > 16_384);
+        assert!(!is_probable_prime(&n));
+    }
 }
