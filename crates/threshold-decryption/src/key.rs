@@ -62,7 +62,9 @@ impl ThresholdKey {
         if parts.verification_keys.len() != parts.access.parties() as usize {
             return invalid("there is not one verification key for each party");
         }
-        if parts.scale.is_zero() || parts.share_bits == 0 || parts.share_bits > 8 * parts.public.bits() {
+        let longest = 8 * parts.public.bits();
+        let out_of_range = parts.share_bits == 0 || parts.share_bits > longest;
+        if parts.scale.is_zero() || parts.scale.bits() > longest || out_of_range {
             return invalid("the scale or the bound on shares is out of range");
         }
         if parts.theta >= *n {

@@ -14,6 +14,7 @@ mod products;
 pub mod proof;
 pub mod protocol;
 pub mod renewal;
+pub mod storage;
 
 pub use combine::Combiner;
 pub use deviation::Deviation;

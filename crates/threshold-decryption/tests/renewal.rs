@@ -272,7 +272,7 @@ fn share_lies() -> Vec<(&'static str, Lie)> {
             "garbage",
             Arc::new(|to, payload| {
                 if to == party(1) {
-                    payload.truncate(3)
+                    payload.truncate(3);
                 }
             }),
         ),
