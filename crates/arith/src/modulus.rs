@@ -194,6 +194,9 @@ impl Modulus {
     }
 
     /// `a·c`, at the cost of a few passes over the words.
+    ///
+    /// # Security
+    /// The time tells whether `c` reaches 2^55; apart from that it depends on the modulus' size only.
     pub fn mul_u64(&self, a: &Residue, c: u64) -> Residue {
         let mut out = self.take(a);
         if c >> SMALL_BITS == 0 {

@@ -4,7 +4,7 @@
 //! **Products by columns.** Column c of a·b is Σⱼ a[c−j]·b[j]. Eight neighbouring columns at a time: for each j, one
 //! (unaligned) load of a[c−j…c−j+7] and a broadcast b[j]; lower and upper halves are summed apart, and the upper ones
 //! belong one column higher. Words beyond the ends of a are zeros that stand there for this purpose ([`PAD`]). A sum
-//! has at most 2·315 + 2 terms below 2^52, far below 2^64, so that carries wait until the end.
+//! has at most 2·316 + 2 terms below 2^52, far below 2^64, so that carries wait until the end.
 //!
 //! **Reduction** of T < 4m² with R = 2^(52n) > 4m, without a chain of words that wait for each other: q = T·(−m⁻¹) mod R
 //! is the lower half of a product, (T + q·m)/R the upper half of another. Of its lower half only the carry is wanted:
