@@ -40,7 +40,7 @@ pub fn write(path: &Path, model: &Model, schema: &Schema) -> Result<()> {
     replace(path, &text)
 }
 
-/// Reads a file that [`write`] wrote and puts the model on the schema's grid.
+/// Reads a file that [`write()`] wrote and puts the model on the schema's grid.
 ///
 /// # Errors
 /// [`Error::File`]; [`Error::ModelFile`] for anything that is no such file.

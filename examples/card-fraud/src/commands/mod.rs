@@ -42,7 +42,7 @@ fn csv(rows: &[Purchase], labels: &[bool]) -> String {
 /// Learns a tree, says how good it is on rows that it has not seen, and writes it.
 ///
 /// # Errors
-/// [`crate::Error::Data`] where there is too little to learn from; [`Error::File`].
+/// [`crate::Error::Data`] where there is too little to learn from; [`crate::Error::File`].
 pub fn train(data: &Labelled, model: &Path, options: &TrainOptions) -> Result<()> {
     let trained = train::train(data, options)?;
     report(data, &trained);

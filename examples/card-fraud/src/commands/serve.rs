@@ -36,7 +36,7 @@ pub struct ServeOptions {
 /// Serves a model until the process is told to stop (SIGTERM, SIGINT; a second one ends it at once).
 ///
 /// # Errors
-/// [`Error::File`] and [`Error::ModelFile`] for the model, [`Error::Network`] for the address.
+/// [`crate::Error::File`] and [`Error::ModelFile`] for the model, [`Error::Network`] for the address.
 pub fn run(model: &Path, listen: &str, options: &ServeOptions) -> Result<()> {
     let evaluator = Evaluator::new(model_file::read(model)?, options.parameters)?;
     print_plan(evaluator.plan());
@@ -64,7 +64,7 @@ pub fn run(model: &Path, listen: &str, options: &ServeOptions) -> Result<()> {
     let (taken, refused) =
         (counts.connections.load(Ordering::Relaxed), counts.turned_away.load(Ordering::Relaxed));
     println!(
-        "stopped after {taken} connections ({refused} turned away), {} queries",
+        "stopped after {taken} connections ({refused} turned away), {} requests",
         counts.received.load(Ordering::Relaxed)
     );
     served.map_err(|error| Error::network(listen, &error))
