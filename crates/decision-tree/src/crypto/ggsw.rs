@@ -106,6 +106,10 @@ impl FourierGgsw {
 
 /// Digit `level` (0 is the most significant) of the balanced decomposition of left − right, rounded to the gadget's
 /// βℓ leading bits. With one or two levels digits lie in [−2^(β−1), 2^(β−1)].
+///
+/// Ties go to the even neighbour. They are not rare: sums come back from the transform with 53 bits, so that only a
+/// few of the bits that are dropped here are ever set, and rounding halves up would shift all coefficients the same
+/// way, product after product.
 fn decompose(
     fourier: &Fourier,
     shape: &Shape,
@@ -117,14 +121,16 @@ fn decompose(
     let base = shape.base_log2;
     #[allow(clippy::cast_possible_truncation)] // one or two levels, at most 32 bits
     let kept = base * shape.levels as u32;
-    let half = 1u64 << (63 - kept);
+    let below_half = (1u64 << (63 - kept)) - 1;
     let (two_levels, top) = (shape.levels == 2, level == 0);
     fourier.arch.dispatch(
         #[inline(always)]
         || {
             for ((digit, left), right) in digits.iter_mut().zip(left).zip(right) {
+                let difference = left.wrapping_sub(*right);
+                let odd = difference >> (64 - kept) & 1;
                 #[allow(clippy::cast_possible_truncation)] // the upper half
-                let upper = (left.wrapping_sub(*right).wrapping_add(half) >> 32) as u32;
+                let upper = (difference.wrapping_add(below_half + odd) >> 32) as u32;
                 let rounded = upper.cast_signed() >> (32 - kept);
                 *digit = if two_levels {
                     let low = (rounded << (32 - base)) >> (32 - base);

@@ -18,7 +18,7 @@ pub(crate) use fourier::{Fourier, Workspace};
 pub(crate) use ggsw::FourierGgsw;
 pub(crate) use noise::NoiseSource;
 pub use params::ParameterSet;
-pub(crate) use params::{MONOMIAL_LOG2, Shape};
+pub(crate) use params::{MONOMIAL_LOG2, Shape, TWO_64};
 pub(crate) use ring::PrefixSums;
 pub(crate) use secret::{SecretKey, round_to_bits};
 pub(crate) use stream::{Seed, expand};

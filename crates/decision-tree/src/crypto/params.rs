@@ -34,6 +34,9 @@ pub(crate) struct Shape {
     pub(crate) glwe_body_bits: u32,
 }
 
+/// 2⁶⁴: the torus is ℤ/2⁶⁴ divided by this.
+pub(crate) const TWO_64: f64 = 18_446_744_073_709_551_616.0;
+
 /// The monomial ciphertexts hold 2^this · X^x: payloads are multiples of it.
 pub(crate) const MONOMIAL_LOG2: u32 = 52;
 
@@ -97,10 +100,41 @@ impl Shape {
         self.rank * self.dimension
     }
 
+    /// Variance, on the torus, of fresh noise and of rounding bodies to `bits`.
+    pub(crate) fn fresh_variance(&self, bits: u32) -> f64 {
+        let uniform = (2.0 * f64::from(self.noise_log2) + 1.0).exp2() + 1.0;
+        uniform / 6.0 / (TWO_64 * TWO_64) + (-2.0 * f64::from(bits)).exp2() / 12.0
+    }
+
+    /// Variance that one external product adds at most: the GGSW's noise times the digits, the digits' rounding
+    /// times the key, and the transforms' own rounding.
+    pub(crate) fn product_variance(&self) -> f64 {
+        let encryption = self.digit_squares() * self.fresh_variance(self.ggsw_body_bits);
+        let kept = f64::from(self.base_log2) * exact(self.levels);
+        let rounding = (-2.0 * kept).exp2() / 12.0 * exact(1 + self.greatest_weight());
+        encryption + rounding + self.transform_variance()
+    }
+
+    /// Variance of the transforms' rounding in one external product: about 2^−102 of each product of a digit and a
+    /// torus element (measured: 2^−102.2), times the key's weight for the masks' part.
+    pub(crate) fn transform_variance(&self) -> f64 {
+        self.digit_squares() / 12.0 * (-101.5f64).exp2() * exact(1 + self.greatest_weight())
+    }
+
+    /// Sum of the squares of all digits of a GLWE ciphertext: they are uniform within the base.
+    fn digit_squares(&self) -> f64 {
+        exact(self.rows() * self.dimension) * (2.0 * f64::from(self.base_log2)).exp2() / 12.0
+    }
+
     /// The greatest weight of a secret key: half of its bits and eight standard deviations. Keys are drawn anew
     /// above it (less than one in 2⁴⁶), so that the noise planner can rely on it.
     pub(crate) const fn greatest_weight(&self) -> usize {
         let len = self.key_len();
         len / 2 + 4 * len.isqrt()
     }
+}
+
+#[allow(clippy::cast_precision_loss)] // dimensions, far below 2^53
+fn exact(value: usize) -> f64 {
+    value as f64
 }

@@ -103,3 +103,45 @@ fn products_are_those_of_tfhe() {
         }
     }
 }
+
+/// Variance of one product's noise for a GGSW encryption of 1 and a random ciphertext.
+fn product_noise(shape: Shape, seed: u8) -> f64 {
+    let fourier = Fourier::new(shape.dimension);
+    let mut noise = NoiseSource::new(&mut ChaCha20Rng::seed_from_u64(seed.into()));
+    let key = super::SecretKey::generate(shape, &fourier, &mut noise);
+    let mut work = fourier.workspace();
+    let bodies = key.encrypt_bit(&fourier, 1, &[seed; 32], 1, &mut noise, &mut work);
+    let mut masks = vec![0; shape.rows() * shape.key_len()];
+    expand(&[seed; 32], 1, &mut masks, &mut vec![]);
+    let mut ggsw = FourierGgsw::default();
+    let rows = masks.chunks_exact(shape.key_len()).zip(bodies.chunks_exact(shape.dimension));
+    ggsw.fill(&fourier, &shape, rows, &mut work);
+    let mut left = vec![0; shape.glwe_len()];
+    expand(&[seed; 32], 0, &mut left, &mut vec![]);
+    if shape.noise_log2 == 0 {
+        // Nothing for the digits to round.
+        let dropped = 64 - shape.base_log2 * u32::try_from(shape.levels).unwrap();
+        left.iter_mut().for_each(|value| *value = *value >> dropped << dropped);
+    }
+    let mut product = vec![0u64; shape.glwe_len()];
+    ggsw.load_digits(&fourier, &shape, &left, &product, &mut work);
+    ggsw.add_product(&fourier, &shape, &mut product, &mut work);
+    let secret = tfhe_key(&shape, &key);
+    let (got, expected) = (phase(&shape, &secret, &product), phase(&shape, &secret, &left));
+    let errors = got.iter().zip(&expected).map(|(got, expected)| got.wrapping_sub(*expected).cast_signed());
+    errors.map(|error| (error as f64 / TWO_64).powi(2)).sum::<f64>() / shape.dimension as f64
+}
+
+#[test]
+fn a_product_adds_the_noise_that_is_planned() {
+    for set in ParameterSet::ALL {
+        let shape = set.shape();
+        // Without noise and rounding, only the transforms' errors are left.
+        let bare = Shape { noise_log2: 0, ggsw_body_bits: 64, ..shape };
+        let mean = |shape| ((0..200).map(|seed| product_noise(shape, seed)).sum::<f64>() / 200.0).log2();
+        let (all, transform) = (mean(shape), mean(bare));
+        let planned = (shape.product_variance().log2(), shape.transform_variance().log2());
+        assert!(all < planned.0 + 0.1 && all > planned.0 - 1.5);
+        assert!(transform < planned.1 && transform > planned.1 - 2.0);
+    }
+}

@@ -116,3 +116,6 @@ impl Evaluator {
         answer
     }
 }
+
+#[cfg(test)]
+mod tests;

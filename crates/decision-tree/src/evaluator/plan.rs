@@ -7,7 +7,7 @@
 
 use super::program::payload_digits;
 use crate::answer::Coding;
-use crate::crypto::{MONOMIAL_LOG2, ParameterSet, Shape};
+use crate::crypto::{MONOMIAL_LOG2, ParameterSet, Shape, TWO_64};
 use crate::layout::Layout;
 use crate::quantized::{QuantizedModel, QuantizedNode, QuantizedTree};
 use crate::query::Query;
@@ -162,7 +162,7 @@ impl Draft {
         let shape = &layout.shape;
         let mut structures = Structures::default();
         let labels: Vec<Vec<usize>> = model.trees().iter().map(|tree| structures.label(tree)).collect();
-        let product = product_variance(shape);
+        let product = shape.product_variance();
         // All linear splits see the same few ciphertexts' noise: amplitudes add up.
         let mut linear_amplitude = 0.0;
         for (tree, labels) in model.trees().iter().zip(&labels) {
@@ -205,7 +205,7 @@ impl Draft {
             digits(left).zip(digits(right)).map(|(left, right)| (exact(left) - exact(right)).powi(2)).sum();
         let window = f64::from(1u32 << layout.bits(feature));
         let factor = (-f64::from(MONOMIAL_LOG2 + self.coding.payload_bits)).exp2() * TWO_64;
-        (squares * window * fresh_variance(&layout.shape, layout.shape.glwe_body_bits)).sqrt() * factor
+        (squares * window * layout.shape.fresh_variance(layout.shape.glwe_body_bits)).sqrt() * factor
     }
 
     /// The smallest modulus and then the widest flooding within the failure probability; `None` if there is none.
@@ -253,35 +253,12 @@ impl Draft {
     }
 }
 
-const TWO_64: f64 = 18_446_744_073_709_551_616.0;
-
-/// Variance of fresh noise and of rounding bodies to `bits`, on the torus.
-fn fresh_variance(shape: &Shape, bits: u32) -> f64 {
-    let uniform = (2.0 * f64::from(shape.noise_log2) + 1.0).exp2() + 1.0;
-    uniform / 6.0 / (TWO_64 * TWO_64) + (-2.0 * f64::from(bits)).exp2() / 12.0
-}
-
-/// Variance that one external product adds at most: the GGSW's noise times the digits, the digits' rounding times
-/// the key, and the transform's rounding.
-fn product_variance(shape: &Shape) -> f64 {
-    let terms = exact_usize(shape.rows() * shape.dimension);
-    let key = 1.0 + exact_usize(shape.greatest_weight());
-    let digit = (2.0 * f64::from(shape.base_log2)).exp2() / 12.0;
-    #[allow(clippy::cast_precision_loss)] // one or two levels
-    let kept = f64::from(shape.base_log2) * shape.levels as f64;
-    let encryption = terms * digit * fresh_variance(shape, shape.ggsw_body_bits);
-    let rounding = (-2.0 * kept).exp2() / 12.0 * key;
-    // Each product of a digit and a torus element, and each later butterfly, is off by about 2^−53 of it.
-    let transform = terms * digit / 12.0 * (-2.0 * 52.0f64).exp2() * key;
-    encryption + rounding + transform
-}
-
 /// Variance of Σ uₗ·pkₗ and of fresh noise on all masks and bodies, u binary.
 fn rerandomisation_variance(shape: &Shape) -> f64 {
     let key = 1.0 + exact_usize(shape.greatest_weight());
-    let zeros = exact_usize(shape.key_len()) / 2.0 * fresh_variance(shape, shape.glwe_body_bits);
-    let transform = exact_usize(shape.key_len()) * (-2.0 * 52.0f64).exp2() * key;
-    zeros + fresh_variance(shape, 64) * key + transform
+    let zeros = exact_usize(shape.key_len()) / 2.0 * shape.fresh_variance(shape.glwe_body_bits);
+    let transform = exact_usize(shape.key_len()) * (-102.0f64).exp2() * key;
+    zeros + shape.fresh_variance(64) * key + transform
 }
 
 /// log₂ of the probability that any of `slots` coefficients is off by more than `deviations` standard deviations.
