@@ -10,7 +10,10 @@
 mod common;
 
 use std::{
-    sync::{Barrier, atomic::AtomicUsize},
+    sync::{
+        Barrier,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -323,16 +326,21 @@ proptest! {
 fn patience_names_those_who_answer_wrongly_after_the_first() {
     // Party 4 answers late and out of range; party 1 has enough with one answer.
     let named = |patience: Duration| {
+        let done = AtomicBool::new(false);
         let results = testing::run_parties(4, |me, mut transport| {
             let mut session = open(&mut transport).unwrap();
             session.confirm().unwrap();
             session.set_collect_patience(patience);
-            if me == id(3) {
-                std::thread::sleep(Duration::from_millis(60));
+            // Without patience, so late that party 1 is done.
+            while me == id(3) && patience.is_zero() && !done.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
             }
             let number = if me == id(3) { BOUNDS.below } else { 0 };
             let message = |to| (to == id(0)).then(|| Numbers(vec![number; BOUNDS.count]));
-            session.collect(message, |_| me == id(0), usize::from(me == id(0)), &BOUNDS).unwrap()
+            let enough = usize::from(me == id(0));
+            let collected = session.collect(message, |_| me == id(0), enough, &BOUNDS).unwrap();
+            done.fetch_or(me == id(0), Ordering::SeqCst);
+            collected
         });
         results[0].failures.iter().map(|failure| failure.party).collect::<Vec<_>>()
     };

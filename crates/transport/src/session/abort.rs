@@ -68,7 +68,13 @@ pub(crate) fn clean(text: &str) -> String {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let disguises = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let disguises = |c: char| {
+        matches!(
+            c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+        )
+    };
     // '?' and not U+FFFD, which has three bytes and would lengthen the text again.
     text[..end].chars().map(|c| if c.is_control() || disguises(c) { '?' } else { c }).collect()
 }

@@ -66,7 +66,8 @@ impl<T: Transport + ?Sized> Session<'_, T> {
             self.gather(want, pending, None, window, accept);
         for (party, fault) in unsent {
             if failures.iter().all(|failure| failure.party != party) {
-                failures.push(self.failure(party, want.round, Cause::Network(fault)));
+                let cause = self.last_words(party, want.round, grace).unwrap_or(Cause::Network(fault));
+                failures.push(self.failure(party, want.round, cause));
             }
         }
         if failures.is_empty() && pending.is_empty() {
@@ -85,6 +86,23 @@ impl<T: Transport + ?Sized> Session<'_, T> {
         }
         let error = self.verdict(want.round, failures);
         Err(self.fail(error))
+    }
+
+    /// The abort of a peer that answered this step and then could not be reached: it comes behind frames of steps that
+    /// I have not taken.
+    fn last_words(&mut self, peer: PartyId, round: &'static str, longest: Duration) -> Option<Cause> {
+        let deadline = Deadline::after(longest);
+        loop {
+            let frame = self.transport.receive(peer, deadline).ok()?;
+            self.counters.count_received(peer, round, frame.len());
+            let (header, payload) = Header::parse(&frame).ok()?;
+            if header.sender != peer || header.session != self.id {
+                return None;
+            }
+            if header.kind == Kind::Abort {
+                return Some(self.read_abort(payload)).filter(is_abort);
+            }
+        }
     }
 
     /// The error that several failures of one round amount to.

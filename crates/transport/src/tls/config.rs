@@ -4,13 +4,13 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
-    client::WebPkiServerVerifier,
+    client::{Resumption, WebPkiServerVerifier},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName},
-    server::WebPkiClientVerifier,
+    server::{NoServerSessionStorage, WebPkiClientVerifier},
 };
 use sha2::{Digest, Sha256};
 
-use super::{TlsError, trust::Pins};
+use super::{TlsError, link::cost, trust::Pins};
 use crate::{DEFAULT_MAX_FRAME, PartyId, Roster};
 
 /// One party of a network over TLS.
@@ -96,6 +96,22 @@ impl Default for TlsLimits {
             give_up: Duration::from_secs(120),
             linger: Duration::from_secs(5),
         }
+    }
+}
+
+impl TlsLimits {
+    /// Whether a network can work at all with these.
+    pub(super) fn check(&self) -> Result<(), TlsError> {
+        let problem = if u32::try_from(self.max_frame).is_err() {
+            "the frame limit is over 4 GiB"
+        } else if self.max_unsent < cost(self.max_frame) {
+            "max_unsent has no room for one frame of max_frame bytes"
+        } else if self.keepalive.is_zero() || self.handshake_timeout.is_zero() {
+            "keepalive and handshake_timeout must be above zero"
+        } else {
+            return Ok(());
+        };
+        Err(TlsError::Config(problem.into()))
     }
 }
 
@@ -196,9 +212,10 @@ impl TlsConfig {
                     |error: rustls::client::VerifierBuilderError| TlsError::Config(error.to_string());
                 let verifier =
                     WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
-                let client = client
+                let mut client = client
                     .with_webpki_verifier(verifier.build().map_err(config)?)
                     .with_client_auth_cert(self.chain.clone(), self.key.clone_key())?;
+                client.resumption = Resumption::disabled();
                 let client = Arc::new(client);
                 clients = vec![client; self.parties.len()];
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
@@ -209,19 +226,21 @@ impl TlsConfig {
                     self.parties.iter().filter_map(|party| party.certificate.clone()).collect();
                 for pin in &pins {
                     let verifier = Pins::new(vec![pin.clone()], &provider);
-                    let client = client
+                    let mut client = client
                         .clone()
                         .dangerous() // rustls' word for any verifier of one's own; this one compares certificates
                         .with_custom_certificate_verifier(Arc::new(verifier))
                         .with_client_auth_cert(self.chain.clone(), self.key.clone_key())?;
+                    client.resumption = Resumption::disabled();
                     clients.push(Arc::new(client));
                 }
                 server.with_client_cert_verifier(Arc::new(Pins::new(pins, &provider)))
             }
         };
         let mut server = server.with_single_cert(self.chain.clone(), self.key.clone_key())?;
-        // Every connection proves both certificates anew; nothing is gained from resuming TLS sessions.
+        // Every connection proves both certificates anew, whatever the other end offers.
         server.send_tls13_tickets = 0;
+        server.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Endpoints { server: Arc::new(server), clients, names })
     }
 

@@ -46,8 +46,8 @@ pub(super) fn dial(node: &Arc<Node>, peer: PartyId, socket: &TcpStream) -> Resul
 
 /// Finds out who is at the other end of `socket`, and serves the connection until it ends.
 ///
-/// `proven` is called once the other end is known to be a party.
-pub(super) fn accept(node: &Arc<Node>, socket: &TcpStream, proven: impl FnOnce()) -> Result<(), Trouble> {
+/// `taken` is called once the connection is in use: a party may have one, and no number of them on the way there.
+pub(super) fn accept(node: &Arc<Node>, socket: &TcpStream, taken: impl FnOnce()) -> Result<(), Trouble> {
     let stranger = |problem| Trouble { peer: None, problem };
     let tls = ServerConnection::new(Arc::clone(&node.endpoints.server));
     let mut tls = Connection::Server(tls.map_err(|error| stranger(error.to_string()))?);
@@ -64,9 +64,9 @@ pub(super) fn accept(node: &Arc<Node>, socket: &TcpStream, proven: impl FnOnce()
         refuse(&mut tls, socket, deadline, problem);
         return Err(stranger(problem.into()));
     };
-    proven();
     let trouble = |problem| Trouble { peer: Some(peer), problem };
     let generation = answer(node, peer, &mut tls, socket, deadline).map_err(trouble)?;
+    taken();
     serve(node, peer, tls, socket, generation);
     Ok(())
 }

@@ -10,6 +10,14 @@ use std::{
 use super::{TlsLimits, record::Greeting};
 use crate::{Deadline, Fault};
 
+/// What a frame costs in memory beside its bytes, at the least: a flood of empty ones must fill a queue as well.
+const FRAME_COST: usize = 64;
+
+/// The memory that a waiting frame counts for.
+pub(super) fn cost(length: usize) -> usize {
+    length.saturating_add(FRAME_COST)
+}
+
 /// Random bytes that tell one process, or one transport in it, from another under the same name.
 pub(super) type Process = [u8; 16];
 
@@ -100,7 +108,7 @@ impl Link {
         if let Some(fault) = &state.failed {
             return Err(fault.clone());
         }
-        if state.out_bytes.saturating_add(frame.len()) > limits.max_unsent {
+        if state.out_bytes.saturating_add(cost(frame.len())) > limits.max_unsent {
             let problem =
                 format!("it has not confirmed {} bytes of frames, no more are kept", state.out_bytes);
             state.fail(Fault::Failed(problem.clone()));
@@ -108,7 +116,7 @@ impl Link {
             return Err(Fault::Failed(problem));
         }
         state.out.push_back(frame.into());
-        state.out_bytes += frame.len();
+        state.out_bytes += cost(frame.len());
         self.changed.notify_all();
         Ok(())
     }
@@ -118,7 +126,7 @@ impl Link {
         loop {
             if let Some(frame) = state.inbox.pop_front() {
                 let full = state.inbox_bytes > limits.max_unread;
-                state.inbox_bytes -= frame.len();
+                state.inbox_bytes -= cost(frame.len());
                 if full {
                     self.changed.notify_all();
                 }
@@ -253,7 +261,7 @@ impl Link {
             return Err(format!("frame {number} came where {} was due", state.next_in));
         }
         state.next_in += 1;
-        state.inbox_bytes += frame.len();
+        state.inbox_bytes += cost(frame.len());
         state.inbox.push_back(frame);
         self.changed.notify_all();
         Ok(())
@@ -349,7 +357,7 @@ impl State {
     fn confirm(&mut self, next: u64) {
         while self.first_out < next {
             let Some(frame) = self.out.pop_front() else { break };
-            self.out_bytes -= frame.len();
+            self.out_bytes -= cost(frame.len());
             self.first_out += 1;
         }
         self.cursor = self.cursor.max(self.first_out);
@@ -380,5 +388,38 @@ impl State {
     fn is_done(&self) -> bool {
         let heard = self.peer.is_none() || (self.said_goodbye && self.connection.is_none());
         self.failed.is_some() || (self.out.is_empty() && heard)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_frames_fill_a_queue_too() {
+        let room = 20 * FRAME_COST;
+        let limits = TlsLimits { max_unread: room, max_unsent: room, ..TlsLimits::default() };
+        let link = Link::new();
+        for number in 0..=20 {
+            assert!(link.lock().inbox_bytes <= limits.max_unread, "{number}");
+            link.put(0, number, Vec::new(), &limits).unwrap();
+        }
+        // Now the connection is not read until some have been received.
+        assert!(link.lock().inbox_bytes > limits.max_unread);
+        for _ in 0..=20 {
+            assert_eq!(link.receive(Deadline::now(), &limits), Ok(Vec::new()));
+        }
+        assert_eq!(link.lock().inbox_bytes, 0);
+
+        for _ in 0..20 {
+            link.send(&[], &limits).unwrap();
+        }
+        link.lock().cursor = 20;
+        link.confirmed(20).unwrap();
+        assert_eq!(link.lock().out_bytes, 0);
+        for _ in 0..20 {
+            link.send(&[], &limits).unwrap();
+        }
+        assert!(matches!(link.send(&[], &limits), Err(Fault::Failed(_))));
     }
 }

@@ -8,7 +8,7 @@
 //! peer whose *process* was started anew has forgotten its frames and fails at once: a run cannot go on with it.
 //!
 //! Sending queues a frame and returns; threads of the transport do the reading and writing. Nobody but a party gets
-//! further than the TLS handshake, which has a deadline and a limit on how many take place at once.
+//! further than the TLS handshake, which has a deadline; of more than a few at once, the oldest is cut off.
 //!
 //! TLS is by `rustls` with the `ring` provider.
 //!
@@ -51,10 +51,11 @@ mod record;
 mod trust;
 
 use std::{
-    net::{TcpListener, TcpStream, ToSocketAddrs},
+    collections::VecDeque,
+    net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs},
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -111,10 +112,21 @@ struct Node {
     /// By party; the one at my place is not used.
     links: Vec<Link>,
     closed: AtomicBool,
-    /// Connections that have not proven who they are.
-    strangers: AtomicUsize,
+    /// Connections that have not been taken into use, oldest first.
+    strangers: Mutex<VecDeque<(u64, TcpStream)>>,
     /// Why the latest of them was refused.
     refused: Mutex<Option<String>>,
+}
+
+impl Node {
+    fn strangers(&self) -> MutexGuard<'_, VecDeque<(u64, TcpStream)>> {
+        self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection is in use, or has ended.
+    fn known(&self, number: u64) {
+        self.strangers().retain(|(other, _)| *other != number);
+    }
 }
 
 /// One party's end of a network over TLS. See the [module's page](self).
@@ -134,11 +146,9 @@ impl TlsTransport {
     /// # Errors
     /// The configuration is not usable, or the system gives no thread.
     pub fn start(config: TlsConfig, listener: TcpListener) -> Result<Self, TlsError> {
+        config.limits.check()?;
         let roster = config.roster()?;
         let endpoints = config.build()?;
-        if u32::try_from(config.limits.max_frame).is_err() {
-            return Err(TlsError::Config("the frame limit is over 4 GiB".into()));
-        }
         let mut process = [0; 16];
         let random = rustls::crypto::ring::default_provider().secure_random;
         random
@@ -150,7 +160,7 @@ impl TlsTransport {
             endpoints,
             process,
             closed: AtomicBool::new(false),
-            strangers: AtomicUsize::new(0),
+            strangers: Mutex::new(VecDeque::new()),
             refused: Mutex::new(None),
         });
         listener.set_nonblocking(true)?;
@@ -260,40 +270,48 @@ impl Drop for TlsTransport {
             // A panic there has been reported on its thread.
             let _ = listening.join();
         }
+        for (_, socket) in self.node.strangers().drain(..) {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
     }
 }
 
 fn listen(node: &Arc<Node>, listener: &TcpListener) {
+    let mut number = 0;
     while !node.closed.load(Ordering::Acquire) {
         match listener.accept() {
-            Ok((socket, _)) => admit(node, socket),
+            Ok((socket, _)) => {
+                number += 1;
+                admit(node, number, socket);
+            }
             // Nobody there, or an attempt that failed already: in both cases look again soon.
             Err(_) => thread::sleep(ACCEPT_PAUSE),
         }
     }
 }
 
-/// Gives a new connection a thread of its own, unless too many are in their handshake.
-fn admit(node: &Arc<Node>, socket: TcpStream) {
-    if node.strangers.fetch_add(1, Ordering::AcqRel) >= MAX_STRANGERS + node.links.len() {
-        node.strangers.fetch_sub(1, Ordering::AcqRel);
-        return;
+/// Gives a new connection a thread of its own.
+///
+/// Where too many are in their handshake, the oldest gives way: connections that are opened to do nothing must not keep a
+/// party out, whose handshake takes a few round trips.
+fn admit(node: &Arc<Node>, number: u64, socket: TcpStream) {
+    let Ok(handle) = socket.try_clone() else { return };
+    {
+        let mut strangers = node.strangers();
+        if strangers.len() >= MAX_STRANGERS + node.links.len()
+            && let Some((_, oldest)) = strangers.pop_front()
+        {
+            let _ = oldest.shutdown(Shutdown::Both);
+        }
+        strangers.push_back((number, handle));
     }
     let shared = Arc::clone(node);
     let serve = move || {
-        let mut proven = false;
         let outcome = socket
             .set_nonblocking(false)
             .map_err(|error| connection::Trouble { peer: None, problem: error.to_string() })
-            .and_then(|()| {
-                connection::accept(&shared, &socket, || {
-                    proven = true;
-                    shared.strangers.fetch_sub(1, Ordering::AcqRel);
-                })
-            });
-        if !proven {
-            shared.strangers.fetch_sub(1, Ordering::AcqRel);
-        }
+            .and_then(|()| connection::accept(&shared, &socket, || shared.known(number)));
+        shared.known(number);
         match outcome {
             Err(connection::Trouble { peer: Some(peer), problem }) => {
                 shared.links[peer.index()].note_problem(problem);
@@ -305,7 +323,7 @@ fn admit(node: &Arc<Node>, socket: TcpStream) {
         }
     };
     if thread::Builder::new().name("tls accept".into()).spawn(serve).is_err() {
-        node.strangers.fetch_sub(1, Ordering::AcqRel);
+        node.known(number);
     }
 }
 

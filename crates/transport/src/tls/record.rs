@@ -135,6 +135,11 @@ impl Records {
         loop {
             if let Some((number, length, frame)) = &mut self.frame {
                 let (piece, rest) = bytes.split_at(bytes.len().min(*length - frame.len()));
+                if frame.capacity() - frame.len() < piece.len() {
+                    // Doubled, but never beyond the announced length: a whole frame holds no spare memory.
+                    let capacity = frame.capacity().saturating_mul(2).max(frame.len() + piece.len());
+                    frame.reserve_exact(capacity.min(*length) - frame.len());
+                }
                 frame.extend_from_slice(piece);
                 *bytes = rest;
                 if frame.len() < *length {
@@ -217,6 +222,21 @@ mod tests {
         assert!(records.take(&mut &head[..]).is_err());
         assert!(records.frame.is_none());
         assert!(Records::new(5).take(&mut &[9; 9][..]).is_err());
+    }
+
+    #[test]
+    fn a_frame_takes_no_more_memory_than_has_come_or_it_needs() {
+        let length = 3 * FIRST_PIECE + 1;
+        let mut records = Records::new(length);
+        records.take(&mut &frame_head(0, length).unwrap()[..]).unwrap();
+        for _ in 0..3 {
+            let piece = vec![7; FIRST_PIECE];
+            assert_eq!(records.take(&mut &piece[..]), Ok(None));
+            let (_, _, frame) = records.frame.as_ref().unwrap();
+            assert!(frame.capacity() <= 2 * frame.len().max(FIRST_PIECE));
+        }
+        let Some(Record::Frame(0, frame)) = records.take(&mut &[7][..]).unwrap() else { panic!() };
+        assert_eq!((frame.len(), frame.capacity()), (length, length));
     }
 
     #[test]
