@@ -17,6 +17,7 @@ use std::sync::Arc;
 use subrosa_arith::hash::Hasher;
 
 use crate::banks::BankId;
+use crate::checkpoint::format::Lists;
 use crate::network::{Network, Period};
 
 /// A hash over the transfers from one bank to another in one period.
@@ -182,13 +183,18 @@ pub fn select(network: Network, offers: &[Offer]) -> Result<(Selected, Vec<Selec
     }
     let mut network = network;
     let accounts = network.account_count();
+    retain(&mut network, accounts, &kept);
+    Ok((Selected { network, imports }, selections))
+}
+
+/// Drops every foreign sender that is not kept in its period.
+fn retain(network: &mut Network, accounts: usize, kept: &[Vec<bool>]) {
     network.retain_edges(|period, node| {
         node.index() < accounts
             || kept
                 .get(period)
                 .is_some_and(|kept| kept.get(node.index() - accounts).copied().unwrap_or(false))
     });
-    Ok((Selected { network, imports }, selections))
 }
 
 fn check_offer(bank: BankId, offer: &Offer, periods: usize) -> Result<(), Disagreement> {
@@ -256,9 +262,9 @@ impl Selected {
 pub struct Agreed {
     network: Network,
     /// By period and bank: own accounts whose scores go there, in the order of the wire.
-    exports: Vec<Vec<Vec<u32>>>,
+    exports: Lists,
     /// By period and bank: foreign accounts whose scores come from there, in the order of the wire.
-    imports: Vec<Vec<Vec<u32>>>,
+    imports: Lists,
 }
 
 impl Agreed {
@@ -287,6 +293,27 @@ impl Agreed {
         all.sort_unstable();
         all.dedup();
         all
+    }
+
+    /// What this bank sends and receives, for a checkpoint.
+    pub(crate) fn lists(&self) -> (&Lists, &Lists) {
+        (&self.exports, &self.imports)
+    }
+
+    /// The outcome of an earlier agreement on the same network.
+    pub(crate) fn restore(mut network: Network, exports: Lists, imports: Lists) -> Self {
+        network.extend_periods(imports.len());
+        let accounts = network.account_count();
+        let mut kept = vec![vec![false; network.foreign_count()]; imports.len()];
+        for (kept, banks) in kept.iter_mut().zip(&imports) {
+            for &foreign in banks.iter().flatten() {
+                if let Some(kept) = kept.get_mut(foreign as usize) {
+                    *kept = true;
+                }
+            }
+        }
+        retain(&mut network, accounts, &kept);
+        Self { network, exports, imports }
     }
 
     /// Runs the agreement among networks that are all at hand, without messages.

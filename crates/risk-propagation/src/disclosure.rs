@@ -18,20 +18,14 @@ pub fn ciphertexts(reached: usize, plan: &Plan) -> usize {
     reached.div_ceil(plan.accounts_per_ciphertext().max(1))
 }
 
-/// Step R7: packs the ciphertext parts of `accounts` into as few ciphertexts as possible and blinds them.
+/// Step R7: packs the ciphertext parts of `accounts` into as few ciphertexts as possible.
 ///
 /// By Horner's rule: the slots of one account cost as many squarings as they have bits.
 ///
-/// # Errors
-/// [`Error::Paillier`] for a blinder of another key.
-pub fn pack(
-    scores: &Encrypted,
-    accounts: &[u32],
-    plan: &Plan,
-    blinder: &Blinder,
-    rng: &mut impl CryptoRng,
-) -> Result<Vec<Blinded<Ciphertext>>, Error> {
-    let key = blinder.key();
+/// # Security
+/// The products tell how they were made. [`blind`] them before anybody sees them.
+#[must_use]
+pub fn pack(scores: &Encrypted, accounts: &[u32], plan: &Plan, key: &PublicKey) -> Vec<Ciphertext> {
     let modulus = key.modulus_squared();
     let width = plan.slot_bits() * plan.columns();
     let pack = |accounts: &[u32]| {
@@ -46,9 +40,21 @@ pub fn pack(
         }
         key.wrap(&packed)
     };
-    let groups: Vec<(&[u32], _)> =
-        accounts.chunks(plan.accounts_per_ciphertext().max(1)).map(|group| (group, stream(rng))).collect();
-    groups.into_par_iter().map(|(group, mut rng)| Ok(blinder.blind(&pack(group), &mut rng)?)).collect()
+    accounts.par_chunks(plan.accounts_per_ciphertext().max(1)).map(pack).collect()
+}
+
+/// The end of step R7: blinds packed ciphertexts. The same generator gives the same ciphertexts again.
+///
+/// # Errors
+/// [`Error::Paillier`] for a blinder of another key.
+pub fn blind(
+    packed: &[Ciphertext],
+    blinder: &Blinder,
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<Blinded<Ciphertext>>, Error> {
+    let streams: Vec<_> = packed.iter().map(|_| stream(rng)).collect();
+    let pairs = packed.par_iter().zip(streams);
+    pairs.map(|(packed, mut rng)| Ok(blinder.blind(packed, &mut rng)?)).collect()
 }
 
 /// Step R8: noise for a number of ciphertexts of other banks, fresh and independent in every slot.

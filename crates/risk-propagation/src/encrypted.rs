@@ -4,6 +4,8 @@
 //! two calls: [`Encrypted::encrypt`] makes what other banks need, [`Encrypted::advance`] takes what they sent and gives
 //! the scores of the next iteration. Both are pure functions, parallel over accounts in the current rayon pool.
 
+use std::ops::Range;
+
 use num_bigint::BigInt;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRng, SeedableRng};
@@ -121,90 +123,195 @@ impl Encrypted {
 
     /// One iteration: the scores after `step`.
     ///
+    /// Takes the scores before it, so that their ciphertexts need no room once the tables of their powers are made.
+    ///
     /// # Security
     /// The time taken depends on the weights, which are the bank's own and known to it; the other banks see only when
     /// its next message comes.
     #[must_use]
     pub fn advance(
-        &self,
+        self,
         agreed: &Agreed,
         plan: &Plan,
         key: &PublicKey,
         step: Step,
         received: Received,
     ) -> Self {
-        let network = agreed.network();
-        let mut plain = FixedScores::zeros(network.account_count(), plan);
-        let Some(mixing) = Mixing::new(step.delta, plan.weight_bits()) else {
-            // The plan has checked δ and f.
-            return Self { plain, mixed: vec![None; network.account_count()] };
-        };
-        let modulus = key.modulus_squared();
-        let tables = self.tables(agreed, key, step, received);
-        let table_of = |node: Node| tables.get(node.index()).and_then(Option::as_ref);
-        let own_senders = network.account_count();
-        let words = plain.words();
-        let mixed = plain
-            .rows_mut()
-            .par_chunks_mut(words)
-            .enumerate()
-            .map_init(Vec::new, |weights, (account, row)| {
-                weights.clear();
-                sender_weights(network, step.period, account, mixing, weights);
-                let period = network.periods().get(step.period);
-                let senders = period.map_or(&[][..], |period| period.incoming(account).0);
+        let Self { plain, mixed } = self;
+        let accounts = 0..agreed.network().account_count();
+        let uses =
+            uses(agreed, step, accounts.clone(), |account| mixed.get(account).is_some_and(Option::is_some));
+        let bases = mixed.into_par_iter().chain(received.scores);
+        let tables: Vec<_> = bases.zip(uses).map(|(base, uses)| table(key, base.as_ref()?, uses)).collect();
+        let part = advance_range(&plain, &tables, agreed, plan, key, step, accounts);
+        Self { plain: part.plain, mixed: part.mixed }
+    }
 
-                add_product(row, self.plain.row(account), mixing.own());
-                let mut terms: Vec<(&WindowTable, u64)> = Vec::with_capacity(senders.len() + 1);
-                let own = u32::try_from(account).ok().and_then(|account| table_of(Node(account)));
-                terms.extend(own.map(|table| (table, mixing.own())));
-                for (&sender, &weight) in senders.iter().zip(weights.iter()) {
-                    if sender.index() < own_senders {
-                        add_product(row, self.plain.row(sender.index()), weight);
-                    }
-                    terms.extend(table_of(sender).map(|table| (table, weight)));
-                }
-                (!terms.is_empty()).then(|| vartime_multi_pow_tables(modulus, &terms))
-            })
-            .collect();
+    /// One iteration for a part of the own accounts: a pure function of the scores before and what was received.
+    ///
+    /// The parts of a partition give together what [`Encrypted::advance`] gives; a distributed engine can run them on several
+    /// machines and put them together with [`Encrypted::assemble`]. Only what the part's senders need is computed.
+    #[must_use]
+    pub fn advance_part(
+        &self,
+        agreed: &Agreed,
+        plan: &Plan,
+        key: &PublicKey,
+        step: Step,
+        received: &Received,
+        accounts: Range<usize>,
+    ) -> Part {
+        let count = agreed.network().account_count();
+        let accounts = accounts.start.min(count)..accounts.end.clamp(accounts.start.min(count), count);
+        let uses = uses(agreed, step, accounts.clone(), |account| self.mixed(account).is_some());
+        let bases = self.mixed.par_iter().chain(&received.scores);
+        let tables: Vec<_> = bases.zip(uses).map(|(base, uses)| table(key, base.as_ref()?, uses)).collect();
+        advance_range(&self.plain, &tables, agreed, plan, key, step, accounts)
+    }
+
+    /// The scores of all accounts from those of the parts, which must be given in ascending order and leave no account out;
+    /// `None` where they do not fit.
+    #[must_use]
+    pub fn assemble(agreed: &Agreed, plan: &Plan, parts: impl IntoIterator<Item = Part>) -> Option<Self> {
+        let (mut rows, mut mixed) = (Vec::new(), Vec::new());
+        for part in parts {
+            if part.first != mixed.len() {
+                return None;
+            }
+            rows.extend_from_slice(part.plain.words_of_all());
+            mixed.extend(part.mixed);
+        }
+        let accounts = agreed.network().account_count();
+        let plain = FixedScores::from_words(rows, accounts, plan).filter(|_| mixed.len() == accounts)?;
+        Some(Self { plain, mixed })
+    }
+
+    pub(crate) fn from_parts(plain: FixedScores, mixed: Vec<Option<Residue>>) -> Self {
         Self { plain, mixed }
     }
 
-    /// Tables of the powers of every ciphertext that this step multiplies, shared by all receivers of a sender: own
-    /// accounts first, then foreign ones.
-    fn tables(
-        &self,
-        agreed: &Agreed,
-        key: &PublicKey,
-        step: Step,
-        received: Received,
-    ) -> Vec<Option<WindowTable>> {
-        let network = agreed.network();
-        let accounts = network.account_count();
-        // An account that is reached uses its own ciphertext once more.
-        let mut uses = vec![1_u32; accounts];
-        uses.resize(accounts + network.foreign_count(), 0);
-        for sender in network.periods().get(step.period).map_or(&[][..], |period| &period.senders) {
-            if let Some(uses) = uses.get_mut(sender.index()) {
+    /// Frees the ciphertext parts, once they are packed.
+    pub(crate) fn forget_mixed(&mut self) {
+        self.mixed = Vec::new();
+    }
+
+    /// The ciphertext parts that there are.
+    pub(crate) fn all_mixed(&self) -> impl Iterator<Item = (u32, &Residue)> {
+        (0..).zip(&self.mixed).filter_map(|(account, mixed)| Some((account, mixed.as_ref()?)))
+    }
+
+    pub(crate) fn mixed_count(&self) -> usize {
+        self.mixed.iter().flatten().count()
+    }
+}
+
+/// Scores of successive accounts after an iteration.
+#[derive(Clone)]
+pub struct Part {
+    first: usize,
+    plain: FixedScores,
+    mixed: Vec<Option<Residue>>,
+}
+
+impl Part {
+    /// Number of accounts.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.mixed.len()
+    }
+
+    /// Whether the part holds no account.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.mixed.is_empty()
+    }
+}
+
+impl std::fmt::Debug for Part {
+    // Redacted: the plaintext parts are the bank's secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Part(<redacted>, {} accounts from {})", self.mixed.len(), self.first)
+    }
+}
+
+/// How many products of the accounts in a range each ciphertext enters: own accounts first, then foreign ones.
+pub(crate) fn uses(
+    agreed: &Agreed,
+    step: Step,
+    accounts: Range<usize>,
+    has_ciphertext: impl Fn(usize) -> bool,
+) -> Vec<u32> {
+    let network = agreed.network();
+    let mut uses = vec![0_u32; network.account_count() + network.foreign_count()];
+    let Some(period) = network.periods().get(step.period) else { return uses };
+    for account in accounts {
+        let own = has_ciphertext(account).then_some(account);
+        let senders = period.incoming(account).0.iter().map(|sender| sender.index());
+        for node in senders.chain(own) {
+            if let Some(uses) = uses.get_mut(node) {
                 *uses += 1;
             }
         }
-        let own = self.mixed.par_iter().map(Option::as_ref);
-        let foreign = received.scores.par_iter().map(Option::as_ref);
-        own.chain(foreign)
-            .zip(uses)
-            .map(|(base, uses)| {
-                base.filter(|_| uses > 0)
-                    // Windows of 1 to `MAX_WINDOW` bits are always accepted.
-                    .and_then(|base| WindowTable::new(key.modulus_squared(), base, window(uses)).ok())
-            })
-            .collect()
     }
+    uses
+}
+
+/// Powers of a ciphertext that is used so many times.
+fn table(key: &PublicKey, base: &Residue, uses: u32) -> Option<WindowTable> {
+    // Windows of 1 to `MAX_WINDOW` bits are always accepted.
+    (uses > 0).then(|| WindowTable::new(key.modulus_squared(), base, window(uses)).ok()).flatten()
+}
+
+/// The iteration for some accounts. `tables` holds the powers of own ciphertexts, then of foreign ones.
+fn advance_range(
+    before: &FixedScores,
+    tables: &[Option<WindowTable>],
+    agreed: &Agreed,
+    plan: &Plan,
+    key: &PublicKey,
+    step: Step,
+    accounts: Range<usize>,
+) -> Part {
+    let network = agreed.network();
+    let first = accounts.start;
+    let mut plain = FixedScores::zeros(accounts.len(), plan);
+    let Some(mixing) = Mixing::new(step.delta, plan.weight_bits()) else {
+        // The plan has checked δ and f.
+        return Part { first, plain, mixed: vec![None; accounts.len()] };
+    };
+    let modulus = key.modulus_squared();
+    let table_of = |node: Node| tables.get(node.index()).and_then(Option::as_ref);
+    let own_senders = network.account_count();
+    let words = plain.words();
+    let mixed = plain
+        .rows_mut()
+        .par_chunks_mut(words)
+        .zip(accounts)
+        .map_init(Vec::new, |weights, (row, account)| {
+            weights.clear();
+            sender_weights(network, step.period, account, mixing, weights);
+            let period = network.periods().get(step.period);
+            let senders = period.map_or(&[][..], |period| period.incoming(account).0);
+
+            add_product(row, before.row(account), mixing.own());
+            let mut terms: Vec<(&WindowTable, u64)> = Vec::with_capacity(senders.len() + 1);
+            let own = u32::try_from(account).ok().and_then(|account| table_of(Node(account)));
+            terms.extend(own.map(|table| (table, mixing.own())));
+            for (&sender, &weight) in senders.iter().zip(weights.iter()) {
+                if sender.index() < own_senders {
+                    add_product(row, before.row(sender.index()), weight);
+                }
+                terms.extend(table_of(sender).map(|table| (table, weight)));
+            }
+            (!terms.is_empty()).then(|| vartime_multi_pow_tables(modulus, &terms))
+        })
+        .collect();
+    Part { first, plain, mixed }
 }
 
 /// The window that costs least for exponents of about 32 bits: 2^(w−1) multiplications for the table, 32/(w+1) for
 /// each use.
-fn window(uses: u32) -> u32 {
+pub(crate) fn window(uses: u32) -> u32 {
     (1..=MAX_WINDOW).min_by_key(|w| (60 << (w - 1)) + uses.saturating_mul(60 * 32 / (w + 1))).unwrap_or(1)
 }
 

@@ -177,6 +177,21 @@ pub enum Error {
         /// What is wrong with its message.
         reason: String,
     },
+    /// A checkpoint cannot be used or written.
+    #[error(transparent)]
+    Checkpoint(#[from] crate::checkpoint::CheckpointError),
+    /// Two banks derive different plans from the same sizes: they run different versions, or one miscalculates.
+    #[error("`{bank}` plans {field} = {theirs} where this bank plans {ours}")]
+    PlanDiffers {
+        /// The other bank.
+        bank: String,
+        /// What differs.
+        field: String,
+        /// This bank's value.
+        ours: u64,
+        /// The other bank's.
+        theirs: u64,
+    },
     /// The decrypted numbers are no scores.
     #[error("the decrypted numbers cannot be scores: {0}")]
     Plaintext(&'static str),
@@ -213,6 +228,8 @@ impl Error {
             | Self::Banks(_)
             | Self::Plan(_)
             | Self::Mismatch { .. }
+            | Self::Checkpoint(_)
+            | Self::PlanDiffers { .. }
             | Self::Roster(_)
             | Self::Plaintext(_)
             | Self::Paillier(_) => Vec::new(),

@@ -51,6 +51,17 @@ impl FixedScores {
         scores
     }
 
+    /// Rows that were written out by [`FixedScores::words_of_all`], if they fit plan and network.
+    pub(crate) fn from_words(rows: Vec<u64>, accounts: usize, plan: &Plan) -> Option<Self> {
+        let words = (plan.slot_bits() * plan.columns()).div_ceil(64);
+        (rows.len() == accounts * words).then_some(Self { words, rows })
+    }
+
+    /// All rows, one after the other.
+    pub(crate) fn words_of_all(&self) -> &[u64] {
+        &self.rows
+    }
+
     /// Number of accounts.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -3,24 +3,29 @@
 
 pub mod agreement;
 pub mod banks;
+pub mod checkpoint;
 pub mod data;
 pub mod disclosure;
 pub mod encrypted;
 pub mod error;
 pub mod fixed;
+pub mod forecast;
 pub mod generate;
 pub mod messages;
 pub mod network;
 pub mod plaintext;
 pub mod plan;
 pub mod protocol;
+mod resume;
 pub mod settings;
 pub mod weights;
 
 pub use agreement::Agreed;
 pub use banks::{BankId, Banks};
+pub use checkpoint::{CheckpointError, CheckpointProblem, CheckpointStore, FileStore};
 pub use error::{Error, Problem, Rejected};
+pub use forecast::{Calibration, Forecast};
 pub use network::{Network, NetworkBuilder, Transfer};
 pub use plan::{NetworkSizes, Plan, PlanError};
-pub use protocol::{Event, Outcome, PROTOCOL, Stage, parameters, propagate};
+pub use protocol::{Event, Outcome, PROTOCOL, Stage, parameters, propagate, propagate_with, recover};
 pub use settings::{Delta, Mismatch, Settings, Step};

@@ -19,6 +19,72 @@ const MAX_CHUNKS: u32 = 1 << 20;
 /// Longest encoding of a length or number of up to 64 bits.
 const NUMBER: usize = 10;
 
+/// R0, to all: the run in which the sender was stopped, if it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// Session in which the run began.
+    pub run: Option<[u8; 32]>,
+    /// The last state that the sender has of it.
+    pub position: u32,
+}
+
+impl Message for Resume {
+    const ROUND: &'static str = "propagate/resume";
+    type Shape = ();
+
+    fn max_bytes((): &()) -> usize {
+        1 + 32 + NUMBER
+    }
+
+    fn check(&self, (): &()) -> Result<(), Malformed> {
+        if self.run.is_some() || self.position == 0 {
+            return Ok(());
+        }
+        Err(Malformed::new("a state of no run"))
+    }
+}
+
+/// R1, to all: what the sender derives from everybody's sizes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanValues {
+    /// The values of [`Plan::fields`](crate::Plan::fields), in its order.
+    pub values: Vec<u64>,
+}
+
+impl Message for PlanValues {
+    const ROUND: &'static str = "propagate/plan";
+    /// Number of values.
+    type Shape = usize;
+
+    fn max_bytes(count: &usize) -> usize {
+        NUMBER * (1 + count)
+    }
+
+    fn check(&self, count: &usize) -> Result<(), Malformed> {
+        if self.values.len() == *count {
+            return Ok(());
+        }
+        Err(Malformed::new("a plan of another number of values"))
+    }
+}
+
+/// R10, to all: the sender has its scores and needs nobody any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finished {}
+
+impl Message for Finished {
+    const ROUND: &'static str = "propagate/finished";
+    type Shape = ();
+
+    fn max_bytes((): &()) -> usize {
+        1
+    }
+
+    fn check(&self, (): &()) -> Result<(), Malformed> {
+        Ok(())
+    }
+}
+
 /// R1, to all: sizes from which the plan follows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sizes {

@@ -285,6 +285,21 @@ impl Plan {
         self.decimals
     }
 
+    /// The numbers that the banks compare: equal sizes and settings must lead to equal ones.
+    #[must_use]
+    pub fn fields(&self) -> Vec<(&'static str, u64)> {
+        vec![
+            ("steps", self.steps.len() as u64),
+            ("bits of an initial score", u64::from(self.score_bits)),
+            ("bits of a weight", u64::from(self.weight_bits)),
+            ("bits of noise", u64::from(self.noise_bits)),
+            ("bits of a slot", self.slot_bits() as u64),
+            ("accounts in a ciphertext", self.accounts_per_ciphertext() as u64),
+            ("decimals", u64::from(self.decimals)),
+            ("parties that add noise", self.adders as u64),
+        ]
+    }
+
     /// Greatest error that fixed point brings: 2^(−f₀−1) + T·(deg/2 + 1)·2^(−f−1).
     #[must_use]
     pub fn fixed_point_error(&self) -> f64 {

@@ -1,7 +1,7 @@
-//! The protocol among the banks: connects the steps R1 to R9 of `docs/protocols/risk-propagation.md` to a [`Session`].
+//! The protocol among the banks: connects the steps R0 to R10 of `docs/protocols/risk-propagation.md` to a [`Session`].
 
-use num_bigint::BigInt;
-use rand_core::CryptoRng;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{CryptoRng, SeedableRng};
 use subrosa_arith::hash::Hasher;
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, CiphertextBatch, PublicKey, Randomness};
 use subrosa_threshold_decryption::{KeyShare, ThresholdKey, protocol as decryption};
@@ -11,21 +11,25 @@ use subrosa_transport::{
 
 use crate::agreement::{self, Agreed, Offer, Selection};
 use crate::banks::BankId;
+use crate::checkpoint::CheckpointStore;
+use crate::checkpoint::format::{Digest, Run, Seed, State};
 use crate::disclosure;
 use crate::encrypted::{self, Encrypted, Received};
 use crate::error::Error;
 use crate::messages::{
-    BatchShape, CHUNK, Declaration, Digests, NoiseChunk, OfferChunk, ScoreChunk, SelectionBits, Sizes,
+    BatchShape, CHUNK, Declaration, Digests, Finished, NoiseChunk, OfferChunk, PlanValues, ScoreChunk,
+    SelectionBits, Sizes,
 };
 use crate::network::Network;
 use crate::plan::{NetworkSizes, Plan, in_degree_bits};
+use crate::resume::{self, Keeper, Loaded, Positions};
 use crate::settings::{Mismatch, Settings, Step};
 
 /// Name and version of the protocol, for [`Session::open`].
-pub const PROTOCOL: Protocol = Protocol { name: "subrosa/risk-propagation", version: 1 };
+pub const PROTOCOL: Protocol = Protocol { name: "subrosa/risk-propagation", version: 2 };
 
 /// Room for the table that makes blinding fast; the best table for a key of 2,048 bits takes a fifth of it.
-const TABLE_BYTES: usize = 16 << 20;
+pub(crate) const TABLE_BYTES: usize = 16 << 20;
 
 /// Step R0: the parameters of a session, which must be equal at all banks.
 #[must_use]
@@ -137,44 +141,180 @@ pub fn propagate<T: Transport + ?Sized>(
     rng: &mut impl CryptoRng,
     progress: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Outcome, Error> {
-    session.guard(|session| {
-        check_roster(session.roster(), share, &network)?;
-        let mut tell = |session: &Session<'_, T>, stage: Stage<'_>| {
-            progress(&Event { stage, traffic: session.counters().total() });
-        };
-        tell(session, Stage::Agree);
-        let (agreed, plan) = agree(session, share.key(), network, settings)?;
-        let reached = encrypted::reached(&agreed, &plan);
-        let own = disclosure::ciphertexts(reached.len(), &plan);
-        let declared = declare(session, &agreed, own)?;
+    session.guard(|session| run(session, share, network, settings, None, rng, progress))
+}
 
-        tell(session, Stage::Encrypt { plan: &plan });
-        let key = share.key().public();
-        let blinder = Blinder::new(key, Randomness::Short, TABLE_BYTES)?;
-        let mut scores = Encrypted::initial(&agreed, &plan);
-        for (index, step) in plan.steps().iter().enumerate() {
-            let (number, of) = (index + 1, plan.steps().len());
-            if index > 0 {
-                tell(session, Stage::Iterate { number, of });
-            }
-            let exported = agreed.exported(step.period);
-            let blinded = scores.encrypt(&blinder, &exported, rng)?;
-            if index == 0 {
-                tell(session, Stage::Iterate { number, of });
-            }
-            let chunks = declared.chunks(step.period);
-            let received = exchange_scores(session, &agreed, key, *step, &exported, &blinded, chunks)?;
-            drop(blinded);
-            scores = scores.advance(&agreed, &plan, key, *step, received);
+/// [`propagate`] with checkpoints: if the run is stopped at any moment, opening a new session and calling this again with the
+/// same input and the same store goes on at the last state that all banks have.
+///
+/// A run of which all banks have their scores removes its checkpoints. Where some bank has not said so, they stay: call this
+/// again if it comes back, or [`recover`] if it does not.
+///
+/// # Errors
+/// As [`propagate`]; [`Error::Checkpoint`] for a checkpoint that cannot be used or written.
+///
+/// # Security
+/// As [`propagate`]. A run that goes on sends the noise of the first attempt again, so that stopping and resuming it tells
+/// nothing more. A run in which noise was sent is never started over unless its checkpoints are removed by hand.
+pub fn propagate_with<T: Transport + ?Sized>(
+    session: &mut Session<'_, T>,
+    share: &KeyShare,
+    network: Network,
+    settings: &Settings,
+    checkpoints: &mut dyn CheckpointStore,
+    rng: &mut impl CryptoRng,
+    progress: &mut dyn FnMut(&Event<'_>),
+) -> Result<Outcome, Error> {
+    session.guard(|session| run(session, share, network, settings, Some(checkpoints), rng, progress))
+}
+
+/// The outcome of a run that had ended for this bank when it was stopped; `None` if it had not. Needs no other bank and leaves
+/// the checkpoints as they are.
+///
+/// # Errors
+/// [`Error::Checkpoint`] for a checkpoint that cannot be used; [`Error::Plaintext`].
+pub fn recover(
+    roster: &Roster,
+    share: &KeyShare,
+    network: Network,
+    settings: &Settings,
+    checkpoints: &mut dyn CheckpointStore,
+) -> Result<Option<Outcome>, Error> {
+    check_roster(roster, share, &network)?;
+    let keeper = Keeper::new(Some(checkpoints), share, roster, &network, settings);
+    let Some(latest) = keeper.latest(share, &network, settings)? else { return Ok(None) };
+    if latest.position < Positions::new(&latest.plan).disclosed() {
+        return Ok(None);
+    }
+    let agreed = resume::restore(network, &latest.run);
+    outcome(agreed, latest.plan, &latest.state, Vec::new()).map(Some)
+}
+
+/// What all banks agreed on, and where this one is.
+struct Begun {
+    agreed: Agreed,
+    plan: Plan,
+    run: Run,
+    position: u32,
+    state: State,
+    /// Hashes of the announcements that were answered with noise before the run was stopped.
+    announced: Vec<Digest>,
+}
+
+fn run<T: Transport + ?Sized>(
+    session: &mut Session<'_, T>,
+    share: &KeyShare,
+    network: Network,
+    settings: &Settings,
+    checkpoints: Option<&mut dyn CheckpointStore>,
+    rng: &mut impl CryptoRng,
+    progress: &mut dyn FnMut(&Event<'_>),
+) -> Result<Outcome, Error> {
+    check_roster(session.roster(), share, &network)?;
+    let mut tell = |session: &Session<'_, T>, stage: Stage<'_>| {
+        progress(&Event { stage, traffic: session.counters().total() });
+    };
+    tell(session, Stage::Agree);
+    let mut keeper = Keeper::new(checkpoints, share, session.roster(), &network, settings);
+    let begun = begin(session, &mut keeper, share, network, settings, rng)?;
+    let Begun { agreed, plan, run, position, mut state, announced } = begun;
+    let positions = Positions::new(&plan);
+    let reached = encrypted::reached(&agreed, &plan);
+    let own = disclosure::ciphertexts(reached.len(), &plan);
+
+    tell(session, Stage::Encrypt { plan: &plan });
+    let key = share.key().public();
+    let blinder = Blinder::new(key, Randomness::Short, TABLE_BYTES)?;
+    let last = plan.steps().len();
+    for (index, step) in plan.steps().iter().enumerate().skip(position as usize) {
+        let (number, of) = (index + 1, last);
+        let first = index == position as usize;
+        if !first {
+            tell(session, Stage::Iterate { number, of });
         }
+        let exported = agreed.exported(step.period);
+        let blinded = state.scores.encrypt(&blinder, &exported, rng)?;
+        if first {
+            tell(session, Stage::Iterate { number, of });
+        }
+        let received = exchange_scores(session, &agreed, key, *step, &exported, &blinded, &run)?;
+        drop(blinded);
+        state.scores = state.scores.advance(&agreed, &plan, key, *step, received);
+        if number < of {
+            keeper.save(u32::try_from(number).unwrap_or(u32::MAX), share, &run, &state)?;
+        }
+    }
 
-        tell(session, Stage::Decrypt { ciphertexts: own });
-        let packed = disclosure::pack(&scores, &reached, &plan, &blinder, rng)?;
-        let (plaintexts, absent) = decrypt(session, share, &packed, &plan, &blinder, &declared, rng)?;
-        let scores = disclosure::disclose(&scores, &reached, &plaintexts, &plan)?;
-        tell(session, Stage::Done);
-        Ok(Outcome { agreed, plan, scores, decrypted_accounts: reached.len(), ciphertexts: own, absent })
-    })
+    tell(session, Stage::Decrypt { ciphertexts: own });
+    if position < positions.packed() {
+        state.packed = disclosure::pack(&state.scores, &reached, &plan, key);
+        state.blinding = resume::seed(rng);
+        state.scores.forget_mixed();
+        keeper.save(positions.packed(), share, &run, &state)?;
+    }
+    let mut absent = Vec::new();
+    if position < positions.disclosed() {
+        absent = decrypt(session, share, &plan, &blinder, &run, &mut state, &announced, &mut keeper)?;
+        keeper.save(positions.disclosed(), share, &run, &state)?;
+    } else {
+        session.confirm()?;
+    }
+    let outcome = outcome(agreed, plan, &state, absent)?;
+    finish(session, &mut keeper)?;
+    tell(session, Stage::Done);
+    Ok(outcome)
+}
+
+/// The first round, and R1 to R5 unless all banks have been through them.
+fn begin<T: Transport + ?Sized>(
+    session: &mut Session<'_, T>,
+    keeper: &mut Keeper<'_>,
+    share: &KeyShare,
+    network: Network,
+    settings: &Settings,
+    rng: &mut impl CryptoRng,
+) -> Result<Begun, Error> {
+    if let Some((Loaded { position, run, plan, state }, announced)) =
+        keeper.meet(session, share, &network, settings)?
+    {
+        let agreed = resume::restore(network, &run);
+        return Ok(Begun { agreed, plan, run, position, state, announced });
+    }
+    let (agreed, plan, sizes) = agree(session, share.key(), network, settings)?;
+    let own = disclosure::ciphertexts(encrypted::reached(&agreed, &plan).len(), &plan);
+    let (counts, chunks) = declare(session, &agreed, own)?;
+    let (exports, imports) = agreed.lists();
+    let run = Run {
+        id: *session.id(),
+        noise: resume::seed(rng),
+        sizes,
+        exports: exports.clone(),
+        imports: imports.clone(),
+        counts,
+        chunks,
+    };
+    let state = State::new(Encrypted::initial(&agreed, &plan));
+    keeper.clear()?;
+    keeper.save(0, share, &run, &state)?;
+    Ok(Begun { agreed, plan, run, position: 0, state, announced: Vec::new() })
+}
+
+/// The end of R9: scores from plaintexts.
+fn outcome(agreed: Agreed, plan: Plan, state: &State, absent: Vec<Failure>) -> Result<Outcome, Error> {
+    let reached = encrypted::reached(&agreed, &plan);
+    let scores = disclosure::disclose(&state.scores, &reached, &state.plaintexts, &plan)?;
+    let ciphertexts = state.plaintexts.len();
+    Ok(Outcome { agreed, plan, scores, decrypted_accounts: reached.len(), ciphertexts, absent })
+}
+
+/// R10: says that this bank is done; once all have, its checkpoints go.
+fn finish<T: Transport + ?Sized>(session: &mut Session<'_, T>, keeper: &mut Keeper<'_>) -> Result<(), Error> {
+    let enough = if keeper.is_active() { session.roster().len() - 1 } else { 0 };
+    // A bank that does not answer may need the others again. This one has what it came for.
+    match session.collect(|_| Some(Finished {}), |_| true, enough, &()) {
+        Ok(_) => Ok(keeper.clear()?),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Whether session, key and network are of the same banks in the same order.
@@ -218,7 +358,7 @@ fn agree<T: Transport + ?Sized>(
     key: &ThresholdKey,
     mut network: Network,
     settings: &Settings,
-) -> Result<(Agreed, Plan), Error> {
+) -> Result<(Agreed, Plan, NetworkSizes), Error> {
     let banks: Vec<BankId> = network.banks().iter().collect();
     let mut offers: Vec<Offer> = banks.iter().map(|&bank| agreement::offer(&network, bank)).collect();
 
@@ -240,6 +380,7 @@ fn agree<T: Transport + ?Sized>(
         adders: banks.len() - 1,
     };
     let plan = Plan::new(&sizes_of_all, settings)?;
+    compare_plans(session, &plan)?;
     network.extend_periods(periods);
     for offer in &mut offers {
         offer.periods.resize(periods, Vec::new());
@@ -258,7 +399,23 @@ fn agree<T: Transport + ?Sized>(
     let (selected, selections) = agreement::select(network, &theirs).map_err(disagreement)?;
     let answers = exchange_selections(session, &offers, &selections)?;
     let agreed = selected.finish(&offers, &answers).map_err(disagreement)?;
-    Ok((agreed, plan))
+    Ok((agreed, plan, sizes_of_all))
+}
+
+/// The end of R1: whether all banks derive the same plan.
+fn compare_plans<T: Transport + ?Sized>(session: &mut Session<'_, T>, plan: &Plan) -> Result<(), Error> {
+    let fields = plan.fields();
+    let mine = PlanValues { values: fields.iter().map(|(_, value)| *value).collect() };
+    let all = session.broadcast(&mine, &fields.len())?;
+    for (party, theirs) in all.iter() {
+        for (&(field, ours), &theirs) in fields.iter().zip(&theirs.values) {
+            if ours != theirs {
+                let bank = session.roster().name(party).to_owned();
+                return Err(Error::PlanDiffers { bank, field: field.to_owned(), ours, theirs });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn party_of(roster: &Roster, bank: BankId) -> Option<PartyId> {
@@ -377,25 +534,12 @@ fn exchange_selections<T: Transport + ?Sized>(
     Ok(received.into_iter().map(unpack).collect())
 }
 
-/// What all banks declared in R5.
-struct Declared {
-    counts: PerParty<usize>,
-    chunks: Vec<u32>,
-}
-
-impl Declared {
-    /// Messages in which the scores of an iteration of a period go round.
-    fn chunks(&self, period: usize) -> usize {
-        self.chunks.get(period).map_or(0, |chunks| *chunks as usize)
-    }
-}
-
-/// R5.
+/// R5: what all banks declare: ciphertexts of each bank, and for each period the messages that an iteration takes.
 fn declare<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
     agreed: &Agreed,
     ciphertexts: usize,
-) -> Result<Declared, Error> {
+) -> Result<(Vec<u64>, Vec<u64>), Error> {
     let network = agreed.network();
     let periods = network.periods().len();
     let longest = |period| {
@@ -409,8 +553,8 @@ fn declare<T: Transport + ?Sized>(
     };
     let all = session.broadcast(&mine, &periods)?;
     let most = |period: usize| all.values().filter_map(|d| d.score_chunks.get(period)).max().copied();
-    let chunks = (0..periods).map(|period| most(period).unwrap_or(0)).collect();
-    Ok(Declared { chunks, counts: all.map(|declaration| declaration.ciphertexts as usize) })
+    let chunks = (0..periods).map(|period| u64::from(most(period).unwrap_or(0))).collect();
+    Ok((all.values().map(|declaration| u64::from(declaration.ciphertexts)).collect(), chunks))
 }
 
 /// R6: sends the scores that other banks need and takes theirs.
@@ -421,14 +565,15 @@ fn exchange_scores<T: Transport + ?Sized>(
     step: Step,
     exported: &[u32],
     blinded: &[Blinded<Ciphertext>],
-    chunks: usize,
+    run: &Run,
 ) -> Result<Received, Error> {
     let me = session.me();
     let network = agreed.network();
     let roster = session.roster().clone();
     let banks: Vec<BankId> = network.banks().iter().collect();
     let mut received = Received::new(agreed);
-    for chunk in 0..chunks {
+    let chunks = run.chunks.get(step.period).copied().unwrap_or(0);
+    for chunk in 0..usize::try_from(chunks).unwrap_or(usize::MAX) {
         let batch = |&bank: &BankId| -> Result<Option<ScoreChunk>, Error> {
             let accounts = piece(agreed.exports(step.period, bank), chunk);
             let place = |account| exported.binary_search(account).ok();
@@ -465,28 +610,42 @@ fn piece<X>(list: &[X], chunk: usize) -> &[X] {
     list.get(start..list.len().min(start + CHUNK)).unwrap_or(&[])
 }
 
-/// R7 to R9: my plaintexts and the parties that were passed over.
+/// R7 to R9: puts my plaintexts into `state`; the parties that were passed over.
+#[expect(clippy::too_many_arguments, reason = "one caller, and each is used in another round")]
 fn decrypt<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
     share: &KeyShare,
-    packed: &[Blinded<Ciphertext>],
     plan: &Plan,
     blinder: &Blinder,
-    declared: &Declared,
-    rng: &mut impl CryptoRng,
-) -> Result<(Vec<BigInt>, Vec<Failure>), Error> {
-    let counts = &declared.counts;
+    run: &Run,
+    state: &mut State,
+    announced: &[Digest],
+    keeper: &mut Keeper<'_>,
+) -> Result<Vec<Failure>, Error> {
+    let counts: PerParty<usize> =
+        PerParty::from_vec(run.counts.iter().map(|count| usize::try_from(*count).unwrap_or(0)).collect());
     if counts.values().all(|count| *count == 0) {
         session.confirm()?;
-        return Ok((Vec::new(), Vec::new()));
+        return Ok(Vec::new());
     }
     let key = share.key().public();
     // R7
-    let batches = decryption::announce(session, key, packed, counts)?;
+    let packed = disclosure::blind(&state.packed, blinder, &mut generator(&state.blinding))?;
+    let batches = decryption::announce(session, key, &packed, &counts)?;
+    state.announced = batches.values().map(|batch| announcement(batch)).collect();
+    // Noise covers one set of ciphertexts only: the difference of two under the same noise would be bare.
+    if let Some(party) = resume::changed(announced, &state.announced) {
+        let reason = "it announces other ciphertexts than before the run was stopped";
+        let party = resume::party_at(session.roster(), party);
+        return Err(
+            party.map_or(Error::Roster(reason.to_owned()), |party| blame(session.roster(), party, reason))
+        );
+    }
+    keeper.save(Positions::new(plan).announced(), share, run, state)?;
     // R8
     let total: usize = counts.values().sum();
     let others = |party: PartyId| total - counts.get(party).copied().unwrap_or(0);
-    let mine = disclosure::noise(others(session.me()), plan, blinder, rng)?;
+    let mine = disclosure::noise(others(session.me()), plan, blinder, &mut generator(&run.noise))?;
     let noise = broadcast_noise(session, key, &mine, &others)?;
     let mut noisy = Vec::with_capacity(batches.len());
     for (owner, batch) in batches.iter() {
@@ -505,7 +664,18 @@ fn decrypt<T: Transport + ?Sized>(
     session.confirm()?;
     // R9
     let decrypted = decryption::decrypt_towards(session, share, &PerParty::from_vec(noisy))?;
-    Ok((decrypted.plaintexts, decrypted.absent))
+    state.plaintexts = decrypted.plaintexts;
+    Ok(decrypted.absent)
+}
+
+fn generator(seed: &Seed) -> ChaCha20Rng {
+    ChaCha20Rng::from_seed(**seed)
+}
+
+/// Hash of what a bank announced.
+fn announcement(batch: &[Ciphertext]) -> Digest {
+    let hash = Hasher::new("subrosa/risk-propagation/announced", 1);
+    hash.uints("ciphertexts", batch.iter().map(Ciphertext::value)).finish()
 }
 
 /// R8: everybody's noise, checked. `count` is how many ciphertexts each party owes.

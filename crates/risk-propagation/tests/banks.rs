@@ -49,7 +49,16 @@ fn run_over(
     timeout: Duration,
 ) -> Results {
     let banks = networks.len();
-    let shares = shares(banks, u32::try_from((banks - 1) / 2).unwrap());
+    run_with(wires, networks, &shares(banks, u32::try_from((banks - 1) / 2).unwrap()), settings, timeout)
+}
+
+fn run_with(
+    wires: Vec<MemoryTransport>,
+    networks: &[Network],
+    shares: &[KeyShare],
+    settings: impl Fn(PartyId) -> Settings + Sync,
+    timeout: Duration,
+) -> Results {
     run_network(wires, |me, mut wire| {
         let mut rng = ChaCha20Rng::seed_from_u64(me.index() as u64);
         let network = networks[me.index()].clone();
@@ -115,6 +124,24 @@ fn more_banks_and_periods() {
         &tangle(3, 3).networks(),
         &Settings { iterations: 2, delta, accuracy: 1e-5, ..Settings::default() },
     );
+}
+
+#[test]
+fn every_threshold_that_an_honest_majority_allows() {
+    let settings = Settings { iterations: 1, ..Settings::default() };
+    for banks in [3, 4, 5, 7] {
+        let networks = tangle(banks, 1).networks();
+        let reference = plaintext::reference(&networks, &settings).unwrap();
+        for threshold in 1..=u32::try_from((banks - 1) / 2).unwrap() {
+            let shares = shares(banks, threshold);
+            assert_eq!(shares[0].key().access().quorum(), threshold as usize + 1);
+            let wires = wires(banks).build().unwrap();
+            let results = run_with(wires, &networks, &shares, |_| settings.clone(), Duration::from_secs(60));
+            let scores: Vec<Vec<f64>> = results.into_iter().map(|outcome| outcome.unwrap().scores).collect();
+            let difference = plaintext::largest_difference(&scores, &reference);
+            assert!(difference <= settings.accuracy, "n = {banks}, t = {threshold}: {difference}");
+        }
+    }
 }
 
 #[test]
@@ -271,8 +298,8 @@ fn a_bank_that_falls_silent_is_named() {
     // Frames to each of the two others.
     let all = sent.into_inner().unwrap() / 2;
     assert!(all > 10, "{all}");
-    // The last frame holds its partial decryptions, which one bank can miss.
-    for frames in [3, all / 2, all - 2] {
+    // The last two frames hold its partial decryptions and its farewell, which the others can miss.
+    for frames in [3, all / 2, all - 3] {
         let wires = wires(3).intercept(silence_after(west, frames)).build().unwrap();
         let results = run_over(wires, &networks, |_| settings.clone(), Duration::from_secs(2));
         for result in &results[..2] {
@@ -280,7 +307,7 @@ fn a_bank_that_falls_silent_is_named() {
             assert!(error.to_string().contains("west"), "after {frames} of {all}: {error}");
         }
     }
-    let wires = wires(3).intercept(silence_after(west, all - 1)).build().unwrap();
+    let wires = wires(3).intercept(silence_after(west, all - 2)).build().unwrap();
     let results = run_over(wires, &networks, |_| settings.clone(), Duration::from_secs(5));
     assert!(results[..2].iter().all(Result::is_ok), "{results:?}");
 }

@@ -44,7 +44,7 @@ fn run(agreed: &[Agreed], plan: &Plan, blinder: &Blinder, rng: &mut ChaCha20Rng)
                 received[to].insert(key, places, sent);
             }
         }
-        let bank = agreed.iter().zip(&scores).zip(received);
+        let bank = agreed.iter().zip(scores).zip(received);
         scores = bank
             .map(|((agreed, scores), received)| scores.advance(agreed, plan, key, *step, received))
             .collect();
@@ -78,6 +78,42 @@ proptest! {
                     whole += private.decrypt(&private.public().wrap(mixed)).unwrap();
                 }
                 prop_assert_eq!(whole, BigInt::from(twin[bank].packed(account)));
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+    #[test]
+    fn parts_give_what_the_whole_gives(raw in consistent(), cuts in proptest::collection::vec(0..14_usize, 0..4), seed in any::<u64>()) {
+        let private = private_key();
+        let key = private.public();
+        let blinder = Blinder::new(key, Randomness::Short, 1 << 16).unwrap();
+        let settings = Settings { iterations: 3, accuracy: 1e-4, ..Settings::default() };
+        let agreed = Agreed::among(raw.networks()).unwrap();
+        let plan = plan(&agreed, 384, 1, &settings);
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        // Scores that have ciphertext parts, unless nothing crosses.
+        let all = run(&agreed, &plan, &blinder, &mut rng);
+        for (bank, scores) in agreed.iter().zip(all) {
+            let Some(&step) = plan.steps().last() else { continue };
+            let mut received = Received::new(bank);
+            let places: Vec<u32> = (0..u32::try_from(bank.network().foreign_count()).unwrap()).collect();
+            let ciphertexts: Vec<Ciphertext> =
+                places.iter().map(|_| blinder.encrypt(&BigInt::from(5), &mut rng).unwrap().into_inner()).collect();
+            received.insert(key, &places, ciphertexts);
+            let count = bank.network().account_count();
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (count + 1)).chain([0, count]).collect();
+            cuts.sort_unstable();
+            let part = |ends: &[usize]| scores.advance_part(bank, &plan, key, step, &received, ends[0]..ends[1]);
+            let parts: Vec<_> = cuts.windows(2).map(part).collect();
+            prop_assert!(count == 0 || Encrypted::assemble(bank, &plan, []).is_none());
+            let parts = Encrypted::assemble(bank, &plan, parts).unwrap();
+            let whole = scores.advance(bank, &plan, key, step, received);
+            prop_assert_eq!(parts.plain(), whole.plain());
+            for account in 0..count {
+                prop_assert_eq!(parts.mixed(account), whole.mixed(account));
             }
         }
     }
@@ -155,8 +191,9 @@ fn noise_covers_the_low_bits_and_its_mean_comes_off() {
     let mut ones = vec![0; 16];
     let rounds = 40;
     for _ in 0..rounds {
-        let packed = disclosure::pack(&scores, &reached, &plan, &blinder, &mut rng).unwrap();
+        let packed = disclosure::pack(&scores, &reached, &plan, key);
         assert_eq!(packed.len(), disclosure::ciphertexts(7, &plan));
+        let packed = disclosure::blind(&packed, &blinder, &mut rng).unwrap();
         let packed: Vec<Ciphertext> = packed.into_iter().map(|c| c.into_inner()).collect();
         let draw = |rng: &mut ChaCha20Rng| -> Vec<Ciphertext> {
             let noise = disclosure::noise(packed.len(), &plan, &blinder, rng).unwrap();

@@ -1,0 +1,119 @@
+//! Checkpoints: what a bank keeps so that a run that was stopped goes on where it was.
+//!
+//! A bank saves its state after the agreement, after each iteration, once its ciphertexts are packed, before its noise is
+//! sent and once its plaintexts are read; section "Checkpoints" of `docs/protocols/risk-propagation.md` has the rules. The
+//! last two are kept, since banks that stopped at different moments go back to the last state that all of them have.
+//!
+//! # Security
+//! A checkpoint holds plaintext scores and the seed of the bank's noise: keep it where the bank's accounts are kept.
+//! [`FileStore`] lets nobody but the owner of the process read its files.
+
+pub(crate) mod format;
+mod store;
+
+use std::io::{Read, Write};
+
+pub use store::FileStore;
+
+/// What is wrong with a checkpoint.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointProblem {
+    /// Reading or writing failed.
+    #[error("{0}")]
+    Io(std::io::Error),
+    /// Another process uses the same folder.
+    #[error("another process uses it")]
+    InUse,
+    /// It ends too early.
+    #[error("it is cut short")]
+    Truncated,
+    /// Its checksum is wrong, or it is no checkpoint at all.
+    #[error("it is damaged or no checkpoint at all")]
+    Corrupt,
+    /// It was written by another version of this crate.
+    #[error("it has the format {found}, this version reads {expected}")]
+    Version {
+        /// Number of the format found.
+        found: u16,
+        /// Number of the format that is read.
+        expected: u16,
+    },
+    /// It belongs to something else.
+    #[error("it is of another {0}; finish that run, or remove its checkpoints to give it up")]
+    Foreign(&'static str),
+    /// The others go back to a state that is no longer kept.
+    #[error("the banks go back to it, but it is no longer there")]
+    Missing,
+    /// The run can neither go on nor start over.
+    #[error(
+        "`{bank}` has no checkpoint of the run in which noise was sent already; starting over would draw it anew and \
+         narrow what it hides. Restore that bank's checkpoints; if it has finished, recover the scores instead; or \
+         remove the checkpoints here to start over nevertheless"
+    )]
+    StartOver {
+        /// The bank that is at another run.
+        bank: String,
+    },
+}
+
+/// A checkpoint that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("checkpoint {name}: {problem}")]
+pub struct CheckpointError {
+    /// Where it is, as its store calls it.
+    pub name: String,
+    /// What is wrong.
+    pub problem: CheckpointProblem,
+}
+
+impl CheckpointError {
+    pub(crate) fn new(name: impl Into<String>, problem: CheckpointProblem) -> Self {
+        Self { name: name.into(), problem }
+    }
+}
+
+/// Gives a checkpoint's bytes to the writer that it is called with.
+pub type WriteBytes<'a> = dyn FnMut(&mut dyn Write) -> std::io::Result<()> + 'a;
+
+/// Where the checkpoints of one run of one bank are kept, by position: a greater one is a later state.
+///
+/// The bytes are checked by this crate; a store keeps them whole and secret. [`FileStore`] is one.
+pub trait CheckpointStore {
+    /// Positions that are kept, ascending.
+    ///
+    /// # Errors
+    /// [`CheckpointProblem::Io`].
+    fn positions(&self) -> Result<Vec<u32>, CheckpointError>;
+
+    /// How errors call the checkpoint at a position.
+    fn name(&self, position: u32) -> String;
+
+    /// Opens the checkpoint at a position.
+    ///
+    /// # Errors
+    /// [`CheckpointProblem::Io`].
+    fn read(&self, position: u32) -> Result<Box<dyn Read + '_>, CheckpointError>;
+
+    /// Writes the checkpoint at a position, all or nothing: after a crash at any moment there is the old one, if there was
+    /// one, or the new one. It is safe on disk when this returns.
+    ///
+    /// # Errors
+    /// [`CheckpointProblem::Io`].
+    fn write(&mut self, position: u32, bytes: &mut WriteBytes<'_>) -> Result<(), CheckpointError>;
+
+    /// Removes the checkpoint at a position, if there is one.
+    ///
+    /// # Errors
+    /// [`CheckpointProblem::Io`].
+    fn remove(&mut self, position: u32) -> Result<(), CheckpointError>;
+
+    /// Removes all of them: the run is given up. The latest goes last, so that a crash in between loses no state that
+    /// others may still need.
+    ///
+    /// # Errors
+    /// [`CheckpointProblem::Io`].
+    fn clear(&mut self) -> Result<(), CheckpointError> {
+        self.positions()?.into_iter().try_for_each(|position| self.remove(position))
+    }
+}

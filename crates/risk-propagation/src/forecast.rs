@@ -1,0 +1,171 @@
+//! What a run will cost a bank, counted from its network before anything is computed.
+//!
+//! Counts are exact where they say so and estimates otherwise: how long a product takes depends on the weights, of which a
+//! forecast assumes that they are as long as the plan allows.
+
+use std::time::{Duration, Instant};
+
+use num_bigint::BigInt;
+use rand_core::CryptoRng;
+use subrosa_arith::{SecretInt, sample};
+use subrosa_paillier::{Blinder, PublicKey, Randomness};
+
+use crate::agreement::Agreed;
+use crate::disclosure;
+use crate::encrypted::{reached, uses, window};
+use crate::error::Error;
+use crate::plan::Plan;
+use crate::protocol::TABLE_BYTES;
+
+/// What a run costs one bank.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Forecast {
+    /// Own accounts.
+    pub accounts: usize,
+    /// Ciphertexts that are blinded: scores that are sent, packed ones, noise. Exact.
+    pub blindings: u64,
+    /// Partial decryptions, each a power with the key share. Exact.
+    pub partial_decryptions: u64,
+    /// Multiplications and squarings modulo N² in the iterations and in packing. An estimate, usually somewhat too high.
+    pub multiplications: u64,
+    /// Own ciphertexts that are decrypted. Exact.
+    pub ciphertexts: usize,
+    /// Bytes of ciphertexts that the bank sends. Exact; names, headers and checkpoints come on top.
+    pub bytes_sent: u64,
+    /// Bytes of memory for ciphertexts, tables and scores at the worst moment. An estimate; the network comes on top.
+    pub memory: u64,
+}
+
+impl Forecast {
+    /// Counts what a run costs the bank of `agreed`. `others` is how many ciphertexts all other banks hand in together.
+    #[must_use]
+    pub fn new(agreed: &Agreed, plan: &Plan, others: usize) -> Self {
+        let network = agreed.network();
+        let ciphertext = (plan.key_bits() as u64 * 2).div_ceil(64) * 8;
+        let all_reached = reached(agreed, plan).len();
+        let own = disclosure::ciphertexts(all_reached, plan);
+        let table = (TABLE_BYTES / 4) as u64;
+        let mut forecast = Self { accounts: network.account_count(), ciphertexts: own, ..Self::default() };
+        let mut mixed = vec![false; network.account_count()];
+        for &step in plan.steps() {
+            let sent: usize =
+                network.banks().iter().map(|bank| agreed.exports(step.period, bank).len()).sum();
+            let exported = agreed.exported(step.period).len() as u64;
+            forecast.blindings += exported;
+            forecast.bytes_sent += sent as u64 * ciphertext;
+
+            let uses = uses(agreed, step, 0..mixed.len(), |account| mixed.get(account) == Some(&true));
+            let arrives = |node: usize| mixed.get(node).copied().unwrap_or(true);
+            let used = (0..).zip(&uses).filter(|(node, uses)| **uses > 0 && arrives(*node));
+            let entries: u64 = used.map(|(_, uses)| 1 << (window(*uses) - 1)).sum();
+            forecast.multiplications += entries;
+            let period = network.periods().get(step.period);
+            let bits = u64::from(plan.weight_bits());
+            let mut next = mixed.clone();
+            for (account, next) in next.iter_mut().enumerate() {
+                let senders = period.map_or(&[][..], |period| period.incoming(account).0);
+                let nodes = senders.iter().map(|sender| sender.index()).filter(|node| arrives(*node));
+                let terms = nodes.chain(mixed.get(account).filter(|mixed| **mixed).map(|_| account));
+                let each: Vec<u64> = terms
+                    .map(|node| bits / (u64::from(window(uses.get(node).copied().unwrap_or(1))) + 1))
+                    .collect();
+                if !each.is_empty() {
+                    *next = true;
+                    forecast.multiplications += bits + each.iter().sum::<u64>();
+                }
+            }
+            let count = |mixed: &[bool]| mixed.iter().filter(|mixed| **mixed).count() as u64;
+            let received = (mixed.len()..uses.len()).filter(|node| uses.get(*node) > Some(&0)).count() as u64;
+            let exchange = (exported + received + count(&mixed)) * ciphertext;
+            let products = (entries + count(&next)) * ciphertext;
+            let rows = 2 * mixed.len() as u64 * ((plan.slot_bits() * plan.columns()) as u64).div_ceil(64) * 8;
+            forecast.memory = forecast.memory.max(table + rows + exchange.max(products));
+            mixed = next;
+        }
+        let width = (plan.slot_bits() * plan.columns()) as u64;
+        forecast.multiplications += all_reached.saturating_sub(own) as u64 * width + all_reached as u64;
+        forecast.blindings += (own + others) as u64;
+        forecast.partial_decryptions = (own + others) as u64;
+        // Announcement and noise go to everybody, partial decryptions to their owners.
+        let receivers = plan.adders() as u64;
+        forecast.bytes_sent += ciphertext * (receivers * (own + others) as u64 + others as u64);
+        forecast
+    }
+
+    /// Processor time of all threads together, for a machine that was calibrated.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub fn processor_time(&self, machine: &Calibration) -> Duration {
+        let seconds = self.blindings as f64 * machine.blinding
+            + self.partial_decryptions as f64 * machine.partial_decryption
+            + self.multiplications as f64 * machine.multiplication;
+        Duration::from_secs_f64(seconds)
+    }
+}
+
+impl std::fmt::Display for Forecast {
+    #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "accounts                  {}", self.accounts)?;
+        writeln!(f, "blindings                 {}", self.blindings)?;
+        writeln!(f, "multiplications           about {}", self.multiplications)?;
+        writeln!(f, "own ciphertexts to read   {}", self.ciphertexts)?;
+        writeln!(f, "partial decryptions       {}", self.partial_decryptions)?;
+        writeln!(f, "ciphertexts sent          {:.1} MB", self.bytes_sent as f64 / 1e6)?;
+        write!(f, "memory                    about {:.1} MB and the network", self.memory as f64 / 1e6)
+    }
+}
+
+/// How fast one thread of a machine is, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Calibration {
+    /// A multiplication modulo N².
+    pub multiplication: f64,
+    /// Blinding a ciphertext.
+    pub blinding: f64,
+    /// A partial decryption.
+    pub partial_decryption: f64,
+}
+
+impl Calibration {
+    /// Measures for about `budget`, on one thread. What else the machine does at the time counts too.
+    ///
+    /// # Errors
+    /// [`Error::Paillier`] where the blinding table does not fit, which it does for every key.
+    pub fn measure(key: &PublicKey, budget: Duration, rng: &mut impl CryptoRng) -> Result<Self, Error> {
+        let third = budget / 3;
+        let modulus = key.modulus_squared();
+        let factor = modulus.residue(&sample::random_below(rng, modulus.value()));
+        let mut product = factor.clone();
+        let multiplication = repeat(third, || {
+            for _ in 0..100 {
+                modulus.mul_assign(&mut product, &factor);
+            }
+        }) / 100.0;
+        let blinder = Blinder::new(key, Randomness::Short, TABLE_BYTES)?;
+        let trivial = key.encrypt_unblinded(&BigInt::from(1))?;
+        let mut failed = None;
+        let blinding = repeat(third, || failed = blinder.blind(&trivial, rng).err());
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        // About the length of a share for a few parties.
+        let share = SecretInt::random_bits(rng, 2 * key.bits() + 100);
+        let partial_decryption = repeat(third, || product = modulus.pow(&factor, &share));
+        Ok(Self { multiplication, blinding, partial_decryption })
+    }
+}
+
+/// Seconds for one of as many runs as fit the time, at least one.
+fn repeat(time: Duration, mut job: impl FnMut()) -> f64 {
+    let (start, mut runs) = (Instant::now(), 0_u32);
+    loop {
+        job();
+        runs += 1;
+        if start.elapsed() >= time {
+            return start.elapsed().as_secs_f64() / f64::from(runs);
+        }
+    }
+}
