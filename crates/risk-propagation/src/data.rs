@@ -123,7 +123,8 @@ fn transaction_names(folder: &Path) -> Result<Vec<String>, Error> {
     for entry in std::fs::read_dir(folder).map_err(|source| Error::io(folder, source))? {
         let entry = entry.map_err(|source| Error::io(folder, source))?;
         if let Some(name) = entry.file_name().to_str()
-            && name.starts_with("transactions")
+            // Names in capitals are found here and refused by `transaction_files`, rather than read as no transfers.
+            && name.to_ascii_lowercase().starts_with("transactions")
             && Path::new(name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
         {
             names.push(name.to_owned());

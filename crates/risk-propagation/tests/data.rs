@@ -158,6 +158,9 @@ fn periods() {
     assert!(reason(&["transactions-0.csv", "transactions.csv"]).unwrap_err().contains("both"));
     assert!(reason(&["transactions-00.csv"]).unwrap_err().contains("named"));
     assert!(reason(&["transactions-one.csv"]).unwrap_err().contains("named"));
+    for name in ["Transactions.csv", "transactions.CSV", "TRANSACTIONS-0.csv"] {
+        assert!(reason(&[name]).unwrap_err().contains("named"), "{name}");
+    }
 }
 
 #[test]
