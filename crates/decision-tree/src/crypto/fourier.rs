@@ -33,7 +33,6 @@ pub(crate) struct Workspace {
     stack: PodBuffer,
     pub(super) digits: Vec<Block>,
     pub(super) sums: Vec<Block>,
-    pub(super) difference: Vec<i32>,
     /// Scratch for whoever expands seeds.
     pub(crate) bytes: Vec<u8>,
     /// Scratch of GGSW or GLWE size.
@@ -70,27 +69,31 @@ impl Fourier {
             stack: PodBuffer::new(self.plan.fft_scratch()),
             digits: vec![],
             sums: vec![],
-            difference: vec![0; self.dimension],
             bytes: vec![],
             coefficients: vec![],
         }
     }
 
-    /// Transforms small signed integers; writes block v to `out[v * stride]`.
-    pub(super) fn forward_integers(
+    /// Transforms the small integers digit(left − right); writes block v to `out[v * stride]`.
+    #[inline(always)]
+    pub(super) fn forward_differences(
         &self,
-        integers: &[i32],
-        out: &mut [Block],
-        stride: usize,
+        (left, right): (&[u64], &[u64]),
+        digit: impl Fn(u64) -> i32,
+        (out, stride): (&mut [Block], usize),
         values: &mut [c64],
         stack: &mut PodBuffer,
     ) {
-        let (low, high) = integers.split_at(self.dimension / 2);
+        let half = self.dimension / 2;
+        let ((left_low, left_high), (right_low, right_high)) = (left.split_at(half), right.split_at(half));
         self.arch.dispatch(
             #[inline(always)]
             || {
+                let low = left_low.iter().zip(right_low);
+                let high = left_high.iter().zip(right_high);
                 for (((value, twist), low), high) in values.iter_mut().zip(&self.twist).zip(low).zip(high) {
-                    let (re, im) = (f64::from(*low), f64::from(*high));
+                    let re = f64::from(digit(low.0.wrapping_sub(*low.1)));
+                    let im = f64::from(digit(high.0.wrapping_sub(*high.1)));
                     *value = c64::new(re * twist.re - im * twist.im, re * twist.im + im * twist.re);
                 }
             },
@@ -206,12 +209,9 @@ impl Workspace {
         self.coefficients.zeroize();
     }
 
-    /// The parts that [`Fourier`]'s methods need beside the digits and sums.
-    #[allow(clippy::type_complexity)]
-    pub(super) fn split(
-        &mut self,
-    ) -> (&mut [c64], &mut PodBuffer, &mut Vec<Block>, &mut Vec<Block>, &mut [i32]) {
-        (&mut self.values, &mut self.stack, &mut self.digits, &mut self.sums, &mut self.difference)
+    /// Scratch values, the transform's stack, digits and sums, each by itself.
+    pub(super) fn split(&mut self) -> (&mut [c64], &mut PodBuffer, &mut Vec<Block>, &mut Vec<Block>) {
+        (&mut self.values, &mut self.stack, &mut self.digits, &mut self.sums)
     }
 }
 

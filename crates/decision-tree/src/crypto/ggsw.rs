@@ -41,14 +41,19 @@ impl FourierGgsw {
         work: &mut Workspace,
     ) {
         let (rows, columns) = (shape.rows(), shape.rank + 1);
-        let (values, stack, digits, _, difference) = work.split();
+        let (values, stack, digits, _) = work.split();
         digits.resize(fourier.blocks() * rows, Block::default());
         let polynomials = left.chunks_exact(shape.dimension).zip(right.chunks_exact(shape.dimension));
-        for (column, (left, right)) in polynomials.enumerate() {
+        for (column, pair) in polynomials.enumerate() {
             for level in 0..shape.levels {
-                decompose(fourier, shape, level, left, right, difference);
-                let row = level * columns + column;
-                fourier.forward_integers(difference, &mut digits[row..], rows, values, stack);
+                let out = (&mut digits[level * columns + column..], rows);
+                match (shape.base_log2, shape.levels, level) {
+                    (23, 1, _) => fourier.forward_differences(pair, rounded::<23>, out, values, stack),
+                    (16, 2, 0) => fourier.forward_differences(pair, upper::<16>, out, values, stack),
+                    (16, 2, 1) => fourier.forward_differences(pair, lower::<16>, out, values, stack),
+                    // Every parameter set's gadget is above.
+                    _ => debug_assert!(false, "no such gadget"),
+                }
             }
         }
     }
@@ -94,7 +99,7 @@ impl FourierGgsw {
         work: &mut Workspace,
     ) {
         let columns = shape.rank + 1;
-        let (values, stack, digits, sums, _) = work.split();
+        let (values, stack, digits, sums) = work.split();
         digits.truncate(fourier.blocks() * rows);
         sums.resize(fourier.blocks() * columns, Block::default());
         Products { digits, matrix: &self.matrix, sums, rows, columns }.run(fourier.arch);
@@ -104,41 +109,28 @@ impl FourierGgsw {
     }
 }
 
-/// Digit `level` (0 is the most significant) of the balanced decomposition of left − right, rounded to the gadget's
-/// βℓ leading bits. With one or two levels digits lie in [−2^(β−1), 2^(β−1)].
+/// The KEPT leading bits, at most 32, as a signed number, rounded to the nearest.
 ///
 /// Ties go to the even neighbour. They are not rare: sums come back from the transform with 53 bits, so that only a
 /// few of the bits that are dropped here are ever set, and rounding halves up would shift all coefficients the same
 /// way, product after product.
-fn decompose(
-    fourier: &Fourier,
-    shape: &Shape,
-    level: usize,
-    left: &[u64],
-    right: &[u64],
-    digits: &mut [i32],
-) {
-    let base = shape.base_log2;
-    #[allow(clippy::cast_possible_truncation)] // one or two levels, at most 32 bits
-    let kept = base * shape.levels as u32;
-    let below_half = (1u64 << (63 - kept)) - 1;
-    let (two_levels, top) = (shape.levels == 2, level == 0);
-    fourier.arch.dispatch(
-        #[inline(always)]
-        || {
-            for ((digit, left), right) in digits.iter_mut().zip(left).zip(right) {
-                let difference = left.wrapping_sub(*right);
-                let odd = difference >> (64 - kept) & 1;
-                #[allow(clippy::cast_possible_truncation)] // the upper half
-                let upper = (difference.wrapping_add(below_half + odd) >> 32) as u32;
-                let rounded = upper.cast_signed() >> (32 - kept);
-                *digit = if two_levels {
-                    let low = (rounded << (32 - base)) >> (32 - base);
-                    if top { rounded.wrapping_sub(low) >> base } else { low }
-                } else {
-                    rounded
-                };
-            }
-        },
-    );
+#[inline(always)]
+fn rounded<const KEPT: u32>(torus: u64) -> i32 {
+    let odd = torus >> (64 - KEPT) & 1;
+    let rounded = torus.wrapping_add((1u64 << (63 - KEPT)) - 1).wrapping_add(odd);
+    #[allow(clippy::cast_possible_truncation)] // the upper half
+    let upper = (rounded >> 32) as u32;
+    upper.cast_signed() >> (32 - KEPT)
+}
+
+/// The second digit of two of β = 16 bits, in [−2^(β−1), 2^(β−1)).
+#[inline(always)]
+fn lower<const BASE: u32>(torus: u64) -> i32 {
+    (rounded::<32>(torus) << (32 - BASE)) >> (32 - BASE)
+}
+
+/// The first digit of two of β = 16 bits, in [−2^(β−1), 2^(β−1)]; both ends are the same on the torus.
+#[inline(always)]
+fn upper<const BASE: u32>(torus: u64) -> i32 {
+    rounded::<32>(torus).wrapping_sub(lower::<BASE>(torus)) >> BASE
 }
