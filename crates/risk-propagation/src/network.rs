@@ -231,7 +231,8 @@ impl Network {
     /// transfers.
     pub(crate) fn extend_periods(&mut self, count: usize) {
         while self.periods.len() < count {
-            self.periods.push(Period::empty(self.accounts));
+            // Without offsets: another bank decides how many there are, and they take no memory by account.
+            self.periods.push(Period { offsets: Vec::new(), ..Period::empty(0) });
         }
     }
 
@@ -268,7 +269,7 @@ impl Network {
 
     /// Keeps only the edges that `keep` accepts.
     pub(crate) fn retain_edges(&mut self, keep: impl Fn(usize, Node) -> bool) {
-        for (index, period) in self.periods.iter_mut().enumerate() {
+        for (index, period) in self.periods.iter_mut().enumerate().filter(|(_, p)| !p.senders.is_empty()) {
             let mut senders = Vec::with_capacity(period.senders.len());
             let mut amounts = Vec::with_capacity(period.amounts.len());
             let mut offsets = Vec::with_capacity(period.offsets.len());
@@ -300,4 +301,25 @@ fn check_name(field: &str, name: &str) -> Result<(), Rejected> {
         return Err(Rejected::new(field, problem));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn periods_of_others_take_no_memory_by_account() {
+        let banks = Banks::new(["north", "east"]).unwrap();
+        let own = banks.get(0).unwrap();
+        let mut builder = NetworkBuilder::new(banks, own, vec!["risk_score".to_owned()]);
+        for account in 0..100 {
+            builder.account(&account.to_string(), &[0.5]).unwrap();
+        }
+        let mut network = builder.finish().unwrap();
+        network.extend_periods(10_000);
+        network.retain_edges(|_, _| true);
+        assert_eq!(network.periods().len(), 10_000);
+        assert!(network.periods().iter().all(|period| period.offsets.capacity() == 0));
+        assert_eq!((network.greatest_in_degree(), network.incoming(7, 3).count()), (0, 0));
+    }
 }
