@@ -1,5 +1,12 @@
-//! One bank as a process of its own.
+//! One bank as a process of its own. See `README.md` beside this file.
 
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod command;
+mod logging;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    command::main()
+}

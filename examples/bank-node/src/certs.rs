@@ -1,0 +1,137 @@
+//! Certificates: an authority of the banks' own, and one certificate for each of them.
+
+mod check;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use time::{Duration, OffsetDateTime};
+
+pub use check::{Finding, check};
+pub(crate) use check::{read_certificates, read_key};
+
+/// Why certificates could not be made, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum CertError {
+    /// Making them failed.
+    #[error("making the certificate of `{name}` failed: {source}")]
+    Make {
+        /// For whom.
+        name: String,
+        /// Why.
+        source: rcgen::Error,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {source}", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A file that should hold a certificate or key does not.
+    #[error("{}: {problem}", file.display())]
+    Pem {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// From when to when certificates are valid.
+#[derive(Debug, Clone, Copy)]
+pub struct Validity {
+    /// Not before this.
+    pub from: OffsetDateTime,
+    /// Not after this.
+    pub until: OffsetDateTime,
+}
+
+impl Validity {
+    /// From yesterday, so that a clock that is a little slow does no harm, for a number of days from now.
+    pub fn days(days: u32) -> Self {
+        let now = OffsetDateTime::now_utc();
+        Self { from: now - Duration::days(1), until: now + Duration::days(i64::from(days)) }
+    }
+}
+
+/// Writes `ca.pem`, `ca-key.pem` and, for each bank, `<name>.pem` and `<name>-key.pem` into a folder.
+///
+/// # Errors
+/// [`CertError`]; existing files are not overwritten.
+///
+/// # Security
+/// Whoever has `ca-key.pem` can pass for every bank. In earnest, each bank makes its own key and only has its
+/// certificate signed; and the authority's key is kept offline.
+pub fn make(folder: &Path, names: &[String], validity: Validity) -> Result<Vec<PathBuf>, CertError> {
+    let authority_name = "subrosa banks";
+    let failed = |name: &str| {
+        let name = name.to_owned();
+        move |source| CertError::Make { name, source }
+    };
+    std::fs::create_dir_all(folder).map_err(|source| CertError::Io { file: folder.to_owned(), source })?;
+    let mut written = Vec::new();
+    let mut put = |name: String, text: &str, secret: bool| {
+        let file = folder.join(name);
+        write_new(&file, text, secret)?;
+        written.push(file);
+        Ok::<(), CertError>(())
+    };
+
+    let mut parameters = parameters(authority_name, validity);
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let key = KeyPair::generate().map_err(failed(authority_name))?;
+    let certificate = parameters.self_signed(&key).map_err(failed(authority_name))?;
+    put("ca-key.pem".to_owned(), &key.serialize_pem(), true)?;
+    put("ca.pem".to_owned(), &certificate.pem(), false)?;
+    let issuer = Issuer::new(parameters, key);
+
+    for name in names {
+        let key = KeyPair::generate().map_err(failed(name))?;
+        let certificate = node_parameters(name, validity)
+            .and_then(|parameters| parameters.signed_by(&key, &issuer))
+            .map_err(failed(name))?;
+        put(format!("{name}-key.pem"), &key.serialize_pem(), true)?;
+        put(format!("{name}.pem"), &certificate.pem(), false)?;
+    }
+    Ok(written)
+}
+
+fn parameters(name: &str, validity: Validity) -> CertificateParams {
+    let mut parameters = CertificateParams::default();
+    parameters.distinguished_name.push(DnType::CommonName, name);
+    parameters.not_before = validity.from;
+    parameters.not_after = validity.until;
+    parameters
+}
+
+fn node_parameters(name: &str, validity: Validity) -> Result<CertificateParams, rcgen::Error> {
+    let mut parameters = parameters(name, validity);
+    parameters.subject_alt_names = vec![rcgen::SanType::DnsName(name.try_into()?)];
+    parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    parameters.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    parameters.use_authority_key_identifier_extension = true;
+    Ok(parameters)
+}
+
+/// Writes a file that must not exist yet; a secret one can be read by its owner only.
+pub(crate) fn write_new(file: &Path, text: &str, secret: bool) -> Result<(), CertError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    if secret {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    #[cfg(not(unix))]
+    let _ = secret;
+    let write = || options.open(file)?.write_all(text.as_bytes());
+    write().map_err(|source| CertError::Io { file: file.to_owned(), source })
+}

@@ -1,0 +1,17 @@
+//! Times as people and logs read them.
+
+use time::OffsetDateTime;
+
+/// `2026-11-21 22:17:06 UTC`.
+pub fn readable(time: OffsetDateTime) -> String {
+    let (date, clock) = (time.date(), time.time());
+    format!("{date} {:02}:{:02}:{:02} UTC", clock.hour(), clock.minute(), clock.second())
+}
+
+/// `2026-11-21T22:17:06.123Z`, the present moment.
+pub fn now() -> String {
+    let now = OffsetDateTime::now_utc();
+    let (date, clock) = (now.date(), now.time());
+    let (hour, minute, second, milli) = clock.as_hms_milli();
+    format!("{date}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+}

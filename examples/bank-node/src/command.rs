@@ -1,0 +1,228 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
+
+use bank_node::audit;
+use bank_node::certs::{self, Validity};
+use bank_node::config::Config;
+use bank_node::node::{self, Node, NodeError, Task};
+use clap::{Parser, Subcommand};
+use subrosa_risk_propagation::{Banks, NetworkSizes, Plan, data, network::Period, plan::in_degree_bits};
+
+/// One bank: generates a key with the other banks and traces risk through their common network, over TLS.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Options {
+    /// The bank's configuration
+    #[arg(long, global = true, value_name = "FILE", default_value = "bank.toml")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make certificates, or find out what is wrong with them
+    #[command(subcommand)]
+    Certs(Certs),
+    /// Generate a key with the other banks and keep this bank's share
+    Keygen,
+    /// Propagate risk with the key that is there
+    Run,
+    /// Go on with a run that was stopped
+    Resume,
+    /// Show what this bank brings and what a run will take, without meeting anybody
+    Plan,
+    /// Work with audit trails
+    #[command(subcommand)]
+    Audit(Audit),
+}
+
+#[derive(Debug, Subcommand)]
+enum Certs {
+    /// Make an authority and a certificate for each bank
+    Make {
+        /// Folder for the files
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Days from today for which they are valid
+        #[arg(long, default_value_t = 365)]
+        days: u32,
+        /// Names of the banks
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Check the certificates that the configuration names
+    Check,
+}
+
+#[derive(Debug, Subcommand)]
+enum Audit {
+    /// Check that trails are whole, and those of several banks against each other
+    Verify {
+        /// The last hash, as the bank told it: then nothing can have been cut off
+        #[arg(long, value_name = "HASH")]
+        last_hash: Option<String>,
+        /// Compute the commitment to the input from the configuration's data and the trail's secret, and compare
+        #[arg(long)]
+        input: bool,
+        /// The trails
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// Exit codes: 0, 1 for a failure, 2 for wrong usage (clap's), 3 after a signal.
+pub(crate) fn main() -> ExitCode {
+    let options = Options::parse();
+    let result = match &options.command {
+        Some(Command::Certs(Certs::Make { out, days, names })) => make(out, *days, names),
+        Some(Command::Certs(Certs::Check)) => check(&options.config),
+        Some(Command::Audit(Audit::Verify { last_hash, input, files })) => {
+            let config = input.then_some(options.config.as_path());
+            verify(files, last_hash.as_deref(), config)
+        }
+        Some(Command::Plan) => plan(&options.config),
+        Some(Command::Keygen) => return perform(&options.config, Task::Keygen),
+        Some(Command::Run | Command::Resume) => return perform(&options.config, Task::Run),
+        None => return perform(&options.config, Task::Both),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+fn perform(file: &Path, task: Task) -> ExitCode {
+    let config = match Config::read(file) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    crate::logging::start(config.log_format, config.log_level);
+    if config.insecure && config.key.key_bits() < 2048 {
+        tracing::warn!(bits = config.key.key_bits(), "keys of this size can be factored; not for real data");
+    }
+    let result = stop_signal().and_then(|stop| {
+        let mut node = Node::new(&config, stop)?;
+        node.perform(task)
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(NodeError::Stopped) => {
+            tracing::warn!("stopped by a signal; start again to go on");
+            ExitCode::from(3)
+        }
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Becomes true when the process is told to end. Told twice, it ends at once.
+fn stop_signal() -> Result<Arc<AtomicBool>, NodeError> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        let armed = signal_hook::flag::register_conditional_shutdown(signal, 3, Arc::clone(&stop));
+        armed
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+            .map_err(|error| NodeError::Tls(error.into()))?;
+    }
+    Ok(stop)
+}
+
+fn make(out: &Path, days: u32, names: &[String]) -> Result<bool, Failure> {
+    for file in certs::make(out, names, Validity::days(days))? {
+        println!("{}", file.display());
+    }
+    println!("Keep ca-key.pem offline: whoever has it can pass for every bank.");
+    Ok(true)
+}
+
+fn check(file: &Path) -> Result<bool, Failure> {
+    let config = Config::read(file)?;
+    let findings = certs::check(&config, SystemTime::now());
+    for finding in &findings {
+        println!("{} {}", if finding.good { "ok " } else { "BAD" }, finding.text);
+    }
+    Ok(findings.iter().all(|finding| finding.good))
+}
+
+fn verify(files: &[PathBuf], last_hash: Option<&str>, config: Option<&Path>) -> Result<bool, Failure> {
+    let mut reports = Vec::new();
+    let mut good = true;
+    for file in files {
+        let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        match audit::verify(&text) {
+            Ok(report) => {
+                println!("{}: {}", file.display(), report.summary());
+                reports.push(report);
+            }
+            Err(untrue) => {
+                println!("{}: {untrue}", file.display());
+                good = false;
+            }
+        }
+    }
+    if let (Some(expected), Some(report)) = (last_hash, reports.first())
+        && expected != audit::hex(&report.hash)
+    {
+        println!("the last hash is another one: lines were cut off or added");
+        good = false;
+    }
+    if let (Some(config), Some(report), Some(file)) = (config, reports.first(), files.first()) {
+        let config = Config::read(config)?;
+        let secret = audit::read_secret(&audit::secret_file(file))?;
+        let commitment = audit::commitment(&secret, &node::input_files(&config)?)?;
+        let held = report.commits_to(&commitment);
+        println!(
+            "the data in {} {} the input of the last run",
+            config.data.display(),
+            if held { "are" } else { "are NOT" }
+        );
+        good &= held;
+    }
+    for problem in audit::compare(&reports) {
+        println!("{problem}");
+        good = false;
+    }
+    Ok(good)
+}
+
+fn plan(file: &Path) -> Result<bool, Failure> {
+    let config = Config::read(file)?;
+    let banks = Banks::new(config.banks())?;
+    let network = data::read_bank(&config.data, &banks, &config.name)?;
+    println!(
+        "bank {}: {} accounts, {} transfers listed",
+        config.name,
+        network.account_count(),
+        network.listed_count()
+    );
+    let sizes = NetworkSizes {
+        key_bits: usize::try_from(config.key.key_bits())?,
+        columns: network.columns().len(),
+        in_degree_bits: in_degree_bits(network.greatest_in_degree()),
+        active_periods: network.periods().iter().map(Period::is_active).collect(),
+        adders: banks.len() - 1,
+    };
+    println!(
+        "From this bank's data alone; the run takes the greatest in-degree and all periods of all banks."
+    );
+    println!("{}", Plan::new(&sizes, &config.settings)?);
+    Ok(true)
+}

@@ -1,0 +1,229 @@
+//! The file that holds this bank's share of the decryption key, and how all banks come to hold shares of the same key.
+//!
+//! A fresh share is first written beside its final place (`….pending`). It takes that place only when all banks have said
+//! that theirs is on disk, so a bank that is killed at any moment leaves either no key anywhere or one that all can use.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use subrosa_threshold_decryption::storage::{self, KdfCost, StorageError};
+use subrosa_threshold_decryption::{KeyShare, ThresholdKey};
+use subrosa_transport::{Message, Parameters, PartyId, Protocol, Session, SessionError, Transport};
+use zeroize::Zeroizing;
+
+use crate::config::Config;
+
+/// Where a passphrase is looked for if the configuration names no file.
+pub const PASSPHRASE_VARIABLE: &str = "BANK_NODE_PASSPHRASE";
+
+/// Why a key file is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// The file of the passphrase cannot be read.
+    #[error("passphrase file {}: {source}", file.display())]
+    Passphrase {
+        /// The file.
+        file: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// There is no passphrase.
+    #[error("no passphrase for the key file: set `passphrase_file` in {}, or the variable {PASSPHRASE_VARIABLE}", .0.display())]
+    NoPassphrase(PathBuf),
+    /// The file cannot be read or written, is damaged, or has another passphrase.
+    #[error("{}: {source}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: StorageError,
+    },
+    /// The file is another bank's.
+    #[error("key file {}: it holds the share of {found}, this bank is {expected}", file.display())]
+    OtherBank {
+        /// The file.
+        file: PathBuf,
+        /// Whose share it is.
+        found: PartyId,
+        /// This bank.
+        expected: PartyId,
+    },
+}
+
+/// The passphrase of the key file: the first line of its file, or the environment's.
+fn passphrase(config: &Config) -> Result<Zeroizing<String>, KeyFileError> {
+    let text = match &config.passphrase_file {
+        Some(file) => std::fs::read_to_string(file)
+            .map_err(|source| KeyFileError::Passphrase { file: file.clone(), source })
+            .map(Zeroizing::new)?,
+        None => Zeroizing::new(std::env::var(PASSPHRASE_VARIABLE).unwrap_or_default()),
+    };
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(Zeroizing::new(line.to_owned())),
+        _ => Err(KeyFileError::NoPassphrase(config.file.clone())),
+    }
+}
+
+/// The share in a file; `None` if there is no such file.
+fn read(file: &Path, passphrase: &str) -> Result<Option<KeyShare>, KeyFileError> {
+    match storage::load(file, passphrase.as_bytes()) {
+        Ok(share) => Ok(Some(share)),
+        Err(StorageError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(KeyFileError::File { file: file.to_owned(), source }),
+    }
+}
+
+/// The key files of this bank: the one in use, and the one that waits for the others.
+pub struct Keys {
+    file: PathBuf,
+    pending_file: PathBuf,
+    passphrase: Zeroizing<String>,
+    active: Option<KeyShare>,
+    pending: Option<KeyShare>,
+}
+
+/// What the banks do next about their key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// All hold shares of one key.
+    Use,
+    /// Nobody has a key in use: generate one.
+    Generate,
+}
+
+impl Keys {
+    /// Looks what is there.
+    ///
+    /// # Errors
+    /// [`KeyFileError`]; a pending file that is damaged counts as none.
+    pub fn open(config: &Config, me: PartyId) -> Result<Self, KeyFileError> {
+        let file = &config.key_file;
+        let mut name = file.file_name().unwrap_or_default().to_owned();
+        name.push(".pending");
+        let pending_file = file.with_file_name(name);
+        let passphrase = passphrase(config)?;
+        let active = read(file, &passphrase)?;
+        let pending = read(&pending_file, &passphrase).unwrap_or(None).filter(|share| share.party() == me);
+        if let Some(found) = active.as_ref().map(KeyShare::party).filter(|&found| found != me) {
+            return Err(KeyFileError::OtherBank { file: file.clone(), found, expected: me });
+        }
+        Ok(Self { file: file.clone(), pending_file, passphrase, active, pending })
+    }
+
+    /// The share in use.
+    pub fn active(&self) -> Option<&KeyShare> {
+        self.active.as_ref()
+    }
+
+    /// Keeps a fresh share until all banks have theirs.
+    ///
+    /// # Errors
+    /// [`KeyFileError::File`].
+    pub fn keep(&mut self, share: KeyShare) -> Result<(), KeyFileError> {
+        let failed = |source| KeyFileError::File { file: self.pending_file.clone(), source };
+        match std::fs::remove_file(&self.pending_file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error.into())),
+            _ => {}
+        }
+        let passphrase = self.passphrase.as_bytes();
+        storage::save(&self.pending_file, &share, passphrase, KdfCost::default(), &mut rand::rng())
+            .map_err(failed)?;
+        self.pending = Some(share);
+        Ok(())
+    }
+
+    fn promote(&mut self) -> Result<(), KeyFileError> {
+        std::fs::rename(&self.pending_file, &self.file)
+            .map_err(|error| KeyFileError::File { file: self.file.clone(), source: error.into() })?;
+        self.active = self.pending.take();
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without the passphrase.
+        f.debug_struct("Keys").field("file", &self.file).field("active", &self.active).finish_non_exhaustive()
+    }
+}
+
+/// The meeting at which banks tell each other which keys they have.
+const MEETING: Protocol = Protocol { name: "subrosa/bank-node/keys", version: 1 };
+
+/// The digests of a bank's keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Held {
+    active: Option<[u8; 32]>,
+    pending: Option<[u8; 32]>,
+}
+
+impl Message for Held {
+    const ROUND: &'static str = "bank-node/keys";
+    type Shape = ();
+
+    fn max_bytes((): &()) -> usize {
+        66
+    }
+}
+
+/// Why the banks cannot go on with the keys that they have.
+#[derive(Debug, thiserror::Error)]
+pub enum MeetingError {
+    /// The session failed.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// A key file cannot be used.
+    #[error(transparent)]
+    File(#[from] KeyFileError),
+    /// Some banks hold another key than others, or none.
+    #[error(
+        "the banks hold different keys ({0}). Restore the key files that belong together, or remove them at all banks and \
+         generate a new key"
+    )]
+    Different(String),
+}
+
+/// Compares the keys of all banks, and puts a pending one into use where all have it. Returns what is next, and the id
+/// of the session.
+///
+/// # Errors
+/// [`MeetingError`].
+pub fn meet<T: Transport + ?Sized>(
+    transport: &mut T,
+    keys: &mut Keys,
+    parameters: &Parameters,
+    settings: subrosa_transport::Settings,
+) -> Result<(Next, [u8; 32]), MeetingError> {
+    let mut session = Session::open(transport, MEETING, parameters, settings, &mut rand::rng())?;
+    let digest = |share: &KeyShare| ThresholdKey::digest(share.key());
+    let mine = Held { active: keys.active.as_ref().map(digest), pending: keys.pending.as_ref().map(digest) };
+    let held = session.broadcast(&mine, &())?;
+    session.confirm()?;
+    let id = *session.id();
+    let active: Vec<[u8; 32]> = held.values().filter_map(|held| held.active).collect();
+    let candidate = active.first().copied().or(mine.pending);
+    let everywhere = |key: [u8; 32]| {
+        held.values()
+            .all(|held| held.active == Some(key) || (held.active.is_none() && held.pending == Some(key)))
+    };
+    match candidate {
+        Some(key) if everywhere(key) => {
+            if mine.active.is_none() {
+                keys.promote()?;
+            }
+            Ok((Next::Use, id))
+        }
+        // Pending shares of which not all banks have one are of no use; key generation writes over them.
+        _ if active.is_empty() => Ok((Next::Generate, id)),
+        _ => {
+            let name =
+                |key: Option<[u8; 32]>| key.map_or("none".to_owned(), |key| crate::audit::hex(&key[..4]));
+            let roster = session.roster();
+            let all: Vec<String> = held
+                .iter()
+                .map(|(party, held)| format!("{}: {}", roster.name(party), name(held.active)))
+                .collect();
+            Err(MeetingError::Different(all.join(", ")))
+        }
+    }
+}

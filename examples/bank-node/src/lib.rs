@@ -1,0 +1,10 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod audit;
+pub mod certs;
+pub mod clock;
+pub mod config;
+pub mod keys;
+pub mod node;
+pub mod wire;

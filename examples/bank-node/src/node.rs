@@ -1,0 +1,449 @@
+//! What one bank does: meet the others, generate a key if there is none, propagate, write the scores.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use subrosa_distributed_paillier::{self as keygen, KeygenError, Progress};
+use subrosa_risk_propagation::{self as propagation, Banks, Event as Told, Network, Outcome, Stage, data};
+use subrosa_transport::tls::{TlsConfig, TlsError, TlsParty, TlsTransport};
+use subrosa_transport::{
+    Deadline, FailureKind, Parameters, Roster, Session, SessionError, Settings as SessionSettings,
+};
+
+use crate::audit::{AuditError, Event, Member, Trail, hex};
+use crate::certs::CertError;
+use crate::config::{Config, ConfigError};
+use crate::keys::{KeyFileError, Keys, MeetingError, Next, meet};
+use crate::wire::Wire;
+
+/// Why a bank ends without a result.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A certificate or its key.
+    #[error(transparent)]
+    Cert(#[from] CertError),
+    /// The key file.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// The audit trail.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// The network could not be set up, or not everybody came.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address is not free, or not this machine's.
+    #[error("{}: `listen`: {address}: {source}", file.display())]
+    Listen {
+        /// The configuration file.
+        file: PathBuf,
+        /// The address.
+        address: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The banks met and hold different keys.
+    #[error(transparent)]
+    Meeting(#[from] MeetingError),
+    /// Key generation.
+    #[error("key generation: {0}")]
+    Keygen(#[from] KeygenError),
+    /// Data, plan or propagation.
+    #[error(transparent)]
+    Propagation(#[from] propagation::Error),
+    /// A session.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// There is no key file, and making one was not asked for.
+    #[error("there is no key file {}; `keygen` makes one together with the other banks", .0.display())]
+    NoKey(PathBuf),
+    /// A signal.
+    #[error("stopped by a signal")]
+    Stopped,
+    /// The network failed too often.
+    #[error("{last} (attempt {attempts}, the last one; the first failed because: {first})")]
+    GaveUp {
+        /// How often it was tried.
+        attempts: u32,
+        /// Why the first attempt failed.
+        first: String,
+        /// Why the last attempt failed.
+        last: Box<NodeError>,
+    },
+}
+
+impl NodeError {
+    /// Whether another attempt may succeed: a bank left, was restarted or could not be reached.
+    fn is_passing(&self) -> bool {
+        let session = match self {
+            Self::Session(error)
+            | Self::Meeting(MeetingError::Session(error))
+            | Self::Keygen(KeygenError::Session(error))
+            | Self::Propagation(propagation::Error::Session(error)) => error,
+            Self::Propagation(propagation::Error::Decryption(error)) => return is_passing_decryption(error),
+            _ => return false,
+        };
+        matches!(session.kind(), FailureKind::Network | FailureKind::Abort)
+    }
+
+    /// What may be written into the audit trail: reasons that all banks were told, and no more than the kind of others.
+    fn public_reason(&self) -> String {
+        match self {
+            Self::Session(_) | Self::Meeting(_) | Self::Keygen(_) | Self::Tls(_) | Self::Stopped => {
+                self.to_string()
+            }
+            Self::Propagation(propagation::Error::Session(error)) => error.to_string(),
+            Self::GaveUp { last, .. } => last.public_reason(),
+            Self::Propagation(_) => "the propagation failed; this bank's log says why".to_owned(),
+            _ => "this bank failed; its log says why".to_owned(),
+        }
+    }
+}
+
+fn is_passing_decryption(error: &subrosa_threshold_decryption::DecryptionError) -> bool {
+    use subrosa_threshold_decryption::DecryptionError;
+    match error {
+        DecryptionError::Session(error) => matches!(error.kind(), FailureKind::Network | FailureKind::Abort),
+        _ => false,
+    }
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// A key and nothing else.
+    Keygen,
+    /// The scores, with a key that is there.
+    Run,
+    /// A key if there is none, then the scores.
+    Both,
+}
+
+impl Task {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Keygen => "keygen",
+            Self::Run | Self::Both => "propagation",
+        }
+    }
+}
+
+/// One bank, ready to meet the others.
+#[derive(Debug)]
+pub struct Node<'a> {
+    config: &'a Config,
+    stop: Arc<AtomicBool>,
+    roster: Roster,
+    keys: Keys,
+    trail: Option<Trail>,
+    /// Scores are written and only the others are waited for.
+    written: bool,
+}
+
+impl<'a> Node<'a> {
+    /// Reads certificates, key files and the audit trail. `stop` ends the run when it becomes true.
+    ///
+    /// # Errors
+    /// Files that cannot be used.
+    pub fn new(config: &'a Config, stop: Arc<AtomicBool>) -> Result<Self, NodeError> {
+        let roster = tls_config(config)?.roster()?;
+        let keys = Keys::open(config, roster.me())?;
+        let trail = config.audit.as_deref().map(Trail::open).transpose()?;
+        Ok(Self { config, stop, roster, keys, trail, written: false })
+    }
+
+    /// Does the task with the other banks, and begins again where the network failed or a bank was restarted.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub fn perform(&mut self, task: Task) -> Result<(), NodeError> {
+        if task == Task::Run && self.keys.active().is_none() {
+            return Err(NodeError::NoKey(self.config.key_file.clone()));
+        }
+        let member = |party| Member {
+            name: self.roster.name(party).to_owned(),
+            identity: hex(self.roster.identity(party)),
+        };
+        let started = Event::Started {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            bank: self.config.name.clone(),
+            command: task.name().to_owned(),
+            roster: self.roster.parties().map(member).collect(),
+        };
+        self.note(started)?;
+        let result = self.attempts(task);
+        if let Err(error) = &result {
+            self.note(Event::Failed { phase: task.name().to_owned(), reason: error.public_reason() })?;
+        }
+        let outcome = match &result {
+            Ok(()) => "success",
+            Err(NodeError::Stopped) => "stopped",
+            Err(_) => "failure",
+        };
+        self.note(Event::Ended { outcome: outcome.to_owned() })?;
+        if let Some(trail) = &self.trail {
+            tracing::info!(hash = trail.hash(), "the audit trail ends here; hand this hash to its readers");
+        }
+        result
+    }
+
+    fn note(&mut self, event: Event) -> Result<(), AuditError> {
+        self.trail.as_mut().map_or(Ok(()), |trail| trail.write(event))
+    }
+
+    fn attempts(&mut self, task: Task) -> Result<(), NodeError> {
+        // Data that cannot be used are refused before anybody is bothered.
+        let network = if task == Task::Keygen { None } else { Some(self.read()?) };
+        let address = &self.config.listen;
+        let listener = TcpListener::bind(address).map_err(|source| NodeError::Listen {
+            file: self.config.file.clone(),
+            address: address.clone(),
+            source,
+        })?;
+        let mut first = None;
+        let mut attempt = 1;
+        loop {
+            tracing::info!(attempt, task = task.name(), "waiting for the other banks");
+            let error = match self.attempt(task, network.as_ref(), &listener) {
+                Ok(()) => return Ok(()),
+                Err(_) if self.stop.load(Ordering::Relaxed) => return Err(NodeError::Stopped),
+                Err(error) => error,
+            };
+            match first {
+                None if !error.is_passing() || self.config.patience.attempts <= 1 => return Err(error),
+                Some(first) if !error.is_passing() || attempt >= self.config.patience.attempts => {
+                    return Err(NodeError::GaveUp { attempts: attempt, first, last: Box::new(error) });
+                }
+                _ => {}
+            }
+            tracing::warn!(attempt, reason = %error, "beginning again");
+            first = first.or_else(|| Some(error.to_string()));
+            attempt += 1;
+        }
+    }
+
+    /// The bank's data; the trail commits to them.
+    fn read(&mut self) -> Result<Network, NodeError> {
+        let banks = Banks::new(self.config.banks())?;
+        let network = data::read_bank(&self.config.data, &banks, &self.config.name)?;
+        tracing::info!(
+            accounts = network.account_count(),
+            transfers = network.listed_count(),
+            periods = network.periods().len(),
+            "data read"
+        );
+        if let Some(trail) = &mut self.trail {
+            let commitment = crate::audit::commitment(trail.secret(), &input_files(self.config)?)?;
+            trail.write(Event::Input { commitment })?;
+        }
+        Ok(network)
+    }
+
+    fn attempt(
+        &mut self,
+        task: Task,
+        network: Option<&Network>,
+        listener: &TcpListener,
+    ) -> Result<(), NodeError> {
+        let patience = self.config.patience;
+        let listening = listener.try_clone().map_err(TlsError::from)?;
+        let transport = TlsTransport::start(tls_config(self.config)?, listening)?;
+        self.wait_connected(&transport)?;
+        tracing::info!("all banks are connected");
+        let mut run = Run {
+            config: self.config,
+            wire: Wire::new(transport, Arc::clone(&self.stop), self.trail.as_mut()),
+            keys: &mut self.keys,
+            settings: SessionSettings::new()
+                .with_open_timeout(patience.connect)
+                .with_round_timeout(patience.round),
+            written: &mut self.written,
+        };
+        run.all(task, network)
+    }
+
+    /// Waits for the others, as long as the configuration says and nobody says stop.
+    fn wait_connected(&self, transport: &TlsTransport) -> Result<(), NodeError> {
+        let deadline = Deadline::after(self.config.patience.connect);
+        loop {
+            let glance = Deadline::after(std::time::Duration::from_millis(200));
+            match transport.wait_connected(deadline.or_sooner(glance)) {
+                Ok(()) => return Ok(()),
+                Err(_) if self.stop.load(Ordering::Relaxed) => return Err(NodeError::Stopped),
+                Err(error) if deadline.has_passed() => return Err(error.into()),
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// The files that the computation reads.
+///
+/// # Errors
+/// The folder cannot be read, or its files are not named as they should be.
+pub fn input_files(config: &Config) -> Result<Vec<PathBuf>, propagation::Error> {
+    let folder = config.data.join(&config.name);
+    let mut files = vec![folder.join(data::ACCOUNTS)];
+    files.extend(data::transaction_files(&folder)?);
+    Ok(files)
+}
+
+/// One attempt: connected, all in one go.
+struct Run<'r, 't> {
+    config: &'r Config,
+    wire: Wire<'t, TlsTransport>,
+    keys: &'r mut Keys,
+    settings: SessionSettings,
+    written: &'r mut bool,
+}
+
+impl Run<'_, '_> {
+    fn all(&mut self, task: Task, network: Option<&Network>) -> Result<(), NodeError> {
+        if self.meet(task)? == Next::Generate {
+            self.generate()?;
+            // The second meeting puts the new key into use, once everybody has it on disk.
+            if self.meet(task)? == Next::Generate {
+                return Err(NodeError::NoKey(self.config.key_file.clone()));
+            }
+        }
+        if let Some(network) = network {
+            self.propagate(network)?;
+        }
+        // Nobody leaves before all have what they came for.
+        self.meet(task).map(drop)
+    }
+
+    fn meet(&mut self, task: Task) -> Result<Next, NodeError> {
+        let parameters = Parameters::new().with("task", task.name());
+        let (next, _) = meet(&mut self.wire, self.keys, &parameters, self.settings.clone())?;
+        Ok(next)
+    }
+
+    fn note_session(&mut self, protocol: &str, id: [u8; 32], fields: &Parameters) -> Result<(), AuditError> {
+        let parameters = fields.fields().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        self.wire.note(Event::Session { protocol: protocol.to_owned(), session: hex(&id), parameters })
+    }
+
+    fn generate(&mut self) -> Result<(), NodeError> {
+        let parameters = &self.config.key;
+        let fields = parameters.session_parameters();
+        tracing::info!(bits = parameters.key_bits(), "generating a key");
+        let mut rng = rand::rng();
+        let mut session =
+            Session::open(&mut self.wire, keygen::PROTOCOL, &fields, self.settings.clone(), &mut rng)?;
+        let id = *session.id();
+        let share = keygen::generate(&mut session, parameters, &mut rng, |progress| match progress {
+            Progress::Candidates { tried, expected, .. } => {
+                tracing::debug!(tried, expected, "candidates");
+            }
+            Progress::Modulus { tried } => tracing::info!(tried, "a modulus is found"),
+            _ => {}
+        })?;
+        let traffic = session.counters().total();
+        drop(session);
+        self.note_session(keygen::PROTOCOL.name, id, &fields)?;
+        let key = share.key().public().id().to_string();
+        tracing::info!(key, bytes_sent = traffic.bytes_sent, "key generated");
+        self.keys.keep(share)?;
+        let facts = [("key".to_owned(), key)].into();
+        Ok(self.wire.note(Event::Done { phase: "keygen".to_owned(), facts })?)
+    }
+
+    fn propagate(&mut self, network: &Network) -> Result<(), NodeError> {
+        if *self.written {
+            return Ok(());
+        }
+        let Some(share) = self.keys.active().cloned() else {
+            return Err(NodeError::NoKey(self.config.key_file.clone()));
+        };
+        let settings = &self.config.settings;
+        let fields = propagation::parameters(share.key(), network.columns(), settings);
+        let mut rng = rand::rng();
+        let mut session =
+            Session::open(&mut self.wire, propagation::PROTOCOL, &fields, self.settings.clone(), &mut rng)?;
+        let id = *session.id();
+        let outcome = propagation::propagate(
+            &mut session,
+            &share,
+            network.clone(),
+            settings,
+            &mut rng,
+            &mut |event| tell(event),
+        )?;
+        drop(session);
+        self.note_session(propagation::PROTOCOL.name, id, &fields)?;
+        self.write(&outcome)?;
+        *self.written = true;
+        let facts = [("iterations".to_owned(), outcome.plan.steps().len().to_string())].into();
+        Ok(self.wire.note(Event::Done { phase: "propagation".to_owned(), facts })?)
+    }
+
+    fn write(&self, outcome: &Outcome) -> Result<(), NodeError> {
+        let file = match &self.config.output {
+            Some(file) => file.clone(),
+            None => PathBuf::from(format!("{}.csv", self.config.name)),
+        };
+        let decimals = usize::try_from(outcome.plan.decimals()).unwrap_or(0);
+        data::write_scores(&file, outcome.agreed.network(), &outcome.scores, decimals)?;
+        for failure in &outcome.absent {
+            tracing::warn!(bank = failure.name, "took no part in the decryption: {failure}");
+        }
+        tracing::info!(file = %file.display(), "scores written");
+        Ok(())
+    }
+}
+
+fn tell(event: &Told<'_>) {
+    let (sent, received) = (event.traffic.bytes_sent, event.traffic.bytes_received);
+    match event.stage {
+        Stage::Agree => tracing::info!("comparing the transfers between the banks"),
+        Stage::Encrypt { plan } => {
+            tracing::info!(steps = plan.steps().len(), slot_bits = plan.slot_bits(), "encrypting scores");
+        }
+        Stage::Iterate { number, of } => tracing::info!(number, of, sent, received, "iteration"),
+        Stage::Decrypt { ciphertexts } => tracing::info!(ciphertexts, sent, received, "decrypting"),
+        _ => tracing::info!(sent, received, "done"),
+    }
+}
+
+/// Certificates and addresses as the transport wants them.
+///
+/// # Errors
+/// Files that cannot be read, or that contradict each other.
+pub fn tls_config(config: &Config) -> Result<TlsConfig, NodeError> {
+    let chain = crate::certs::read_certificates(&config.tls.certificate)?;
+    let key = crate::certs::read_key(&config.tls.key)?;
+    let mut parties = Vec::new();
+    for name in config.banks() {
+        let peer = config.peers.iter().find(|peer| peer.name == name);
+        let address = peer.map_or(config.listen.as_str(), |peer| peer.address.as_str());
+        let pinned = match (&config.tls.authority, peer) {
+            (Some(_), _) => None,
+            (None, None) => chain.first().cloned(),
+            (None, Some(peer)) => {
+                let file = peer.certificate.as_deref().unwrap_or(std::path::Path::new(""));
+                crate::certs::read_certificates(file)?.first().cloned()
+            }
+        };
+        parties.push(match pinned {
+            Some(certificate) => TlsParty::pinned(name, address, certificate),
+            None => TlsParty::named(name, address),
+        });
+    }
+    let tls = match &config.tls.authority {
+        None => TlsConfig::pinned(&config.name, parties, key)?,
+        Some(file) => {
+            let Some(authority) = crate::certs::read_certificates(file)?.into_iter().next() else {
+                return Err(TlsError::Config("the authority's file is empty".to_owned()).into());
+            };
+            TlsConfig::with_authority(&config.name, parties, authority, chain, key)?
+        }
+    };
+    let mut limits = subrosa_transport::tls::TlsLimits::default();
+    limits.give_up = config.patience.reconnect;
+    Ok(tls.with_limits(limits))
+}

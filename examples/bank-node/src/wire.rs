@@ -1,0 +1,192 @@
+//! A transport that listens in: it notes every round for the audit trail, and ends the run when the bank is told to stop.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use subrosa_arith::hash::Hasher;
+use subrosa_transport::{
+    Deadline, FRAME_VERSION, Fault, HEADER_BYTES, PartyId, Roster, Transport, TransportError,
+};
+
+use crate::audit::{AuditError, Event, Flow, Trail, hex};
+
+/// How soon a wait ends after the bank was told to stop.
+const GLANCE: Duration = Duration::from_millis(200);
+
+/// The words by which the other banks learn that this one was told to stop.
+pub const STOPPED: &str = "this bank was told to stop";
+
+/// What a frame says of itself; see the description of frames in `subrosa-transport`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Heading {
+    session: [u8; 32],
+    step: u32,
+    tag: [u8; 8],
+    transcript: [u8; 32],
+}
+
+impl Heading {
+    fn of(frame: &[u8]) -> Option<Self> {
+        let header = frame.first_chunk::<HEADER_BYTES>()?;
+        if header[..4] != *b"SUBR" || header[4] != FRAME_VERSION {
+            return None;
+        }
+        Some(Self {
+            step: u32::from_le_bytes(*header[8..].first_chunk()?),
+            session: *header[12..].first_chunk()?,
+            transcript: *header[44..].first_chunk()?,
+            tag: *header[76..].first_chunk()?,
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Tally {
+    frames: u64,
+    bytes: u64,
+    hasher: Hasher,
+}
+
+/// One round as it happens.
+#[derive(Debug)]
+struct Round {
+    heading: Heading,
+    sent: BTreeMap<PartyId, Tally>,
+    received: BTreeMap<PartyId, Tally>,
+}
+
+/// See the module's page.
+#[derive(Debug)]
+pub struct Wire<'a, T> {
+    inner: T,
+    stop: Arc<AtomicBool>,
+    trail: Option<&'a mut Trail>,
+    round: Option<Round>,
+    /// The trail could not be written; the run ends, since a run without its trail is not wanted.
+    broken: Option<AuditError>,
+}
+
+impl<'a, T: Transport> Wire<'a, T> {
+    /// Listens in on `inner`. Once `stop` is set, waiting ends with an error.
+    pub fn new(inner: T, stop: Arc<AtomicBool>, trail: Option<&'a mut Trail>) -> Self {
+        Self { inner, stop, trail, round: None, broken: None }
+    }
+
+    /// Adds a line to the audit trail, if there is one.
+    ///
+    /// # Errors
+    /// [`AuditError`].
+    pub fn note(&mut self, event: Event) -> Result<(), AuditError> {
+        self.end_round()?;
+        if let Some(error) = self.broken.take() {
+            return Err(error);
+        }
+        self.trail.as_mut().map_or(Ok(()), |trail| trail.write(event))
+    }
+
+    /// The transport itself.
+    pub fn inner(&self) -> &T {
+        &self.inner
+    }
+
+    fn end_round(&mut self) -> Result<(), AuditError> {
+        let (Some(round), Some(trail)) = (self.round.take(), &mut self.trail) else { return Ok(()) };
+        let roster = self.inner.roster();
+        let flows = |tallies: BTreeMap<PartyId, Tally>| {
+            let flow = |(party, tally): (PartyId, Tally)| {
+                let keyed_hash = hex(&tally.hasher.finish());
+                let flow = Flow { frames: tally.frames, bytes: tally.bytes, keyed_hash };
+                (roster.name(party).to_owned(), flow)
+            };
+            tallies.into_iter().map(flow).collect()
+        };
+        let Heading { session, step, tag, transcript } = round.heading;
+        trail.write(Event::Round {
+            session: hex(&session),
+            step,
+            tag: hex(&tag),
+            transcript: hex(&transcript),
+            sent: flows(round.sent),
+            received: flows(round.received),
+        })
+    }
+
+    /// Adds a frame to its round. Frames of a round come together, but for stragglers, which make a line of their own.
+    fn count(&mut self, party: PartyId, frame: &[u8], sent: bool) -> Result<(), AuditError> {
+        let Some(secret) = self.trail.as_ref().map(|trail| *trail.secret()) else { return Ok(()) };
+        let Some(mut heading) = Heading::of(frame) else { return Ok(()) };
+        let same =
+            |round: &Round| (round.heading.session, round.heading.step) == (heading.session, heading.step);
+        match &self.round {
+            Some(round) if same(round) => heading = round.heading,
+            _ => self.end_round()?,
+        }
+        let round = self.round.get_or_insert_with(|| Round {
+            heading,
+            sent: BTreeMap::new(),
+            received: BTreeMap::new(),
+        });
+        let tallies = if sent { &mut round.sent } else { &mut round.received };
+        let fresh = || Tally {
+            frames: 0,
+            bytes: 0,
+            hasher: Hasher::new("subrosa/bank-node/audit-frames", 1).field("secret", &secret),
+        };
+        let tally = tallies.entry(party).or_insert_with(fresh);
+        tally.frames += 1;
+        tally.bytes += frame.len() as u64;
+        tally.hasher = std::mem::replace(&mut tally.hasher, Hasher::new("", 0)).field("frame", frame);
+        Ok(())
+    }
+
+    fn noted(&mut self, party: PartyId, frame: &[u8], sent: bool) -> Result<(), TransportError> {
+        if let Err(error) = self.count(party, frame, sent) {
+            self.broken = Some(error);
+        }
+        if self.broken.is_some() {
+            let fault = Fault::Failed("this bank cannot write its audit trail".to_owned());
+            return Err(TransportError::new(self.inner.roster(), party, fault));
+        }
+        Ok(())
+    }
+
+    fn check_stop(&self, party: PartyId) -> Result<(), TransportError> {
+        if self.stop.load(Ordering::Relaxed) {
+            let fault = Fault::Failed(STOPPED.to_owned());
+            return Err(TransportError::new(self.inner.roster(), party, fault));
+        }
+        Ok(())
+    }
+}
+
+impl<T: Transport> Transport for Wire<'_, T> {
+    fn roster(&self) -> &Roster {
+        self.inner.roster()
+    }
+
+    fn max_frame(&self) -> usize {
+        self.inner.max_frame()
+    }
+
+    fn send(&mut self, to: PartyId, frame: &[u8]) -> Result<(), TransportError> {
+        // Not stopped here: the last thing to be sent is why.
+        self.inner.send(to, frame)?;
+        self.noted(to, frame, true)
+    }
+
+    fn receive(&mut self, from: PartyId, deadline: Deadline) -> Result<Vec<u8>, TransportError> {
+        loop {
+            self.check_stop(from)?;
+            match self.inner.receive(from, deadline.or_sooner(Deadline::after(GLANCE))) {
+                Err(error) if error.is_timeout() && !deadline.has_passed() => {}
+                Ok(frame) => {
+                    self.noted(from, &frame, false)?;
+                    return Ok(frame);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

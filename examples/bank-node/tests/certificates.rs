@@ -1,0 +1,122 @@
+//! What `certs check` says, and what two banks say when a certificate is not right.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "test code")]
+#![cfg(unix)]
+
+mod common;
+
+use std::time::{Duration, SystemTime};
+
+use bank_node::certs::{self, Validity};
+use bank_node::config::Config;
+use common::{BANKS, Banks};
+use time::OffsetDateTime;
+
+fn hours(from: i64, until: i64) -> Validity {
+    let now = OffsetDateTime::now_utc();
+    Validity { from: now + time::Duration::hours(from), until: now + time::Duration::hours(until) }
+}
+
+fn names() -> Vec<String> {
+    BANKS.map(str::to_owned).to_vec()
+}
+
+/// All that `certs check` finds wrong, by a clock that is off by `clock_hours`.
+fn problems(banks: &Banks, clock_hours: i64) -> String {
+    let config = Config::read(&banks.path("amber.toml")).unwrap();
+    let off = Duration::from_secs(clock_hours.unsigned_abs() * 3600);
+    let now = if clock_hours < 0 { SystemTime::now() - off } else { SystemTime::now() + off };
+    let findings = certs::check(&config, now);
+    findings.into_iter().filter(|finding| !finding.good).map(|finding| finding.text + "\n").collect()
+}
+
+#[test]
+fn check_says_what_is_wrong_in_words() {
+    let mut banks = Banks::new(30);
+    assert_eq!(problems(&banks, 0), "");
+    // An hour more or less does no harm; a year does.
+    assert_eq!(problems(&banks, 1), "");
+    assert_eq!(problems(&banks, -1), "");
+    assert!(problems(&banks, 24 * 400).contains("has expired: it was valid until"));
+    let early = problems(&banks, -24 * 30);
+    assert!(early.contains("not valid yet") && !early.contains("clock is wrong"), "{early}");
+    let close = problems(&banks, -25);
+    assert!(close.contains("not valid yet") && close.contains("clock is wrong"), "{close}");
+
+    let other = banks.path("other");
+    certs::make(&other, &names(), hours(-1, 1)).unwrap();
+    let copy = |from: &str, to: &str| std::fs::copy(banks.path(from), banks.path(to)).unwrap();
+    copy("other/amber.pem", "certs/amber.pem");
+    let text = problems(&banks, 0);
+    assert!(text.contains("is not the key of"), "{text}");
+    assert!(
+        text.contains("another key, signed it") || text.contains("not signed by the authority"),
+        "{text}"
+    );
+    copy("other/ca.pem", "certs/ca.pem");
+    copy("other/birch.pem", "certs/amber.pem");
+    copy("other/birch-key.pem", "certs/amber-key.pem");
+    let text = problems(&banks, 0);
+    assert!(text.contains("another name") && text.contains("birch") && text.contains("`amber`"), "{text}");
+    std::fs::write(banks.path("certs/amber.pem"), "hello").unwrap();
+    assert!(problems(&banks, 0).contains("holds no certificate"));
+    copy("other/amber-key.pem", "certs/amber.pem");
+    assert!(problems(&banks, 0).contains("it holds a private key"));
+    banks.configure(0, |changes| changes.certificate = "nobody".to_owned());
+    assert!(problems(&banks, 0).contains("nobody.pem"));
+}
+
+/// Runs all banks with a bad certificate at birch; what the others and birch say.
+fn refused(validity: Validity, foreign: bool) -> [String; 3] {
+    let mut banks = Banks::new(30);
+    let bad = banks.path("bad");
+    certs::make(&bad, &names(), validity).unwrap();
+    if !foreign {
+        // The same authority for all, but birch's certificate is of another time.
+        for bank in BANKS {
+            std::fs::copy(bad.join(format!("{bank}.pem")), banks.path(&format!("certs/{bank}.pem"))).unwrap();
+            std::fs::copy(bad.join(format!("{bank}-key.pem")), banks.path(&format!("certs/{bank}-key.pem")))
+                .unwrap();
+        }
+        std::fs::copy(bad.join("ca.pem"), banks.path("certs/ca.pem")).unwrap();
+    } else {
+        std::fs::copy(bad.join("birch.pem"), banks.path("certs/birch.pem")).unwrap();
+        std::fs::copy(bad.join("birch-key.pem"), banks.path("certs/birch-key.pem")).unwrap();
+    }
+    for bank in 0..3 {
+        banks.configure(bank, |changes| changes.network = "connect_seconds = 4, attempts = 1".to_owned());
+    }
+    banks.start_all(&["keygen"]);
+    [0, 1, 2].map(|bank| {
+        assert_eq!(banks.wait(bank).code(), Some(1), "{}", banks.log(bank));
+        banks.log(bank)
+    })
+}
+
+#[test]
+fn an_expired_certificate_is_named() {
+    let logs = refused(hours(-48, -1), false);
+    assert!(logs.iter().any(|log| log.contains("has expired, or a clock is wrong")), "{logs:?}");
+}
+
+#[test]
+fn a_foreign_certificate_is_named() {
+    let logs = refused(hours(-1, 24), true);
+    let named =
+        |log: &String| log.contains("not signed by the agreed authority") || log.contains("not acceptable");
+    assert!(logs.iter().any(named), "{logs:?}");
+    // And those who are not concerned name the one who did not come.
+    assert!(logs[0].contains("birch"), "{}", logs[0]);
+}
+
+#[test]
+fn a_clock_that_is_an_hour_off_does_no_harm() {
+    // The certificates of `certs make` begin a day early, so for a slow clock they are valid, too.
+    let now = OffsetDateTime::now_utc();
+    let validity = Validity::days(1);
+    assert!(
+        validity.from <= now - time::Duration::hours(1) && validity.until >= now + time::Duration::hours(1)
+    );
+    // Without that room, the reason is told.
+    let logs = refused(hours(1, 48), false);
+    assert!(logs.iter().any(|log| log.contains("not valid yet, or a clock is wrong")), "{logs:?}");
+}
