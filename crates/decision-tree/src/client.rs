@@ -127,6 +127,8 @@ impl ClientKey {
                 secret.encrypt_polynomial(fourier, &[], &seed, stream, noise, &mut work)
             })
             .collect();
+        // It has held products with the key.
+        work.wipe();
         Query { schema: schema.id(), parameters: self.parameters, seed, bits, monomials, zeros }
     }
 

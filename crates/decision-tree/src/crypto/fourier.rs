@@ -196,7 +196,7 @@ impl Fourier {
 
 impl Workspace {
     /// Forgets what the scratch holds, after it has held a key.
-    pub(super) fn wipe(&mut self) {
+    pub(crate) fn wipe(&mut self) {
         use zeroize::Zeroize;
         for value in &mut self.values {
             value.re.zeroize();

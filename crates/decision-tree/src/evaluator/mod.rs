@@ -20,8 +20,10 @@ use std::sync::Mutex;
 
 /// Evaluates one model under one parameter set for any number of clients; it keeps nothing of a query.
 ///
-/// Work is spread over the current rayon pool. Memory for an evaluation is kept and used again: about 100 KB for
-/// each bit that the model looks at, and for each evaluation that runs at the same time.
+/// Work is spread over the current rayon pool. An evaluation needs about 100 KB (twice that for
+/// [`ParameterSet::LowNoise`]) for each bit that the model looks at, and 20 KB for each split of the widest two
+/// levels. The memory is kept for the next evaluation, for as many as the pool has threads. Whoever serves many
+/// clients bounds how many evaluations run at the same time.
 #[derive(Debug)]
 pub struct Evaluator {
     model: QuantizedModel,
@@ -93,8 +95,14 @@ impl Evaluator {
     /// As [`Self::evaluate`], for the first query that does not fit; then none is evaluated.
     pub fn evaluate_batch(&self, queries: &[Query], rng: &mut impl CryptoRng) -> crate::Result<Vec<Answer>> {
         queries.iter().try_for_each(|query| self.check(query))?;
-        let noise: Vec<NoiseSource> = queries.iter().map(|_| NoiseSource::new(rng)).collect();
-        Ok(queries.par_iter().zip(noise).map(|(query, noise)| self.answer(query, noise)).collect())
+        let mut answers = Vec::with_capacity(queries.len());
+        // As many at a time as there are threads, so that the memory does not grow with the batch.
+        for chunk in queries.chunks(rayon::current_num_threads()) {
+            let noise: Vec<NoiseSource> = chunk.iter().map(|_| NoiseSource::new(rng)).collect();
+            let evaluated = chunk.par_iter().zip(noise).map(|(query, noise)| self.answer(query, noise));
+            answers.par_extend(evaluated);
+        }
+        Ok(answers)
     }
 
     fn check(&self, query: &Query) -> crate::Result<()> {
@@ -112,7 +120,10 @@ impl Evaluator {
         let mut state = state.unwrap_or_default();
         self.run(query, &mut state);
         let answer = self.finish(query, &mut state, &mut noise);
-        self.states.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(state);
+        let mut states = self.states.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if states.len() < rayon::current_num_threads() {
+            states.push(state);
+        }
         answer
     }
 }
