@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod bank;
+mod forecast;
 mod options;
 mod phases;
 mod picture;
@@ -38,6 +39,8 @@ enum Failure {
     Columns(String),
     #[error("the largest difference from the plain computation is {difference:e}, more than {accuracy:e}")]
     Check { difference: f64, accuracy: f64 },
+    #[error("no plan: {0}")]
+    Plan(String),
     #[error(transparent)]
     Data(#[from] Error),
     #[error(transparent)]
@@ -64,8 +67,8 @@ fn run(options: &Options) -> Result<(), Failure> {
     let networks = read(options)?;
     println!("{}", tables::networks(&networks));
     if options.plan {
-        println!("{}", plan_of(&networks, options)?);
-        return Ok(());
+        let plan = plan_of(&networks, options)?;
+        return forecast::print(&networks, &plan, &options.settings());
     }
     let parties = u32::try_from(networks.len()).unwrap_or(u32::MAX);
     let level = if options.key_bits < 2048 { SecurityLevel::Insecure } else { SecurityLevel::Secure };

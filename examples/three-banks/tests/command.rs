@@ -113,6 +113,10 @@ fn plan_is_printed_without_running() {
     assert!(run.status.success(), "{}", text(&run.stderr));
     let shown = text(&run.stdout);
     assert!(shown.contains("scale of weights") && !shown.contains("Riskiest"), "{shown}");
+    // Costs of each of the three banks.
+    for line in ["blindings  ", "multiplications  ", "ciphertexts sent  ", "memory  "] {
+        assert_eq!(shown.lines().filter(|shown| shown.starts_with(line)).count(), 3, "{line}: {shown}");
+    }
 }
 
 #[test]

@@ -1,0 +1,50 @@
+//! What `--plan` prints: the plan on which the banks will agree, and what the run will cost each of them.
+
+use std::time::Duration;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use subrosa_paillier::PublicKey;
+use subrosa_risk_propagation::{
+    Agreed, Calibration, Error, Forecast, Network, Plan, Settings, disclosure, encrypted,
+};
+
+use crate::Failure;
+
+/// How long this machine's speed is measured.
+const CALIBRATION: Duration = Duration::from_secs(2);
+
+/// Prints plan and costs.
+pub(crate) fn print(networks: &[Network], plan: &Plan, settings: &Settings) -> Result<(), Failure> {
+    println!("{plan}");
+    if settings.mismatch == subrosa_risk_propagation::Mismatch::Refuse {
+        println!("\n(costs as if the banks' lists of transfers agreed)");
+    }
+    let disagreement =
+        |error: subrosa_risk_propagation::agreement::Disagreement| Failure::Plan(error.to_string());
+    let agreed = Agreed::among(networks.to_vec()).map_err(disagreement)?;
+    let ciphertexts = |agreed: &Agreed| disclosure::ciphertexts(encrypted::reached(agreed, plan).len(), plan);
+    let all: usize = agreed.iter().map(ciphertexts).sum();
+    let machine = calibrate(plan.key_bits())?;
+    let mut total = Duration::ZERO;
+    for agreed in &agreed {
+        let forecast = Forecast::new(agreed, plan, all - ciphertexts(agreed));
+        let time = forecast.processor_time(&machine);
+        total += time;
+        println!("\n{}\n{forecast}", agreed.network().bank());
+        println!("processor time            about {:.1} s on this machine", time.as_secs_f64());
+    }
+    println!("\nprocessor time of all     about {:.1} s, key generation apart", total.as_secs_f64());
+    Ok(())
+}
+
+/// The machine's speed with a modulus of the key's length. It is no key: nobody needs to know its factors.
+fn calibrate(key_bits: usize) -> Result<Calibration, Failure> {
+    let mut rng = ChaCha20Rng::from_rng(&mut rand::rng());
+    let bits = u64::try_from(key_bits).unwrap_or(u64::MAX);
+    let mut n = subrosa_arith::sample::random_bits(&mut rng, bits);
+    n.set_bit(bits.saturating_sub(1), true);
+    n.set_bit(0, true);
+    let key = PublicKey::insecure(n).map_err(Error::from)?;
+    Ok(Calibration::measure(&key, CALIBRATION, &mut rng)?)
+}
