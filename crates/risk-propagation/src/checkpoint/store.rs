@@ -3,11 +3,15 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{CheckpointError, CheckpointProblem, CheckpointStore, WriteBytes};
 
 const PREFIX: &str = "position-";
 const SUFFIX: &str = ".checkpoint";
+/// How often, and how long apart, a lock is tried.
+const LOCK_ATTEMPTS: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 /// A folder of checkpoints that one process at a time may use.
 ///
@@ -31,13 +35,15 @@ impl FileStore {
         make_folder(&folder).map_err(io)?;
         let lock =
             private().write(true).create(true).truncate(false).open(folder.join("lock")).map_err(io)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { folder, _lock: lock }),
-            Err(TryLockError::WouldBlock) => {
-                Err(CheckpointError::new(folder.display().to_string(), CheckpointProblem::InUse))
+        // A process that this one starts elsewhere holds a copy of an open lock until it runs its own program.
+        for _ in 0..LOCK_ATTEMPTS {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Self { folder, _lock: lock }),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+                Err(TryLockError::Error(error)) => return Err(io(error)),
             }
-            Err(TryLockError::Error(error)) => Err(io(error)),
         }
+        Err(CheckpointError::new(folder.display().to_string(), CheckpointProblem::InUse))
     }
 
     /// The folder.
