@@ -4,7 +4,7 @@ use num_bigint::BigUint;
 use rand_core::CryptoRng;
 use subrosa_arith::Modulus;
 use subrosa_paillier::PublicKey;
-use subrosa_threshold_decryption::KeyShare;
+use subrosa_threshold_decryption::{KeyShare, ProofContext};
 use subrosa_transport::{PartyId, Protocol, Session, Transport};
 
 use crate::candidates::{self, BatchSecrets, Candidate, Sampler};
@@ -159,7 +159,12 @@ impl<T: Transport + ?Sized> Run<'_, '_, T> {
         let shape = sharing::verification_shape(&public);
         let verification = self.session.broadcast(&verification, &shape)?;
         let share = sharing::finish(self.parameters, me, public, found.theta, share, verification)?;
-        let trial = self.session.broadcast(&sharing::try_decrypt(&share)?, &shape)?;
+        let trial = sharing::try_decrypt(&share)?;
+        let context = ProofContext::of(self.session);
+        let proof = sharing::prove_trial(&share, &context, &trial, rng)?;
+        let trial = self.session.broadcast(&trial, &shape)?;
+        let proofs = self.session.broadcast(&proof, share.key())?;
+        sharing::check_proofs(share.key(), &context, &trial, &proofs)?;
         sharing::check_trial(share.key(), trial)?;
         // Nobody keeps a key before everyone saw the same broadcasts.
         self.session.confirm()?;

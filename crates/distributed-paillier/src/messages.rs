@@ -3,6 +3,7 @@
 use num_bigint::{BigInt, BigUint};
 use serde::{Deserialize, Serialize};
 use subrosa_arith::wire;
+use subrosa_threshold_decryption::{BatchProof, Challenges, ThresholdKey};
 use subrosa_transport::{Malformed, Message, PerParty};
 
 use crate::KeygenError;
@@ -153,6 +154,22 @@ list_message! {
 list_message! {
     /// K10, to all: the party's part in a trial decryption.
     TrialDecryption, "keygen/trial-decryption"
+}
+
+/// K10, to all: a proof that the trial decryption was computed with the share behind the party's verification key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TrialProof {
+    /// The proof.
+    pub proof: BatchProof,
+}
+
+impl Message for TrialProof {
+    const ROUND: &'static str = "keygen/trial-proof";
+    type Shape = ThresholdKey;
+
+    fn max_bytes(key: &ThresholdKey) -> usize {
+        BatchProof::max_bytes(key, Challenges::Wide)
+    }
 }
 
 /// K8, to one party: the value at its point of the integer polynomial that shares dᵢ.

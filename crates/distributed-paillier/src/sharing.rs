@@ -8,13 +8,15 @@ use subrosa_arith::{SecretInt, hash::Hasher};
 use subrosa_paillier::{Ciphertext, PublicKey};
 use subrosa_shamir::{IntegerShare, IntegerSharing};
 use subrosa_threshold_decryption::{
-    Access, Combiner, KeyShare, PartialDecryption, ThresholdKey, ThresholdKeyParts, coefficient_bound,
-    share_bits, verification_key,
+    Access, Challenges, Combiner, KeyShare, PartialDecryption, ProofContext, ThresholdKey, ThresholdKeyParts,
+    coefficient_bound, proof, share_bits, verification_key,
 };
 use subrosa_transport::{PartyId, PerParty};
 
 use crate::decryption_key::KeySummand;
-use crate::messages::{Below, Bits, IntegerShareMessage, TrialDecryption, VerificationKey, conform};
+use crate::messages::{
+    Below, Bits, IntegerShareMessage, TrialDecryption, TrialProof, VerificationKey, conform,
+};
 use crate::{KeygenError, KeygenParameters};
 
 /// Above this many minimal subsets of parties only the consecutive ones try to decrypt.
@@ -75,7 +77,7 @@ pub fn total(
     Ok((share, VerificationKey { values: vec![value] }))
 }
 
-/// K9, continued: the key share, if all verification keys lie on one polynomial of degree t in the exponent.
+/// K9, continued: the key share, if its verification key is mine. [`check_trial`] compares the others'.
 ///
 /// # Errors
 /// [`KeygenError::Invalid`] naming a party whose verification key is no unit modulo N²; [`KeygenError::Key`].
@@ -94,7 +96,7 @@ pub fn finish(
         return Err(KeygenError::invalid(party, "its verification key is not a unit modulo N"));
     }
     let verification_keys = received.into_iter().filter_map(|(_, message)| message.values.into_iter().next());
-    let key = ThresholdKey::new(ThresholdKeyParts {
+    let key = ThresholdKey::provisional(ThresholdKeyParts {
         access,
         scale: access.delta(),
         theta,
@@ -114,14 +116,59 @@ pub fn try_decrypt(share: &KeyShare) -> Result<TrialDecryption, KeygenError> {
     Ok(TrialDecryption { values: share.partially_decrypt(&[ciphertext])?.into_values() })
 }
 
-/// K10, continued: every minimal set of parties must decrypt it correctly; where there are very many, the sets of
-/// consecutive parties, among which every party is found.
+/// K10, continued: proves that `trial`, my own, was computed with the share behind my verification key.
 ///
 /// # Errors
+/// [`KeygenError::Decryption`] if the trial decryption is not mine.
+pub fn prove_trial(
+    share: &KeyShare,
+    context: &ProofContext,
+    trial: &TrialDecryption,
+    rng: &mut impl CryptoRng,
+) -> Result<TrialProof, KeygenError> {
+    let (_, ciphertext) = known_plaintext(share.key().public())?;
+    let partial = PartialDecryption::new(share.party(), trial.values.clone());
+    let proof = share.prove(context, &[ciphertext], &partial, Challenges::Wide, rng)?;
+    Ok(TrialProof { proof })
+}
+
+/// K10, continued: whose proof holds knows what its verification key stands for and used it.
+///
+/// # Errors
+/// [`KeygenError::Invalid`] naming a party whose trial decryption does not match its verification key;
+/// [`KeygenError::Inconsistent`] if there is not one message from each party.
+pub fn check_proofs(
+    key: &ThresholdKey,
+    context: &ProofContext,
+    trial: &PerParty<TrialDecryption>,
+    proofs: &PerParty<TrialProof>,
+) -> Result<(), KeygenError> {
+    let parties = key.access().parties();
+    conform(parties, trial, &verification_shape(key.public()))?;
+    conform(parties, proofs, key)?;
+    let (_, ciphertext) = known_plaintext(key.public())?;
+    let ciphertexts = std::slice::from_ref(&ciphertext);
+    for ((party, message), (_, TrialProof { proof })) in trial.iter().zip(proofs.iter()) {
+        let partial = PartialDecryption::new(party, message.values.clone());
+        if proof::verify(context, key, ciphertexts, &partial, proof, Challenges::Wide).is_err() {
+            let reason = "its trial decryption does not match its verification key";
+            return Err(KeygenError::invalid(party, reason));
+        }
+    }
+    Ok(())
+}
+
+/// K10, continued: all verification keys must lie on one polynomial of degree t in the exponent, and every minimal set
+/// of parties must decrypt correctly; where there are very many, the sets of consecutive parties, among which every
+/// party is found.
+///
+/// # Errors
+/// [`KeygenError::Key`] if the verification keys contradict each other;
 /// [`KeygenError::Invalid`] or [`KeygenError::Decryption`] naming a party whose value cannot be one;
 /// [`KeygenError::Decryption`] or [`KeygenError::Inconsistent`] if a set does not decrypt, or not correctly.
 pub fn check_trial(key: &ThresholdKey, received: PerParty<TrialDecryption>) -> Result<(), KeygenError> {
     conform(key.access().parties(), &received, &verification_shape(key.public()))?;
+    key.check_consistency()?;
     let (expected, _) = known_plaintext(key.public())?;
     let partials: Vec<PartialDecryption> =
         received.into_iter().map(|(party, message)| PartialDecryption::new(party, message.values)).collect();

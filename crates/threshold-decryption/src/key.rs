@@ -55,8 +55,27 @@ impl ThresholdKey {
         Self::with_lineage(parts, lineage)
     }
 
+    /// As [`new`](Self::new), but the verification keys are not compared: for the end of key generation, where each
+    /// party first proves that it knows what its own key stands for.
+    ///
+    /// # Security
+    /// Call [`check_consistency`](Self::check_consistency) before the key is used.
+    ///
+    /// # Errors
+    /// [`KeyError::Invalid`].
+    pub fn provisional(parts: ThresholdKeyParts) -> Result<Self, KeyError> {
+        let lineage = Lineage::fresh(&parts);
+        Self::build(parts, lineage)
+    }
+
     /// As [`new`](Self::new), for a key whose shares may have been renewed.
     pub(crate) fn with_lineage(parts: ThresholdKeyParts, lineage: Lineage) -> Result<Self, KeyError> {
+        let key = Self::build(parts, lineage)?;
+        key.check_consistency()?;
+        Ok(key)
+    }
+
+    fn build(parts: ThresholdKeyParts, lineage: Lineage) -> Result<Self, KeyError> {
         let invalid = |reason| Err(KeyError::Invalid { reason });
         let n = parts.public.n();
         if parts.verification_keys.len() != parts.access.parties() as usize {
@@ -80,9 +99,7 @@ impl ThresholdKey {
         let modulus = parts.public.modulus_squared();
         let base = modulus.residue(&verification_base(&parts.public));
         let base = modulus.vartime_pow(&base, lineage.base_exponent());
-        let key = Self(Arc::new(Inner { parts, lineage, base, correction }));
-        key.check_verification_keys()?;
-        Ok(key)
+        Ok(Self(Arc::new(Inner { parts, lineage, base, correction })))
     }
 
     /// The Paillier key to encrypt under.
@@ -143,7 +160,11 @@ impl ThresholdKey {
         &self.0.correction
     }
 
-    fn check_verification_keys(&self) -> Result<(), KeyError> {
+    /// Compares the verification keys with each other, as [`new`](Self::new) does.
+    ///
+    /// # Errors
+    /// [`KeyError::InconsistentVerificationKeys`].
+    pub fn check_consistency(&self) -> Result<(), KeyError> {
         let (parties, quorum) = (self.access().parties(), self.access().threshold() + 1);
         let mut common: Option<BigUint> = None;
         for first in 1..=parties - quorum + 1 {

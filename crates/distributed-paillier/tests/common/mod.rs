@@ -10,6 +10,7 @@ use subrosa_distributed_paillier::decryption_key::{Attempts, KeyFound, Verdict};
 use subrosa_distributed_paillier::messages::IntegerShareMessage;
 use subrosa_distributed_paillier::{KeyShare, KeygenError, KeygenParameters, biprimality, messages, sharing};
 use subrosa_paillier::PublicKey;
+use subrosa_threshold_decryption::ProofContext;
 use subrosa_transport::{Message, PartyId, PerParty};
 
 pub const PARTIES: u16 = 3;
@@ -199,12 +200,21 @@ fn share_key(
     let mut received = lie.exchange(sent);
     let totals = each(|me| sharing::total(parameters, me, &public, received.remove(0)))?;
     let (mut shares, keys): (Vec<_>, Vec<_>) = totals.into_iter().unzip();
-    let keys = lie.broadcast(keys);
+    let (meant, keys) = (PerParty::from_vec(keys.clone()), lie.broadcast(keys));
     let shares = each(|me| {
         let theta = found[me.index()].theta.clone();
+        // The liar itself holds on to what it would have published.
+        let keys = if me == LIAR { &meant } else { &keys };
         sharing::finish(parameters, me, public.clone(), theta, shares.remove(0), keys.clone())
     })?;
-    let trial = lie.broadcast(each(|me| sharing::try_decrypt(&shares[me.index()]))?);
+    let trial = each(|me| sharing::try_decrypt(&shares[me.index()]))?;
+    let context = ProofContext::new([7; 32], ["a", "b", "c"]);
+    let proofs = each(|me| {
+        let (share, trial) = (&shares[me.index()], &trial[me.index()]);
+        sharing::prove_trial(share, &context, trial, &mut rngs[me.index()])
+    })?;
+    let trial = lie.broadcast(trial);
+    alike(sharing::check_proofs(shares[0].key(), &context, &trial, &PerParty::from_vec(proofs)))?;
     alike(sharing::check_trial(shares[0].key(), trial))?;
     Ok(shares)
 }
