@@ -295,6 +295,29 @@ fn deviations_name_party_and_ciphertext() {
 }
 
 #[test]
+fn parties_with_other_checks_or_another_epoch_do_not_open_a_session() {
+    let shares = deal(3, 1);
+    let results = run_parties(3, |me, mut transport| {
+        let settings = if me == party(1) { DecryptionSettings::new() } else { DecryptionSettings::proven() };
+        let fields = protocol::parameters(shares[0].key(), &settings);
+        let opened = subrosa_transport::Session::open(
+            &mut transport,
+            protocol::PROTOCOL,
+            &fields,
+            common::settings(),
+            &mut rng(me.index() as u64),
+        );
+        opened.map(drop).unwrap_err()
+    });
+    assert_eq!(results[0].culprits(), [party(1)], "{}", results[0]);
+    let refresh = subrosa_threshold_decryption::renewal::Refresh::new(shares[0].key()).unwrap();
+    let commitments: Vec<_> = (0..3).map(|seed| refresh.deal(&mut rng(seed)).0).collect();
+    let later = refresh.key(&PerParty::from_vec(commitments)).unwrap();
+    let settings = DecryptionSettings::new();
+    assert_ne!(protocol::parameters(&later, &settings), protocol::parameters(shares[0].key(), &settings));
+}
+
+#[test]
 fn a_policy_refuses_and_names_the_asker() {
     let some = ciphertexts(4);
     let session = [1; 32];
