@@ -281,6 +281,12 @@ impl<T: Transport + ?Sized> Session<'_, T> {
         if header.step > want.step {
             return Err(Violation::Early { step: header.step, expected: want.step }.into());
         }
+        // Before everything that depends on what broadcasts held: a party that was shown other ones may honestly be in
+        // another round, or send more or less.
+        if header.transcript != self.transcript.value() {
+            // A peer that has shown me this very transcript before contradicts itself; else it is unknown who lies.
+            return Err(if peer.agreed { Violation::ContradictsItself.into() } else { Cause::EchoMismatch });
+        }
         if header.tag != want.tag {
             return Err(Violation::WrongRound.into());
         }
@@ -290,10 +296,6 @@ impl<T: Transport + ?Sized> Session<'_, T> {
         let limit = (want.max_payload)(from).min(self.settings.max_frame.saturating_sub(HEADER_BYTES));
         if payload.len() > limit {
             return Err(Violation::Oversized { bytes: payload.len(), limit }.into());
-        }
-        if header.transcript != self.transcript.value() {
-            // A peer that has shown me this very transcript before contradicts itself; else it is unknown who lies.
-            return Err(if peer.agreed { Violation::ContradictsItself.into() } else { Cause::EchoMismatch });
         }
         peer.agreed = true;
         Ok(Some((header, payload)))
