@@ -166,6 +166,66 @@ fn changed_proofs_are_refused() {
 }
 
 #[test]
+fn a_response_that_fits_but_is_too_long_is_refused() {
+    // Whoever knows the order of the group can lengthen z at will.
+    let shares = deal(3, 1);
+    let some = ciphertexts(2);
+    let (partial, proof) = prove(&shares[0], &some, Challenges::Wide);
+    let (p, q) = private().expose_primes();
+    let order = public().n() * (p - 1u32) * (q - 1u32);
+    let longer = |times: BigUint| altered(&proof, |fields| fields[2][0] += &order * &times);
+    assert!(blamed(&shares[0], &some, &partial, &longer(BigUint::one() << 1000)));
+    // The equations hold all the while: within the bound it is accepted.
+    assert!(order.bits() + 2 < shares[0].key().parts().share_bits + 128 + 80);
+    assert!(!blamed(&shares[0], &some, &partial, &longer(BigUint::one())));
+}
+
+/// A key of 256 bits where 7 divides p − 1, and a square of order 7 modulo N².
+fn key_with_low_order() -> (Vec<KeyShare>, BigUint) {
+    let prime = |seed: u64, seven: bool| {
+        (0u64..)
+            .map(|i| {
+                let mut x = subrosa_arith::sample::random_bits(&mut rng(seed * 100_000 + i), 128);
+                for bit in [0, 1, 126, 127] {
+                    x.set_bit(bit, true);
+                }
+                x
+            })
+            .find(|x| (!seven || ((x - 1u32) % 7u32).is_zero()) && subrosa_arith::prime::is_probable_prime(x))
+            .unwrap()
+    };
+    let (p, q) = (prime(1, true), prime(2, false));
+    let (n, exponent) = (&p * &q, &p * &q * (&p - 1u32) * (&q - 1u32) / 7u32);
+    let low = (2u32..)
+        .map(|g| BigUint::from(g * g).modpow(&exponent, &(&n * &n)))
+        .find(|power| !power.is_one())
+        .unwrap();
+    let private = subrosa_paillier::PrivateKey::from_primes_insecure(p, q).unwrap();
+    let access = subrosa_threshold_decryption::Access::new(3, 1).unwrap();
+    (subrosa_threshold_decryption::dealer::deal(&private, access, &mut rng(1)).unwrap(), low)
+}
+
+#[test]
+fn an_element_of_low_order_defeats_wide_challenges_and_not_one_bit_ones() {
+    // What the soundness of wide challenges rests on: that nobody finds such an element without the factors.
+    let (shares, low) = key_with_low_order();
+    let key = shares[0].key();
+    let public = key.public();
+    let some = [public.encrypt_with_nonce(&5.into(), &BigUint::from(3u32)).unwrap()];
+    let honest = shares[1].partially_decrypt(&some).unwrap();
+    let lie =
+        PartialDecryption::new(party(1), vec![&honest.values()[0] * &low % public.modulus_squared().value()]);
+    let accepted = |challenges, seed| {
+        let proof = shares[1].prove(&context(), &some, &lie, challenges, &mut rng(seed)).unwrap();
+        proof::verify(&context(), key, &some, &lie, &proof, challenges).is_ok()
+    };
+    // It passes where 7 divides weight or challenge: for about one proof in seven.
+    let passed = (0..200).filter(|&seed| accepted(Challenges::Wide, seed)).count();
+    assert!((5..80).contains(&passed), "{passed} of 200");
+    assert!(!(0..2).any(|seed| accepted(Challenges::OneBit, seed)));
+}
+
+#[test]
 fn proofs_are_bound_to_their_run() {
     let shares = deal(3, 1);
     let some = ciphertexts(4);
