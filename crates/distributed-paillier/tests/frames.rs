@@ -21,7 +21,7 @@ const HEADER: usize = 84;
 const TAG: std::ops::Range<usize> = 76..84;
 
 /// Rounds in the order in which their first frames go over a pair; before them comes the opening of the session.
-const ROUNDS: [&str; 11] = [
+const ROUNDS: [&str; 12] = [
     "candidate shares",
     "products",
     "first test",
@@ -32,9 +32,10 @@ const ROUNDS: [&str; 11] = [
     "integer shares",
     "verification keys",
     "trial decryptions",
+    "trial proofs",
     "confirmation",
 ];
-/// The broadcasts among them.
+/// The broadcasts among them, but for the proofs: a proof that was changed names its sender at once.
 const BROADCASTS: [usize; 7] = [1, 2, 3, 5, 6, 8, 9];
 
 type Change = dyn Fn(&mut Vec<u8>, &[u8]) + Send + Sync;
