@@ -155,7 +155,9 @@ pub fn select(network: Network, offers: &[Offer]) -> Result<(Selected, Vec<Selec
     let banks: Vec<BankId> = network.banks().iter().collect();
     let mut selections = vec![Selection { periods: vec![Vec::new(); count] }; banks.len()];
     let mut imports = vec![vec![Vec::new(); banks.len()]; count];
-    let mut kept = vec![vec![false; network.foreign_count()]; count];
+    // Room only where this bank lists transfers: another one decides how many periods there are.
+    let room = |period: &Period| if period.senders.is_empty() { 0 } else { network.foreign_count() };
+    let mut kept: Vec<Vec<bool>> = network.periods().iter().map(|p| vec![false; room(p)]).collect();
     for (&bank, offer) in banks.iter().zip(offers).filter(|(bank, _)| **bank != network.own()) {
         check_offer(bank, offer, count)?;
         for (index, names) in offer.periods.iter().enumerate() {

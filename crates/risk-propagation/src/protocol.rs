@@ -240,6 +240,8 @@ fn run<T: Transport + ?Sized>(
         let received = exchange_scores(session, &agreed, key, *step, &exported, &blinded, &run)?;
         drop(blinded);
         state.scores = state.scores.advance(&agreed, &plan, key, *step, received);
+        // A bank to which nobody pays would otherwise run ahead of the others, and of the states that they can go back to.
+        session.confirm()?;
         if number < of {
             keeper.save(u32::try_from(number).unwrap_or(u32::MAX), share, &run, &state)?;
         }
@@ -552,6 +554,15 @@ fn declare<T: Transport + ?Sized>(
         score_chunks: (0..periods).map(longest).collect(),
     };
     let all = session.broadcast(&mine, &periods)?;
+    for (party, theirs) in all.iter() {
+        let bank = bank_of(network, party)?;
+        let owed = |period: usize| chunks_of(agreed.imports(period, bank).len());
+        if (0..periods)
+            .any(|period| theirs.score_chunks.get(period).is_none_or(|chunks| *chunks < owed(period)))
+        {
+            return Err(blame(session.roster(), party, "it declares fewer scores than it owes"));
+        }
+    }
     let most = |period: usize| all.values().filter_map(|d| d.score_chunks.get(period)).max().copied();
     let chunks = (0..periods).map(|period| u64::from(most(period).unwrap_or(0))).collect();
     Ok((all.values().map(|declaration| u64::from(declaration.ciphertexts)).collect(), chunks))

@@ -491,3 +491,40 @@ fn check_scores(scores: &[Vec<f64>]) {
     let difference = plaintext::largest_difference(scores, &exact);
     assert!(difference <= plan.noise_error() + 2.0 * plan.grid_error(), "{difference}");
 }
+
+/// West pays east, and east pays north: nobody pays west.
+fn chain() -> Vec<Network> {
+    let accounts = (0..3).map(|bank| (0..3).map(|id| (id, id * 9 + bank * 3)).collect()).collect();
+    let rows =
+        [(2, 1), (1, 0)].into_iter().flat_map(|(from, to)| (0..3).map(move |id| (from, id, to, id, 5)));
+    Raw::consistent(3, accounts, vec![rows.collect()]).networks()
+}
+
+#[test]
+fn banks_that_nobody_pays_do_not_run_ahead_of_what_others_can_go_back_to() {
+    let networks = chain();
+    let run = |wires: Vec<MemoryTransport>, base: &Path, seed: u64| {
+        run_network(wires, |me, mut wire| bank(&mut wire, base, networks[me.index()].clone(), seed).0)
+    };
+    let mut resumed = 0;
+    for frames in 2.. {
+        let base = tempfile::tempdir().unwrap();
+        let builder = MemoryNetwork::builder((0..3).map(bank_name));
+        let cut = builder.intercept(disconnect_after(PartyId::new(1), frames)).build().unwrap();
+        if run(cut, base.path(), 1).iter().any(Result::is_ok) {
+            break;
+        }
+        // States of a run of three iterations, the earliest first.
+        let place = |latest: &u32| [0, 1, 2, 4, 5, 6].iter().position(|state| state == latest).unwrap();
+        let latest: Vec<usize> =
+            (0..3).filter_map(|bank| kept(base.path(), bank).last().map(place)).collect();
+        if latest.len() == 3 {
+            assert!(latest.iter().max().unwrap() - latest.iter().min().unwrap() <= 1, "{latest:?}");
+            resumed += 1;
+        }
+        for result in run(wires(), base.path(), 2) {
+            result.unwrap_or_else(|error| panic!("frame {frames}, {latest:?}: {error}"));
+        }
+    }
+    assert!(resumed >= 5, "{resumed}");
+}
