@@ -29,6 +29,10 @@ const STREAM: usize = 64;
 /// and took a third more memory.
 const MAX_WINDOW: u32 = 3;
 
+/// Accounts whose products are computed together. The tables of a block's senders take some 10 MB at k = 2048; smaller
+/// blocks share fewer tables among their accounts.
+const BLOCK: usize = 1024;
+
 /// Own scores between two iterations.
 #[derive(Clone)]
 pub struct Encrypted {
@@ -123,7 +127,7 @@ impl Encrypted {
 
     /// One iteration: the scores after `step`.
     ///
-    /// Takes the scores before it, so that their ciphertexts need no room once the tables of their powers are made.
+    /// A block of accounts at a time, so that there are tables of powers for the senders of one block only.
     ///
     /// # Security
     /// The time taken depends on the weights, which are the bank's own and known to it; the other banks see only when
@@ -137,14 +141,9 @@ impl Encrypted {
         step: Step,
         received: Received,
     ) -> Self {
-        let Self { plain, mixed } = self;
-        let accounts = 0..agreed.network().account_count();
-        let uses =
-            uses(agreed, step, accounts.clone(), |account| mixed.get(account).is_some_and(Option::is_some));
-        let bases = mixed.into_par_iter().chain(received.scores);
-        let tables: Vec<_> = bases.zip(uses).map(|(base, uses)| table(key, base.as_ref()?, uses)).collect();
-        let part = advance_range(&plain, &tables, agreed, plan, key, step, accounts);
-        Self { plain: part.plain, mixed: part.mixed }
+        let part = |accounts| self.advance_part(agreed, plan, key, step, &received, accounts);
+        // Blocks leave no account out.
+        Self::assemble(agreed, plan, blocks(agreed).map(part)).unwrap_or_else(|| Self::initial(agreed, plan))
     }
 
     /// One iteration for a part of the own accounts: a pure function of the scores before and what was received.
@@ -162,10 +161,22 @@ impl Encrypted {
         accounts: Range<usize>,
     ) -> Part {
         let count = agreed.network().account_count();
-        let accounts = accounts.start.min(count)..accounts.end.clamp(accounts.start.min(count), count);
-        let uses = uses(agreed, step, accounts.clone(), |account| self.mixed(account).is_some());
-        let bases = self.mixed.par_iter().chain(&received.scores);
-        let tables: Vec<_> = bases.zip(uses).map(|(base, uses)| table(key, base.as_ref()?, uses)).collect();
+        let first = accounts.start.min(count);
+        let accounts = first..accounts.end.clamp(first, count);
+        let base = |node: usize| match node.checked_sub(count) {
+            None => self.mixed(node),
+            Some(foreign) => received.scores.get(foreign).and_then(Option::as_ref),
+        };
+        let tables: Vec<(u32, WindowTable)> =
+            uses(agreed, step, accounts.clone(), |node| base(node).is_some())
+                .into_par_iter()
+                .filter_map(|(node, uses)| {
+                    // Windows of 1 to `MAX_WINDOW` bits are always accepted.
+                    let table =
+                        WindowTable::new(key.modulus_squared(), base(node as usize)?, window(uses)).ok()?;
+                    Some((node, table))
+                })
+                .collect();
         advance_range(&self.plain, &tables, agreed, plan, key, step, accounts)
     }
 
@@ -234,38 +245,33 @@ impl std::fmt::Debug for Part {
     }
 }
 
-/// How many products of the accounts in a range each ciphertext enters: own accounts first, then foreign ones.
+/// The own accounts in pieces that are computed one after the other.
+pub(crate) fn blocks(agreed: &Agreed) -> impl Iterator<Item = Range<usize>> + use<> {
+    let count = agreed.network().account_count();
+    (0..count).step_by(BLOCK).map(move |start| start..count.min(start + BLOCK))
+}
+
+/// The nodes whose ciphertexts enter products of the accounts in a range, ascending, and how many each enters.
 pub(crate) fn uses(
     agreed: &Agreed,
     step: Step,
     accounts: Range<usize>,
     has_ciphertext: impl Fn(usize) -> bool,
-) -> Vec<u32> {
-    let network = agreed.network();
-    let mut uses = vec![0_u32; network.account_count() + network.foreign_count()];
-    let Some(period) = network.periods().get(step.period) else { return uses };
-    for account in accounts {
-        let own = has_ciphertext(account).then_some(account);
-        let senders = period.incoming(account).0.iter().map(|sender| sender.index());
-        for node in senders.chain(own) {
-            if let Some(uses) = uses.get_mut(node) {
-                *uses += 1;
-            }
-        }
-    }
-    uses
+) -> Vec<(u32, u32)> {
+    let Some(period) = agreed.network().periods().get(step.period) else { return Vec::new() };
+    let senders = accounts.clone().flat_map(|account| period.incoming(account).0).map(|sender| sender.0);
+    // An account that is reached uses its own ciphertext once more.
+    let own = accounts.filter_map(|account| u32::try_from(account).ok());
+    let mut nodes: Vec<u32> = senders.chain(own).filter(|node| has_ciphertext(*node as usize)).collect();
+    nodes.sort_unstable();
+    let runs = nodes.chunk_by(|left, right| left == right);
+    runs.filter_map(|run| Some((*run.first()?, u32::try_from(run.len()).unwrap_or(u32::MAX)))).collect()
 }
 
-/// Powers of a ciphertext that is used so many times.
-fn table(key: &PublicKey, base: &Residue, uses: u32) -> Option<WindowTable> {
-    // Windows of 1 to `MAX_WINDOW` bits are always accepted.
-    (uses > 0).then(|| WindowTable::new(key.modulus_squared(), base, window(uses)).ok()).flatten()
-}
-
-/// The iteration for some accounts. `tables` holds the powers of own ciphertexts, then of foreign ones.
+/// The iteration for some accounts. `tables` holds the powers of the ciphertexts that it multiplies, ascending by node.
 fn advance_range(
     before: &FixedScores,
-    tables: &[Option<WindowTable>],
+    tables: &[(u32, WindowTable)],
     agreed: &Agreed,
     plan: &Plan,
     key: &PublicKey,
@@ -280,7 +286,10 @@ fn advance_range(
         return Part { first, plain, mixed: vec![None; accounts.len()] };
     };
     let modulus = key.modulus_squared();
-    let table_of = |node: Node| tables.get(node.index()).and_then(Option::as_ref);
+    let table_of = |node: Node| {
+        let place = tables.binary_search_by_key(&node.0, |(node, _)| *node).ok()?;
+        tables.get(place).map(|(_, table)| table)
+    };
     let own_senders = network.account_count();
     let words = plain.words();
     let mixed = plain

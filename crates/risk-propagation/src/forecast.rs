@@ -12,7 +12,7 @@ use subrosa_paillier::{Blinder, PublicKey, Randomness};
 
 use crate::agreement::Agreed;
 use crate::disclosure;
-use crate::encrypted::{reached, uses, window};
+use crate::encrypted::{blocks, reached, uses, window};
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::protocol::TABLE_BYTES;
@@ -55,32 +55,34 @@ impl Forecast {
             forecast.blindings += exported;
             forecast.bytes_sent += sent as u64 * ciphertext;
 
-            let uses = uses(agreed, step, 0..mixed.len(), |account| mixed.get(account) == Some(&true));
-            let arrives = |node: usize| mixed.get(node).copied().unwrap_or(true);
-            let used = (0..).zip(&uses).filter(|(node, uses)| **uses > 0 && arrives(*node));
-            let entries: u64 = used.map(|(_, uses)| 1 << (window(*uses) - 1)).sum();
-            forecast.multiplications += entries;
             let period = network.periods().get(step.period);
             let bits = u64::from(plan.weight_bits());
+            let arrives = |node: usize| mixed.get(node).copied().unwrap_or(true);
             let mut next = mixed.clone();
-            for (account, next) in next.iter_mut().enumerate() {
-                let senders = period.map_or(&[][..], |period| period.incoming(account).0);
-                let nodes = senders.iter().map(|sender| sender.index()).filter(|node| arrives(*node));
-                let terms = nodes.chain(mixed.get(account).filter(|mixed| **mixed).map(|_| account));
-                let each: Vec<u64> = terms
-                    .map(|node| bits / (u64::from(window(uses.get(node).copied().unwrap_or(1))) + 1))
-                    .collect();
-                if !each.is_empty() {
-                    *next = true;
-                    forecast.multiplications += bits + each.iter().sum::<u64>();
+            let mut largest = 0;
+            for block in blocks(agreed) {
+                let uses = uses(agreed, step, block.clone(), arrives);
+                let entries: u64 = uses.iter().map(|(_, uses)| 1 << (window(*uses) - 1)).sum();
+                let terms: u64 =
+                    uses.iter().map(|(_, uses)| u64::from(*uses) * bits / u64::from(window(*uses) + 1)).sum();
+                forecast.multiplications += entries + terms;
+                largest = largest.max(entries);
+                for account in block {
+                    let senders = period.map_or(&[][..], |period| period.incoming(account).0);
+                    if arrives(account) || senders.iter().any(|sender| arrives(sender.index())) {
+                        forecast.multiplications += bits;
+                        if let Some(next) = next.get_mut(account) {
+                            *next = true;
+                        }
+                    }
                 }
             }
             let count = |mixed: &[bool]| mixed.iter().filter(|mixed| **mixed).count() as u64;
-            let received = (mixed.len()..uses.len()).filter(|node| uses.get(*node) > Some(&0)).count() as u64;
-            let exchange = (exported + received + count(&mixed)) * ciphertext;
-            let products = (entries + count(&next)) * ciphertext;
+            let imports = network.banks().iter().map(|bank| agreed.imports(step.period, bank).len());
+            let held = imports.sum::<usize>() as u64 + count(&mixed);
             let rows = 2 * mixed.len() as u64 * ((plan.slot_bits() * plan.columns()) as u64).div_ceil(64) * 8;
-            forecast.memory = forecast.memory.max(table + rows + exchange.max(products));
+            let most = held + exported.max(largest + count(&next));
+            forecast.memory = forecast.memory.max(table + rows + most * ciphertext);
             mixed = next;
         }
         let width = (plan.slot_bits() * plan.columns()) as u64;

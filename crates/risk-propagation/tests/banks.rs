@@ -12,8 +12,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_paillier::PrivateKey;
 use subrosa_risk_propagation::{
-    Agreed, Banks, Delta, Error, Event, Mismatch, Network, NetworkBuilder, Outcome, PROTOCOL, Settings,
-    Stage, parameters, plaintext, propagate,
+    Agreed, Banks, Calibration, Delta, Error, Event, Forecast, Mismatch, Network, NetworkBuilder, Outcome,
+    PROTOCOL, Settings, Stage, parameters, plaintext, propagate,
 };
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
 use subrosa_transport::memory::{MemoryNetworkBuilder, silence_after};
@@ -142,6 +142,46 @@ fn every_threshold_that_an_honest_majority_allows() {
             assert!(difference <= settings.accuracy, "n = {banks}, t = {threshold}: {difference}");
         }
     }
+}
+
+#[test]
+fn forecasts_count_what_a_run_takes() {
+    let networks = tangle(3, 2).networks();
+    let settings = Settings { iterations: 1, ..Settings::default() };
+    let shares = shares(3, 1);
+    let runs = run_network(wires(3).build().unwrap(), |me, mut wire| {
+        let mut rng = ChaCha20Rng::seed_from_u64(me.index() as u64);
+        let fields = parameters(shares[0].key(), networks[0].columns(), &settings);
+        let mut session =
+            Session::open(&mut wire, PROTOCOL, &fields, SessionSettings::new(), &mut rng).unwrap();
+        let network = networks[me.index()].clone();
+        let mut agreed_bytes = 0;
+        let mut progress = |event: &Event<'_>| {
+            if let Stage::Encrypt { .. } = event.stage {
+                agreed_bytes = event.traffic.bytes_sent;
+            }
+        };
+        let outcome =
+            propagate(&mut session, &shares[me.index()], network, &settings, &mut rng, &mut progress)
+                .unwrap();
+        (outcome, session.counters().total().bytes_sent - agreed_bytes)
+    });
+    let all: usize = runs.iter().map(|(outcome, _)| outcome.ciphertexts).sum();
+    for (outcome, bytes) in &runs {
+        let forecast = Forecast::new(&outcome.agreed, &outcome.plan, all - outcome.ciphertexts);
+        assert_eq!(forecast.ciphertexts, outcome.ciphertexts);
+        assert_eq!(forecast.partial_decryptions, all as u64);
+        // Headers and confirmations come on top.
+        let share = forecast.bytes_sent as f64 / *bytes as f64;
+        assert!((0.7..1.0).contains(&share), "{} of {bytes}", forecast.bytes_sent);
+        let exported: usize = (0..2).map(|period| outcome.agreed.exported(period).len()).sum();
+        assert_eq!(forecast.blindings, (exported + all) as u64);
+        assert!(forecast.multiplications > 30 * outcome.decrypted_accounts as u64);
+    }
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let machine =
+        Calibration::measure(shares[0].key().public(), Duration::from_millis(30), &mut rng).unwrap();
+    assert!(machine.multiplication > 0.0 && machine.blinding > 0.0 && machine.partial_decryption > 0.0);
 }
 
 #[test]
@@ -299,15 +339,21 @@ fn a_bank_that_falls_silent_is_named() {
     let all = sent.into_inner().unwrap() / 2;
     assert!(all > 10, "{all}");
     // The last two frames hold its partial decryptions and its farewell, which the others can miss.
-    for frames in [3, all / 2, all - 3] {
-        let wires = wires(3).intercept(silence_after(west, frames)).build().unwrap();
-        let results = run_over(wires, &networks, |_| settings.clone(), Duration::from_secs(2));
-        for result in &results[..2] {
-            let error = result.as_ref().unwrap_err();
-            assert!(error.to_string().contains("west"), "after {frames} of {all}: {error}");
+    // Every moment of a run at once: the runs wait for the silent bank most of the time.
+    std::thread::scope(|scope| {
+        for frames in 0..=all - 3 {
+            let (networks, settings) = (&networks, &settings);
+            scope.spawn(move || {
+                let wires = wires(3).intercept(silence_after(west, frames)).build().unwrap();
+                let results = run_over(wires, networks, |_| settings.clone(), Duration::from_secs(6));
+                for result in &results[..2] {
+                    let error = result.as_ref().unwrap_err();
+                    assert!(error.to_string().contains("west"), "after {frames} of {all}: {error}");
+                }
+            });
         }
-    }
+    });
     let wires = wires(3).intercept(silence_after(west, all - 2)).build().unwrap();
-    let results = run_over(wires, &networks, |_| settings.clone(), Duration::from_secs(5));
+    let results = run_over(wires, &networks, |_| settings.clone(), Duration::from_secs(12));
     assert!(results[..2].iter().all(Result::is_ok), "{results:?}");
 }

@@ -11,10 +11,10 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 use subrosa_paillier::{KeyId, PrivateKey};
-use subrosa_risk_propagation::messages::{Declaration, OfferChunk, SelectionBits, Sizes};
+use subrosa_risk_propagation::messages::{Declaration, OfferChunk, PlanValues, Resume, SelectionBits, Sizes};
 use subrosa_risk_propagation::{
-    Error, Mismatch, Network, Outcome, PROTOCOL, Settings, agreement, parameters, plan::in_degree_bits,
-    propagate,
+    Error, Mismatch, Network, NetworkSizes, Outcome, PROTOCOL, Plan, Settings, agreement, parameters,
+    plan::in_degree_bits, propagate,
 };
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
 use subrosa_transport::memory::{flip_bit, truncate};
@@ -28,6 +28,8 @@ use subrosa_transport::{
 enum Evil {
     /// R1: a bound on in-degrees that nobody can plan with.
     Sizes,
+    /// R1: other weights than follow from the sizes.
+    Plan,
     /// R3: the same sender twice.
     Offer,
     /// R3: a sender of a period that does not exist.
@@ -104,8 +106,20 @@ fn west(evil: Evil, wire: &mut MemoryTransport, share: &KeyShare) -> Result<(), 
     let fields = parameters(share.key(), network.columns(), &settings());
     let session = SessionSettings::new().with_timeout(Duration::from_secs(5));
     let mut session = Session::open(wire, PROTOCOL, &fields, session, &mut rng)?;
+    session.broadcast(&Resume { run: None, position: 0 }, &())?;
     let bits = if evil == Evil::Sizes { 77 } else { in_degree_bits(network.greatest_in_degree()) };
     session.broadcast(&Sizes { active: vec![true], in_degree_bits: bits, offer_chunks: 1 }, &())?;
+    let sizes = NetworkSizes {
+        key_bits: 256,
+        columns: 1,
+        in_degree_bits: networks().iter().map(|n| in_degree_bits(n.greatest_in_degree())).max().unwrap(),
+        active_periods: vec![true],
+        adders: 2,
+    };
+    let plan = Plan::new(&sizes, &settings()).unwrap();
+    let mut values: Vec<u64> = plan.fields().into_iter().map(|(_, value)| value).collect();
+    values[2] += u64::from(evil == Evil::Plan);
+    session.broadcast(&PlanValues { values }, &plan.fields().len())?;
     let offer = |party: PartyId| {
         let bank = network.banks().get(party.index())?;
         let names = agreement::offer(&network, bank).periods.concat();
@@ -142,6 +156,25 @@ fn west(evil: Evil, wire: &mut MemoryTransport, share: &KeyShare) -> Result<(), 
 }
 
 #[test]
+fn another_plan_names_the_number_and_the_bank() {
+    let shares = shares();
+    let wires = MemoryNetwork::builder((0..3).map(bank_name)).build().unwrap();
+    let results = run_network(wires, |me, mut wire| {
+        if me.index() == 2 {
+            let _ = west(Evil::Plan, &mut wire, &shares[2]);
+            return None;
+        }
+        Some(honest(me, &mut wire, &shares[me.index()]))
+    });
+    let errors: Vec<Error> = results.into_iter().flatten().map(|result| result.unwrap_err()).collect();
+    let named = |error: &Error| {
+        matches!(error, Error::PlanDiffers { bank, field, ours, theirs }
+            if bank == "west" && field == "bits of a weight" && *theirs == ours + 1)
+    };
+    assert!(errors.iter().any(named), "{errors:?}");
+}
+
+#[test]
 fn every_breach_names_its_bank() {
     let shares = shares();
     use Evil::{Count, Declaration, Factor, Key, Large, Offer, Period, Selection, Sizes, Zero};
@@ -164,7 +197,7 @@ fn every_breach_names_its_bank() {
 fn damaged_frames_never_panic_or_hang() {
     let shares = shares();
     let west = PartyId::new(2);
-    for nth in 0..14 {
+    for nth in 0..18 {
         for to in [0, 1].map(PartyId::new) {
             let frames = MemoryNetwork::builder((0..3).map(bank_name));
             let frames = match nth % 2 {
