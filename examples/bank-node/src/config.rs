@@ -195,9 +195,9 @@ pub struct Config {
     /// The passphrase of the key file; without one, the environment variable `BANK_NODE_PASSPHRASE`.
     pub passphrase_file: Option<PathBuf>,
     /// Where the scores go.
-    pub output: Option<PathBuf>,
+    pub output: PathBuf,
     /// Folder of checkpoints.
-    pub checkpoints: Option<PathBuf>,
+    pub checkpoints: PathBuf,
     /// The audit trail.
     pub audit: Option<PathBuf>,
     /// Certificates.
@@ -275,8 +275,9 @@ impl Check<'_> {
             data: self.path(file.data),
             key_file: self.path(file.key_file),
             passphrase_file: file.passphrase_file.map(|path| self.path(path)),
-            output: file.output.map(|path| self.path(path)),
-            checkpoints: file.checkpoints.map(|path| self.path(path)),
+            output: self.path(file.output.unwrap_or_else(|| format!("{}.csv", file.name).into())),
+            checkpoints: self
+                .path(file.checkpoints.unwrap_or_else(|| format!("{}.checkpoints", file.name).into())),
             audit: file.audit.map(|path| self.path(path)),
             tls: Tls {
                 certificate: self.path(file.tls.certificate),

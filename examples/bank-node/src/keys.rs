@@ -85,8 +85,10 @@ pub struct Keys {
 /// What the banks do next about their key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// All hold shares of one key.
+    /// All hold shares of one key; now for the scores.
     Use,
+    /// All hold shares of one key, and all have their scores.
+    Leave,
     /// Nobody has a key in use: generate one.
     Generate,
 }
@@ -108,6 +110,11 @@ impl Keys {
             return Err(KeyFileError::OtherBank { file: file.clone(), found, expected: me });
         }
         Ok(Self { file: file.clone(), pending_file, passphrase, active, pending })
+    }
+
+    /// Whether there is a share, in use or waiting for the others.
+    pub fn is_any(&self) -> bool {
+        self.active.is_some() || self.pending.is_some()
     }
 
     /// The share in use.
@@ -147,22 +154,23 @@ impl std::fmt::Debug for Keys {
     }
 }
 
-/// The meeting at which banks tell each other which keys they have.
-const MEETING: Protocol = Protocol { name: "subrosa/bank-node/keys", version: 1 };
+/// The meeting at which banks tell each other which keys they have, and whether they have their scores.
+const MEETING: Protocol = Protocol { name: "subrosa/bank-node/meeting", version: 1 };
 
-/// The digests of a bank's keys.
+/// What a bank has: the digests of its keys, and whether its scores are on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Held {
     active: Option<[u8; 32]>,
     pending: Option<[u8; 32]>,
+    finished: bool,
 }
 
 impl Message for Held {
-    const ROUND: &'static str = "bank-node/keys";
+    const ROUND: &'static str = "bank-node/meeting";
     type Shape = ();
 
     fn max_bytes((): &()) -> usize {
-        66
+        67
     }
 }
 
@@ -183,8 +191,9 @@ pub enum MeetingError {
     Different(String),
 }
 
-/// Compares the keys of all banks, and puts a pending one into use where all have it. Returns what is next, and the id
-/// of the session.
+/// Compares the keys of all banks, and puts a pending one into use where all have it; returns what is next.
+///
+/// `finished` says whether this bank has its scores.
 ///
 /// # Errors
 /// [`MeetingError`].
@@ -193,13 +202,14 @@ pub fn meet<T: Transport + ?Sized>(
     keys: &mut Keys,
     parameters: &Parameters,
     settings: subrosa_transport::Settings,
-) -> Result<(Next, [u8; 32]), MeetingError> {
+    finished: bool,
+) -> Result<Next, MeetingError> {
     let mut session = Session::open(transport, MEETING, parameters, settings, &mut rand::rng())?;
     let digest = |share: &KeyShare| ThresholdKey::digest(share.key());
-    let mine = Held { active: keys.active.as_ref().map(digest), pending: keys.pending.as_ref().map(digest) };
+    let (active, pending) = (keys.active.as_ref().map(digest), keys.pending.as_ref().map(digest));
+    let mine = Held { active, pending, finished };
     let held = session.broadcast(&mine, &())?;
     session.confirm()?;
-    let id = *session.id();
     let active: Vec<[u8; 32]> = held.values().filter_map(|held| held.active).collect();
     let candidate = active.first().copied().or(mine.pending);
     let everywhere = |key: [u8; 32]| {
@@ -211,10 +221,10 @@ pub fn meet<T: Transport + ?Sized>(
             if mine.active.is_none() {
                 keys.promote()?;
             }
-            Ok((Next::Use, id))
+            Ok(if held.values().all(|held| held.finished) { Next::Leave } else { Next::Use })
         }
         // Pending shares of which not all banks have one are of no use; key generation writes over them.
-        _ if active.is_empty() => Ok((Next::Generate, id)),
+        _ if active.is_empty() => Ok(Next::Generate),
         _ => {
             let name =
                 |key: Option<[u8; 32]>| key.map_or("none".to_owned(), |key| crate::audit::hex(&key[..4]));

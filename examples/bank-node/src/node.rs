@@ -1,12 +1,15 @@
 //! What one bank does: meet the others, generate a key if there is none, propagate, write the scores.
 
+use std::cell::Cell;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use subrosa_distributed_paillier::{self as keygen, KeygenError, Progress};
-use subrosa_risk_propagation::{self as propagation, Banks, Event as Told, Network, Outcome, Stage, data};
+use subrosa_risk_propagation::{
+    self as propagation, Banks, CheckpointStore, Event as Told, Network, Outcome, Stage, data,
+};
 use subrosa_transport::tls::{TlsConfig, TlsError, TlsParty, TlsTransport};
 use subrosa_transport::{
     Deadline, FailureKind, Parameters, Roster, Session, SessionError, Settings as SessionSettings,
@@ -16,6 +19,7 @@ use crate::audit::{AuditError, Event, Member, Trail, hex};
 use crate::certs::CertError;
 use crate::config::{Config, ConfigError};
 use crate::keys::{KeyFileError, Keys, MeetingError, Next, meet};
+use crate::scores::Kept;
 use crate::wire::Wire;
 
 /// Why a bank ends without a result.
@@ -64,6 +68,9 @@ pub enum NodeError {
     /// A signal.
     #[error("stopped by a signal")]
     Stopped,
+    /// Other banks say again and again that they are not done.
+    #[error("the banks met again and again, and some still have no scores")]
+    NoEnd,
     /// The network failed too often.
     #[error("{last} (attempt {attempts}, the last one; the first failed because: {first})")]
     GaveUp {
@@ -140,8 +147,10 @@ pub struct Node<'a> {
     roster: Roster,
     keys: Keys,
     trail: Option<Trail>,
-    /// Scores are written and only the others are waited for.
-    written: bool,
+    /// The scores are on disk and only the others are waited for.
+    finished: bool,
+    /// The present run has begun: see [`Kept`].
+    begun: Cell<bool>,
 }
 
 impl<'a> Node<'a> {
@@ -153,7 +162,7 @@ impl<'a> Node<'a> {
         let roster = tls_config(config)?.roster()?;
         let keys = Keys::open(config, roster.me())?;
         let trail = config.audit.as_deref().map(Trail::open).transpose()?;
-        Ok(Self { config, stop, roster, keys, trail, written: false })
+        Ok(Self { config, stop, roster, keys, trail, finished: false, begun: Cell::new(false) })
     }
 
     /// Does the task with the other banks, and begins again where the network failed or a bank was restarted.
@@ -161,7 +170,7 @@ impl<'a> Node<'a> {
     /// # Errors
     /// [`NodeError`].
     pub fn perform(&mut self, task: Task) -> Result<(), NodeError> {
-        if task == Task::Run && self.keys.active().is_none() {
+        if task == Task::Run && !self.keys.is_any() {
             return Err(NodeError::NoKey(self.config.key_file.clone()));
         }
         let member = |party| Member {
@@ -198,6 +207,9 @@ impl<'a> Node<'a> {
     fn attempts(&mut self, task: Task) -> Result<(), NodeError> {
         // Data that cannot be used are refused before anybody is bothered.
         let network = if task == Task::Keygen { None } else { Some(self.read()?) };
+        if let Some(network) = &network {
+            self.recover(network)?;
+        }
         let address = &self.config.listen;
         let listener = TcpListener::bind(address).map_err(|source| NodeError::Listen {
             file: self.config.file.clone(),
@@ -211,6 +223,12 @@ impl<'a> Node<'a> {
             let error = match self.attempt(task, network.as_ref(), &listener) {
                 Ok(()) => return Ok(()),
                 Err(_) if self.stop.load(Ordering::Relaxed) => return Err(NodeError::Stopped),
+                Err(NodeError::Tls(TlsError::NotConnected(_))) if self.finished => {
+                    tracing::warn!(
+                        "the scores are here, but other banks are not; the checkpoints are kept for them"
+                    );
+                    return Ok(());
+                }
                 Err(error) => error,
             };
             match first {
@@ -243,6 +261,20 @@ impl<'a> Node<'a> {
         Ok(network)
     }
 
+    /// Writes the scores of a run that had ended here when the process did.
+    fn recover(&mut self, network: &Network) -> Result<(), NodeError> {
+        let Some(share) = self.keys.active() else { return Ok(()) };
+        let mut kept = Kept::open(self.config, &self.begun).map_err(propagation::Error::from)?;
+        let settings = &self.config.settings;
+        let outcome = propagation::recover(&self.roster, share, network.clone(), settings, &mut kept)?;
+        if let Some(outcome) = outcome {
+            tracing::info!("this bank's part of the run had ended before");
+            write(self.config, &outcome)?;
+            self.finished = true;
+        }
+        Ok(())
+    }
+
     fn attempt(
         &mut self,
         task: Task,
@@ -261,8 +293,10 @@ impl<'a> Node<'a> {
             settings: SessionSettings::new()
                 .with_open_timeout(patience.connect)
                 .with_round_timeout(patience.round),
-            written: &mut self.written,
+            begun: &self.begun,
+            finished: &mut self.finished,
         };
+        self.begun.set(false);
         run.all(task, network)
     }
 
@@ -298,29 +332,35 @@ struct Run<'r, 't> {
     wire: Wire<'t, TlsTransport>,
     keys: &'r mut Keys,
     settings: SessionSettings,
-    written: &'r mut bool,
+    begun: &'r Cell<bool>,
+    finished: &'r mut bool,
 }
+
+/// How often banks that meet may find that there is more to do: a key, scores, scores that another bank lost.
+const MEETINGS: usize = 8;
 
 impl Run<'_, '_> {
     fn all(&mut self, task: Task, network: Option<&Network>) -> Result<(), NodeError> {
-        if self.meet(task)? == Next::Generate {
-            self.generate()?;
-            // The second meeting puts the new key into use, once everybody has it on disk.
-            if self.meet(task)? == Next::Generate {
-                return Err(NodeError::NoKey(self.config.key_file.clone()));
+        for _ in 0..MEETINGS {
+            match (self.meet(task)?, network) {
+                // The next meeting puts the new key into use, once everybody has it on disk.
+                (Next::Generate, _) => self.generate()?,
+                (Next::Use, Some(network)) => self.propagate(network)?,
+                (Next::Use, None) => return Ok(()),
+                // Nobody leaves before all have what they came for.
+                (Next::Leave, _) => return Ok(self.kept()?.end().map_err(propagation::Error::from)?),
             }
         }
-        if let Some(network) = network {
-            self.propagate(network)?;
-        }
-        // Nobody leaves before all have what they came for.
-        self.meet(task).map(drop)
+        Err(NodeError::NoEnd)
+    }
+
+    fn kept(&self) -> Result<Kept<'_>, NodeError> {
+        Ok(Kept::open(self.config, self.begun).map_err(propagation::Error::from)?)
     }
 
     fn meet(&mut self, task: Task) -> Result<Next, NodeError> {
         let parameters = Parameters::new().with("task", task.name());
-        let (next, _) = meet(&mut self.wire, self.keys, &parameters, self.settings.clone())?;
-        Ok(next)
+        Ok(meet(&mut self.wire, self.keys, &parameters, self.settings.clone(), *self.finished)?)
     }
 
     fn note_session(&mut self, protocol: &str, id: [u8; 32], fields: &Parameters) -> Result<(), AuditError> {
@@ -354,47 +394,51 @@ impl Run<'_, '_> {
     }
 
     fn propagate(&mut self, network: &Network) -> Result<(), NodeError> {
-        if *self.written {
-            return Ok(());
-        }
         let Some(share) = self.keys.active().cloned() else {
             return Err(NodeError::NoKey(self.config.key_file.clone()));
         };
         let settings = &self.config.settings;
         let fields = propagation::parameters(share.key(), network.columns(), settings);
         let mut rng = rand::rng();
+        let (config, begun) = (self.config, self.begun);
+        begun.set(false);
+        let mut kept = Kept::open(config, begun).map_err(propagation::Error::from)?;
+        if let Some(position) = kept.positions().map_err(propagation::Error::from)?.last() {
+            tracing::info!(position, "going on with a run that was stopped");
+        }
         let mut session =
             Session::open(&mut self.wire, propagation::PROTOCOL, &fields, self.settings.clone(), &mut rng)?;
         let id = *session.id();
-        let outcome = propagation::propagate(
+        let mut progress = |event: &Told<'_>| {
+            begun.set(begun.get() || event.stage != Stage::Agree);
+            tell(event);
+        };
+        let outcome = propagation::propagate_with(
             &mut session,
             &share,
             network.clone(),
             settings,
+            &mut kept,
             &mut rng,
-            &mut |event| tell(event),
+            &mut progress,
         )?;
         drop(session);
         self.note_session(propagation::PROTOCOL.name, id, &fields)?;
-        self.write(&outcome)?;
-        *self.written = true;
+        write(config, &outcome)?;
+        *self.finished = true;
         let facts = [("iterations".to_owned(), outcome.plan.steps().len().to_string())].into();
         Ok(self.wire.note(Event::Done { phase: "propagation".to_owned(), facts })?)
     }
+}
 
-    fn write(&self, outcome: &Outcome) -> Result<(), NodeError> {
-        let file = match &self.config.output {
-            Some(file) => file.clone(),
-            None => PathBuf::from(format!("{}.csv", self.config.name)),
-        };
-        let decimals = usize::try_from(outcome.plan.decimals()).unwrap_or(0);
-        data::write_scores(&file, outcome.agreed.network(), &outcome.scores, decimals)?;
-        for failure in &outcome.absent {
-            tracing::warn!(bank = failure.name, "took no part in the decryption: {failure}");
-        }
-        tracing::info!(file = %file.display(), "scores written");
-        Ok(())
+fn write(config: &Config, outcome: &Outcome) -> Result<(), NodeError> {
+    let decimals = usize::try_from(outcome.plan.decimals()).unwrap_or(0);
+    data::write_scores(&config.output, outcome.agreed.network(), &outcome.scores, decimals)?;
+    for failure in &outcome.absent {
+        tracing::warn!(bank = failure.name, "took no part in the decryption: {failure}");
     }
+    tracing::info!(file = %config.output.display(), "scores written");
+    Ok(())
 }
 
 fn tell(event: &Told<'_>) {

@@ -1,0 +1,54 @@
+//! Checkpoints, and the file of scores: what must not get lost between the two.
+
+use std::cell::Cell;
+use std::io::Read;
+
+use subrosa_risk_propagation::checkpoint::{CheckpointError, CheckpointStore, FileStore, WriteBytes};
+
+use crate::config::Config;
+
+/// A folder of checkpoints that outlives the end of the run: it is cleared when the scores are on disk and all banks have
+/// said so, and not before.
+#[derive(Debug)]
+pub(crate) struct Kept<'a> {
+    store: FileStore,
+    /// The run has begun; clearing from now on means that it has ended.
+    begun: &'a Cell<bool>,
+}
+
+impl<'a> Kept<'a> {
+    pub(crate) fn open(config: &Config, begun: &'a Cell<bool>) -> Result<Self, CheckpointError> {
+        Ok(Self { store: FileStore::open(&config.checkpoints)?, begun })
+    }
+
+    /// Gives the run up, or ends it.
+    pub(crate) fn end(&mut self) -> Result<(), CheckpointError> {
+        self.store.clear()
+    }
+}
+
+impl CheckpointStore for Kept<'_> {
+    fn positions(&self) -> Result<Vec<u32>, CheckpointError> {
+        self.store.positions()
+    }
+
+    fn name(&self, position: u32) -> String {
+        self.store.name(position)
+    }
+
+    fn read(&self, position: u32) -> Result<Box<dyn Read + '_>, CheckpointError> {
+        self.store.read(position)
+    }
+
+    fn write(&mut self, position: u32, bytes: &mut WriteBytes<'_>) -> Result<(), CheckpointError> {
+        self.store.write(position, bytes)
+    }
+
+    fn remove(&mut self, position: u32) -> Result<(), CheckpointError> {
+        self.store.remove(position)
+    }
+
+    fn clear(&mut self) -> Result<(), CheckpointError> {
+        if self.begun.get() { Ok(()) } else { self.store.clear() }
+    }
+}

@@ -1,0 +1,76 @@
+//! Whatever bytes come from outside, decoders return: the functions that are fuzzed in `fuzz`, with arbitrary bytes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub,
+    reason = "test code"
+)]
+
+#[path = "../../../fuzz/src/decoders.rs"]
+mod decoders;
+
+use proptest::prelude::*;
+
+/// Arbitrary bytes, and what looks like the patches that the decoders' harness expects.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let patch = (
+        0..40_u8,
+        any::<u16>().prop_map(|at| at % 400),
+        any::<u8>(),
+        prop::collection::vec(any::<u8>(), 0..12),
+    );
+    let patches = prop::collection::vec(patch, 1..4).prop_map(|patches| {
+        let patch = |(nth, at, how, bytes): (u8, u16, u8, Vec<u8>)| {
+            let [high, low] = at.to_be_bytes();
+            [&[nth, high, low, how, u8::try_from(bytes.len()).unwrap()], bytes.as_slice()].concat()
+        };
+        patches.into_iter().flat_map(patch).collect()
+    });
+    prop_oneof![prop::collection::vec(any::<u8>(), 0..300), patches]
+}
+
+/// Text that is nearly a table.
+fn table() -> impl Strategy<Value = Vec<u8>> {
+    let field =
+        prop_oneof!["[A-Z][0-9]", "0\\.[0-9]{1,3}", "[0-9]{1,22}", "amber|birch|NaN|-1|1e9|\"|", "\\PC{0,4}"];
+    let row = prop::collection::vec(field, 0..7).prop_map(|fields| fields.join(","));
+    let header = prop_oneof![
+        Just("id,risk_score".to_owned()),
+        Just("id_source,bank_source,id_destination,bank_destination,amount".to_owned()),
+        "\\PC{0,20}",
+    ];
+    (header, prop::collection::vec(row, 0..6))
+        .prop_map(|(header, rows)| format!("{header}\n{}", rows.join("\n")).into_bytes())
+}
+
+macro_rules! decoders_return {
+    ($($name:ident: $cases:literal of $input:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            decoders::$name(&[]);
+            proptest!(ProptestConfig::with_cases($cases), |(input in $input)| decoders::$name(&input));
+        }
+    )*};
+}
+
+decoders_return! {
+    frames: 2000 of bytes();
+    keygen_rounds: 60 of bytes();
+    propagation_rounds: 100 of bytes();
+    ciphertexts: 2000 of bytes();
+    key_files: 500 of bytes();
+    checkpoints: 500 of bytes();
+    csv: 500 of prop_oneof![bytes(), table()];
+    config: 500 of prop_oneof![bytes(), "(name|listen|data|\\[tls\\]|peers|=|\"|\n|[a-z]){0,30}".prop_map(String::into_bytes)];
+    audit: 500 of prop_oneof![bytes(), "(\\{\"hash\":\"0\",\"record\":\\{.{0,20}\\}\\}\n){0,3}".prop_map(String::into_bytes)];
+}
+
+#[test]
+fn what_is_valid_is_accepted() {
+    decoders::ciphertexts(&decoders::valid_ciphertexts());
+    for which in 0..8 {
+        decoders::checkpoints(&[which]);
+    }
+}

@@ -1,0 +1,5 @@
+//! What the fuzz targets and `examples/bank-node/tests/decoders.rs` have in common.
+
+#![forbid(unsafe_code)]
+
+pub mod decoders;
