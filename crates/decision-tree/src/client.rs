@@ -1,7 +1,8 @@
 //! The client: keys, queries, and reading answers.
 
 use crate::answer::Answer;
-use crate::crypto::{Fourier, MONOMIAL_LOG2, NoiseSource, ParameterSet, SecretKey, Seed};
+use crate::conversion::ConversionKey;
+use crate::crypto::{Fourier, NoiseSource, ParameterSet, SecretKey, Seed};
 use crate::layout::Layout;
 use crate::quantized::Verdict;
 use crate::query::Query;
@@ -45,6 +46,18 @@ impl ClientKey {
     /// The parameter set that the key belongs to.
     pub fn parameters(&self) -> ParameterSet {
         self.parameters
+    }
+
+    /// What a server needs once, before it can answer this key's queries; `None` for the parameter sets that need
+    /// nothing.
+    ///
+    /// # Security
+    /// The conversion key is public. It encrypts functions of the secret key under the secret key itself.
+    pub fn conversion_key(&self, rng: &mut impl CryptoRng) -> Option<ConversionKey> {
+        let conversion = self.parameters.shape().conversion?;
+        let (seed, mut noise) = fresh(rng);
+        let rows = self.secret.encrypt_conversion(&self.fourier, &conversion, &seed, &mut noise);
+        Some(ConversionKey { parameters: self.parameters, conversion, seed, rows })
     }
 
     /// Encrypts a row: one value per feature of the schema, in its order.
@@ -107,6 +120,9 @@ impl ClientKey {
         let mut work = fourier.workspace();
         let mut bits = Vec::with_capacity(layout.bit_count());
         for (feature, cell) in row.cells().iter().enumerate() {
+            if layout.bit_count() == 0 {
+                break;
+            }
             for bit in 0..layout.bits(feature) {
                 let stream = bits.len() as u64;
                 let value = u64::from(cell >> bit & 1);
@@ -168,7 +184,7 @@ fn fresh(rng: &mut impl CryptoRng) -> (Seed, NoiseSource) {
     (seed, NoiseSource::new(rng))
 }
 
-/// The messages of all monomial ciphertexts: for every feature 2^52 at its cell's place, in the block that has it.
+/// The messages of all monomial ciphertexts: for every feature a power of two at its cell's place, in the block that has it.
 fn monomials(layout: &Layout, row: &QuantizedRow) -> Zeroizing<Vec<u64>> {
     let dimension = layout.shape.dimension;
     let mut messages = Zeroizing::new(vec![0u64; layout.monomials() * dimension]);
@@ -178,7 +194,7 @@ fn monomials(layout: &Layout, row: &QuantizedRow) -> Zeroizing<Vec<u64>> {
             // Every place is written, so that the memory access does not tell the cell.
             for (index, message) in messages.iter_mut().skip(first).take(block.len).enumerate() {
                 let here = u64::from((block.start + index) as u64 == u64::from(*cell));
-                *message = here << MONOMIAL_LOG2;
+                *message = here << layout.shape.monomial_log2;
             }
         }
     }

@@ -16,6 +16,8 @@ pub(crate) struct Layout {
     /// Where each feature's blocks lie among the monomial ciphertexts.
     blocks: Vec<Vec<MonomialBlock>>,
     monomials: usize,
+    /// Coefficients of a monomial ciphertext that are used; 0 where there are none.
+    pub(crate) span: usize,
 }
 
 /// Cells `start..start + len` of a feature stand at coefficients `offset..offset + len` of a monomial ciphertext.
@@ -33,22 +35,24 @@ impl Layout {
         let bits: Vec<u32> = schema.bits().collect();
         let mut first_bit = Vec::with_capacity(bits.len());
         let mut bit_count = 0;
-        for &bits in &bits {
-            first_bit.push(bit_count);
-            bit_count += bits as usize;
+        // Selectors are made from monomials where there is a conversion key.
+        if shape.conversion.is_none() {
+            for &bits in &bits {
+                first_bit.push(bit_count);
+                bit_count += bits as usize;
+            }
         }
-        let span = (schema.span() as usize).min(shape.dimension);
+        let span = match shape.conversion {
+            None => (schema.span() as usize).min(shape.dimension),
+            Some(_) => shape.dimension,
+        };
         let (blocks, monomials) = place_blocks(&bits, span);
-        Self { shape, bits, first_bit, bit_count, blocks, monomials }
+        Self { shape, bits, first_bit, bit_count, blocks, monomials, span }
     }
 
     /// Bits of a feature's cell.
     pub(crate) fn bits(&self, feature: usize) -> u32 {
         self.bits.get(feature).copied().unwrap_or(0)
-    }
-
-    pub(crate) fn features(&self) -> usize {
-        self.bits.len()
     }
 
     /// How many GGSW ciphertexts there are; their streams come first.

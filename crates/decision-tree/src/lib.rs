@@ -3,6 +3,7 @@
 
 mod answer;
 mod client;
+mod conversion;
 mod crypto;
 mod error;
 mod evaluator;
@@ -18,6 +19,7 @@ mod wire;
 
 pub use answer::{Answer, AnswerError, MAX_ANSWER_BYTES};
 pub use client::ClientKey;
+pub use conversion::{ConversionKey, PreparedKey};
 pub use crypto::ParameterSet;
 pub use error::{Error, Result};
 pub use evaluator::{Evaluator, FAILURE_LOG2, Plan, PlanError, QueryError};

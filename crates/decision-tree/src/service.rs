@@ -9,7 +9,10 @@ use crate::answer::MAX_ANSWER_BYTES;
 use crate::crypto::ParameterSet;
 use crate::schema::MAX_SCHEMA_BYTES;
 use crate::wire::{CodecError, take};
-use crate::{Answer, ClientKey, Error, Evaluator, Query, Result, Schema, Verdict};
+use crate::{
+    Answer, ClientKey, ConversionKey, Error, Evaluator, PreparedKey, Query, QueryError, Result, Schema,
+    Verdict,
+};
 use rand_core::CryptoRng;
 use std::time::{Duration, Instant};
 use subrosa_transport::{Deadline, Fault, PartyId, Transport, TransportError};
@@ -26,6 +29,8 @@ enum FrameKind {
     Terms = 3,
     Answer = 4,
     Refusal = 5,
+    ConversionKey = 6,
+    Accepted = 7,
 }
 
 /// Why a server does not answer a request.
@@ -47,6 +52,9 @@ pub enum Refusal {
     /// Too many queries in too short a time.
     #[error("too many queries; try again later")]
     RateLimit,
+    /// The query cannot be evaluated before [`introduce`].
+    #[error("the server does not have the conversion key")]
+    KeyMissing,
 }
 
 /// Why an exchange with the other side failed.
@@ -123,7 +131,7 @@ pub fn serve<T: Transport + ?Sized>(
     rng: &mut impl CryptoRng,
 ) -> Result<Served> {
     let mut served = Served::default();
-    let mut bucket = settings.rate.map(Bucket::new);
+    let mut client_state = Client { bucket: settings.rate.map(Bucket::new), key: None };
     loop {
         let request = match transport.receive(client, Deadline::after(settings.idle)) {
             Ok(request) => request,
@@ -132,12 +140,13 @@ pub fn serve<T: Transport + ?Sized>(
             }
             Err(error) => return Err(ServiceError::from(error).into()),
         };
-        let reply = match reply(&request, evaluator, bucket.as_mut(), rng) {
+        let reply = match reply(&request, evaluator, &mut client_state, rng) {
             Ok(Reply::Answer(answer)) => {
                 served.answered += 1;
                 frame(FrameKind::Answer, &answer)
             }
             Ok(Reply::Terms(terms)) => frame(FrameKind::Terms, &terms),
+            Ok(Reply::Accepted) => frame(FrameKind::Accepted, &[]),
             Err(refusal) => {
                 served.refused += 1;
                 frame(FrameKind::Refusal, &[refusal.code()])
@@ -165,6 +174,25 @@ pub fn terms<T: Transport + ?Sized>(transport: &mut T, server: PartyId, deadline
         return Err(ServiceError::Reply.into());
     }
     Ok(Terms { schema: Schema::from_json(schema)?, parameters })
+}
+
+/// Gives the server what it needs before it can answer this key's queries: once per connection, and nothing for
+/// parameter sets without a conversion key.
+///
+/// # Errors
+/// [`ServiceError`] for a failed connection, a refusal or a reply that is none.
+pub fn introduce<T: Transport + ?Sized>(
+    transport: &mut T,
+    server: PartyId,
+    key: &ClientKey,
+    deadline: Deadline,
+    rng: &mut impl CryptoRng,
+) -> Result<()> {
+    let Some(conversion) = key.conversion_key(rng) else { return Ok(()) };
+    let request = frame(FrameKind::ConversionKey, &conversion.to_bytes());
+    transport.send(server, &request).map_err(ServiceError::from)?;
+    receive(transport, server, FrameKind::Accepted, deadline)?;
+    Ok(())
 }
 
 /// Encrypts rows, has the server evaluate them and decrypts the verdicts, in the order of the rows. A few queries are
@@ -195,10 +223,31 @@ pub fn ask<T: Transport + ?Sized, R: AsRef<[f64]>>(
                 .map_err(ServiceError::from)?;
             sent += 1;
         }
-        let reply = receive(transport, server, FrameKind::Answer, deadline)?;
-        verdicts.push(key.decrypt(&Answer::from_bytes(&reply, schema, key.parameters())?)?);
+        match verdict(transport, server, key, schema, deadline) {
+            Ok(verdict) => verdicts.push(verdict),
+            Err(error) => {
+                // Replies to what was sent ahead would be taken for replies to the next question.
+                for _ in verdicts.len() + 1..sent {
+                    if transport.receive(server, deadline).is_err() {
+                        break;
+                    }
+                }
+                return Err(error);
+            }
+        }
     }
     Ok(verdicts)
+}
+
+fn verdict<T: Transport + ?Sized>(
+    transport: &mut T,
+    server: PartyId,
+    key: &ClientKey,
+    schema: &Schema,
+    deadline: Deadline,
+) -> Result<Verdict> {
+    let reply = receive(transport, server, FrameKind::Answer, deadline)?;
+    key.decrypt(&Answer::from_bytes(&reply, schema, key.parameters())?)
 }
 
 /// Sends one query and waits for its answer: for a client that encrypts and decrypts in steps of its own. [`ask`]
@@ -222,12 +271,19 @@ pub fn exchange<T: Transport + ?Sized>(
 enum Reply {
     Answer(Vec<u8>),
     Terms(Vec<u8>),
+    Accepted,
+}
+
+/// What a server keeps of a client while it is connected.
+struct Client {
+    bucket: Option<Bucket>,
+    key: Option<PreparedKey>,
 }
 
 fn reply(
     request: &[u8],
     evaluator: &Evaluator,
-    bucket: Option<&mut Bucket>,
+    client: &mut Client,
     rng: &mut impl CryptoRng,
 ) -> std::result::Result<Reply, Refusal> {
     let (kind, contents) = open(request)?;
@@ -237,21 +293,26 @@ fn reply(
         terms.extend_from_slice(schema.to_json().map_err(|_| Refusal::Malformed)?.as_bytes());
         return Ok(Reply::Terms(terms));
     }
-    if kind != FrameKind::Query as u8 {
+    let is_key = kind == FrameKind::ConversionKey as u8;
+    if !is_key && kind != FrameKind::Query as u8 {
         return Err(Refusal::Malformed);
     }
-    // Also what turns out to be malformed counts.
-    if bucket.is_some_and(|bucket| !bucket.take(Instant::now())) {
+    // Also a conversion key costs time, and what turns out to be malformed.
+    if client.bucket.as_mut().is_some_and(|bucket| !bucket.take(Instant::now())) {
         return Err(Refusal::RateLimit);
     }
-    let query = Query::from_bytes(contents, schema, evaluator.parameters()).map_err(|error| match error {
-        Error::Codec(CodecError::Schema) => Refusal::Schema,
-        Error::Codec(CodecError::Parameters) => Refusal::Parameters,
-        Error::Codec(CodecError::Version { .. }) => Refusal::Version,
-        _ => Refusal::Malformed,
-    })?;
-    let answer = evaluator.evaluate(&query, rng).map_err(|_| Refusal::Malformed)?;
-    Ok(Reply::Answer(answer.to_bytes()))
+    let parameters = evaluator.parameters();
+    if is_key {
+        let key = ConversionKey::from_bytes(contents, parameters).map_err(|error| Refusal::of(&error))?;
+        client.key = Some(key.prepare());
+        return Ok(Reply::Accepted);
+    }
+    let query = Query::from_bytes(contents, schema, parameters).map_err(|error| Refusal::of(&error))?;
+    let answer = match &client.key {
+        Some(key) => evaluator.evaluate_with(key, &query, rng),
+        None => evaluator.evaluate(&query, rng),
+    };
+    Ok(Reply::Answer(answer.map_err(|error| Refusal::of(&error))?.to_bytes()))
 }
 
 fn frame(kind: FrameKind, contents: &[u8]) -> Vec<u8> {
@@ -301,7 +362,18 @@ fn receive<T: Transport + ?Sized>(
 }
 
 impl Refusal {
-    const ALL: [Self; 5] = [Self::Version, Self::Malformed, Self::Schema, Self::Parameters, Self::RateLimit];
+    const ALL: [Self; 6] =
+        [Self::Version, Self::Malformed, Self::Schema, Self::Parameters, Self::RateLimit, Self::KeyMissing];
+
+    fn of(error: &Error) -> Self {
+        match error {
+            Error::Codec(CodecError::Schema) => Self::Schema,
+            Error::Codec(CodecError::Parameters) => Self::Parameters,
+            Error::Codec(CodecError::Version { .. }) => Self::Version,
+            Error::Query(QueryError::KeyMissing) => Self::KeyMissing,
+            _ => Self::Malformed,
+        }
+    }
 
     fn code(self) -> u8 {
         match self {
@@ -310,6 +382,7 @@ impl Refusal {
             Self::Schema => 3,
             Self::Parameters => 4,
             Self::RateLimit => 5,
+            Self::KeyMissing => 6,
         }
     }
 

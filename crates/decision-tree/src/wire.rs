@@ -16,6 +16,7 @@ pub(crate) enum Artefact {
     Query = 1,
     Answer = 2,
     SealedKey = 3,
+    ConversionKey = 4,
 }
 
 /// Why bytes are not what they should be.

@@ -19,19 +19,31 @@ fn soon() -> Deadline {
 }
 
 fn evaluator() -> (Evaluator, Schema) {
+    evaluator_with(ParameterSet::Standard)
+}
+
+fn evaluator_with(parameters: ParameterSet) -> (Evaluator, Schema) {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let schema = schema(&[3, 2, 1], 3);
     let model = model(&mut rng, &schema, single_tree(3, 6));
-    (Evaluator::new(QuantizedModel::new(&model, &schema).unwrap(), ParameterSet::Standard).unwrap(), schema)
+    (Evaluator::new(QuantizedModel::new(&model, &schema).unwrap(), parameters).unwrap(), schema)
 }
 
 /// Serves while `client` runs; returns what the server says in the end.
 fn with_server(settings: Settings, client: impl FnOnce(&mut MemoryTransport) + Send) -> Served {
+    with_evaluator(evaluator().0, settings, client)
+}
+
+fn with_evaluator(
+    evaluator: Evaluator,
+    settings: Settings,
+    client: impl FnOnce(&mut MemoryTransport) + Send,
+) -> Served {
     let [mut at_server, mut at_client] = MemoryNetwork::of(2).unwrap().try_into().unwrap();
     std::thread::scope(|scope| {
         let server = scope.spawn(move || {
             let rng = &mut ChaCha20Rng::seed_from_u64(2);
-            service::serve(&mut at_server, CLIENT, &evaluator().0, &settings, rng).unwrap()
+            service::serve(&mut at_server, CLIENT, &evaluator, &settings, rng).unwrap()
         });
         client(&mut at_client);
         drop(at_client);
@@ -99,12 +111,12 @@ fn a_rate_limit_holds() {
         let mut rng = ChaCha20Rng::seed_from_u64(5);
         let (_, schema) = evaluator();
         let key = ClientKey::generate(ParameterSet::Standard, &mut rng);
-        let asked = service::ask(network, SERVER, &key, &schema, &[[0.0; 3]; 4], soon(), &mut rng);
+        let asked = service::ask(network, SERVER, &key, &schema, &[[0.0; 3]; 9], soon(), &mut rng);
         assert!(matches!(asked, Err(Error::Service(ServiceError::Refused(Refusal::RateLimit)))));
-        // Terms are free.
+        // Terms are free, and the refusal of the query that was sent ahead is not taken for them.
         service::terms(network, SERVER, soon()).unwrap();
     });
-    assert_eq!(served, Served { answered: 3, refused: 1 });
+    assert_eq!(served, Served { answered: 3, refused: 2 });
 }
 
 #[test]
@@ -132,4 +144,20 @@ fn a_client_refuses_what_is_no_reply() {
     let asked = service::terms(&mut at_client, SERVER, Deadline::after(Duration::from_millis(20)));
     assert!(matches!(asked, Err(Error::Service(ServiceError::Transport(error))) if error.is_timeout()));
     drop(at_server);
+}
+
+#[test]
+fn a_small_query_needs_an_introduction() {
+    let (evaluator, schema) = evaluator_with(ParameterSet::SmallQuery);
+    let model = evaluator.model().clone();
+    with_evaluator(evaluator, Settings::default(), |network| {
+        let mut rng = ChaCha20Rng::seed_from_u64(8);
+        let key = ClientKey::generate(ParameterSet::SmallQuery, &mut rng);
+        let rows: Vec<Vec<f64>> = (0..5).map(|_| row(&mut rng, &schema)).collect();
+        let asked = service::ask(network, SERVER, &key, &schema, &rows[..1], soon(), &mut rng);
+        assert!(matches!(asked, Err(Error::Service(ServiceError::Refused(Refusal::KeyMissing)))));
+        service::introduce(network, SERVER, &key, soon(), &mut rng).unwrap();
+        let verdicts = service::ask(network, SERVER, &key, &schema, &rows, soon(), &mut rng).unwrap();
+        assert!(rows.iter().zip(&verdicts).all(|(row, verdict)| *verdict == model.predict(row).unwrap()));
+    });
 }

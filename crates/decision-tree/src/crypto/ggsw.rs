@@ -31,6 +31,10 @@ impl FourierGgsw {
         }
     }
 
+    pub(super) fn blocks(&self) -> &[Block] {
+        &self.matrix
+    }
+
     /// Decomposes and transforms left − right, for [`Self::add_product`].
     pub(crate) fn load_digits(
         &self,
@@ -49,6 +53,7 @@ impl FourierGgsw {
                 let out = (&mut digits[level * columns + column..], rows);
                 match (shape.base_log2, shape.levels, level) {
                     (23, 1, _) => fourier.forward_differences(pair, rounded::<23>, out, values, stack),
+                    (13, 1, _) => fourier.forward_differences(pair, rounded::<13>, out, values, stack),
                     (16, 2, 0) => fourier.forward_differences(pair, upper::<16>, out, values, stack),
                     (16, 2, 1) => fourier.forward_differences(pair, lower::<16>, out, values, stack),
                     // Every parameter set's gadget is above.

@@ -35,9 +35,12 @@ impl Products<'_> {
     pub(crate) fn run(self, arch: Arch) {
         match self.rows {
             // The usual shapes get loops of constant length.
+            1 => arch.dispatch(Fixed::<1>(self)),
             2 => arch.dispatch(Fixed::<2>(self)),
             4 => arch.dispatch(Fixed::<4>(self)),
             5 => arch.dispatch(Fixed::<5>(self)),
+            7 => arch.dispatch(Fixed::<7>(self)),
+            8 => arch.dispatch(Fixed::<8>(self)),
             10 => arch.dispatch(Fixed::<10>(self)),
             _ => arch.dispatch(Fixed::<0>(self)),
         }

@@ -5,6 +5,7 @@
 //! phase is body − Σ maskᵢ·sᵢ. A GGSW ciphertext of m has, for each gadget level λ from 1 and then for each
 //! i from 0 to k, a row of phase −sᵢ·m·2^(64−βλ) (i < k) or m·2^(64−βλ) (i = k).
 
+mod conversion;
 mod fourier;
 mod ggsw;
 mod kernels;
@@ -14,11 +15,12 @@ mod ring;
 mod secret;
 mod stream;
 
+pub(crate) use conversion::Converter;
 pub(crate) use fourier::{Fourier, Workspace};
 pub(crate) use ggsw::FourierGgsw;
 pub(crate) use noise::NoiseSource;
 pub use params::ParameterSet;
-pub(crate) use params::{MONOMIAL_LOG2, Shape, TWO_64};
+pub(crate) use params::{Conversion, Shape, TWO_64};
 pub(crate) use ring::PrefixSums;
 pub(crate) use secret::{SecretKey, round_to_bits};
 pub(crate) use stream::{Seed, expand};

@@ -13,6 +13,11 @@ pub enum ParameterSet {
     /// For large ensembles, fine leaf values and stronger flooding of the answer: noise 2⁷ times smaller, at twice
     /// the query size and about twice the time.
     LowNoise,
+    /// For single trees whose rows have many bits, and for clients that ask often: a query of 11 KB for each 2,048
+    /// cells of all features together, but a [`crate::ConversionKey`] of about a megabyte that the server needs once,
+    /// more noise, and more time for each distinct threshold. Besides LWE over rings it assumes circular security:
+    /// the conversion key encrypts functions of the secret key under itself.
+    SmallQuery,
 }
 
 /// What a parameter set stands for.
@@ -32,17 +37,36 @@ pub(crate) struct Shape {
     pub(crate) ggsw_body_bits: u32,
     /// Leading bits of a GLWE body coefficient that are sent.
     pub(crate) glwe_body_bits: u32,
+    /// The monomial ciphertexts hold 2^this · X^x: payloads are multiples of it.
+    pub(crate) monomial_log2: u32,
+    /// How selectors are made from monomials, where a query has no GGSW ciphertexts.
+    pub(crate) conversion: Option<Conversion>,
+}
+
+/// Gadgets of the conversion from monomials to GGSW ciphertexts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Conversion {
+    /// Of the key switches after automorphisms.
+    pub(crate) switch: Gadget,
+    /// Of the product with the encrypted key.
+    pub(crate) square: Gadget,
+    /// Leading bits of a body coefficient of the conversion key.
+    pub(crate) body_bits: u32,
+}
+
+/// A base 2^β and a number of levels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gadget {
+    pub(crate) base_log2: u32,
+    pub(crate) levels: usize,
 }
 
 /// 2⁶⁴: the torus is ℤ/2⁶⁴ divided by this.
 pub(crate) const TWO_64: f64 = 18_446_744_073_709_551_616.0;
 
-/// The monomial ciphertexts hold 2^this · X^x: payloads are multiples of it.
-pub(crate) const MONOMIAL_LOG2: u32 = 52;
-
 impl ParameterSet {
     /// Every set.
-    pub const ALL: [Self; 2] = [Self::Standard, Self::LowNoise];
+    pub const ALL: [Self; 3] = [Self::Standard, Self::LowNoise, Self::SmallQuery];
 
     pub(crate) const fn shape(self) -> Shape {
         match self {
@@ -54,6 +78,8 @@ impl ParameterSet {
                 levels: 1,
                 ggsw_body_bits: 46,
                 glwe_body_bits: 42,
+                monomial_log2: 52,
+                conversion: None,
             },
             Self::LowNoise => Shape {
                 dimension: 512,
@@ -63,6 +89,25 @@ impl ParameterSet {
                 levels: 2,
                 ggsw_body_bits: 48,
                 glwe_body_bits: 46,
+                monomial_log2: 52,
+                conversion: None,
+            },
+            Self::SmallQuery => Shape {
+                dimension: 2_048,
+                rank: 1,
+                noise_log2: 17,
+                base_log2: 13,
+                levels: 1,
+                // There are no GGSW ciphertexts in a query.
+                ggsw_body_bits: 64,
+                glwe_body_bits: 44,
+                // Times the dimension, which the trace multiplies by, this is the gadget's 2^(64 − 13).
+                monomial_log2: 40,
+                conversion: Some(Conversion {
+                    switch: Gadget { base_log2: 6, levels: 7 },
+                    square: Gadget { base_log2: 10, levels: 4 },
+                    body_bits: 50,
+                }),
             },
         }
     }
@@ -71,6 +116,7 @@ impl ParameterSet {
         match self {
             Self::Standard => 1,
             Self::LowNoise => 2,
+            Self::SmallQuery => 3,
         }
     }
 
@@ -109,10 +155,44 @@ impl Shape {
     /// Variance that one external product adds at most: the GGSW's noise times the digits, the digits' rounding
     /// times the key, and the transforms' own rounding.
     pub(crate) fn product_variance(&self) -> f64 {
-        let encryption = self.digit_squares() * self.fresh_variance(self.ggsw_body_bits);
-        let kept = f64::from(self.base_log2) * exact(self.levels);
-        let rounding = (-2.0 * kept).exp2() / 12.0 * exact(1 + self.greatest_weight());
-        encryption + rounding + self.transform_variance()
+        let encryption = match &self.conversion {
+            None => self.digit_squares() * self.fresh_variance(self.ggsw_body_bits),
+            Some(conversion) => {
+                (2.0 * f64::from(self.base_log2)).exp2() / 12.0 * self.selector_energy(conversion)
+            }
+        };
+        let gadget = Gadget { base_log2: self.base_log2, levels: self.levels };
+        encryption + self.rounding_variance(gadget) + self.transform_variance()
+    }
+
+    /// Sum of the noise variances of all coefficients of a converted selector's two rows.
+    ///
+    /// The trace doubles the energy in each of its log₂ N steps, whatever coefficients it falls on; what a step
+    /// adds is doubled by the later ones. The row for the mask is the other one's product with the key, plus the
+    /// noise of that product.
+    fn selector_energy(&self, conversion: &Conversion) -> f64 {
+        let (dimension, weight) = (exact(self.dimension), exact(self.greatest_weight()));
+        let window = dimension * self.fresh_variance(self.glwe_body_bits);
+        let switch = self.gadget_variance(conversion.switch, 1, conversion.body_bits);
+        let body = dimension * dimension * (window + switch);
+        let square = self.gadget_variance(conversion.square, 2, conversion.body_bits)
+            + self.rounding_variance(conversion.square) * weight;
+        body + body * weight + dimension * square
+    }
+
+    /// Variance that multiplying the digits of `polynomials` with fresh rows adds, rounding included.
+    fn gadget_variance(&self, gadget: Gadget, polynomials: usize, body_bits: u32) -> f64 {
+        let squares = exact(polynomials * gadget.levels * self.dimension)
+            * (2.0 * f64::from(gadget.base_log2)).exp2()
+            / 12.0;
+        let transform = squares / 12.0 * (-101.5f64).exp2() * exact(1 + self.greatest_weight());
+        squares * self.fresh_variance(body_bits) + self.rounding_variance(gadget) + transform
+    }
+
+    /// Variance of rounding a ciphertext to a gadget's digits, times the key.
+    fn rounding_variance(&self, gadget: Gadget) -> f64 {
+        let kept = f64::from(gadget.base_log2) * exact(gadget.levels);
+        (-2.0 * kept).exp2() / 12.0 * exact(1 + self.greatest_weight())
     }
 
     /// Variance of the transforms' rounding in one external product: about 2^−102 of each product of a digit and a

@@ -39,6 +39,10 @@ impl SecretKey {
         Some(Self { shape, bits: Zeroizing::new(bits.to_vec()), transformed })
     }
 
+    pub(super) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
     pub(crate) fn bits(&self) -> &[u64] {
         &self.bits
     }
@@ -132,6 +136,17 @@ impl SecretKey {
             }
         }
         sum
+    }
+
+    /// out += polynomial · s, exactly, for a key of one polynomial.
+    pub(super) fn add_key_product(
+        &self,
+        fourier: &Fourier,
+        polynomial: &[u64],
+        out: &mut [u64],
+        work: &mut Workspace,
+    ) {
+        self.add_inner_product(fourier, polynomial, out, work);
     }
 
     /// body += Σ maskᵢ·sᵢ, exactly: the masks are cut into 32-bit halves, whose products stay below 2⁴⁴.

@@ -58,7 +58,7 @@ fn tfhe_decrypts_what_we_encrypt() {
 
 #[test]
 fn products_are_those_of_tfhe() {
-    for set in ParameterSet::ALL {
+    for set in [ParameterSet::Standard, ParameterSet::LowNoise] {
         let shape = set.shape();
         let fourier = Fourier::new(shape.dimension);
         let mut noise = NoiseSource::new(&mut ChaCha20Rng::seed_from_u64(2));
@@ -134,7 +134,8 @@ fn product_noise(shape: Shape, seed: u8) -> f64 {
 
 #[test]
 fn a_product_adds_the_noise_that_is_planned() {
-    for set in ParameterSet::ALL {
+    // The third set's selectors are measured where they are made.
+    for set in [ParameterSet::Standard, ParameterSet::LowNoise] {
         let shape = set.shape();
         // Without noise and rounding, only the transforms' errors are left.
         let bare = Shape { noise_log2: 0, ggsw_body_bits: 64, ..shape };

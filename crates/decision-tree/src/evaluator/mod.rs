@@ -8,6 +8,7 @@ mod run;
 pub use plan::{FAILURE_LOG2, Plan, PlanError};
 
 use crate::answer::Answer;
+use crate::conversion::PreparedKey;
 use crate::crypto::{Fourier, NoiseSource, ParameterSet};
 use crate::layout::Layout;
 use crate::quantized::QuantizedModel;
@@ -42,9 +43,12 @@ pub enum QueryError {
     /// A query under another schema.
     #[error("the query belongs to another schema")]
     Schema,
-    /// A query under another parameter set.
-    #[error("the query belongs to another parameter set")]
+    /// A query or conversion key under another parameter set.
+    #[error("the query or the conversion key belongs to another parameter set")]
     Parameters,
+    /// A query of a parameter set that cannot be evaluated without the client's conversion key.
+    #[error("the query cannot be evaluated without its client's conversion key")]
+    KeyMissing,
 }
 
 impl Evaluator {
@@ -78,47 +82,73 @@ impl Evaluator {
     /// Evaluates the model on an encrypted row.
     ///
     /// # Errors
-    /// [`QueryError`] for a query under another schema or parameter set. A query with any other contents, even
-    /// random ones, is evaluated and gives a meaningless answer.
+    /// [`QueryError`] for a query under another schema or parameter set, or one that needs a conversion key (see
+    /// [`Self::evaluate_with`]). A query with any other contents, even random ones, is evaluated and gives a
+    /// meaningless answer.
     ///
     /// # Security
     /// `rng` re-randomises and floods the answer: it must be a cryptographic generator of the server's own. What
     /// the answer may still tell about the model stands in docs/security-decision-tree.md.
     pub fn evaluate(&self, query: &Query, rng: &mut impl CryptoRng) -> crate::Result<Answer> {
-        self.check(query)?;
-        Ok(self.answer(query, NoiseSource::new(rng)))
+        self.check(query, None)?;
+        Ok(self.answer(query, None, NoiseSource::new(rng)))
     }
 
-    /// Evaluates the model on many encrypted rows at the same time.
+    /// As [`Self::evaluate`], with the client's conversion key: for [`ParameterSet::SmallQuery`].
+    ///
+    /// # Errors
+    /// [`QueryError`] for a query or key under another schema or parameter set. The key of another client gives a
+    /// meaningless answer.
+    pub fn evaluate_with(
+        &self,
+        key: &PreparedKey,
+        query: &Query,
+        rng: &mut impl CryptoRng,
+    ) -> crate::Result<Answer> {
+        self.check(query, Some(key))?;
+        Ok(self.answer(query, Some(key), NoiseSource::new(rng)))
+    }
+
+    /// Evaluates the model on many encrypted rows of one client at the same time; `key` is its conversion key,
+    /// `None` where the parameter set has none.
     ///
     /// # Errors
     /// As [`Self::evaluate`], for the first query that does not fit; then none is evaluated.
-    pub fn evaluate_batch(&self, queries: &[Query], rng: &mut impl CryptoRng) -> crate::Result<Vec<Answer>> {
-        queries.iter().try_for_each(|query| self.check(query))?;
+    pub fn evaluate_batch(
+        &self,
+        key: Option<&PreparedKey>,
+        queries: &[Query],
+        rng: &mut impl CryptoRng,
+    ) -> crate::Result<Vec<Answer>> {
+        queries.iter().try_for_each(|query| self.check(query, key))?;
         let mut answers = Vec::with_capacity(queries.len());
         // As many at a time as there are threads, so that the memory does not grow with the batch.
         for chunk in queries.chunks(rayon::current_num_threads()) {
             let noise: Vec<NoiseSource> = chunk.iter().map(|_| NoiseSource::new(rng)).collect();
-            let evaluated = chunk.par_iter().zip(noise).map(|(query, noise)| self.answer(query, noise));
+            let evaluated = chunk.par_iter().zip(noise).map(|(query, noise)| self.answer(query, key, noise));
             answers.par_extend(evaluated);
         }
         Ok(answers)
     }
 
-    fn check(&self, query: &Query) -> crate::Result<()> {
+    fn check(&self, query: &Query, key: Option<&PreparedKey>) -> crate::Result<()> {
         if query.schema != self.model.schema().id() {
             return Err(QueryError::Schema.into());
         }
-        if query.parameters != self.parameters {
+        let other = key.is_some_and(|key| key.parameters != self.parameters);
+        if other || query.parameters != self.parameters {
             return Err(QueryError::Parameters.into());
+        }
+        if key.is_none() && self.layout.shape.conversion.is_some() {
+            return Err(QueryError::KeyMissing.into());
         }
         Ok(())
     }
 
-    fn answer(&self, query: &Query, mut noise: NoiseSource) -> Answer {
+    fn answer(&self, query: &Query, key: Option<&PreparedKey>, mut noise: NoiseSource) -> Answer {
         let state = self.states.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
         let mut state = state.unwrap_or_default();
-        self.run(query, &mut state);
+        self.run(query, key, &mut state);
         let answer = self.finish(query, &mut state, &mut noise);
         let mut states = self.states.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if states.len() < rayon::current_num_threads() {

@@ -7,7 +7,7 @@
 
 use super::program::payload_digits;
 use crate::answer::Coding;
-use crate::crypto::{MONOMIAL_LOG2, ParameterSet, Shape, TWO_64};
+use crate::crypto::{ParameterSet, Shape, TWO_64};
 use crate::layout::Layout;
 use crate::quantized::{QuantizedModel, QuantizedNode, QuantizedTree};
 use crate::query::Query;
@@ -141,8 +141,7 @@ impl Draft {
         let slots = model.reading().channels() * digits;
         let spacing = shape.dimension / slots.next_power_of_two();
         let payload_bits = bits_of_u64(greatest_sum(model, digits, digit_bits));
-        let span = (model.schema().span() as usize).min(shape.dimension);
-        let linear = span > 0 && span <= spacing && payload_bits <= 64 - MONOMIAL_LOG2;
+        let linear = layout.span > 0 && layout.span <= spacing && payload_bits <= 64 - shape.monomial_log2;
         let coding = Coding { payload_bits, digits, digit_bits, modulus_bits: 64 };
         let mut draft = Self {
             coding,
@@ -174,7 +173,10 @@ impl Draft {
                     self.linear_splits += 1;
                     amplitudes[index] = self.linear_deviation(layout, *feature, tree, *left, *right);
                 } else {
-                    let products = layout.bits(*feature) - threshold.trailing_ones();
+                    let products = match shape.conversion {
+                        None => layout.bits(*feature) - threshold.trailing_ones(),
+                        Some(_) => 1,
+                    };
                     self.product_splits += 1;
                     self.external_products += products as usize;
                     #[allow(clippy::cast_precision_loss)] // a count of nodes
@@ -204,7 +206,7 @@ impl Draft {
         let squares: f64 =
             digits(left).zip(digits(right)).map(|(left, right)| (exact(left) - exact(right)).powi(2)).sum();
         let window = f64::from(1u32 << layout.bits(feature));
-        let factor = (-f64::from(MONOMIAL_LOG2 + self.coding.payload_bits)).exp2() * TWO_64;
+        let factor = (-f64::from(layout.shape.monomial_log2 + self.coding.payload_bits)).exp2() * TWO_64;
         (squares * window * layout.shape.fresh_variance(layout.shape.glwe_body_bits)).sqrt() * factor
     }
 

@@ -38,10 +38,12 @@ pub(super) struct Job {
     pub(super) output: usize,
 }
 
-/// Jobs of one feature whose operands are ready.
+/// Jobs of one feature whose operands are ready; of one selector where selectors are converted.
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) feature: usize,
+    /// Index into [`Program::selectors`], where there are any.
+    pub(super) selector: usize,
     pub(super) jobs: Vec<Job>,
 }
 
@@ -56,8 +58,10 @@ pub(super) struct Program {
     pub(super) roots: Vec<Operand>,
     /// Buffers needed at once.
     pub(super) buffers: usize,
-    /// The GGSW ciphertexts that are used.
+    /// The GGSW ciphertexts of a query that are used.
     pub(super) used_bits: Vec<usize>,
+    /// The GGSW ciphertexts that are made from monomials: of [feature's cell ≤ threshold].
+    pub(super) selectors: Vec<(usize, u32)>,
     /// The monomial ciphertexts that are used.
     pub(super) used_monomials: Vec<usize>,
 }
@@ -110,23 +114,26 @@ impl Program {
         let roots: Vec<DraftOperand> = model.trees().iter().map(|tree| builder.add(tree)).collect();
         let Builder { payloads, linear, jobs, .. } = builder;
 
+        let selectors = selectors(&jobs, layout);
         let mut used_bits = vec![false; layout.bit_count()];
-        for job in &jobs {
+        for job in jobs.iter().filter(|_| layout.bit_count() > 0) {
             for bit in job.threshold.trailing_ones()..layout.bits(job.feature) {
                 used_bits[layout.bit_index(job.feature, bit)] = true;
             }
         }
         let mut used_monomials = vec![false; layout.monomials()];
-        for split in &linear {
-            for block in layout.blocks(split.feature).iter().filter(|block| block.start <= split.threshold) {
+        let linear_splits = linear.iter().map(|split| (split.feature, split.threshold));
+        let converted = selectors.iter().map(|(feature, threshold)| (*feature, *threshold as usize));
+        for (feature, threshold) in linear_splits.chain(converted) {
+            for block in layout.blocks(feature).iter().filter(|block| block.start <= threshold) {
                 used_monomials[block.ciphertext] = true;
             }
         }
-        let (levels, outputs, buffers) = schedule(jobs, layout);
+        let (levels, outputs, buffers) = schedule(&jobs, &selectors);
         let roots = roots.into_iter().map(|root| root.operand(&outputs)).collect();
         let indices = |used: Vec<bool>| (0..used.len()).filter(|index| used[*index]).collect();
         let (used_bits, used_monomials) = (indices(used_bits), indices(used_monomials));
-        Self { payloads, linear, levels, roots, buffers, used_bits, used_monomials }
+        Self { payloads, linear, levels, roots, buffers, used_bits, selectors, used_monomials }
     }
 }
 
@@ -188,23 +195,34 @@ impl DraftOperand {
     }
 }
 
-/// Sorts jobs by level and feature and gives each a buffer, reusing those whose readers are done. Also returns each
-/// job's buffer and the number of buffers.
-fn schedule(jobs: Vec<Draft>, layout: &Layout) -> (Vec<Vec<Group>>, Vec<usize>, usize) {
+/// The distinct comparisons, where selectors are converted.
+fn selectors(jobs: &[Draft], layout: &Layout) -> Vec<(usize, u32)> {
+    if layout.shape.conversion.is_none() {
+        return vec![];
+    }
+    let distinct: std::collections::BTreeSet<_> =
+        jobs.iter().map(|job| (job.feature, job.threshold)).collect();
+    distinct.into_iter().collect()
+}
+
+/// Sorts jobs by level and by feature or selector and gives each a buffer, reusing those whose readers are done. Also
+/// returns each job's buffer and the number of buffers.
+fn schedule(jobs: &[Draft], selectors: &[(usize, u32)]) -> (Vec<Vec<Group>>, Vec<usize>, usize) {
     let depth = jobs.iter().map(|job| job.level + 1).max().unwrap_or(0);
     let mut outputs = vec![0; jobs.len()];
     let mut levels = Vec::with_capacity(depth);
     let (mut free, mut buffers) = (vec![], 0);
+    let selector = |job: &Draft| selectors.binary_search(&(job.feature, job.threshold)).unwrap_or(0);
     for level in 0..depth {
-        let mut by_feature: Vec<Vec<usize>> = vec![vec![]; layout.features()];
+        let mut together: std::collections::BTreeMap<_, Vec<usize>> = std::collections::BTreeMap::new();
         for (index, job) in jobs.iter().enumerate().filter(|(_, job)| job.level == level) {
-            by_feature[job.feature].push(index);
+            together.entry((job.feature, selector(job))).or_default().push(index);
         }
         let mut groups = vec![];
         let mut released = vec![];
-        for (feature, indices) in by_feature.iter().enumerate() {
+        for ((feature, selector), indices) in together {
             for chunk in indices.chunks(GROUP) {
-                let mut group = Group { feature, jobs: Vec::with_capacity(chunk.len()) };
+                let mut group = Group { feature, selector, jobs: Vec::with_capacity(chunk.len()) };
                 for &index in chunk {
                     let job = &jobs[index];
                     outputs[index] = free.pop().unwrap_or_else(|| {

@@ -2,6 +2,7 @@
 
 use super::Evaluator;
 use super::program::{Group, Job, LinearSplit, Operand};
+use crate::conversion::PreparedKey;
 use crate::crypto::{FourierGgsw, PrefixSums, Workspace, expand};
 use crate::query::Query;
 use rayon::prelude::*;
@@ -32,8 +33,11 @@ pub(super) struct Worker {
 
 impl Evaluator {
     /// Evaluates all trees and leaves their sum in `state.sum`.
-    pub(super) fn run(&self, query: &Query, state: &mut State) {
+    pub(super) fn run(&self, query: &Query, key: Option<&PreparedKey>, state: &mut State) {
         self.load(query, state);
+        if let Some(key) = key {
+            self.convert(key, state);
+        }
         state.buffers.resize_with(self.program.buffers, Vec::new);
         for groups in &self.program.levels {
             self.run_level(groups, state);
@@ -67,6 +71,21 @@ impl Evaluator {
         let mut wanted: Vec<(usize, &mut Vec<PrefixSums>)> = select(prefix, &self.program.used_monomials);
         wanted.par_iter_mut().for_each(|(index, prefix)| {
             self.with_worker(workers, |worker| self.load_monomial(query, *index, prefix, &mut worker.work));
+        });
+    }
+
+    /// Makes the selectors from the monomials.
+    fn convert(&self, key: &PreparedKey, state: &mut State) {
+        let State { ggsw, prefix, workers, .. } = state;
+        ggsw.resize_with(self.program.selectors.len(), FourierGgsw::default);
+        let (prefix, workers) = (&*prefix, &*workers);
+        let shape = &self.layout.shape;
+        self.program.selectors.par_iter().zip(ggsw).for_each(|((feature, threshold), selector)| {
+            self.with_worker(workers, |worker| {
+                let mut glwe = vec![0u64; shape.glwe_len()];
+                self.add_comparison(prefix, *feature, *threshold as usize, (0, 1), &mut glwe);
+                key.converter.convert(&self.fourier, shape, &mut glwe, selector, &mut worker.work);
+            });
         });
     }
 
@@ -115,13 +134,16 @@ impl Evaluator {
     /// Evaluates splits of one feature in step, bit by bit from the lowest: where the threshold's bit is 1, the
     /// result becomes x ? result : left, where it is 0, x ? right : result; it starts as left.
     fn run_group(&self, group: &Group, state: &State, results: &mut [Vec<u64>], worker: &mut Worker) {
-        let Worker { work, operands } = worker;
-        operands.resize_with(2 * group.jobs.len(), Vec::new);
-        for (job, pair) in group.jobs.iter().zip(operands.chunks_exact_mut(2)) {
+        worker.operands.resize_with(2 * group.jobs.len(), Vec::new);
+        for (job, pair) in group.jobs.iter().zip(worker.operands.chunks_exact_mut(2)) {
             for (operand, scratch) in [job.left, job.right].into_iter().zip(pair) {
                 self.materialise(operand, state, scratch);
             }
         }
+        if self.layout.shape.conversion.is_some() {
+            return self.run_converted(group, state, results, worker);
+        }
+        let Worker { work, operands } = worker;
         for bit in 0..self.layout.bits(group.feature) {
             let selector = state.ggsw.get(self.layout.bit_index(group.feature, bit));
             let Some(selector) = selector else { continue };
@@ -145,6 +167,20 @@ impl Evaluator {
                 }
                 selector.add_product(&self.fourier, shape, result, work);
             }
+        }
+    }
+
+    /// Evaluates splits of one comparison, each by a single product: right + [x ≤ t]·(left − right).
+    fn run_converted(&self, group: &Group, state: &State, results: &mut [Vec<u64>], worker: &mut Worker) {
+        let (shape, Worker { work, operands }) = (&self.layout.shape, worker);
+        let Some(selector) = state.ggsw.get(group.selector) else { return };
+        for ((job, pair), result) in group.jobs.iter().zip(operands.chunks_exact(2)).zip(results) {
+            let left = resolve(job.left, state, &pair[0]);
+            let right = resolve(job.right, state, &pair[1]);
+            result.clear();
+            result.extend_from_slice(right);
+            selector.load_digits(&self.fourier, shape, left, right, work);
+            selector.add_product(&self.fourier, shape, result, work);
         }
     }
 
@@ -179,20 +215,33 @@ impl Evaluator {
         let (left, right) = (&self.program.payloads[split.left], &self.program.payloads[split.right]);
         for (slot, (left, right)) in left.iter().zip(right).enumerate() {
             let factor =
-                (left.wrapping_sub(*right).cast_signed() >> crate::crypto::MONOMIAL_LOG2).cast_unsigned();
+                (left.wrapping_sub(*right).cast_signed() >> self.layout.shape.monomial_log2).cast_unsigned();
             if factor == 0 {
                 continue;
             }
-            for block in self.layout.blocks(split.feature) {
-                let len = (split.threshold + 1).saturating_sub(block.start).min(block.len);
-                if len == 0 {
-                    break;
-                }
-                let (low, high) = (block.offset, block.offset + len);
-                let polynomials = out.chunks_exact_mut(self.layout.shape.dimension);
-                for (sums, out) in state.prefix[block.ciphertext].iter().zip(polynomials) {
-                    sums.add_window(low, high, slot * self.plan.spacing, factor, out);
-                }
+            let place = (slot * self.plan.spacing, factor);
+            self.add_comparison(&state.prefix, split.feature, split.threshold, place, out);
+        }
+    }
+
+    /// Adds factor · X^shift · (a ciphertext whose coefficient 0 is [x ≤ threshold]).
+    fn add_comparison(
+        &self,
+        prefix: &[Vec<PrefixSums>],
+        feature: usize,
+        threshold: usize,
+        (shift, factor): (usize, u64),
+        out: &mut [u64],
+    ) {
+        for block in self.layout.blocks(feature) {
+            let len = (threshold + 1).saturating_sub(block.start).min(block.len);
+            if len == 0 {
+                break;
+            }
+            let (low, high) = (block.offset, block.offset + len);
+            let polynomials = out.chunks_exact_mut(self.layout.shape.dimension);
+            for (sums, out) in prefix[block.ciphertext].iter().zip(polynomials) {
+                sums.add_window(low, high, shift, factor, out);
             }
         }
     }

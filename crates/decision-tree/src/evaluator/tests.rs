@@ -60,6 +60,15 @@ fn evaluator_of(set: ParameterSet, trees: Vec<Tree>, outputs: usize, span: u32) 
     Evaluator::new(quantized, set).unwrap()
 }
 
+/// The same tree with leaves of 0 and 1: one bit of payload, exact whatever the resolution.
+fn narrow(tree: &Tree) -> Tree {
+    let nodes = tree.nodes().iter().enumerate().map(|(index, node)| match node {
+        Node::Leaf { .. } => Node::leaf(0, (index & 1) as f64),
+        split => split.clone(),
+    });
+    Tree::new(nodes.collect())
+}
+
 /// The payloads that a verdict's sums are written as; with one digit they are the sums.
 fn payloads(verdict: &Verdict, plan: &Plan) -> Vec<u64> {
     assert_eq!(plan.coding.digits, 1);
@@ -67,12 +76,17 @@ fn payloads(verdict: &Verdict, plan: &Plan) -> Vec<u64> {
 }
 
 /// The trees' noise and the answer's, for one row, as fractions of the torus.
-fn errors(evaluator: &Evaluator, key: &ClientKey, rng: &mut ChaCha20Rng) -> (Vec<f64>, Vec<f64>) {
+fn errors(
+    evaluator: &Evaluator,
+    key: &ClientKey,
+    prepared: Option<&PreparedKey>,
+    rng: &mut ChaCha20Rng,
+) -> (Vec<f64>, Vec<f64>) {
     let row: Vec<f64> = (0..4).map(|_| rng.random_range(0.0..256.0)).collect();
     let query = key.encrypt(evaluator.model().schema(), &row, rng).unwrap();
     let expected = payloads(&evaluator.model().predict(&row).unwrap(), evaluator.plan());
     let mut state = State::default();
-    evaluator.run(&query, &mut state);
+    evaluator.run(&query, prepared, &mut state);
     let shape = &evaluator.layout.shape;
     let fraction = |error: u64| error.cast_signed() as f64 / 2f64.powi(64);
     let (masks, body) = state.sum.split_at(shape.key_len());
@@ -109,6 +123,7 @@ fn measured_noise_stays_within_the_plan() {
         evaluator(&mut rng, ParameterSet::LowNoise, 1, 5, 1),
         evaluator(&mut rng, ParameterSet::LowNoise, 12, 4, 1),
         evaluator(&mut rng, ParameterSet::LowNoise, 12, 3, 2),
+        evaluator_of(ParameterSet::SmallQuery, vec![narrow(&tree(&mut rng, 5, 4, 1))], 1, 512),
         evaluator_of(ParameterSet::Standard, vec![ones.clone()], 1, 0),
         evaluator_of(ParameterSet::LowNoise, vec![ones], 1, 0),
     ];
@@ -117,8 +132,9 @@ fn measured_noise_stays_within_the_plan() {
         let (mut tree_errors, mut answer_errors) = (vec![], vec![]);
         for _ in 0..5 {
             let key = ClientKey::generate(set, &mut rng);
+            let prepared = key.conversion_key(&mut rng).map(|key| key.prepare());
             for _ in 0..25 {
-                let (trees, answers) = errors(evaluator, &key, &mut rng);
+                let (trees, answers) = errors(evaluator, &key, prepared.as_ref(), &mut rng);
                 tree_errors.extend(trees);
                 answer_errors.extend(answers);
             }

@@ -3,9 +3,9 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)] // test code
 
 use rand::{Rng, RngExt};
-use subrosa_decision_tree::Schema;
 use subrosa_decision_tree::model::*;
 use subrosa_decision_tree::schema::{Feature, Grid};
+use subrosa_decision_tree::{Answer, ClientKey, Evaluator, Query, Schema};
 
 /// What kind of ensemble to make.
 #[derive(Clone, Copy, Debug)]
@@ -134,6 +134,19 @@ fn grow(rng: &mut impl Rng, schema: &Schema, shape: Shape, splits: usize, nodes:
         Node::Split { feature, rule: Rule::Less, threshold: threshold.next_up(), left, right }
     };
     index
+}
+
+/// Evaluates a query with whatever the client's parameter set needs.
+pub fn evaluate(
+    evaluator: &Evaluator,
+    key: &ClientKey,
+    query: &Query,
+    rng: &mut impl rand::CryptoRng,
+) -> Answer {
+    match key.conversion_key(rng) {
+        Some(conversion) => evaluator.evaluate_with(&conversion.prepare(), query, rng).unwrap(),
+        None => evaluator.evaluate(query, rng).unwrap(),
+    }
 }
 
 /// A random row: values inside the grid, exactly on edges, next to them, and outside the grid.

@@ -1,0 +1,85 @@
+//! Conversion keys: what a server needs once from a client with [`ParameterSet::SmallQuery`].
+
+use crate::crypto::{Conversion, Converter, Fourier, ParameterSet, Seed};
+use crate::schema::SchemaId;
+use crate::wire::{self, Artefact, BitReader, BitWriter, CodecError};
+
+/// Turns a key's small queries into what a tree is evaluated with. Public, about a megabyte, the same for all schemas;
+/// made by [`crate::ClientKey::conversion_key`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConversionKey {
+    pub(crate) parameters: ParameterSet,
+    pub(crate) conversion: Conversion,
+    pub(crate) seed: Seed,
+    pub(crate) rows: Vec<Vec<u64>>,
+}
+
+/// A conversion key made ready for evaluation: about three megabytes, shared by all evaluators and threads.
+#[derive(Debug)]
+pub struct PreparedKey {
+    pub(crate) parameters: ParameterSet,
+    pub(crate) converter: Converter,
+}
+
+impl ConversionKey {
+    /// The parameter set of the key.
+    pub fn parameters(&self) -> ParameterSet {
+        self.parameters
+    }
+
+    /// Bytes of a conversion key in its wire form; 0 for the sets that need none.
+    pub fn size(parameters: ParameterSet) -> usize {
+        let shape = parameters.shape();
+        let Some(conversion) = shape.conversion else { return 0 };
+        let rows: usize = Converter::row_counts(&shape, &conversion).into_iter().sum();
+        wire::HEADER_BYTES + 32 + (rows * shape.dimension * conversion.body_bits as usize).div_ceil(8)
+    }
+
+    /// Expands and transforms the key.
+    pub fn prepare(&self) -> PreparedKey {
+        let shape = self.parameters.shape();
+        let fourier = Fourier::new(shape.dimension);
+        let converter = Converter::new(&fourier, &shape, self.conversion, &self.seed, &self.rows);
+        PreparedKey { parameters: self.parameters, converter }
+    }
+
+    /// The key in its wire form.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // It belongs to no schema.
+        let mut out = wire::header(Artefact::ConversionKey, self.parameters, &SchemaId([0; 32]));
+        out.extend_from_slice(&self.seed);
+        let mut writer = BitWriter::new(out);
+        self.rows.iter().for_each(|rows| writer.write_tops(rows, self.conversion.body_bits));
+        writer.finish()
+    }
+
+    /// Reads a key of the expected parameter set; any bytes of the right length behind the right header are some
+    /// key.
+    ///
+    /// # Errors
+    /// [`CodecError`]: another kind of message, version, set or length. Nothing is allocated before the length has been
+    /// checked.
+    pub fn from_bytes(bytes: &[u8], parameters: ParameterSet) -> crate::Result<Self> {
+        let rest = wire::check_header(bytes, Artefact::ConversionKey, parameters, &SchemaId([0; 32]))?;
+        let shape = parameters.shape();
+        let conversion = shape.conversion.ok_or(CodecError::Parameters)?;
+        let expected = Self::size(parameters);
+        if bytes.len() != expected {
+            return Err(CodecError::Length { got: bytes.len(), expected }.into());
+        }
+        let (seed, packed) = rest.split_first_chunk::<32>().ok_or(CodecError::Truncated)?;
+        let mut reader = BitReader::new(packed);
+        let counts = Converter::row_counts(&shape, &conversion).into_iter();
+        let rows = counts
+            .map(|count| reader.read_tops(count * shape.dimension, conversion.body_bits))
+            .collect::<Result<_, _>>()?;
+        reader.finish()?;
+        Ok(Self { parameters, conversion, seed: *seed, rows })
+    }
+}
+
+impl std::fmt::Debug for ConversionKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConversionKey").field("parameters", &self.parameters).finish_non_exhaustive()
+    }
+}
