@@ -197,7 +197,8 @@ fn write_scores(options: &Options, outcomes: &[Outcome]) -> Result<(), Failure> 
         let file = directory.join(format!("{}.csv", network.bank()));
         data::write_scores(&file, network, &outcome.scores, outcome.plan.decimals() as usize)?;
     }
-    println!("scores written to {}", directory.display());
+    picture::write(directory, outcomes)?;
+    println!("scores and pictures written to {}", directory.display());
     Ok(())
 }
 

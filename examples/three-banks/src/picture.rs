@@ -1,11 +1,19 @@
-//! The riskiest part of the network, drawn as the paths along which risk arrived.
+//! The riskiest part of the network: the paths along which risk arrived as text, and drawings.
 //!
 //! Only here, where all banks run in one process, can such a picture be drawn at all.
 
+mod canvas;
+mod layers;
+mod network;
+mod ranks;
+mod scene;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path as FilePath;
 
-use subrosa_risk_propagation::{BankId, Outcome};
+use subrosa_risk_propagation::{BankId, Error, Outcome, data};
 
 /// Paths drawn.
 const PATHS: usize = 6;
@@ -19,6 +27,17 @@ struct Account<'a> {
     after: f64,
     /// The sender whose money brings most risk: bank, account and amount.
     source: Option<((BankId, &'a str), u128)>,
+}
+
+/// Writes `network.svg` and `ranks.svg` into a folder.
+pub(crate) fn write(directory: &FilePath, outcomes: &[Outcome]) -> Result<(), Error> {
+    let scene = scene::Scene::new(outcomes);
+    for (name, drawing) in [("network.svg", network::draw(&scene)), ("ranks.svg", ranks::draw(&scene))] {
+        let file = directory.join(name);
+        let drawing = drawing.map_err(|source| Error::Io { path: file.clone(), source })?;
+        data::write_atomically(&file, |out| out.write_all(drawing.as_bytes()))?;
+    }
+    Ok(())
 }
 
 /// Draws, for the accounts whose risk rose most, where it came from.

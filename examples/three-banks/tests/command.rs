@@ -90,6 +90,16 @@ fn whole_run() {
         assert!(moved > 3, "{bank}: {moved} scores moved");
     }
 
+    for picture in ["network.svg", "ranks.svg"] {
+        let drawing = std::fs::read_to_string(output.join(picture)).unwrap();
+        assert!(drawing.starts_with("<svg") && drawing.trim_end().ends_with("</svg>"), "{picture}");
+        // Every bank is in the legend, and accounts are labelled with their bank.
+        for bank in ["amber", "birch", "coral"] {
+            assert!(drawing.lines().any(|line| line.trim() == bank), "{picture}: {bank}");
+        }
+        assert!(drawing.contains("amber/A0"), "{picture}");
+    }
+
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
     assert_eq!(report["accounts"], 60);
     assert!(report["edges"].as_u64().unwrap() > 100);
