@@ -88,7 +88,8 @@ pub fn explain(agreed: &Agreed, steps: &[Step], id: &str) -> Option<Explanation>
             }));
         }
         let carries = |sender: Node| {
-            step.delta > 0.0 && reached.get(sender.index()).copied().unwrap_or_else(|| !network.is_own(sender))
+            step.delta > 0.0
+                && reached.get(sender.index()).copied().unwrap_or_else(|| !network.is_own(sender))
         };
         let income: f64 = amounts.iter().map(|&amount| float(amount)).sum();
         for (here, &sender) in contributions.iter_mut().skip(start).zip(senders) {
@@ -101,7 +102,8 @@ pub fn explain(agreed: &Agreed, steps: &[Step], id: &str) -> Option<Explanation>
             let (senders, _) = edges.incoming(other);
             // With δ = 1 an account that has income keeps nothing of its own score.
             let kept = step.delta < 1.0 || senders.is_empty();
-            (kept && reached.get(other).copied().unwrap_or(false)) || senders.iter().any(|&sender| carries(sender))
+            (kept && reached.get(other).copied().unwrap_or(false))
+                || senders.iter().any(|&sender| carries(sender))
         });
         reached = next.collect();
     }

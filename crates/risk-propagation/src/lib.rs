@@ -8,6 +8,7 @@ pub mod data;
 pub mod disclosure;
 pub mod encrypted;
 pub mod error;
+pub mod explain;
 pub mod fixed;
 pub mod forecast;
 pub mod generate;
