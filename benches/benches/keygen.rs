@@ -7,8 +7,11 @@ use std::time::Instant;
 
 use cpu_time::ProcessTime;
 use subrosa_benches::median;
-use subrosa_distributed_paillier::{KeygenParameters, PROTOCOL, Progress, SecurityLevel, generate};
-use subrosa_transport::{Session, Settings, testing::run_parties};
+use subrosa_distributed_paillier::candidates::{self, Sampler};
+use subrosa_distributed_paillier::{
+    KeygenParameters, PROTOCOL, Progress, SecurityLevel, biprimality, generate,
+};
+use subrosa_transport::{PartyId, PerParty, Session, Settings, testing::run_parties};
 
 struct Run {
     cpu: f64,
@@ -47,6 +50,97 @@ fn run(parties: u32, threshold: u32, bits: u64, number: u64) -> Run {
     }
 }
 
+/// CPU time of a step at all parties, in milliseconds for each candidate of the batches.
+#[derive(Default)]
+struct Steps(Vec<(&'static str, f64)>);
+
+impl Steps {
+    fn measure<R>(&mut self, name: &'static str, per: usize, step: impl FnOnce() -> R) -> R {
+        let started = ProcessTime::now();
+        let result = step();
+        let milliseconds = started.elapsed().as_secs_f64() * 1e3 / per as f64;
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum += milliseconds,
+            None => self.0.push((name, milliseconds)),
+        }
+        result
+    }
+}
+
+/// Each party does the same public work; the result of one of them.
+fn each<R>(parties: &[PartyId], mut work: impl FnMut() -> R) -> R {
+    for _ in 1..parties.len() {
+        std::hint::black_box(work());
+    }
+    work()
+}
+
+/// K1 to K4 for batches of candidates, step by step without a network: where the time of a candidate goes.
+fn steps(parties: u16, threshold: u32, bits: u64, batches: u64) -> Steps {
+    let parameters =
+        KeygenParameters::with_level(u32::from(parties), threshold, bits, SecurityLevel::Insecure).unwrap();
+    let everyone: Vec<PartyId> = (0..parties).map(PartyId::new).collect();
+    let samplers: Vec<Sampler> = everyone.iter().map(|&me| Sampler::new(&parameters, me).unwrap()).collect();
+    let mut rng = subrosa_benches::rng(7);
+    let (mut steps, batch) = (Steps::default(), parameters.batch());
+    let per = batch * usize::try_from(batches).unwrap();
+    for number in 0..batches {
+        let first = number * batch as u64;
+        let (secrets, sent): (Vec<_>, Vec<_>) = steps.measure("K1 draw and deal", per, || {
+            let deal = |me: &PartyId| {
+                let sampler = &samplers[me.index()];
+                let (secrets, messages) =
+                    candidates::deal(&parameters, sampler, *me, first, &mut rng).unwrap();
+                (secrets, messages.into_vec())
+            };
+            everyone.iter().map(deal).unzip()
+        });
+        let received: Vec<_> = everyone
+            .iter()
+            .map(|me| PerParty::from_vec(sent.iter().map(|messages| messages[me.index()].clone()).collect()))
+            .collect();
+        let products = steps.measure("K2 multiply", per, || {
+            let multiply =
+                |me: &PartyId| candidates::multiply(&parameters, *me, &received[me.index()]).unwrap();
+            PerParty::from_vec(everyone.iter().map(multiply).collect())
+        });
+        let moduli = steps.measure("K2 open", per, || {
+            each(&everyone, || candidates::open(&parameters, &products).unwrap())
+        });
+        let survivors = steps.measure("K3 trial division", per, || {
+            each(&everyone, || candidates::sieve(&parameters, &moduli))
+        });
+        let survivors = steps.measure("K4 prepare", per, || {
+            each(&everyone, || biprimality::prepare(&moduli, &survivors).unwrap())
+        });
+        let tests = steps.measure("K4 first test", per, || {
+            let test = |me: &PartyId| {
+                biprimality::first_test(&parameters, *me, &secrets[me.index()], &survivors).unwrap()
+            };
+            PerParty::from_vec(everyone.iter().map(test).collect())
+        });
+        steps.measure("K4 compare", per, || {
+            everyone.iter().for_each(|_| {
+                biprimality::passed(&parameters, first, &survivors, &tests).unwrap();
+            });
+        });
+    }
+    steps
+}
+
+/// Prints where the time of a candidate goes, against a whole run's.
+fn print_steps(parties: u16, threshold: u32, bits: u64, batches: u64) {
+    let steps = steps(parties, threshold, bits, batches);
+    let total: f64 = steps.0.iter().map(|(_, milliseconds)| milliseconds).sum();
+    println!("\n## Where a candidate's time goes: {parties} parties, k = {bits}, all parties together\n");
+    println!("| step | CPU for each candidate | part |");
+    println!("| --- | ---: | ---: |");
+    for (name, milliseconds) in &steps.0 {
+        println!("| {name} | {:.1} µs | {:.0} % |", milliseconds * 1e3, 100.0 * milliseconds / total);
+    }
+    println!("| all | {:.1} µs | 100 % |", total * 1e3);
+}
+
 fn main() {
     println!("\n## Key generation, CPU time of all parties together\n");
     println!(
@@ -73,4 +167,6 @@ fn main() {
             of(|run| run.sieved),
         );
     }
+    print_steps(3, 1, 512, 20);
+    print_steps(3, 1, 2048, 6);
 }
