@@ -1,5 +1,6 @@
 //! The riskiest part of the network, chosen and put in layers: money flows from left to right.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use super::scene::Scene;
@@ -87,11 +88,11 @@ fn choose(scene: &Scene<'_>) -> (Vec<Placed>, Vec<Edge>) {
         senders.retain(|sender| total > 0.0 && brought(sender) >= NOTABLE * total);
         senders.sort_by(|left, right| brought(right).total_cmp(&brought(left)));
         for sender in senders.iter().take(if depth < 2 { SENDERS } else { 1 }) {
-            if !index.contains_key(&sender.account) {
+            if let Entry::Vacant(vacant) = index.entry(sender.account) {
                 if placed.len() >= ACCOUNTS {
                     continue;
                 }
-                index.insert(sender.account, placed.len());
+                vacant.insert(placed.len());
                 placed.push(Placed { account: sender.account, layer: 0, row: 0, risen: false });
                 let known = scene.accounts.get(sender.account).is_some_and(|a| a.before >= KNOWN);
                 if !known && depth + 1 < DEPTH {
