@@ -88,7 +88,8 @@ pub(crate) fn main() -> ExitCode {
         }
         Some(Command::Plan) => plan(&options.config),
         Some(Command::Keygen) => return perform(&options.config, Task::Keygen),
-        Some(Command::Run | Command::Resume) => return perform(&options.config, Task::Run),
+        Some(Command::Run) => return perform(&options.config, Task::Run),
+        Some(Command::Resume) => return perform(&options.config, Task::Resume),
         None => return perform(&options.config, Task::Both),
     };
     match result {

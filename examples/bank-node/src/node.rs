@@ -62,6 +62,9 @@ pub enum NodeError {
     /// A session.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// Going on was asked for, and there is nothing to go on with.
+    #[error("there is no stopped run in {}; `run` begins one", .0.display())]
+    NothingToResume(PathBuf),
     /// There is no key file, and making one was not asked for.
     #[error("there is no key file {}; `keygen` makes one together with the other banks", .0.display())]
     NoKey(PathBuf),
@@ -126,6 +129,8 @@ pub enum Task {
     Keygen,
     /// The scores, with a key that is there.
     Run,
+    /// The scores of a run that was stopped.
+    Resume,
     /// A key if there is none, then the scores.
     Both,
 }
@@ -134,7 +139,7 @@ impl Task {
     fn name(self) -> &'static str {
         match self {
             Self::Keygen => "keygen",
-            Self::Run | Self::Both => "propagation",
+            Self::Run | Self::Resume | Self::Both => "propagation",
         }
     }
 }
@@ -170,8 +175,11 @@ impl<'a> Node<'a> {
     /// # Errors
     /// [`NodeError`].
     pub fn perform(&mut self, task: Task) -> Result<(), NodeError> {
-        if task == Task::Run && !self.keys.is_any() {
+        if matches!(task, Task::Run | Task::Resume) && !self.keys.is_any() {
             return Err(NodeError::NoKey(self.config.key_file.clone()));
+        }
+        if task == Task::Resume && self.is_fresh()? {
+            return Err(NodeError::NothingToResume(self.config.checkpoints.clone()));
         }
         let member = |party| Member {
             name: self.roster.name(party).to_owned(),
@@ -198,6 +206,11 @@ impl<'a> Node<'a> {
             tracing::info!(hash = trail.hash(), "the audit trail ends here; hand this hash to its readers");
         }
         result
+    }
+
+    /// Whether there is no checkpoint.
+    fn is_fresh(&self) -> Result<bool, propagation::Error> {
+        Ok(Kept::open(self.config, &self.begun)?.positions()?.is_empty())
     }
 
     fn note(&mut self, event: Event) -> Result<(), AuditError> {

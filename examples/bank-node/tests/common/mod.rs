@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
@@ -42,10 +43,18 @@ pub fn run(arguments: &[&str]) -> Output {
     binary().args(arguments).output().unwrap()
 }
 
-/// Different ports that were free a moment ago.
+/// Ports in a row that are free, below those which the system gives to outgoing connections.
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 1100).unwrap() * 10;
+    loop {
+        let step = NEXT.fetch_add(10, Ordering::SeqCst);
+        let first = 20_000 + (start + step) % 11_000;
+        let ports: [u16; N] = std::array::from_fn(|index| first + u16::try_from(index).unwrap());
+        if ports.iter().all(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
+            return ports;
+        }
+    }
 }
 
 impl Banks {
