@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use subrosa_arith::sample;
+use subrosa_arith::sieve::TrialDivision;
 use subrosa_paillier::PublicKey;
 use subrosa_risk_propagation::{
     Agreed, Calibration, Error, Forecast, Network, Plan, Settings, disclosure, encrypted,
@@ -42,9 +44,16 @@ pub(crate) fn print(networks: &[Network], plan: &Plan, settings: &Settings) -> R
 fn calibrate(key_bits: usize) -> Result<Calibration, Failure> {
     let mut rng = ChaCha20Rng::from_rng(&mut rand::rng());
     let bits = u64::try_from(key_bits).unwrap_or(u64::MAX);
-    let mut n = subrosa_arith::sample::random_bits(&mut rng, bits);
-    n.set_bit(bits.saturating_sub(1), true);
-    n.set_bit(0, true);
+    // Like a real modulus it has no small factor, which it could share with the hash that blinding begins with.
+    let small = TrialDivision::new(1 << 16);
+    let n = loop {
+        let mut n = sample::random_bits(&mut rng, bits);
+        n.set_bit(bits.saturating_sub(1), true);
+        n.set_bit(0, true);
+        if small.has_small_factor(&n).is_none() {
+            break n;
+        }
+    };
     let key = PublicKey::insecure(n).map_err(Error::from)?;
     Ok(Calibration::measure(&key, CALIBRATION, &mut rng)?)
 }
