@@ -24,16 +24,17 @@ pub fn deal(
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<KeyShare>, KeyError> {
     let public = private.public();
-    let (mut decryption_key, theta) = decryption_key(private, rng);
+    let (decryption_key, theta) = decryption_key(private, rng);
+    let decryption_key = BigInt::from(decryption_key);
     let bound = coefficient_bound(access, public.bits());
     let sharing = IntegerSharing::new(access.parties(), access.threshold(), bound)?;
     let bits = share_bits(access, public.bits());
     let shares = sharing
-        .share(&BigInt::from(decryption_key.clone()), rng)
+        .share(&decryption_key, rng)
         .into_iter()
         .map(|share| Ok(SecretInt::new(IntegerSharing::total(&[share])?, bits)?))
         .collect::<Result<Vec<_>, KeyError>>()?;
-    wipe_uint(&mut decryption_key);
+    wipe_uint(&mut decryption_key.into_parts().1);
     let verification_keys =
         shares.iter().map(|share| verification_key(public, access, bits, share)).collect::<Result<_, _>>()?;
     let key = ThresholdKey::new(ThresholdKeyParts {
