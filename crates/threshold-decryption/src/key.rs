@@ -47,7 +47,8 @@ impl ThresholdKey {
     ///
     /// The verification keys are checked against each other: every t+1 consecutive ones must interpolate to the same
     /// value at 0, which shows that all lie on one polynomial of degree t in the exponent, up to their signs: the
-    /// coefficients of consecutive parties are even, so that a key and its negative look alike here. A wrong sign spoils its owner's proofs.
+    /// coefficients of consecutive parties are even, so that a key and its negative look alike here. A wrong sign
+    /// spoils its owner's proofs.
     ///
     /// # Errors
     /// [`KeyError::Invalid`], [`KeyError::InconsistentVerificationKeys`].
