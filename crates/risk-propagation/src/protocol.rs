@@ -1,29 +1,27 @@
 //! The protocol among the banks: connects the steps R0 to R10 of `docs/protocols/risk-propagation.md` to a [`Session`].
 
-use rand_chacha::ChaCha20Rng;
-use rand_core::{CryptoRng, SeedableRng};
-use subrosa_arith::hash::Hasher;
-use subrosa_paillier::{Blinded, Blinder, Ciphertext, CiphertextBatch, PublicKey, Randomness};
-use subrosa_threshold_decryption::{KeyShare, ThresholdKey, protocol as decryption};
-use subrosa_transport::{
-    Failure, Parameters, PartyId, PerParty, Protocol, Roster, Session, Traffic, Transport,
-};
+mod agree;
+mod decrypt;
+mod scores;
 
-use crate::agreement::{self, Agreed, Offer, Selection};
+use rand_core::CryptoRng;
+use subrosa_arith::hash::Hasher;
+use subrosa_paillier::{Blinder, Randomness};
+use subrosa_threshold_decryption::{KeyShare, ThresholdKey};
+use subrosa_transport::{Failure, Parameters, PartyId, Protocol, Roster, Session, Traffic, Transport};
+
+use crate::agreement::Agreed;
 use crate::banks::BankId;
 use crate::checkpoint::CheckpointStore;
-use crate::checkpoint::format::{Digest, Run, Seed, State};
+use crate::checkpoint::format::{Digest, Run, State};
 use crate::disclosure;
-use crate::encrypted::{self, Encrypted, Received};
+use crate::encrypted::{self, Encrypted};
 use crate::error::Error;
-use crate::messages::{
-    BatchShape, CHUNK, Declaration, Digests, Finished, NoiseChunk, OfferChunk, PlanValues, ScoreChunk,
-    SelectionBits, Sizes,
-};
+use crate::messages::Finished;
 use crate::network::Network;
-use crate::plan::{NetworkSizes, Plan, in_degree_bits};
+use crate::plan::Plan;
 use crate::resume::{self, Keeper, Loaded, Positions};
-use crate::settings::{Mismatch, Settings, Step};
+use crate::settings::Settings;
 
 /// Name and version of the protocol, for [`Session::open`].
 pub const PROTOCOL: Protocol = Protocol { name: "subrosa/risk-propagation", version: 2 };
@@ -237,7 +235,7 @@ fn run<T: Transport + ?Sized>(
         if first {
             tell(session, Stage::Iterate { number, of });
         }
-        let received = exchange_scores(session, &agreed, key, *step, &exported, &blinded, &run)?;
+        let received = scores::exchange_scores(session, &agreed, key, *step, &exported, &blinded, &run)?;
         drop(blinded);
         state.scores = state.scores.advance(&agreed, &plan, key, *step, received);
         // A bank to which nobody pays would otherwise run ahead of the others, and of the states that they can go back to.
@@ -256,7 +254,8 @@ fn run<T: Transport + ?Sized>(
     }
     let mut absent = Vec::new();
     if position < positions.disclosed() {
-        absent = decrypt(session, share, &plan, &blinder, &run, &mut state, &announced, &mut keeper)?;
+        absent =
+            decrypt::decrypt(session, share, &plan, &blinder, &run, &mut state, &announced, &mut keeper)?;
         keeper.save(positions.disclosed(), share, &run, &state)?;
     } else {
         session.confirm()?;
@@ -282,9 +281,9 @@ fn begin<T: Transport + ?Sized>(
         let agreed = resume::restore(network, &run);
         return Ok(Begun { agreed, plan, run, position, state, announced });
     }
-    let (agreed, plan, sizes) = agree(session, share.key(), network, settings)?;
+    let (agreed, plan, sizes) = agree::agree(session, share.key(), network, settings)?;
     let own = disclosure::ciphertexts(encrypted::reached(&agreed, &plan).len(), &plan);
-    let (counts, chunks) = declare(session, &agreed, own)?;
+    let (counts, chunks) = agree::declare(session, &agreed, own)?;
     let (exports, imports) = agreed.lists();
     let run = Run {
         id: *session.id(),
@@ -352,366 +351,4 @@ fn bank_of(agreed: &Network, party: PartyId) -> Result<BankId, Error> {
 
 fn blame(roster: &Roster, party: PartyId, reason: impl Into<String>) -> Error {
     Error::Peer { party, bank: roster.name(party).to_owned(), reason: reason.into() }
-}
-
-/// Steps R1 to R4.
-fn agree<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
-    key: &ThresholdKey,
-    mut network: Network,
-    settings: &Settings,
-) -> Result<(Agreed, Plan, NetworkSizes), Error> {
-    let banks: Vec<BankId> = network.banks().iter().collect();
-    let mut offers: Vec<Offer> = banks.iter().map(|&bank| agreement::offer(&network, bank)).collect();
-
-    // R1
-    let chunks = offers.iter().map(|offer| chunks_of(offered(offer))).max().unwrap_or(0);
-    let mine = Sizes {
-        active: network.periods().iter().map(|period| period.is_active()).collect(),
-        in_degree_bits: in_degree_bits(network.greatest_in_degree()),
-        offer_chunks: chunks,
-    };
-    let sizes = session.broadcast(&mine, &())?;
-    let periods = sizes.values().map(|sizes| sizes.active.len()).max().unwrap_or(0);
-    let active = |period: usize| sizes.values().any(|sizes| sizes.active.get(period) == Some(&true));
-    let sizes_of_all = NetworkSizes {
-        key_bits: usize::try_from(key.public().bits()).unwrap_or(usize::MAX),
-        columns: network.columns().len(),
-        in_degree_bits: sizes.values().map(|sizes| sizes.in_degree_bits).max().unwrap_or(0),
-        active_periods: (0..periods).map(active).collect(),
-        adders: banks.len() - 1,
-    };
-    let plan = Plan::new(&sizes_of_all, settings)?;
-    compare_plans(session, &plan)?;
-    network.extend_periods(periods);
-    for offer in &mut offers {
-        offer.periods.resize(periods, Vec::new());
-    }
-
-    if settings.mismatch == Mismatch::Refuse {
-        compare_digests(session, &network)?;
-    }
-    let chunks = sizes.values().map(|sizes| sizes.offer_chunks).max().unwrap_or(0);
-    let theirs = exchange_offers(session, &offers, periods, chunks)?;
-    let roster = session.roster().clone();
-    let disagreement = |error: agreement::Disagreement| match party_of(&roster, error.bank) {
-        Some(party) => blame(&roster, party, error.reason),
-        None => Error::Roster(error.reason.to_owned()),
-    };
-    let (selected, selections) = agreement::select(network, &theirs).map_err(disagreement)?;
-    let answers = exchange_selections(session, &offers, &selections)?;
-    let agreed = selected.finish(&offers, &answers).map_err(disagreement)?;
-    Ok((agreed, plan, sizes_of_all))
-}
-
-/// The end of R1: whether all banks derive the same plan.
-fn compare_plans<T: Transport + ?Sized>(session: &mut Session<'_, T>, plan: &Plan) -> Result<(), Error> {
-    let fields = plan.fields();
-    let mine = PlanValues { values: fields.iter().map(|(_, value)| *value).collect() };
-    let all = session.broadcast(&mine, &fields.len())?;
-    for (party, theirs) in all.iter() {
-        for (&(field, ours), &theirs) in fields.iter().zip(&theirs.values) {
-            if ours != theirs {
-                let bank = session.roster().name(party).to_owned();
-                return Err(Error::PlanDiffers { bank, field: field.to_owned(), ours, theirs });
-            }
-        }
-    }
-    Ok(())
-}
-
-fn party_of(roster: &Roster, bank: BankId) -> Option<PartyId> {
-    roster.parties().nth(bank.index())
-}
-
-fn offered(offer: &Offer) -> usize {
-    offer.periods.iter().map(Vec::len).sum()
-}
-
-/// Messages that a list of this length takes.
-fn chunks_of(length: usize) -> u32 {
-    u32::try_from(length.div_ceil(CHUNK)).unwrap_or(u32::MAX)
-}
-
-/// R2: compares the hashes of the transfers between every two banks.
-fn compare_digests<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
-    network: &Network,
-) -> Result<(), Error> {
-    let own = network.own();
-    let periods = network.periods().len();
-    let salt = *session.id();
-    let digests = |party: PartyId| -> Option<Digests> {
-        let other = network.banks().get(party.index())?;
-        Some(Digests {
-            sent: agreement::digests(network, own, other, &salt),
-            received: agreement::digests(network, other, own, &salt),
-        })
-    };
-    let mine: Vec<Option<Digests>> = session.roster().parties().map(digests).collect();
-    let outgoing = |party: PartyId| mine.get(party.index()).cloned().flatten();
-    let theirs = session.exchange(outgoing, |_| true, &periods)?;
-    for (party, theirs) in theirs.present() {
-        let Some(mine) = outgoing(party) else { continue };
-        let other = network.banks().name(bank_of(network, party)?).to_owned();
-        for period in 0..periods {
-            let mismatch = |from: &str, to: &str| Error::Mismatch {
-                ours: network.bank().to_owned(),
-                theirs: other.clone(),
-                from: from.to_owned(),
-                to: to.to_owned(),
-                period,
-            };
-            if mine.sent.get(period) != theirs.received.get(period) {
-                return Err(mismatch(network.bank(), &other));
-            }
-            if mine.received.get(period) != theirs.sent.get(period) {
-                return Err(mismatch(&other, network.bank()));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// R3: what every bank offers me, by bank.
-fn exchange_offers<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
-    offers: &[Offer],
-    periods: usize,
-    chunks: u32,
-) -> Result<Vec<Offer>, Error> {
-    let flat: Vec<Vec<(u32, &String)>> = offers
-        .iter()
-        .map(|offer| {
-            let periods = (0_u32..).zip(&offer.periods);
-            periods.flat_map(|(period, names)| names.iter().map(move |name| (period, name))).collect()
-        })
-        .collect();
-    let mut theirs = vec![Offer { periods: vec![Vec::new(); periods] }; offers.len()];
-    for chunk in 0..chunks as usize {
-        let outgoing = |party: PartyId| {
-            let senders = flat.get(party.index())?.iter().skip(chunk * CHUNK).take(CHUNK);
-            Some(OfferChunk { senders: senders.map(|(period, name)| (*period, (*name).clone())).collect() })
-        };
-        for (party, message) in session.exchange(outgoing, |_| true, &periods)? {
-            let Some(offer) = theirs.get_mut(party.index()) else { continue };
-            for (period, name) in message.map(|message| message.senders).unwrap_or_default() {
-                if let Some(names) = offer.periods.get_mut(period as usize) {
-                    names.push(name);
-                }
-            }
-        }
-    }
-    Ok(theirs)
-}
-
-/// R4: what every bank selects among my offers, by bank.
-fn exchange_selections<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
-    offers: &[Offer],
-    selections: &[Selection],
-) -> Result<Vec<Selection>, Error> {
-    let me = session.me();
-    let counts = |selection: &Selection| selection.periods.iter().map(Vec::len).sum::<usize>();
-    let longest = selections.iter().map(counts).max().unwrap_or(0);
-    let offered: Vec<usize> = offers.iter().map(offered).collect();
-    let outgoing = |party: PartyId| {
-        let wanted: Vec<bool> = selections.get(party.index())?.periods.concat();
-        let byte = |eight: &[bool]| (0..).zip(eight).map(|(bit, wanted)| u8::from(*wanted) << bit).sum();
-        Some(SelectionBits { bits: wanted.chunks(8).map(byte).collect() })
-    };
-    let shape = |party: PartyId| match party == me {
-        true => longest,
-        false => offered.get(party.index()).copied().unwrap_or(0),
-    };
-    let received = session.exchange_shaped(outgoing, |_| true, shape)?;
-    let unpack = |(party, message): (PartyId, Option<SelectionBits>)| {
-        let bits = message.map(|message| message.bits).unwrap_or_default();
-        let mut all =
-            (0..).map(|index: usize| bits.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1));
-        let mut take = |names: &Vec<String>| all.by_ref().take(names.len()).collect();
-        let periods = offers.get(party.index()).map_or(&[][..], |offer| &offer.periods);
-        Selection { periods: periods.iter().map(&mut take).collect() }
-    };
-    Ok(received.into_iter().map(unpack).collect())
-}
-
-/// R5: what all banks declare: ciphertexts of each bank, and for each period the messages that an iteration takes.
-fn declare<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
-    agreed: &Agreed,
-    ciphertexts: usize,
-) -> Result<(Vec<u64>, Vec<u64>), Error> {
-    let network = agreed.network();
-    let periods = network.periods().len();
-    let longest = |period| {
-        let lists = network.banks().iter().map(|bank| agreed.exports(period, bank).len());
-        chunks_of(lists.max().unwrap_or(0))
-    };
-    let mine = Declaration {
-        ciphertexts: u32::try_from(ciphertexts)
-            .map_err(|_| Error::Roster("more than 2^32 ciphertexts".to_owned()))?,
-        score_chunks: (0..periods).map(longest).collect(),
-    };
-    let all = session.broadcast(&mine, &periods)?;
-    for (party, theirs) in all.iter() {
-        let bank = bank_of(network, party)?;
-        let owed = |period: usize| chunks_of(agreed.imports(period, bank).len());
-        if (0..periods)
-            .any(|period| theirs.score_chunks.get(period).is_none_or(|chunks| *chunks < owed(period)))
-        {
-            return Err(blame(session.roster(), party, "it declares fewer scores than it owes"));
-        }
-    }
-    let most = |period: usize| all.values().filter_map(|d| d.score_chunks.get(period)).max().copied();
-    let chunks = (0..periods).map(|period| u64::from(most(period).unwrap_or(0))).collect();
-    Ok((all.values().map(|declaration| u64::from(declaration.ciphertexts)).collect(), chunks))
-}
-
-/// R6: sends the scores that other banks need and takes theirs.
-fn exchange_scores<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
-    agreed: &Agreed,
-    key: &PublicKey,
-    step: Step,
-    exported: &[u32],
-    blinded: &[Blinded<Ciphertext>],
-    run: &Run,
-) -> Result<Received, Error> {
-    let me = session.me();
-    let network = agreed.network();
-    let roster = session.roster().clone();
-    let banks: Vec<BankId> = network.banks().iter().collect();
-    let mut received = Received::new(agreed);
-    let chunks = run.chunks.get(step.period).copied().unwrap_or(0);
-    for chunk in 0..usize::try_from(chunks).unwrap_or(usize::MAX) {
-        let batch = |&bank: &BankId| -> Result<Option<ScoreChunk>, Error> {
-            let accounts = piece(agreed.exports(step.period, bank), chunk);
-            let place = |account| exported.binary_search(account).ok();
-            let ciphertexts = accounts.iter().filter_map(|account| blinded.get(place(account)?));
-            let batch = CiphertextBatch::new(key, ciphertexts)?;
-            Ok((!batch.is_empty()).then_some(ScoreChunk { batch }))
-        };
-        let mut outgoing: Vec<Option<ScoreChunk>> = banks.iter().map(batch).collect::<Result<_, Error>>()?;
-        let expected = |party: PartyId| {
-            banks.get(party.index()).map_or(&[][..], |&bank| piece(agreed.imports(step.period, bank), chunk))
-        };
-        let shape = |party: PartyId| BatchShape {
-            key: key.clone(),
-            count: if party == me { CHUNK } else { expected(party).len() },
-        };
-        let messages = session.exchange_shaped(
-            |party| outgoing.get_mut(party.index()).and_then(Option::take),
-            |party| !expected(party).is_empty(),
-            shape,
-        )?;
-        for (party, message) in messages {
-            let Some(message) = message else { continue };
-            let ciphertexts =
-                message.batch.accept(key).map_err(|error| blame(&roster, party, error.to_string()))?;
-            received.insert(key, expected(party), ciphertexts);
-        }
-    }
-    Ok(received)
-}
-
-/// The part of a list that belongs to one message.
-fn piece<X>(list: &[X], chunk: usize) -> &[X] {
-    let start = chunk.saturating_mul(CHUNK).min(list.len());
-    list.get(start..list.len().min(start + CHUNK)).unwrap_or(&[])
-}
-
-/// R7 to R9: puts my plaintexts into `state`; the parties that were passed over.
-#[expect(clippy::too_many_arguments, reason = "one caller, and each is used in another round")]
-fn decrypt<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
-    share: &KeyShare,
-    plan: &Plan,
-    blinder: &Blinder,
-    run: &Run,
-    state: &mut State,
-    announced: &[Digest],
-    keeper: &mut Keeper<'_>,
-) -> Result<Vec<Failure>, Error> {
-    let counts: PerParty<usize> =
-        PerParty::from_vec(run.counts.iter().map(|count| usize::try_from(*count).unwrap_or(0)).collect());
-    if counts.values().all(|count| *count == 0) {
-        session.confirm()?;
-        return Ok(Vec::new());
-    }
-    let key = share.key().public();
-    // R7
-    let packed = disclosure::blind(&state.packed, blinder, &mut generator(&state.blinding))?;
-    let batches = decryption::announce(session, key, &packed, &counts)?;
-    state.announced = batches.values().map(|batch| announcement(batch)).collect();
-    // Noise covers one set of ciphertexts only: the difference of two under the same noise would be bare.
-    if let Some(party) = resume::changed(announced, &state.announced) {
-        let reason = "it announces other ciphertexts than before the run was stopped";
-        let party = resume::party_at(session.roster(), party);
-        return Err(
-            party.map_or(Error::Roster(reason.to_owned()), |party| blame(session.roster(), party, reason))
-        );
-    }
-    keeper.save(Positions::new(plan).announced(), share, run, state)?;
-    // R8
-    let total: usize = counts.values().sum();
-    let others = |party: PartyId| total - counts.get(party).copied().unwrap_or(0);
-    let mine = disclosure::noise(others(session.me()), plan, blinder, &mut generator(&run.noise))?;
-    let noise = broadcast_noise(session, key, &mine, &others)?;
-    let mut noisy = Vec::with_capacity(batches.len());
-    for (owner, batch) in batches.iter() {
-        // Where the owner's ciphertexts lie in the list of each adder, which leaves the adder's own out.
-        let parts: Vec<&[Ciphertext]> = noise
-            .iter()
-            .filter(|(adder, _)| *adder != owner)
-            .filter_map(|(adder, list)| {
-                let before = counts.iter().filter(|(party, _)| *party < owner && *party != adder);
-                let start: usize = before.map(|(_, count)| count).sum();
-                list.get(start..start + batch.len())
-            })
-            .collect();
-        noisy.push(disclosure::add_noise(key, batch, &parts)?);
-    }
-    session.confirm()?;
-    // R9
-    let decrypted = decryption::decrypt_towards(session, share, &PerParty::from_vec(noisy))?;
-    state.plaintexts = decrypted.plaintexts;
-    Ok(decrypted.absent)
-}
-
-fn generator(seed: &Seed) -> ChaCha20Rng {
-    ChaCha20Rng::from_seed(**seed)
-}
-
-/// Hash of what a bank announced.
-fn announcement(batch: &[Ciphertext]) -> Digest {
-    let hash = Hasher::new("subrosa/risk-propagation/announced", 1);
-    hash.uints("ciphertexts", batch.iter().map(Ciphertext::value)).finish()
-}
-
-/// R8: everybody's noise, checked. `count` is how many ciphertexts each party owes.
-fn broadcast_noise<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
-    key: &PublicKey,
-    mine: &[Blinded<Ciphertext>],
-    count: &impl Fn(PartyId) -> usize,
-) -> Result<PerParty<Vec<Ciphertext>>, Error> {
-    let roster = session.roster().clone();
-    let mut all: Vec<Vec<Ciphertext>> = vec![Vec::new(); roster.len()];
-    let longest = roster.parties().map(count).max().unwrap_or(0);
-    for start in (0..longest).step_by(CHUNK) {
-        let batch = CiphertextBatch::new(key, piece(mine, start / CHUNK))?;
-        let shape = |party: PartyId| BatchShape {
-            key: key.clone(),
-            count: count(party).saturating_sub(start).min(CHUNK),
-        };
-        for (party, message) in session.broadcast_shaped(&NoiseChunk { batch }, shape)? {
-            let ciphertexts =
-                message.batch.accept(key).map_err(|error| blame(&roster, party, error.to_string()))?;
-            if let Some(list) = all.get_mut(party.index()) {
-                list.extend(ciphertexts);
-            }
-        }
-    }
-    Ok(PerParty::from_vec(all))
 }

@@ -1,0 +1,227 @@
+//! Steps R1 to R5: from every bank's own view to the network, the plan and the sizes of which all of them agree.
+
+use subrosa_threshold_decryption::ThresholdKey;
+use subrosa_transport::{PartyId, Roster, Session, Transport};
+
+use super::{bank_of, blame};
+use crate::agreement::{self, Agreed, Offer, Selection};
+use crate::banks::BankId;
+use crate::error::Error;
+use crate::messages::{CHUNK, Declaration, Digests, OfferChunk, PlanValues, SelectionBits, Sizes};
+use crate::network::Network;
+use crate::plan::{NetworkSizes, Plan, in_degree_bits};
+use crate::settings::{Mismatch, Settings};
+
+/// Steps R1 to R4.
+pub(super) fn agree<T: Transport + ?Sized>(
+    session: &mut Session<'_, T>,
+    key: &ThresholdKey,
+    mut network: Network,
+    settings: &Settings,
+) -> Result<(Agreed, Plan, NetworkSizes), Error> {
+    let banks: Vec<BankId> = network.banks().iter().collect();
+    let mut offers: Vec<Offer> = banks.iter().map(|&bank| agreement::offer(&network, bank)).collect();
+
+    // R1
+    let chunks = offers.iter().map(|offer| chunks_of(offered(offer))).max().unwrap_or(0);
+    let mine = Sizes {
+        active: network.periods().iter().map(|period| period.is_active()).collect(),
+        in_degree_bits: in_degree_bits(network.greatest_in_degree()),
+        offer_chunks: chunks,
+    };
+    let sizes = session.broadcast(&mine, &())?;
+    let periods = sizes.values().map(|sizes| sizes.active.len()).max().unwrap_or(0);
+    let active = |period: usize| sizes.values().any(|sizes| sizes.active.get(period) == Some(&true));
+    let sizes_of_all = NetworkSizes {
+        key_bits: usize::try_from(key.public().bits()).unwrap_or(usize::MAX),
+        columns: network.columns().len(),
+        in_degree_bits: sizes.values().map(|sizes| sizes.in_degree_bits).max().unwrap_or(0),
+        active_periods: (0..periods).map(active).collect(),
+        adders: banks.len() - 1,
+    };
+    let plan = Plan::new(&sizes_of_all, settings)?;
+    compare_plans(session, &plan)?;
+    network.extend_periods(periods);
+    for offer in &mut offers {
+        offer.periods.resize(periods, Vec::new());
+    }
+
+    if settings.mismatch == Mismatch::Refuse {
+        compare_digests(session, &network)?;
+    }
+    let chunks = sizes.values().map(|sizes| sizes.offer_chunks).max().unwrap_or(0);
+    let theirs = exchange_offers(session, &offers, periods, chunks)?;
+    let roster = session.roster().clone();
+    let disagreement = |error: agreement::Disagreement| match party_of(&roster, error.bank) {
+        Some(party) => blame(&roster, party, error.reason),
+        None => Error::Roster(error.reason.to_owned()),
+    };
+    let (selected, selections) = agreement::select(network, &theirs).map_err(disagreement)?;
+    let answers = exchange_selections(session, &offers, &selections)?;
+    let agreed = selected.finish(&offers, &answers).map_err(disagreement)?;
+    Ok((agreed, plan, sizes_of_all))
+}
+
+/// The end of R1: whether all banks derive the same plan.
+fn compare_plans<T: Transport + ?Sized>(session: &mut Session<'_, T>, plan: &Plan) -> Result<(), Error> {
+    let fields = plan.fields();
+    let mine = PlanValues { values: fields.iter().map(|(_, value)| *value).collect() };
+    let all = session.broadcast(&mine, &fields.len())?;
+    for (party, theirs) in all.iter() {
+        for (&(field, ours), &theirs) in fields.iter().zip(&theirs.values) {
+            if ours != theirs {
+                let bank = session.roster().name(party).to_owned();
+                return Err(Error::PlanDiffers { bank, field: field.to_owned(), ours, theirs });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn party_of(roster: &Roster, bank: BankId) -> Option<PartyId> {
+    roster.parties().nth(bank.index())
+}
+
+fn offered(offer: &Offer) -> usize {
+    offer.periods.iter().map(Vec::len).sum()
+}
+
+/// Messages that a list of this length takes.
+fn chunks_of(length: usize) -> u32 {
+    u32::try_from(length.div_ceil(CHUNK)).unwrap_or(u32::MAX)
+}
+
+/// R2: compares the hashes of the transfers between every two banks.
+fn compare_digests<T: Transport + ?Sized>(
+    session: &mut Session<'_, T>,
+    network: &Network,
+) -> Result<(), Error> {
+    let own = network.own();
+    let periods = network.periods().len();
+    let salt = *session.id();
+    let digests = |party: PartyId| -> Option<Digests> {
+        let other = network.banks().get(party.index())?;
+        Some(Digests {
+            sent: agreement::digests(network, own, other, &salt),
+            received: agreement::digests(network, other, own, &salt),
+        })
+    };
+    let mine: Vec<Option<Digests>> = session.roster().parties().map(digests).collect();
+    let outgoing = |party: PartyId| mine.get(party.index()).cloned().flatten();
+    let theirs = session.exchange(outgoing, |_| true, &periods)?;
+    for (party, theirs) in theirs.present() {
+        let Some(mine) = outgoing(party) else { continue };
+        let other = network.banks().name(bank_of(network, party)?).to_owned();
+        for period in 0..periods {
+            let mismatch = |from: &str, to: &str| Error::Mismatch {
+                ours: network.bank().to_owned(),
+                theirs: other.clone(),
+                from: from.to_owned(),
+                to: to.to_owned(),
+                period,
+            };
+            if mine.sent.get(period) != theirs.received.get(period) {
+                return Err(mismatch(network.bank(), &other));
+            }
+            if mine.received.get(period) != theirs.sent.get(period) {
+                return Err(mismatch(&other, network.bank()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// R3: what every bank offers me, by bank.
+fn exchange_offers<T: Transport + ?Sized>(
+    session: &mut Session<'_, T>,
+    offers: &[Offer],
+    periods: usize,
+    chunks: u32,
+) -> Result<Vec<Offer>, Error> {
+    let flat: Vec<Vec<(u32, &String)>> = offers
+        .iter()
+        .map(|offer| {
+            let periods = (0_u32..).zip(&offer.periods);
+            periods.flat_map(|(period, names)| names.iter().map(move |name| (period, name))).collect()
+        })
+        .collect();
+    let mut theirs = vec![Offer { periods: vec![Vec::new(); periods] }; offers.len()];
+    for chunk in 0..chunks as usize {
+        let outgoing = |party: PartyId| {
+            let senders = flat.get(party.index())?.iter().skip(chunk * CHUNK).take(CHUNK);
+            Some(OfferChunk { senders: senders.map(|(period, name)| (*period, (*name).clone())).collect() })
+        };
+        for (party, message) in session.exchange(outgoing, |_| true, &periods)? {
+            let Some(offer) = theirs.get_mut(party.index()) else { continue };
+            for (period, name) in message.map(|message| message.senders).unwrap_or_default() {
+                if let Some(names) = offer.periods.get_mut(period as usize) {
+                    names.push(name);
+                }
+            }
+        }
+    }
+    Ok(theirs)
+}
+
+/// R4: what every bank selects among my offers, by bank.
+fn exchange_selections<T: Transport + ?Sized>(
+    session: &mut Session<'_, T>,
+    offers: &[Offer],
+    selections: &[Selection],
+) -> Result<Vec<Selection>, Error> {
+    let me = session.me();
+    let counts = |selection: &Selection| selection.periods.iter().map(Vec::len).sum::<usize>();
+    let longest = selections.iter().map(counts).max().unwrap_or(0);
+    let offered: Vec<usize> = offers.iter().map(offered).collect();
+    let outgoing = |party: PartyId| {
+        let wanted: Vec<bool> = selections.get(party.index())?.periods.concat();
+        let byte = |eight: &[bool]| (0..).zip(eight).map(|(bit, wanted)| u8::from(*wanted) << bit).sum();
+        Some(SelectionBits { bits: wanted.chunks(8).map(byte).collect() })
+    };
+    let shape = |party: PartyId| match party == me {
+        true => longest,
+        false => offered.get(party.index()).copied().unwrap_or(0),
+    };
+    let received = session.exchange_shaped(outgoing, |_| true, shape)?;
+    let unpack = |(party, message): (PartyId, Option<SelectionBits>)| {
+        let bits = message.map(|message| message.bits).unwrap_or_default();
+        let mut all =
+            (0..).map(|index: usize| bits.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1));
+        let mut take = |names: &Vec<String>| all.by_ref().take(names.len()).collect();
+        let periods = offers.get(party.index()).map_or(&[][..], |offer| &offer.periods);
+        Selection { periods: periods.iter().map(&mut take).collect() }
+    };
+    Ok(received.into_iter().map(unpack).collect())
+}
+
+/// R5: what all banks declare: ciphertexts of each bank, and for each period the messages that an iteration takes.
+pub(super) fn declare<T: Transport + ?Sized>(
+    session: &mut Session<'_, T>,
+    agreed: &Agreed,
+    ciphertexts: usize,
+) -> Result<(Vec<u64>, Vec<u64>), Error> {
+    let network = agreed.network();
+    let periods = network.periods().len();
+    let longest = |period| {
+        let lists = network.banks().iter().map(|bank| agreed.exports(period, bank).len());
+        chunks_of(lists.max().unwrap_or(0))
+    };
+    let mine = Declaration {
+        ciphertexts: u32::try_from(ciphertexts)
+            .map_err(|_| Error::Roster("more than 2^32 ciphertexts".to_owned()))?,
+        score_chunks: (0..periods).map(longest).collect(),
+    };
+    let all = session.broadcast(&mine, &periods)?;
+    for (party, theirs) in all.iter() {
+        let bank = bank_of(network, party)?;
+        let owed = |period: usize| chunks_of(agreed.imports(period, bank).len());
+        if (0..periods)
+            .any(|period| theirs.score_chunks.get(period).is_none_or(|chunks| *chunks < owed(period)))
+        {
+            return Err(blame(session.roster(), party, "it declares fewer scores than it owes"));
+        }
+    }
+    let most = |period: usize| all.values().filter_map(|d| d.score_chunks.get(period)).max().copied();
+    let chunks = (0..periods).map(|period| u64::from(most(period).unwrap_or(0))).collect();
+    Ok((all.values().map(|declaration| u64::from(declaration.ciphertexts)).collect(), chunks))
+}
