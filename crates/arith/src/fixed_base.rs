@@ -16,6 +16,7 @@ use crate::{ArithError, Modulus, Residue, SecretInt};
 /// index into a table of 2^rows products; the columns are cut into `blocks` blocks with a table each, so that only
 /// `columns/blocks − 1` squarings remain.
 #[derive(Clone)]
+#[doc(alias("comb", "precomputation", "powm"))]
 pub struct FixedBase {
     context: Arc<Context>,
     base: Residue,

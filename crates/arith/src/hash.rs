@@ -20,6 +20,7 @@ const EXTRA_BITS: u64 = 128;
 /// ```
 #[derive(Clone)]
 #[must_use]
+#[doc(alias("random oracle", "Fiat-Shamir", "domain separation"))]
 pub struct Hasher(Sha256);
 
 impl std::fmt::Debug for Hasher {
@@ -99,6 +100,7 @@ impl Hasher {
     }
 
     /// `length` bytes drawn from the hash: SHA-256 of a fixed prefix, the hash and a counter.
+    #[doc(alias = "XOF")]
     pub fn expand(&self, length: usize) -> Vec<u8> {
         let seed = self.finish();
         let mut out = Vec::with_capacity(length.next_multiple_of(32));

@@ -8,6 +8,7 @@ use num_traits::Zero;
 ///
 /// Euclid's algorithm with the law of reciprocity (Cohen, *A Course in Computational Algebraic Number Theory*,
 /// algorithm 1.4.10), on words as soon as the numbers fit.
+#[doc(alias("Legendre symbol", "quadratic residue"))]
 pub fn jacobi(a: &BigUint, n: &BigUint) -> i8 {
     if !n.bit(0) {
         return 0;

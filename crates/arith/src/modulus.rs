@@ -17,6 +17,7 @@ use crate::{ArithError, Kernel, Residue};
 /// in a time that depends on the sizes of their arguments only, except the conversions from and to
 /// [`BigUint`]/[`BigInt`].
 #[derive(Clone)]
+#[doc(alias("Montgomery", "modular arithmetic"))]
 pub struct Modulus {
     pub(crate) context: Arc<Context>,
 }
@@ -214,6 +215,7 @@ impl Modulus {
 
     /// The inverse of `a`, or `None` where `a` and m have a common divisor. For public values only: the time taken
     /// depends on them.
+    #[doc(alias("modular inverse", "modinv", "GCD"))]
     pub fn vartime_invert(&self, a: &Residue) -> Option<Residue> {
         self.to_uint(a).modinv(self.value()).map(|inverse| self.residue(&inverse))
     }

@@ -19,6 +19,7 @@ const WINDOW_LIMIT: u32 = 12;
 /// A table of window w takes 2^(w−1) multiplications to make and 2^(w−1) residues of memory; an exponent of e bits
 /// then takes about e/(w+1) multiplications, and the e squarings are shared by all bases of a product.
 #[derive(Clone)]
+#[doc(alias("sliding window", "precomputation"))]
 pub struct WindowTable {
     context: Arc<Context>,
     window: u32,
@@ -70,6 +71,7 @@ impl WindowTable {
 ///
 /// # Security
 /// The time taken depends on the exponents: for public ones, or ones whose holder computes alone and unobserved.
+#[doc(alias = "multi-exponentiation")]
 pub fn vartime_multi_pow_tables(modulus: &Modulus, terms: &[(&WindowTable, u64)]) -> Residue {
     let wide: Vec<_> = terms.iter().map(|&(table, exponent)| (table, u128::from(exponent))).collect();
     vartime_multi_pow_tables_wide(modulus, &wide)
@@ -105,6 +107,7 @@ impl Modulus {
     ///
     /// # Security
     /// The time taken depends on the exponents: for public exponents only.
+    #[doc(alias("multi-exponentiation", "multiexp", "Straus", "Pippenger"))]
     pub fn vartime_multi_pow(&self, bases: &[Residue], exponents: &[BigUint]) -> Residue {
         let count = bases.len().min(exponents.len());
         let bits = exponents[..count].iter().map(BigUint::bits).max().unwrap_or(0);

@@ -15,6 +15,7 @@ impl Modulus {
     ///
     /// # Security
     /// The time taken depends on the exponent: for public exponents only. The base may be secret.
+    #[doc(alias("powm", "modpow", "modular exponentiation"))]
     pub fn vartime_pow(&self, base: &Residue, exponent: &BigUint) -> Residue {
         let context = &*self.context;
         let base = self.own(base);
@@ -76,6 +77,7 @@ impl Modulus {
     /// # Security
     /// Constant time in base and exponent. Copying the exponent's words out of its `BigUint` takes a time that
     /// depends on the number of its words, that is, on whether 64 leading bits are all zero.
+    #[doc(alias("powm_sec", "modpow", "modular exponentiation"))]
     pub fn pow(&self, base: &Residue, exponent: &SecretInt) -> Residue {
         let context = &*self.context;
         let base = self.own(base);

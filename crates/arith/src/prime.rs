@@ -20,6 +20,7 @@ const SMALL_PRIMES: [u32; 54] = [
 /// No composite is known that passes, and none exists below 2^64. Numbers that an adversary may have chosen want
 /// [`is_probable_prime_with_rounds`]. Above 16,384 bits, where [`Modulus`] ends, it is Miller–Rabin to the prime bases up
 /// to 251. Variable time.
+#[doc(alias("Miller-Rabin", "Baillie-PSW", "primality"))]
 pub fn is_probable_prime(n: &BigUint) -> bool {
     match small_divisor(n) {
         Some(verdict) => verdict,

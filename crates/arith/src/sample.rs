@@ -24,6 +24,7 @@ pub fn random_bits(rng: &mut impl CryptoRng, bits: u64) -> BigUint {
 ///
 /// # Security
 /// The number of draws is independent of the one that is kept.
+#[doc(alias = "uniform")]
 pub fn random_below(rng: &mut impl CryptoRng, bound: &BigUint) -> BigUint {
     if bound.is_zero() {
         return BigUint::ZERO;
@@ -50,6 +51,7 @@ pub fn random_range(rng: &mut impl CryptoRng, low: &BigUint, high: &BigUint) -> 
 }
 
 /// Uniform among the numbers in [1, m) that are coprime to m.
+#[doc(alias = "coprime")]
 pub fn random_unit(rng: &mut impl CryptoRng, modulus: &Modulus) -> BigUint {
     loop {
         let draw = random_below(rng, modulus.value());

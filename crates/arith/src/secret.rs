@@ -37,6 +37,7 @@ pub fn wipe_uint(x: &mut BigUint) {
 /// time; addition, multiplication and reduction are those of `num-bigint`, which run through all words but whose
 /// time depends on the number of words and, in reduction, may depend on the values.
 #[derive(Clone)]
+#[doc(alias("zeroize", "exponent"))]
 pub struct SecretInt {
     value: BigUint,
     bits: u64,

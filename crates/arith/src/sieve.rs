@@ -3,6 +3,7 @@
 use num_bigint::BigUint;
 
 /// All primes below `bound`, by the sieve of Eratosthenes on the odd numbers.
+#[doc(alias = "Eratosthenes")]
 pub fn primes_below(bound: u32) -> Vec<u32> {
     if bound <= 2 {
         return Vec::new();
@@ -37,6 +38,7 @@ const BLOCK: usize = 34;
 /// N·2^(−128) mod P: enough to see whether a prime of P divides N. Each prime then costs one multiplication by its
 /// inverse modulo 2^64 and a comparison.
 #[derive(Debug, Clone)]
+#[doc(alias("small factors", "GCD"))]
 pub struct TrialDivision {
     bound: u32,
     batches: Vec<Batch>,

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 ///
 /// It is wiped when dropped and prints as `<redacted>`; [`ClientKey::seal`] stores it under a passphrase. One key
 /// serves any number of queries under any schema.
+#[doc(alias = "secret key")]
 pub struct ClientKey {
     parameters: ParameterSet,
     fourier: Fourier,
@@ -53,6 +54,7 @@ impl ClientKey {
     ///
     /// # Security
     /// The conversion key is public. It encrypts functions of the secret key under the secret key itself.
+    #[doc(alias = "evaluation key")]
     pub fn conversion_key(&self, rng: &mut impl CryptoRng) -> Option<ConversionKey> {
         let conversion = self.parameters.shape().conversion?;
         let (seed, mut noise) = fresh(rng);

@@ -7,6 +7,7 @@ use crate::wire::{self, Artefact, BitReader, BitWriter, CodecError};
 /// Turns a key's small queries into what a tree is evaluated with. Public, about a megabyte, the same for all schemas;
 /// made by [`crate::ClientKey::conversion_key`].
 #[derive(Clone, PartialEq, Eq)]
+#[doc(alias("evaluation key", "bootstrapping key"))]
 pub struct ConversionKey {
     pub(crate) parameters: ParameterSet,
     pub(crate) conversion: Conversion,

@@ -9,6 +9,7 @@ use crate::wire::{self, Artefact, BitReader, BitWriter, CodecError};
 ///
 /// It holds everything that a server needs; there is no evaluation key and no state between queries.
 #[derive(Clone, PartialEq, Eq)]
+#[doc(alias = "ciphertext")]
 pub struct Query {
     pub(crate) schema: SchemaId,
     pub(crate) parameters: ParameterSet,

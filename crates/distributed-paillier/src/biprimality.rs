@@ -61,6 +61,7 @@ pub fn further_shape(parameters: &KeygenParameters) -> Below {
 ///
 /// # Errors
 /// [`KeygenError::Arith`] if a summand is out of range.
+#[doc(alias = "Boneh-Franklin")]
 pub fn first_test(
     parameters: &KeygenParameters,
     me: PartyId,

@@ -24,6 +24,7 @@ pub const PROTOCOL: Protocol = Protocol { name: "subrosa/distributed-paillier", 
 ///
 /// # Errors
 /// [`KeygenError`]; its [`culprits`](KeygenError::culprits) names who is to blame, as far as that can be told.
+#[doc(alias("DKG", "distributed key generation", "keygen"))]
 pub fn generate<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
     parameters: &KeygenParameters,

@@ -55,10 +55,12 @@ pub enum Randomness {
 /// # Security
 /// Not `Clone`: two ciphertexts blinded by one randomiser show the difference of their plaintexts.
 #[derive(Debug)]
+#[doc(alias("encryption of zero", "nonce"))]
 pub struct Randomiser(Residue);
 
 /// Draws randomisers for one key; holds the table that makes the short ones fast. Build it once and share it.
 #[derive(Debug)]
+#[doc(alias("rerandomize", "obfuscate"))]
 pub struct Blinder {
     key: PublicKey,
     table: Option<FixedBase>,
@@ -103,6 +105,7 @@ impl Blinder {
     ///
     /// # Errors
     /// [`PaillierError::OtherKey`].
+    #[doc(alias("rerandomize", "obfuscate", "randomize"))]
     pub fn blind(
         &self,
         ciphertext: &Ciphertext,

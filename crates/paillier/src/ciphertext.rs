@@ -46,6 +46,7 @@ impl PublicKey {
     ///
     /// # Errors
     /// [`PaillierError::OtherKey`].
+    #[doc(alias = "homomorphic addition")]
     pub fn add(&self, a: &Ciphertext, b: &Ciphertext) -> Result<Ciphertext, PaillierError> {
         self.sum([a, b])
     }
@@ -54,6 +55,7 @@ impl PublicKey {
     ///
     /// # Errors
     /// [`PaillierError::OtherKey`].
+    #[doc(alias = "homomorphic addition")]
     pub fn sum<C: Borrow<Ciphertext>>(
         &self,
         ciphertexts: impl IntoIterator<Item = C>,
@@ -71,6 +73,7 @@ impl PublicKey {
     ///
     /// # Errors
     /// [`PaillierError::OtherKey`], [`PaillierError::PlaintextTooLarge`].
+    #[doc(alias = "homomorphic addition")]
     pub fn add_plain(&self, a: &Ciphertext, plaintext: &BigInt) -> Result<Ciphertext, PaillierError> {
         self.add(a, &self.encrypt_unblinded(plaintext)?)
     }
@@ -79,6 +82,7 @@ impl PublicKey {
     ///
     /// # Errors
     /// [`PaillierError::OtherKey`], [`PaillierError::InvalidCiphertext`] if it has no inverse.
+    #[doc(alias = "homomorphic subtraction")]
     pub fn negate(&self, a: &Ciphertext) -> Result<Ciphertext, PaillierError> {
         self.check(a)?;
         let modulus = self.modulus_squared();
@@ -92,6 +96,7 @@ impl PublicKey {
     ///
     /// # Errors
     /// [`PaillierError::OtherKey`], [`PaillierError::PlaintextTooLarge`] if the factor's magnitude is not below N/2.
+    #[doc(alias("homomorphic multiplication", "scalar multiplication"))]
     pub fn vartime_mul_plain(&self, a: &Ciphertext, factor: &BigInt) -> Result<Ciphertext, PaillierError> {
         self.check(a)?;
         let magnitude = factor.magnitude();

@@ -8,6 +8,7 @@ use crate::{Ciphertext, PaillierError, PublicKey};
 /// Operations on encodings tell what the same operations on numbers give, so that a whole computation can be planned,
 /// and refused, before anything is encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[doc(alias("fixed point", "precision"))]
 pub struct Encoding {
     scale: u32,
     bound: BigUint,
@@ -59,6 +60,7 @@ impl Encoding {
 
 /// A fixed-point number in the clear, with its encoding.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[doc(alias("EncodedNumber", "fixed point"))]
 pub struct Encoded {
     mantissa: BigInt,
     encoding: Encoding,

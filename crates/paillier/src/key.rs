@@ -177,6 +177,7 @@ impl PublicKey {
     ///
     /// # Errors
     /// [`PaillierError::PlaintextTooLarge`], [`PaillierError::BadRandomness`] if `nonce` is not a unit.
+    #[doc(alias = "raw_encrypt")]
     pub fn encrypt_with_nonce(
         &self,
         plaintext: &BigInt,
@@ -195,6 +196,7 @@ impl PublicKey {
     ///
     /// # Errors
     /// [`PaillierError::InvalidCiphertext`] unless it is in `(0, N²)` and coprime to N.
+    #[doc(alias("deserialize", "validate"))]
     pub fn accept(&self, value: BigUint) -> Result<Ciphertext, PaillierError> {
         let mut ciphertexts = self.accept_all(vec![value])?;
         ciphertexts.pop().ok_or(PaillierError::InvalidCiphertext { index: 0, reason: "there is none" })

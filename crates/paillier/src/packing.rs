@@ -7,6 +7,7 @@ use crate::{Ciphertext, PaillierError, PublicKey};
 ///
 /// The caller keeps each slot below `2^slot_bits`; what passes that carries into the next slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[doc(alias("batching", "slots"))]
 pub struct Packing {
     slot_bits: u32,
     slots: usize,

@@ -37,6 +37,7 @@ impl PrivateKey {
     ///
     /// # Errors
     /// [`PaillierError::KeySize`] below [`MIN_KEY_BITS`], above [`MAX_KEY_BITS`], or odd.
+    #[doc(alias("keygen", "generate_paillier_keypair"))]
     pub fn generate(bits: u64, rng: &mut impl CryptoRng) -> Result<Self, PaillierError> {
         Self::generate_from(bits, MIN_KEY_BITS, rng)
     }
@@ -133,6 +134,7 @@ impl PrivateKey {
     ///
     /// # Errors
     /// [`PaillierError::OtherKey`], [`PaillierError::InvalidCiphertext`] if it is not a unit modulo N.
+    #[doc(alias = "raw_decrypt")]
     pub fn decrypt(&self, ciphertext: &Ciphertext) -> Result<BigInt, PaillierError> {
         self.public.check(ciphertext)?;
         let invalid = || PaillierError::InvalidCiphertext { index: 0, reason: "it is not coprime to N" };

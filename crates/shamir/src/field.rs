@@ -12,6 +12,7 @@ use crate::{FieldShare, ShamirError};
 /// Party j holds the value of a polynomial at the point j = 1, …, n; the secret is its value at 0. Any `degree`
 /// shares of one sharing are uniform and independent of the secret; `degree + 1` determine it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[doc(alias("secret sharing", "finite field"))]
 pub struct PrimeField {
     prime: BigUint,
 }
@@ -53,6 +54,7 @@ impl PrimeField {
     /// # Errors
     /// [`ShamirError::DegreeTooHigh`] if not even all parties could reconstruct, [`ShamirError::FieldTooSmall`]
     /// if P ≤ `parties`.
+    #[doc(alias("split", "deal"))]
     pub fn share(
         &self,
         secret: &BigInt,
@@ -110,6 +112,7 @@ impl PrimeField {
     ///
     /// # Errors
     /// As [`share`](Self::share).
+    #[doc(alias = "zero sharing")]
     pub fn share_zero(
         &self,
         degree: u32,
@@ -167,6 +170,7 @@ impl PrimeField {
     ///
     /// # Errors
     /// [`ShamirError::BadPoint`] if the shares belong to different points.
+    #[doc(alias("BGW", "multiplication"))]
     pub fn masked_product(
         &self,
         a: &FieldShare,
@@ -188,6 +192,7 @@ impl PrimeField {
     /// [`ShamirError::TooFewShares`], [`ShamirError::BadPoint`] for points that are 0 or repeated,
     /// [`ShamirError::OutOfRange`] for a value ≥ P, [`ShamirError::Inconsistent`] if the shares do not lie on one
     /// polynomial of this degree.
+    #[doc(alias("recover", "interpolate"))]
     pub fn reconstruct(&self, shares: &[(u32, &BigUint)], degree: u32) -> Result<BigUint, ShamirError> {
         self.opener(&shares.iter().map(|(point, _)| *point).collect::<Vec<_>>(), degree)?
             .open(&shares.iter().map(|(_, value)| *value).collect::<Vec<_>>())
@@ -216,6 +221,7 @@ impl PrimeField {
     ///
     /// # Errors
     /// [`ShamirError::BadPoint`] if a point is 0, is there twice, or equals another mod P.
+    #[doc(alias = "interpolation")]
     pub fn lagrange(&self, subset: &[u32], at: u32) -> Result<Vec<BigUint>, ShamirError> {
         check_points(u32::MAX, subset)?;
         subset

@@ -20,6 +20,7 @@ use crate::{IntegerShare, ShamirError};
 /// `A = t·Δ·B·2^σ` leaves 2^−σ. See Damgård–Thorbek, *Linear Integer Secret Sharing*, PKC 2006, and Rabin, *A
 /// Simplified Approach to Threshold and Proactive RSA*, CRYPTO 1998.
 #[derive(Clone, Debug)]
+#[doc(alias("LISS", "linear integer secret sharing"))]
 pub struct IntegerSharing {
     parties: u32,
     degree: u32,

@@ -16,6 +16,7 @@ pub fn factorial(n: u32) -> BigUint {
 ///
 /// # Errors
 /// [`ShamirError::BadPoint`] where a point is 0, greater than `parties`, or there twice.
+#[doc(alias = "interpolation")]
 pub fn integer_lagrange_at_zero(parties: u32, subset: &[u32]) -> Result<Vec<BigInt>, ShamirError> {
     integer_lagrange(parties, subset, 0)
 }

@@ -13,6 +13,7 @@ use crate::{DecryptionError, PartialDecryption, ThresholdKey};
 ///
 /// Holds the Lagrange coefficients of one set of parties, so that it serves many batches.
 #[derive(Clone, Debug)]
+#[doc(alias("share combining", "reconstruct"))]
 pub struct Combiner {
     pub(crate) key: ThresholdKey,
     pub(crate) parties: Vec<PartyId>,

@@ -18,6 +18,7 @@ use crate::{Access, KeyError, KeyShare, ThresholdKey, ThresholdKeyParts, coeffic
 ///
 /// # Errors
 /// [`KeyError::Arith`] and [`KeyError::Shamir`] if the key is too small for so many parties.
+#[doc(alias = "trusted dealer")]
 pub fn deal(
     private: &PrivateKey,
     access: Access,

@@ -12,6 +12,7 @@ use crate::{Combiner, DecryptionError, PartialDecryption};
 
 /// A party whose partial decryptions do not fit those of a quorum.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[doc(alias("identifiable abort", "cheater"))]
 pub struct Deviation {
     /// The party.
     pub party: PartyId,

@@ -218,6 +218,7 @@ pub fn verification_base(public: &PublicKey) -> BigUint {
 /// # Security
 /// Any t+1 shares decrypt everything under the key. A share wipes itself and prints as `<redacted>`.
 #[derive(Clone)]
+#[doc(alias("share", "secret key"))]
 pub struct KeyShare {
     key: ThresholdKey,
     party: PartyId,

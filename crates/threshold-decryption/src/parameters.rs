@@ -12,6 +12,7 @@ const MAX_PARTIES: u32 = 100;
 
 /// Who can decrypt: of n parties any t+1 can, and any t cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[doc(alias("threshold", "quorum"))]
 pub struct Access {
     parties: u32,
     threshold: u32,

@@ -10,6 +10,7 @@ use crate::{DecryptionError, KeyShare};
 /// # Security
 /// t+1 of them give the plaintexts away: send them only to those who may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[doc(alias = "decryption share")]
 pub struct PartialDecryption {
     party: PartyId,
     values: Vec<BigUint>,
@@ -46,6 +47,7 @@ impl KeyShare {
     ///
     /// # Errors
     /// [`DecryptionError::Ciphertext`] if one is under another key.
+    #[doc(alias("partial decryption", "decryption share"))]
     pub fn partially_decrypt(
         &self,
         ciphertexts: &[Ciphertext],

@@ -41,6 +41,7 @@ pub enum Refusal {
 /// A policy is one party's own: it binds this party's help only. t+1 parties that are willing can decrypt without it,
 /// so a rule holds against everybody only if at least n − t parties keep it.
 #[derive(Clone, Debug, Default)]
+#[doc(alias = "access control")]
 pub struct DecryptionPolicy {
     rules: BTreeMap<PartyId, Rule>,
 }

@@ -94,6 +94,7 @@ impl ProofContext {
 ///
 /// It tells nothing about the share: it can be simulated up to a statistical distance of 2^−80 per repetition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[doc(alias("Chaum-Pedersen", "DLEQ", "zero-knowledge", "Fiat-Shamir"))]
 pub struct BatchProof {
     /// a = v^ρ, one per repetition.
     #[serde(with = "wire::uints")]

@@ -6,6 +6,7 @@
 /// dimension (`TUniform(17)` at modulus 2⁶⁴, for 128 bits of security by its authors' estimate).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[doc(alias = "security level")]
 pub enum ParameterSet {
     /// For trees of any size and for forests: about 15 KB of query per bit of a row.
     #[default]
@@ -127,6 +128,11 @@ impl ParameterSet {
     /// The ring dimension N.
     pub fn dimension(self) -> usize {
         self.shape().dimension
+    }
+
+    /// The bits of a secret key.
+    pub fn key_bits(self) -> usize {
+        self.shape().key_len()
     }
 }
 

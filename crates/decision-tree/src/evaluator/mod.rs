@@ -26,6 +26,7 @@ use std::sync::Mutex;
 /// levels. The memory is kept for the next evaluation, for as many as the pool has threads. Whoever serves many
 /// clients bounds how many evaluations run at the same time.
 #[derive(Debug)]
+#[doc(alias("FHE", "server", "inference"))]
 pub struct Evaluator {
     model: QuantizedModel,
     parameters: ParameterSet,
@@ -89,6 +90,7 @@ impl Evaluator {
     /// # Security
     /// `rng` re-randomises and floods the answer: it must be a cryptographic generator of the server's own. What
     /// the answer may still tell about the model stands in docs/security-decision-tree.md.
+    #[doc(alias("predict", "infer"))]
     pub fn evaluate(&self, query: &Query, rng: &mut impl CryptoRng) -> crate::Result<Answer> {
         self.check(query, None)?;
         Ok(self.answer(query, None, NoiseSource::new(rng)))

@@ -19,6 +19,7 @@ pub const FAILURE_LOG2: f64 = -128.0;
 /// What an evaluator will do, how large its messages are, and how likely it fails.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[doc(alias("p_error", "noise budget"))]
 pub struct Plan {
     /// The parameter set.
     pub parameters: ParameterSet,

@@ -64,6 +64,7 @@ impl Model {
     /// # Errors
     /// [`ImportError`] for a file past [`MAX_ONNX_BYTES`], damaged, or with anything that would change a prediction
     /// and is not supported; [`crate::model::ModelError`] for a model past this crate's limits.
+    #[doc(alias("skl2onnx", "scikit-learn"))]
     pub fn from_onnx(file: &[u8], options: &ImportOptions) -> Result<Self> {
         onnx::read(file, options)
     }

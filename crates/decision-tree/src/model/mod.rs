@@ -136,6 +136,7 @@ pub struct ModelParts {
 /// # Ok::<(), subrosa_decision_tree::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[doc(alias("random forest", "gradient boosting", "XGBoost"))]
 pub struct Model {
     parts: ModelParts,
 }

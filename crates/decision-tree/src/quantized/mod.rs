@@ -20,6 +20,7 @@ pub const DEFAULT_LEAF_BITS: u32 = 12;
 /// This, and not the original, is what a server evaluates under encryption; [`Self::agreement`] tells how much was
 /// lost on the way.
 #[derive(Clone, Debug, PartialEq)]
+#[doc(alias("quantize", "n_bits"))]
 pub struct QuantizedModel {
     schema: Schema,
     trees: Vec<QuantizedTree>,

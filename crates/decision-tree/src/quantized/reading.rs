@@ -28,6 +28,7 @@ pub(crate) enum ReadingKind {
 
 /// What a client learns: the same whether it was computed in the clear or under encryption.
 #[derive(Clone, PartialEq)]
+#[doc(alias = "prediction")]
 pub struct Verdict {
     class: Option<usize>,
     scores: Scores,
@@ -129,6 +130,7 @@ impl Verdict {
     }
 
     /// The scores after the post-transform: probabilities where the model gives such.
+    #[doc(alias = "predict_proba")]
     pub fn values(&self) -> Vec<f64> {
         self.scores.transformed(self.post_transform)
     }

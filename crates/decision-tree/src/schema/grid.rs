@@ -15,6 +15,7 @@ pub const DEFAULT_BITS: u32 = 8;
 /// thresholds would give the thresholds away.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[doc(alias("quantizer", "binning"))]
 pub enum Grid {
     /// Cells of equal width from `low` to `high`.
     Uniform {

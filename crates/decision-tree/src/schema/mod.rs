@@ -84,6 +84,7 @@ impl Feature {
 /// # Ok::<(), subrosa_decision_tree::Error>(())
 /// ```
 #[derive(Clone, PartialEq)]
+#[doc(alias = "quantizer")]
 pub struct Schema {
     written: Written,
     edges: Vec<Vec<f64>>,
@@ -326,6 +327,7 @@ impl Schema {
     ///
     /// # Errors
     /// [`SchemaError::RowLength`], [`SchemaError::NotANumber`].
+    #[doc(alias = "quantize_input")]
     pub fn quantize(&self, row: &[f64]) -> crate::Result<QuantizedRow> {
         if row.len() != self.edges.len() {
             return Err(SchemaError::RowLength { got: row.len(), expected: self.edges.len() }.into());

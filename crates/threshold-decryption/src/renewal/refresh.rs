@@ -17,6 +17,7 @@ use crate::{KeyShare, Lineage, ThresholdKey, ThresholdKeyParts};
 /// is a dealing of the one honest party that fits the latter, and the two dealings are equally likely up to 2^−σ,
 /// since 2A exceeds by 2^σ what the coefficients of two such polynomials differ by.
 #[derive(Clone, Debug)]
+#[doc(alias = "proactive secret sharing")]
 pub struct Refresh {
     key: ThresholdKey,
     /// 2A.

@@ -19,6 +19,7 @@ use crate::{Access, KeyShare, Lineage, STATISTICAL_BITS, ThresholdKey, Threshold
 /// Up to t old and t′ new parties together learn nothing, up to 2^−σ. The new parties take the old key's public part
 /// on trust: they must have it from where they have the Paillier key.
 #[derive(Clone, Debug)]
+#[doc(alias("proactive secret sharing", "dynamic committee"))]
 pub struct Resharing {
     old: ThresholdKey,
     dealers: Vec<PartyId>,

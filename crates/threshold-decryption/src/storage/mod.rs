@@ -109,6 +109,7 @@ pub fn read_unencrypted(bytes: &[u8]) -> Result<KeyShare, StorageError> {
 /// # Errors
 /// [`StorageError::OtherShare`] or [`StorageError::LaterEpoch`] for a file that must not be replaced, a file there
 /// that is not one of these, [`StorageError::Io`].
+#[doc(alias("keystore", "persist"))]
 pub fn save(
     path: impl AsRef<Path>,
     share: &KeyShare,

@@ -1,0 +1,178 @@
+//! Ciphertexts, key files, checkpoints, lists, configurations, audit trails, and what travels inside TLS.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+use std::sync::{LazyLock, Mutex};
+
+use sha2::{Digest, Sha256};
+use subrosa_arith::hash::Hasher;
+use subrosa_paillier::{Blinder, CiphertextBatch, Randomness};
+use subrosa_risk_propagation::checkpoint::{CheckpointError, CheckpointStore, WriteBytes};
+use subrosa_risk_propagation::{self as propagation, Banks, data};
+use subrosa_threshold_decryption::storage;
+use subrosa_transport::testing::{self, run_parties};
+use subrosa_transport::{PartyId, Roster, Session, Settings};
+
+use super::setting::{SETTING, Setting, seeded};
+use super::spoil::patched;
+
+/// Batches of ciphertexts.
+pub fn ciphertexts(input: &[u8]) {
+    let key = SETTING.shares[0].key().public();
+    let Ok(batch) = postcard::from_bytes::<CiphertextBatch>(input) else { return };
+    if let Ok(accepted) = batch.accept(key) {
+        assert!(accepted.iter().all(|ciphertext| key.check(ciphertext).is_ok()));
+    }
+}
+
+/// A batch that is accepted, for the corpus.
+pub fn valid_ciphertexts() -> Vec<u8> {
+    let key = SETTING.shares[0].key().public();
+    let blinder = Blinder::new(key, Randomness::Short, 1 << 16).unwrap();
+    let all: Vec<_> = (0..3).map(|m| blinder.encrypt(&m.into(), &mut seeded(7)).unwrap()).collect();
+    postcard::to_stdvec(&CiphertextBatch::new(key, &all).unwrap()).unwrap()
+}
+
+/// Key files: as they are, and spoiled ones whose checksum is right.
+pub fn key_files(input: &[u8]) {
+    let look = |bytes: &[u8]| {
+        let _ = storage::inspect(bytes);
+        let _ = storage::read_unencrypted(bytes);
+        // The passphrase's key takes its time by design: only what is refused before that is tried.
+        if !storage::inspect(bytes).is_ok_and(|info| info.is_encrypted()) {
+            let _ = storage::unseal(bytes, b"guess");
+        }
+    };
+    look(input);
+    let valid = storage::expose_unencrypted(&SETTING.shares[1]).unwrap();
+    let mut bytes = patched(&valid[..valid.len() - 32], input);
+    let checksum = Sha256::digest(&bytes);
+    bytes.extend_from_slice(&checksum);
+    look(&bytes);
+}
+
+/// Checkpoints in memory.
+#[derive(Clone, Default)]
+struct Memory(BTreeMap<u32, Vec<u8>>);
+
+impl CheckpointStore for Memory {
+    fn positions(&self) -> Result<Vec<u32>, CheckpointError> {
+        Ok(self.0.keys().copied().collect())
+    }
+
+    fn name(&self, position: u32) -> String {
+        position.to_string()
+    }
+
+    fn read(&self, position: u32) -> Result<Box<dyn Read + '_>, CheckpointError> {
+        Ok(Box::new(self.0.get(&position).map_or(&[][..], Vec::as_slice)))
+    }
+
+    fn write(&mut self, position: u32, bytes: &mut WriteBytes<'_>) -> Result<(), CheckpointError> {
+        let mut written = Vec::new();
+        bytes(&mut written).unwrap();
+        self.0.insert(position, written);
+        ALL_CHECKPOINTS.lock().unwrap().insert(position, self.0[&position].clone());
+        Ok(())
+    }
+
+    fn remove(&mut self, position: u32) -> Result<(), CheckpointError> {
+        self.0.remove(&position);
+        Ok(())
+    }
+}
+
+/// Every checkpoint that the first bank wrote in a whole run.
+static ALL_CHECKPOINTS: Mutex<BTreeMap<u32, Vec<u8>>> = Mutex::new(BTreeMap::new());
+
+static CHECKPOINTS: LazyLock<Vec<(u32, Vec<u8>)>> = LazyLock::new(|| {
+    let Setting { shares, networks, choices } = &*SETTING;
+    run_parties(3, |me, mut transport| {
+        let (share, network) = (&shares[me.index()], networks[me.index()].clone());
+        let mut rng = seeded(8 + me.index() as u64);
+        let fields = propagation::parameters(share.key(), network.columns(), choices);
+        let mut session =
+            Session::open(&mut transport, propagation::PROTOCOL, &fields, Settings::new(), &mut rng).unwrap();
+        let mut quiet = |_: &propagation::Event<'_>| ();
+        if me.index() == 0 {
+            let mut store = Memory::default();
+            propagation::propagate_with(
+                &mut session,
+                share,
+                network,
+                choices,
+                &mut store,
+                &mut rng,
+                &mut quiet,
+            )
+        } else {
+            propagation::propagate(&mut session, share, network, choices, &mut rng, &mut quiet)
+        }
+        .unwrap();
+    });
+    ALL_CHECKPOINTS.lock().unwrap().clone().into_iter().collect()
+});
+
+/// Checkpoints: as they are, and spoiled ones whose checksum is right.
+pub fn checkpoints(input: &[u8]) {
+    let Setting { shares, networks, choices } = &*SETTING;
+    let Some((which, input)) = input.split_first() else { return };
+    let (position, valid) = &CHECKPOINTS[usize::from(*which) % CHECKPOINTS.len()];
+    let roster = Roster::new(["party-1", "party-2", "party-3"], PartyId::new(0)).unwrap();
+    let look = |bytes: Vec<u8>| {
+        let mut store = Memory([(*position, bytes)].into());
+        propagation::recover(&roster, &shares[0], networks[0].clone(), choices, &mut store)
+    };
+    let _ = look(input.to_vec());
+    // Files of less than a block have one checksum over all.
+    let mut bytes = patched(&valid[..valid.len() - 32], input);
+    let checksum = Hasher::new("subrosa/risk-propagation/checkpoint", 1).field("end", &bytes).finish();
+    bytes.extend_from_slice(&checksum);
+    let result = look(bytes);
+    assert!(!input.is_empty() || result.is_ok(), "the unspoiled checkpoint is refused: {result:?}");
+}
+
+/// Lists of accounts and of transfers.
+pub fn csv(input: &[u8]) {
+    static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let file = FOLDER.path().join("input.csv");
+    std::fs::write(&file, input).unwrap();
+    let banks = Banks::new(["amber", "birch"]).unwrap();
+    let own = banks.find("amber").unwrap();
+    let _ = data::read_accounts(&file, banks.clone(), own).map(propagation::NetworkBuilder::finish);
+    std::fs::write(FOLDER.path().join("accounts.csv"), "id,risk_score\nA1,0.5\nA2,0\n").unwrap();
+    let mut builder = data::read_accounts(&FOLDER.path().join("accounts.csv"), banks, own).unwrap();
+    let _ = data::read_transfers(&file, 0, &mut builder);
+    let _ = builder.finish();
+}
+
+/// Configuration files of `bank-node`.
+pub fn config(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let _ = bank_node::config::Config::parse(Path::new("bank.toml"), text);
+}
+
+/// Audit trails of `bank-node`.
+pub fn audit(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    if let Ok(report) = bank_node::audit::verify(text) {
+        let _ = report.summary();
+        let _ = bank_node::audit::compare(&[report.clone(), report]);
+    }
+}
+
+/// What travels inside a TLS connection, in pieces of every size: the first byte chooses it.
+pub fn records(input: &[u8]) {
+    const LIMIT: usize = 1000;
+    let Some((piece, input)) = input.split_first() else { return };
+    let read = |piece| testing::read_tls(input, LIMIT, piece);
+    let frames = read(1 + usize::from(*piece));
+    // How the bytes are cut does not matter.
+    assert_eq!(frames, read(usize::MAX));
+    let frames = frames.unwrap_or_default();
+    assert!(frames.iter().all(|frame| frame.len() <= LIMIT));
+    assert!(frames.iter().map(Vec::len).sum::<usize>() <= input.len());
+}
