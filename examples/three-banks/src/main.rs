@@ -4,12 +4,15 @@
 #![forbid(unsafe_code)]
 
 mod bank;
+mod explain;
 mod forecast;
 mod options;
+mod page;
 mod phases;
 mod picture;
 mod progress;
 mod report;
+mod scene;
 mod tables;
 
 use std::process::ExitCode;
@@ -21,10 +24,13 @@ use subrosa_risk_propagation::{
     Banks, Error, Network, NetworkSizes, Outcome, Plan, data, plaintext, plan::in_degree_bits,
 };
 use subrosa_transport::MemoryNetwork;
+use time::OffsetDateTime;
 
 use crate::bank::{Finished, Setup};
 use crate::options::Options;
+use crate::page::Run;
 use crate::phases::Phase;
+use crate::report::Report;
 
 /// Why the example ends without a result.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +45,10 @@ enum Failure {
     Columns(String),
     #[error("the largest difference from the plain computation is {difference:e}, more than {accuracy:e}")]
     Check { difference: f64, accuracy: f64 },
+    #[error("no bank has an account `{account}`; an account is named as BANK/ACCOUNT")]
+    UnknownAccount { account: String },
+    #[error("`{account}` is an account of several banks ({banks}); say which as BANK/{account}")]
+    ManyAccounts { account: String, banks: String },
     #[error("no plan: {0}")]
     Plan(String),
     #[error(transparent)]
@@ -70,24 +80,12 @@ fn run(options: &Options) -> Result<(), Failure> {
         let plan = plan_of(&networks, options)?;
         return forecast::print(&networks, &plan, &options.settings());
     }
-    let parties = u32::try_from(networks.len()).unwrap_or(u32::MAX);
-    let level = if options.key_bits < 2048 { SecurityLevel::Insecure } else { SecurityLevel::Secure };
-    // Refused here once rather than by every bank.
-    let threshold = (parties - 1) / 2;
-    KeygenParameters::with_level(parties, threshold, options.key_bits, level)?;
-    // What does not fit the key is known before the key is made.
-    plan_of(&networks, options)?;
+    let wanted: Vec<explain::Wanted> =
+        options.explain.iter().map(|account| explain::find(&networks, account)).collect::<Result<_, _>>()?;
+    let setup = setup(&networks, options)?;
     options.warn();
 
-    let setup = Setup {
-        settings: options.settings(),
-        parties,
-        threshold,
-        key_bits: options.key_bits,
-        level,
-        seed: options.seed_insecure,
-        threads: std::thread::available_parallelism().map_or(1, usize::from),
-    };
+    let began = OffsetDateTime::now_utc();
     let started = Instant::now();
     let finished = run_banks(&setup, networks.clone())?;
     let wall = started.elapsed();
@@ -96,18 +94,37 @@ fn run(options: &Options) -> Result<(), Failure> {
 
     println!("{}", tables::riskiest(&outcomes));
     println!("{}", picture::paths(&outcomes));
+    for wanted in &wanted {
+        println!("{}", explain::show(&outcomes, wanted));
+    }
     println!("{}", tables::phases(&phases, wall));
     write_scores(options, &outcomes)?;
     let difference = if options.check { Some(check(options, &networks, &outcomes)?) } else { None };
-    if let Some(file) = &options.json {
-        report::write(file, &phases, &outcomes, difference)?;
-    }
+    write_reports(options, &Run::new(&setup, began), &outcomes, &phases, difference)?;
     match difference {
         Some(difference) if difference > options.accuracy => {
             Err(Failure::Check { difference, accuracy: options.accuracy })
         }
         _ => Ok(()),
     }
+}
+
+/// What all banks are started with; refuses here once, before any key is made, what every bank would refuse.
+fn setup(networks: &[Network], options: &Options) -> Result<Setup, Failure> {
+    let parties = u32::try_from(networks.len()).unwrap_or(u32::MAX);
+    let level = if options.key_bits < 2048 { SecurityLevel::Insecure } else { SecurityLevel::Secure };
+    let threshold = (parties - 1) / 2;
+    KeygenParameters::with_level(parties, threshold, options.key_bits, level)?;
+    plan_of(networks, options)?;
+    Ok(Setup {
+        settings: options.settings(),
+        parties,
+        threshold,
+        key_bits: options.key_bits,
+        level,
+        seed: options.seed_insecure,
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+    })
 }
 
 /// Reads every bank's folder.
@@ -199,6 +216,31 @@ fn write_scores(options: &Options, outcomes: &[Outcome]) -> Result<(), Failure> 
     }
     picture::write(directory, outcomes)?;
     println!("scores and pictures written to {}", directory.display());
+    Ok(())
+}
+
+/// Writes the JSON and the web pages.
+fn write_reports(
+    options: &Options,
+    run: &Run<'_>,
+    outcomes: &[Outcome],
+    phases: &[Vec<Phase>],
+    difference: Option<f64>,
+) -> Result<(), Failure> {
+    let report = Report::new(phases.iter().map(Vec::as_slice), outcomes, difference);
+    if let Some(file) = &options.json {
+        report.write(file)?;
+    }
+    if let Some(file) = &options.report {
+        page::write_joint(file, run, outcomes, report)?;
+        println!("report of all banks' data written to {}", file.display());
+    }
+    if let Some(directory) = &options.bank_reports {
+        for (outcome, phases) in outcomes.iter().zip(phases) {
+            page::write_own(directory, run, outcome, phases)?;
+        }
+        println!("report for each bank written to {}", directory.display());
+    }
     Ok(())
 }
 

@@ -42,6 +42,16 @@ pub(crate) struct Options {
     /// Write the scores of each bank to a CSV file in this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
+    /// Write a web page of the whole run to this file: all banks' data, as only a demonstration can have them
+    #[arg(long, value_name = "FILE", conflicts_with = "plan")]
+    pub(crate) report: Option<PathBuf>,
+    /// Write a web page for each bank to this folder, with what that bank knows and nothing else
+    #[arg(long, value_name = "DIR", conflicts_with = "plan")]
+    pub(crate) bank_reports: Option<PathBuf>,
+    /// Show through which transfers an account's score came: BANK/ACCOUNT, or ACCOUNT where only one bank has it; may be
+    /// given several times
+    #[arg(long, value_name = "ACCOUNT", conflicts_with = "plan")]
+    pub(crate) explain: Vec<String>,
     /// Print the plan of the run and stop
     #[arg(long)]
     pub(crate) plan: bool,
@@ -93,13 +103,12 @@ impl Options {
 
     /// Makes sure that the results can be written before hours are spent on them.
     pub(crate) fn prepare_outputs(&self) -> Result<(), Failure> {
-        let file = |path: &Path, source| Failure::File { path: path.display().to_string(), source };
-        if let Some(directory) = &self.output {
-            std::fs::create_dir_all(directory).map_err(|error| file(directory, error))?;
+        let failed = |path: &Path, source| Failure::File { path: path.display().to_string(), source };
+        for directory in [&self.output, &self.bank_reports].into_iter().flatten() {
+            std::fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
         }
-        if let Some(json) = &self.json {
-            let probe = std::fs::OpenOptions::new().create(true).append(true).open(json);
-            probe.map_err(|error| file(json, error))?;
+        for file in [&self.json, &self.report].into_iter().flatten() {
+            probe(file).map_err(|error| failed(file, error))?;
         }
         Ok(())
     }
@@ -116,4 +125,16 @@ impl Options {
             eprintln!("warning: --seed-insecure makes every secret of this run predictable");
         }
     }
+}
+
+/// Whether a file can be put at a place. Leaves nothing there: a run that is stopped must not leave an empty result.
+fn probe(file: &Path) -> std::io::Result<()> {
+    if file.is_dir() {
+        return Err(std::io::ErrorKind::IsADirectory.into());
+    }
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.probe", std::process::id()));
+    let beside = file.with_file_name(name);
+    std::fs::File::create_new(&beside)?;
+    std::fs::remove_file(&beside)
 }

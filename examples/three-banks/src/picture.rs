@@ -2,11 +2,9 @@
 //!
 //! Only here, where all banks run in one process, can such a picture be drawn at all.
 
-mod canvas;
-mod layers;
+pub(crate) mod canvas;
 mod network;
 mod ranks;
-mod scene;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -14,6 +12,8 @@ use std::io::Write as _;
 use std::path::Path as FilePath;
 
 use subrosa_risk_propagation::{BankId, Error, Outcome, data};
+
+use crate::scene::Scene;
 
 /// Paths drawn.
 const PATHS: usize = 6;
@@ -31,13 +31,20 @@ struct Account<'a> {
 
 /// Writes `network.svg` and `ranks.svg` into a folder.
 pub(crate) fn write(directory: &FilePath, outcomes: &[Outcome]) -> Result<(), Error> {
-    let scene = scene::Scene::new(outcomes);
+    let scene = Scene::new(outcomes);
     for (name, drawing) in [("network.svg", network::draw(&scene)), ("ranks.svg", ranks::draw(&scene))] {
         let file = directory.join(name);
         let drawing = drawing.map_err(|source| Error::Io { path: file.clone(), source })?;
         data::write_atomically(&file, |out| out.write_all(drawing.as_bytes()))?;
     }
     Ok(())
+}
+
+/// `bank/account`, not too long for a label.
+fn label(scene: &Scene<'_>, account: usize) -> String {
+    let Some((bank, id)) = scene.identity(account) else { return String::new() };
+    let bank = scene.banks.get(bank).copied().unwrap_or("");
+    format!("{}/{}", canvas::shorten(bank, 12), canvas::shorten(id, 14))
 }
 
 /// Draws, for the accounts whose risk rose most, where it came from.

@@ -106,14 +106,15 @@ pub(crate) fn phases(phases: &[Vec<Phase>], wall: Duration) -> String {
     )
 }
 
-fn table(header: &[&str]) -> Table {
+/// A table with its header.
+pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED).set_header(header.iter().map(ToString::to_string));
     table
 }
 
 /// Numbers to the right, from a column on.
-fn align(table: &mut Table, from: usize) {
+pub(crate) fn align(table: &mut Table, from: usize) {
     for column in table.column_iter_mut().skip(from) {
         column.set_cell_alignment(CellAlignment::Right);
     }

@@ -30,7 +30,7 @@ const BANKS: [RGBColor; 6] = [
 ];
 
 /// The colour of a bank. From the seventh on they come again: the labels name the bank too.
-pub(super) fn colour(bank: usize) -> RGBColor {
+pub(crate) fn colour(bank: usize) -> RGBColor {
     BANKS.get(bank % BANKS.len()).copied().unwrap_or(INK)
 }
 

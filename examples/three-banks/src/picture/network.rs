@@ -5,8 +5,9 @@ use std::io;
 use plotters::style::Color;
 
 use super::canvas::{Anchor, Canvas, FADED, HAIR, HEIGHT, INK, WIDTH, colour, curve, sheet};
-use super::layers::{Layers, Placed, arrange};
-use super::scene::Scene;
+use super::label;
+use crate::scene::Scene;
+use crate::scene::layers::{Layers, Placed, arrange};
 
 /// Radius of a score of 1; the area of a circle is in proportion to its score.
 const RADIUS: f64 = 28.0;
@@ -83,7 +84,7 @@ fn account(canvas: &Canvas<'_>, scene: &Scene<'_>, layers: &Layers, placed: &Pla
     if account.before > 0.0 {
         canvas.ring(at, radius(account.before), INK, 3)?;
     }
-    let name = scene.label(placed.account);
+    let name = label(scene, placed.account);
     let scores = format!("{:.2} → {:.2}", account.before, account.after);
     let write = |text: &str, at, anchor, first: bool| {
         if first && placed.risen {
