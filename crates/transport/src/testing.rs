@@ -57,3 +57,13 @@ where
 pub fn roster(n: usize, me: PartyId) -> Result<Roster, crate::RosterError> {
     Roster::new((1..=n).map(|number| format!("party-{number}")), me)
 }
+
+/// The frames in `bytes`, taken for what one side of a TLS connection sends inside it (greeting, then records) and read
+/// `piece` bytes at a time. For fuzzing the decoder; what it refuses is a reason in words.
+///
+/// # Errors
+/// Bytes that are no greeting, an unknown kind of record, or a frame of more than `max_frame` bytes.
+#[cfg(feature = "tls")]
+pub fn read_tls(bytes: &[u8], max_frame: usize, piece: usize) -> Result<Vec<Vec<u8>>, String> {
+    crate::tls::read_all(bytes, max_frame, piece)
+}

@@ -30,7 +30,7 @@ const B: PartyId = PartyId::new(1);
 fn limits() -> TlsLimits {
     let mut limits = TlsLimits::default();
     limits.max_frame = 1 << 16;
-    limits.linger = Duration::from_secs(2);
+    limits.linger = Duration::from_millis(500);
     limits.keepalive = Duration::from_secs(1);
     limits
 }
@@ -252,6 +252,8 @@ struct Proxy {
     address: String,
     cuts: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
+    /// Connections are cut and nobody is let through.
+    down: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -261,7 +263,8 @@ impl Proxy {
         listener.set_nonblocking(true).unwrap();
         let address = address(&listener);
         let (cuts, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let (count, stopped) = (Arc::clone(&cuts), Arc::clone(&stop));
+        let down = Arc::new(AtomicBool::new(false));
+        let (count, stopped, cut) = (Arc::clone(&cuts), Arc::clone(&stop), Arc::clone(&down));
         let thread = thread::spawn(move || {
             let mut random = 12345_usize;
             while !stopped.load(Ordering::SeqCst) {
@@ -271,18 +274,21 @@ impl Proxy {
                 };
                 client.set_nonblocking(false).unwrap();
                 let Ok(server) = TcpStream::connect(&target) else { continue };
+                if cut.load(Ordering::SeqCst) {
+                    continue;
+                }
                 random =
                     random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 let budget = Arc::new(AtomicUsize::new(2000 + (random >> 33) % longest));
                 for (mut from, mut to) in
                     [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
                 {
-                    let (budget, count, stopped) =
-                        (Arc::clone(&budget), Arc::clone(&count), Arc::clone(&stopped));
+                    let (budget, count) = (Arc::clone(&budget), Arc::clone(&count));
+                    let (stopped, cut) = (Arc::clone(&stopped), Arc::clone(&cut));
                     from.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
                     thread::spawn(move || {
                         let mut buffer = [0; 1024];
-                        while !stopped.load(Ordering::SeqCst) {
+                        while !stopped.load(Ordering::SeqCst) && !cut.load(Ordering::SeqCst) {
                             let length = match from.read(&mut buffer) {
                                 Ok(0) => break,
                                 Ok(length) => length,
@@ -314,7 +320,17 @@ impl Proxy {
                 }
             }
         });
-        Self { address, cuts, stop, thread: Some(thread) }
+        Self { address, cuts, stop, down, thread: Some(thread) }
+    }
+
+    /// As a kill looks to the others: the line goes dead without a goodbye.
+    fn kill(&self, party: TlsTransport) {
+        self.down.store(true, Ordering::SeqCst);
+        while party.roster().others().any(|peer| party.is_connected(peer)) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        drop(party);
+        self.down.store(false, Ordering::SeqCst);
     }
 }
 
@@ -325,19 +341,19 @@ impl Drop for Proxy {
     }
 }
 
+/// A party of a and b, where b connects to a through a proxy.
+fn started(proxy: &Proxy, seats: &[Seat], me: &str, seat: &Seat) -> TlsTransport {
+    let parties = vec![
+        TlsParty::pinned("a", proxy.address.clone(), seats[0].certificate.clone()),
+        TlsParty::pinned("b", address(&seats[1].listener), seats[1].certificate.clone()),
+    ];
+    let config = TlsConfig::pinned(me, parties, seat.key.clone_key()).unwrap().with_limits(limits());
+    TlsTransport::start(config, seat.listener.try_clone().unwrap()).unwrap()
+}
+
 /// a and b, with b connecting to a through a proxy.
 fn through(proxy: &Proxy, seats: &[Seat]) -> (TlsTransport, TlsTransport) {
-    let parties = || {
-        vec![
-            TlsParty::pinned("a", proxy.address.clone(), seats[0].certificate.clone()),
-            TlsParty::pinned("b", address(&seats[1].listener), seats[1].certificate.clone()),
-        ]
-    };
-    let start = |me: &str, seat: &Seat| {
-        let config = TlsConfig::pinned(me, parties(), seat.key.clone_key()).unwrap().with_limits(limits());
-        TlsTransport::start(config, seat.listener.try_clone().unwrap()).unwrap()
-    };
-    (start("a", &seats[0]), start("b", &seats[1]))
+    (started(proxy, seats, "a", &seats[0]), started(proxy, seats, "b", &seats[1]))
 }
 
 #[test]
@@ -416,6 +432,119 @@ fn a_party_that_was_started_anew_is_noticed() {
     assert!(!second.is_connected(A));
     // It would have to be a new run, and the old process cannot come back either.
     drop(b);
+}
+
+#[test]
+fn whoever_dials_a_party_that_was_started_anew_notices() {
+    let names = ["a", "b"];
+    let seats = [seat("a"), seat("b")];
+    let proxy = Proxy::new(address(&seats[0].listener), usize::MAX >> 40);
+    let (mut a, mut b) = through(&proxy, &seats);
+    a.send(B, b"one").unwrap();
+    assert_eq!(b.receive(A, Deadline::after(Duration::from_secs(20))).unwrap(), b"one");
+    proxy.kill(a);
+    // Another process answers at its address.
+    let second = pinned(&names, &seats, 0);
+    let error = b.receive(A, Deadline::after(Duration::from_secs(20))).unwrap_err();
+    assert!(error.to_string().contains("a cannot be reached: it was started anew"), "{error}");
+    assert!(!second.is_connected(B));
+}
+
+#[test]
+fn a_party_that_was_started_anew_before_its_first_frame_is_taken_as_it_is() {
+    let names = ["a", "b"];
+    let soon = || Deadline::after(Duration::from_secs(20));
+    for (stays, goes) in [(0, 1), (1, 0)] {
+        let seats = [seat("a"), seat("b")];
+        let peer = |me: usize| PartyId::new(u16::try_from(1 - me).unwrap());
+        let proxy = Proxy::new(address(&seats[0].listener), usize::MAX >> 40);
+        let (a, b) = through(&proxy, &seats);
+        a.wait_connected(soon()).unwrap();
+        b.wait_connected(soon()).unwrap();
+        let (mut stays_there, leaves) = if stays == 0 { (a, b) } else { (b, a) };
+        proxy.kill(leaves);
+        // Queued for whichever process comes.
+        stays_there.send(peer(stays), b"to whom it may concern").unwrap();
+        let mut second =
+            if goes == 1 { started(&proxy, &seats, "b", &seats[1]) } else { pinned(&names, &seats, 0) };
+        assert_eq!(second.receive(peer(goes), soon()).unwrap(), b"to whom it may concern");
+        second.send(peer(goes), b"thank you").unwrap();
+        assert_eq!(stays_there.receive(peer(stays), soon()).unwrap(), b"thank you");
+    }
+}
+
+/// What only a party can do: b as a raw TLS connection to a, with its greeting sent.
+fn raw(seats: &[Seat]) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(seats[0].certificate.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(vec![seats[1].certificate.clone()], seats[1].key.clone_key())
+        .unwrap();
+    let client = rustls::ClientConnection::new(Arc::new(config), "a".try_into().unwrap()).unwrap();
+    let socket = TcpStream::connect(address(&seats[0].listener)).unwrap();
+    let mut stream = rustls::StreamOwned::new(client, socket);
+    let mut greeting = [0; 128];
+    greeting[..5].copy_from_slice(b"SBTL\x01");
+    greeting[5..21].copy_from_slice(&[7; 16]);
+    greeting[45..53].copy_from_slice(&(limits().max_frame as u64).to_le_bytes());
+    stream.write_all(&greeting).unwrap();
+    let mut answer = [0; 128];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(answer[..5], *b"SBTL\x01");
+    stream
+}
+
+/// A frame's head: kind, number, length.
+fn head(number: u64, length: u32) -> Vec<u8> {
+    [&[1][..], &number.to_le_bytes(), &length.to_le_bytes()].concat()
+}
+
+fn until_lost(transport: &TlsTransport, peer: PartyId) -> String {
+    let start = Instant::now();
+    while transport.is_connected(peer) {
+        assert!(start.elapsed() < Duration::from_secs(20), "it is still connected");
+        thread::sleep(Duration::from_millis(5));
+    }
+    transport.problem(peer).unwrap_or_default()
+}
+
+#[test]
+fn a_party_that_announces_four_gigabytes_is_cut_off() {
+    let seats = [seat("a"), seat("b")];
+    let mut a = pinned(&["a", "b"], &seats, 0);
+    let mut stream = raw(&seats);
+    stream.write_all(&head(0, 2)).unwrap();
+    stream.write_all(b"ok").unwrap();
+    assert_eq!(a.receive(B, Deadline::after(Duration::from_secs(20))).unwrap(), b"ok");
+    stream.write_all(&head(1, u32::MAX)).unwrap();
+    let problem = until_lost(&a, B);
+    assert!(problem.contains("announced a frame of 4294967295 bytes"), "{problem}");
+}
+
+#[test]
+fn bytes_that_drip_are_no_sign_of_life() {
+    let seats = [seat("a"), seat("b")];
+    let mut hasty = limits();
+    hasty.keepalive = Duration::from_millis(100);
+    let a = pinned_with(&["a", "b"], &seats, 0, hasty);
+    let mut stream = raw(&seats);
+    stream.write_all(&head(0, 1000)).unwrap();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // A byte of the frame at a time, more often than a sign of life is due.
+        scope.spawn(|| {
+            while !over.load(Ordering::SeqCst) && stream.write_all(&[1]).is_ok() {
+                thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let problem = until_lost(&a, B);
+        over.store(true, Ordering::SeqCst);
+        assert!(problem.contains("no sign of life"), "{problem}");
+    });
 }
 
 #[test]

@@ -76,8 +76,8 @@ pub struct TlsLimits {
     pub max_unread: usize,
     /// How long a new connection has to prove who it is. Default 10 s.
     pub handshake_timeout: Duration,
-    /// After this much silence a sign of life is sent; after four times as much the connection counts as dead.
-    /// Default 5 s.
+    /// After this much silence a sign of life is sent; after four times as much the connection counts as dead. So does one
+    /// on which in that time nothing becomes complete and less than 16 KiB come. Default 5 s.
     pub keepalive: Duration,
     /// How long a peer may be without connection, after it had one, before it is given up. Default 120 s.
     pub give_up: Duration,
@@ -100,6 +100,11 @@ impl Default for TlsLimits {
 }
 
 impl TlsLimits {
+    /// After how much silence a connection counts as dead.
+    pub(super) fn silence(&self) -> Duration {
+        self.keepalive.saturating_mul(4)
+    }
+
     /// Whether a network can work at all with these.
     pub(super) fn check(&self) -> Result<(), TlsError> {
         let problem = if u32::try_from(self.max_frame).is_err() {

@@ -5,7 +5,7 @@ use std::{
     net::{Shutdown, TcpStream},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustls::{CertificateError, ClientConnection, Connection, ServerConnection};
@@ -19,6 +19,9 @@ use crate::{Deadline, PartyId};
 
 /// How much is encrypted, and how much read, at a time.
 const PIECE: usize = 32 << 10;
+
+/// What has to come while nothing becomes complete, in the time after which silence counts as death.
+const LEAST_PACE: usize = 16 << 10;
 
 /// How long the other end of a refused connection has to read why.
 const PARTING: Duration = Duration::from_millis(500);
@@ -36,11 +39,10 @@ pub(super) fn dial(node: &Arc<Node>, peer: PartyId, socket: &TcpStream) -> Resul
     let config = Arc::clone(&node.endpoints.clients[peer.index()]);
     let name = node.endpoints.names[peer.index()].clone();
     let tls = ClientConnection::new(config, name).map_err(|error| trouble(error.to_string()))?;
-    let deadline = Deadline::after(node.config.limits.handshake_timeout);
-    let mut tls = Connection::Client(tls);
-    shake_hands(&mut tls, socket, deadline).map_err(|error| trouble(explain(&error)))?;
-    let generation = greet_first(node, peer, &mut tls, socket, deadline).map_err(trouble)?;
-    serve(node, peer, tls, socket, generation);
+    let mut opening = Opening::new(node, Connection::Client(tls), socket);
+    opening.shake_hands().map_err(|error| trouble(explain(&error)))?;
+    let generation = opening.greet_first(peer).map_err(trouble)?;
+    serve(node, peer, opening.tls, socket, generation);
     Ok(())
 }
 
@@ -50,24 +52,24 @@ pub(super) fn dial(node: &Arc<Node>, peer: PartyId, socket: &TcpStream) -> Resul
 pub(super) fn accept(node: &Arc<Node>, socket: &TcpStream, taken: impl FnOnce()) -> Result<(), Trouble> {
     let stranger = |problem| Trouble { peer: None, problem };
     let tls = ServerConnection::new(Arc::clone(&node.endpoints.server));
-    let mut tls = Connection::Server(tls.map_err(|error| stranger(error.to_string()))?);
-    let deadline = Deadline::after(node.config.limits.handshake_timeout);
-    if let Err(error) = shake_hands(&mut tls, socket, deadline) {
+    let tls = Connection::Server(tls.map_err(|error| stranger(error.to_string()))?);
+    let mut opening = Opening::new(node, tls, socket);
+    if let Err(error) = opening.shake_hands() {
         // The reason is in a TLS alert, which has been written.
         part(socket);
         return Err(stranger(explain(&error)));
     }
-    let certificate = tls.peer_certificates().and_then(|chain| chain.first());
+    let certificate = opening.tls.peer_certificates().and_then(|chain| chain.first());
     let peer = certificate.and_then(|certificate| node.config.identify(certificate));
     let Some(peer) = peer.filter(|&peer| peer > node.config.me) else {
         let problem = "the certificate is not one of a party that connects here";
-        refuse(&mut tls, socket, deadline, problem);
+        opening.refuse(&refusal(problem));
         return Err(stranger(problem.into()));
     };
     let trouble = |problem| Trouble { peer: Some(peer), problem };
-    let generation = answer(node, peer, &mut tls, socket, deadline).map_err(trouble)?;
+    let generation = opening.answer(peer).map_err(trouble)?;
     taken();
-    serve(node, peer, tls, socket, generation);
+    serve(node, peer, opening.tls, socket, generation);
     Ok(())
 }
 
@@ -102,63 +104,108 @@ impl Write for Timed<'_> {
     }
 }
 
-fn shake_hands(tls: &mut Connection, socket: &TcpStream, deadline: Deadline) -> io::Result<()> {
-    socket.set_nodelay(true)?;
-    let mut socket = Timed { socket, deadline };
-    while tls.is_handshaking() {
-        tls.complete_io(&mut socket)?;
+/// A connection that is not in use yet. What it does until then has one deadline.
+struct Opening<'a> {
+    node: &'a Node,
+    tls: Connection,
+    socket: &'a TcpStream,
+    deadline: Deadline,
+}
+
+impl<'a> Opening<'a> {
+    fn new(node: &'a Node, tls: Connection, socket: &'a TcpStream) -> Self {
+        Self { node, tls, socket, deadline: Deadline::after(node.config.limits.handshake_timeout) }
     }
-    Ok(())
-}
 
-/// Greets the peer to which I connect, and takes the connection if it greets back; the connection's generation.
-fn greet_first(
-    node: &Node,
-    peer: PartyId,
-    tls: &mut Connection,
-    socket: &TcpStream,
-    deadline: Deadline,
-) -> Result<u64, String> {
-    let link = &node.links[peer.index()];
-    let limit = node.config.limits.max_frame;
-    let mine = link.greeting(node.process, limit)?;
-    write_now(tls, socket, deadline, &mine.encode()).map_err(|error| explain(&error))?;
-    let theirs = read_greeting(tls, socket, deadline).map_err(|error| explain(&error))?;
-    link.adopt(node.process, &Greeting::parse(&theirs)?, limit, socket)
-}
+    fn timed(&self) -> Timed<'a> {
+        Timed { socket: self.socket, deadline: self.deadline }
+    }
 
-/// Hears the greeting of a peer that connects to me, and takes the connection or refuses it; its generation.
-fn answer(
-    node: &Node,
-    peer: PartyId,
-    tls: &mut Connection,
-    socket: &TcpStream,
-    deadline: Deadline,
-) -> Result<u64, String> {
-    let link = &node.links[peer.index()];
-    let limit = node.config.limits.max_frame;
-    let theirs = read_greeting(tls, socket, deadline).map_err(|error| explain(&error))?;
-    let adopted = Greeting::parse(&theirs)
-        .and_then(|theirs| link.adopt(node.process, &theirs, limit, socket))
-        .and_then(|generation| Ok((generation, link.greeting(node.process, limit)?)));
-    let (generation, mine) = match adopted {
-        Ok(adopted) => adopted,
-        Err(problem) => {
-            refuse(tls, socket, deadline, &problem);
-            return Err(problem);
+    fn shake_hands(&mut self) -> io::Result<()> {
+        self.socket.set_nodelay(true)?;
+        let mut socket = self.timed();
+        while self.tls.is_handshaking() {
+            self.tls.complete_io(&mut socket)?;
         }
-    };
-    if let Err(error) = write_now(tls, socket, deadline, &mine.encode()) {
-        link.lost(generation, explain(&error));
+        Ok(())
     }
-    Ok(generation)
-}
 
-/// Tells the other end why it is refused.
-fn refuse(tls: &mut Connection, socket: &TcpStream, deadline: Deadline, problem: &str) {
-    // Best effort: it is refused in any case.
-    let _ = write_now(tls, socket, deadline, &refusal(problem));
-    part(socket);
+    /// Greets the peer to which I connect, and takes the connection if it greets back; the connection's generation.
+    fn greet_first(&mut self, peer: PartyId) -> Result<u64, String> {
+        let link = &self.node.links[peer.index()];
+        let mine = link.greeting(self.node.process, self.node.config.limits.max_frame)?;
+        self.write(&mine.encode()).map_err(|error| explain(&error))?;
+        let theirs = self.read_greeting()?;
+        link.adopt(&mine, &theirs, self.socket, false)
+    }
+
+    /// Hears the greeting of a peer that connects to me, and takes the connection or refuses it; its generation.
+    fn answer(&mut self, peer: PartyId) -> Result<u64, String> {
+        let link = &self.node.links[peer.index()];
+        let limit = self.node.config.limits.max_frame;
+        let theirs = self.read_greeting()?;
+        let me =
+            Greeting { process: self.node.process, knows: theirs.process, next: 0, max_frame: limit as u64 };
+        if theirs.is_to_another(&me) {
+            // My own greeting says it best: the peer sees who is here now.
+            self.refuse(&me.encode());
+            return Err("it is still in a run with an earlier process of this party".into());
+        }
+        let adopted = link.adopt(&me, &theirs, self.socket, true);
+        let adopted = adopted.and_then(|generation| Ok((generation, link.greeting(me.process, limit)?)));
+        let (generation, mine) = match adopted {
+            Ok(adopted) => adopted,
+            Err(problem) => {
+                self.refuse(&refusal(&problem));
+                return Err(problem);
+            }
+        };
+        if let Err(error) = self.write(&mine.encode()) {
+            link.lost(generation, explain(&error));
+        }
+        Ok(generation)
+    }
+
+    /// Says one last thing to the other end.
+    fn refuse(&mut self, bytes: &[u8]) {
+        // Best effort: it is refused in any case.
+        let _ = self.write(bytes);
+        part(self.socket);
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut socket = self.timed();
+        self.tls.writer().write_all(bytes)?;
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut socket)?;
+        }
+        Ok(())
+    }
+
+    fn read_greeting(&mut self) -> Result<Greeting, String> {
+        let mut greeting = [0; GREETING_BYTES];
+        self.read(&mut greeting).map_err(|error| explain(&error))?;
+        Greeting::parse(&greeting)
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        let mut socket = self.timed();
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.tls.reader().read(&mut buffer[filled..]) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(length) => filled += length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.tls.read_tls(&mut socket)? == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                    self.tls.process_new_packets().map_err(io::Error::other)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Closes a refused connection so that what was written last still arrives: closing while something is unread would
@@ -171,39 +218,6 @@ fn part(mut socket: &TcpStream) {
     let _ = socket.flush();
 }
 
-fn write_now(tls: &mut Connection, socket: &TcpStream, deadline: Deadline, bytes: &[u8]) -> io::Result<()> {
-    let mut socket = Timed { socket, deadline };
-    tls.writer().write_all(bytes)?;
-    while tls.wants_write() {
-        tls.write_tls(&mut socket)?;
-    }
-    Ok(())
-}
-
-fn read_greeting(
-    tls: &mut Connection,
-    socket: &TcpStream,
-    deadline: Deadline,
-) -> io::Result<[u8; GREETING_BYTES]> {
-    let mut socket = Timed { socket, deadline };
-    let mut greeting = [0; GREETING_BYTES];
-    let mut filled = 0;
-    while filled < GREETING_BYTES {
-        match tls.reader().read(&mut greeting[filled..]) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(length) => filled += length,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if tls.read_tls(&mut socket)? == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                tls.process_new_packets().map_err(io::Error::other)?;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(greeting)
-}
-
 /// Carries records both ways until the connection ends.
 fn serve(node: &Arc<Node>, peer: PartyId, mut tls: Connection, socket: &TcpStream, generation: u64) {
     let link = &node.links[peer.index()];
@@ -211,7 +225,7 @@ fn serve(node: &Arc<Node>, peer: PartyId, mut tls: Connection, socket: &TcpStrea
     let served = (|| {
         // A writer that is stuck is freed when the reader finds the peer dead and closes the socket.
         socket.set_write_timeout(None)?;
-        socket.set_read_timeout(Some(limits.keepalive.saturating_mul(4)))?;
+        socket.set_read_timeout(Some(limits.silence()))?;
         tls.set_buffer_limit(None);
         let tls = Arc::new(Mutex::new(tls));
         let writer = {
@@ -291,6 +305,7 @@ fn read_records(
     let mut plain = vec![0; PIECE];
     // What came right behind the greeting is decrypted already, so the first look is before the first read.
     let mut unread: &[u8] = &[];
+    let mut pace = Pace::new(limits);
     loop {
         loop {
             // The lock is not held while a frame is handed on, which may wait for room.
@@ -312,6 +327,8 @@ fn read_records(
                     }
                 }
                 .map_err(io::Error::other)?;
+                // Also after a frame had to wait for room.
+                pace = Pace::new(limits);
             }
         }
         if unread.is_empty() {
@@ -319,11 +336,36 @@ fn read_records(
             if length == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
+            pace.note(length)?;
             unread = &sealed[..length];
         }
         let mut tls = lock(tls);
         tls.read_tls(&mut unread)?;
         tls.process_new_packets().map_err(io::Error::other)?;
+    }
+}
+
+/// Tells a peer that is alive from one that lets bytes drip in: in the time after which silence counts as death, something
+/// becomes complete, were it a sign of life, or a part of a frame comes that is worth the name.
+struct Pace {
+    silence: Duration,
+    since: Instant,
+    bytes: usize,
+}
+
+impl Pace {
+    fn new(limits: &super::TlsLimits) -> Self {
+        Self { silence: limits.silence(), since: Instant::now(), bytes: 0 }
+    }
+
+    fn note(&mut self, bytes: usize) -> io::Result<()> {
+        self.bytes += bytes;
+        if self.bytes >= LEAST_PACE {
+            (self.since, self.bytes) = (Instant::now(), 0);
+        } else if self.since.elapsed() > self.silence {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(())
     }
 }
 

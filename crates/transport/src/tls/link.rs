@@ -160,33 +160,26 @@ impl Link {
     }
 
     /// Makes a connection the present one, after both greetings; its generation.
+    ///
+    /// `answering` is whether the peer has yet to hear my greeting.
     pub(super) fn adopt(
         &self,
-        me: Process,
+        mine: &Greeting,
         theirs: &Greeting,
-        max_frame: usize,
         socket: &TcpStream,
+        answering: bool,
     ) -> Result<u64, String> {
-        if theirs.max_frame != max_frame as u64 {
-            return Err(format!("its frame limit is {}, here it is {max_frame}", theirs.max_frame));
+        if theirs.max_frame != mine.max_frame {
+            return Err(format!("its frame limit is {}, here it is {}", theirs.max_frame, mine.max_frame));
         }
         let mut state = self.lock();
-        if theirs.knows != Process::default() && theirs.knows != me {
+        if state.peer.is_some_and(|peer| peer != theirs.process) {
+            self.met_another(&mut state, answering)?;
+        }
+        if theirs.is_to_another(mine) {
             return Err("it is still in a run with an earlier process of this party".into());
         }
-        match state.peer {
-            Some(peer) if peer != theirs.process => {
-                if state.connection.is_some() {
-                    return Err("another process of the same name is connected already".into());
-                }
-                let problem = "it was started anew in the middle of the run".to_owned();
-                state.fail(Fault::Failed(problem.clone()));
-                self.changed.notify_all();
-                return Err(problem);
-            }
-            Some(_) => {}
-            None => state.peer = Some(theirs.process),
-        }
+        state.peer = Some(theirs.process);
         if state.failed.is_some() {
             return Err("it has been given up here".into());
         }
@@ -207,6 +200,23 @@ impl Link {
         state.generation += 1;
         self.changed.notify_all();
         Ok(state.generation)
+    }
+
+    /// Another process of the peer is there than the one met before.
+    fn met_another(&self, state: &mut State, answering: bool) -> Result<(), String> {
+        if state.connection.is_some() {
+            return Err("another process of the same name is connected already".into());
+        }
+        if state.failed.is_none() && state.next_in == 0 && state.first_out == 0 {
+            // No frame of the earlier one has come and none has arrived there: nothing is lost.
+            state.peer = None;
+            // A greeting of mine was to the earlier one, so the peer refuses this connection; the next one will do.
+            return if answering { Ok(()) } else { Err("it was started anew".into()) };
+        }
+        let problem = "it was started anew in the middle of the run".to_owned();
+        state.fail(Fault::Failed(problem.clone()));
+        self.changed.notify_all();
+        Err(problem)
     }
 
     /// Waits for something to write. Confirmations go before frames, so that nobody keeps frames for longer than needed.
@@ -288,6 +298,8 @@ impl Link {
                 // the goodbye from it.
                 let _ = socket.shutdown(Shutdown::Write);
             }
+            // The peer may have closed already, and whoever flushes waits for this.
+            self.changed.notify_all();
         }
     }
 
@@ -421,5 +433,22 @@ mod tests {
             link.send(&[], &limits).unwrap();
         }
         assert!(matches!(link.send(&[], &limits), Err(Fault::Failed(_))));
+    }
+
+    #[test]
+    fn whoever_flushes_notices_a_goodbye_that_was_said_after_the_peer_had_closed() {
+        let limits = TlsLimits::default();
+        let link = Link::new();
+        link.lock().peer = Some([1; 16]);
+        link.close();
+        let begin = Instant::now();
+        std::thread::scope(|scope| {
+            let flushing = scope.spawn(|| link.flush(Deadline::after(4 * limits.linger)));
+            // The reader has seen the peer close; the writer comes to say that the goodbye is out.
+            std::thread::sleep(Duration::from_millis(50));
+            link.said_goodbye(0);
+            flushing.join().unwrap();
+        });
+        assert!(begin.elapsed() < limits.linger);
     }
 }

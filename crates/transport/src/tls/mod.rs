@@ -62,6 +62,7 @@ use std::{
 };
 
 pub use config::{TlsConfig, TlsLimits, TlsParty};
+pub(crate) use record::read_all;
 pub use rustls::pki_types;
 
 use crate::{Deadline, Fault, PartyId, Roster, RosterError, Transport, TransportError};

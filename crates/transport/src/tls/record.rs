@@ -27,6 +27,11 @@ pub(super) struct Greeting {
 }
 
 impl Greeting {
+    /// Whether its sender takes me for another process than I am.
+    pub(super) fn is_to_another(&self, me: &Self) -> bool {
+        self.knows != Process::default() && self.knows != me.process
+    }
+
     pub(super) fn encode(&self) -> [u8; GREETING_BYTES] {
         let mut bytes = [0; GREETING_BYTES];
         bytes[..4].copy_from_slice(&MAGIC);
@@ -184,6 +189,24 @@ impl Records {
             return Ok(Some(record));
         }
     }
+}
+
+/// The frames in what one side of a connection sends, behind its greeting, where the bytes come `piece` at a time.
+pub(crate) fn read_all(bytes: &[u8], max_frame: usize, piece: usize) -> Result<Vec<Vec<u8>>, String> {
+    let (greeting, rest) = bytes.split_first_chunk().ok_or("it closed the connection")?;
+    Greeting::parse(greeting)?;
+    let mut records = Records::new(max_frame);
+    let mut frames = Vec::new();
+    for mut chunk in rest.chunks(piece.max(1)) {
+        while let Some(record) = records.take(&mut chunk)? {
+            match record {
+                Record::Frame(_, frame) => frames.push(frame),
+                Record::Received(_) | Record::Alive => {}
+                Record::Goodbye => return Ok(frames),
+            }
+        }
+    }
+    Ok(frames)
 }
 
 #[cfg(test)]
