@@ -1,0 +1,76 @@
+//! Documents and what they point to.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)] // test code
+
+use std::collections::HashSet;
+use std::fs;
+
+use subrosa_checks::{markdown, workspace};
+
+/// Relative links lead to files of the repository, and their anchors to headings.
+#[test]
+fn links_lead_somewhere() {
+    let mut broken = Vec::new();
+    let mut seen = 0;
+    for file in workspace::files(".md").unwrap() {
+        let text = fs::read_to_string(&file).unwrap();
+        for link in markdown::links(&text) {
+            // Items of a crate, which rustdoc checks, have no slash and no dot.
+            let foreign = link.contains("://") || link.starts_with("mailto:");
+            let item = link.contains("::") || link.contains('@') || link.starts_with("Self");
+            if foreign || item {
+                continue;
+            }
+            seen += 1;
+            let (path, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let target = if path.is_empty() { file.clone() } else { file.parent().unwrap().join(path) };
+            let good = target.exists()
+                && (anchor.is_empty()
+                    || markdown::anchors(&fs::read_to_string(&target).unwrap()).iter().any(|a| a == anchor));
+            if !good {
+                broken.push(format!("{}: {link}", file.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    assert!(seen > 40, "only {seen} links were found: does the check still see them?");
+}
+
+/// What documents name in code type exists in the code. Pages about other libraries name theirs.
+#[test]
+fn names_exist() {
+    let mut known = HashSet::new();
+    for ending in [".rs", ".toml", ".sh", ".py", ".md"] {
+        for file in workspace::files(ending).unwrap() {
+            known.insert(file.file_stem().unwrap().to_string_lossy().into_owned());
+            if ending != ".md" {
+                let text = fs::read_to_string(&file).unwrap();
+                known.extend(words(&text).map(str::to_owned));
+            }
+        }
+    }
+    let mut unknown = Vec::new();
+    for file in workspace::files(".md").unwrap() {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        if name.starts_with("from-") || name == "CHANGELOG.md" {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        for span in markdown::code_spans(&text) {
+            let missing = words(&span).filter(|word| word.len() > 3 && !known.contains(*word));
+            unknown.extend(missing.map(|word| format!("{}: `{word}`", file.display())));
+        }
+    }
+    unknown.sort();
+    unknown.dedup();
+    let allowed = fs::read_to_string(workspace::root().join(".ci/names-elsewhere.txt")).unwrap();
+    unknown.retain(|entry| !allowed.lines().any(|word| entry.ends_with(&format!("`{word}`"))));
+    let help = "no such name in the code; if it is somebody else's, add it to .ci/names-elsewhere.txt";
+    assert!(unknown.is_empty(), "{help}\n{}", unknown.join("\n"));
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    // Mathematical names such as d₁ are no names of the code.
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    text.split(move |c| !word(c))
+        .filter(|word| word.is_ascii() && word.starts_with(|c: char| c.is_ascii_alphabetic()))
+}
