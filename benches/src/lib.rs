@@ -125,3 +125,15 @@ pub fn print_table(rows: &[Row]) {
 fn factor(ratio: f64) -> String {
     if ratio < 0.1 { format!("1/{:.1}", 1.0 / ratio) } else { format!("{ratio:.2}") }
 }
+
+/// Greatest resident memory of this process since [`reset_peak_memory`], in bytes; 0 where the system does not tell.
+pub fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse().unwrap_or(0) * 1024
+}
+
+/// Starts the measurement of [`peak_memory`] anew, where the system can.
+pub fn reset_peak_memory() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}

@@ -6,24 +6,37 @@
 //! - `transactions.csv` with `id_source,bank_source,id_destination,bank_destination,amount`, or
 //!   `transactions-0.csv`, `transactions-1.csv`, … for successive periods. Other columns are passed over.
 //!
-//! Columns may stand in any order. A file is read once, row by row; nothing of it is kept but the network.
+//! Columns may stand in any order. A file is read once, row by row; nothing of it is kept but the network. With the feature
+//! `arrow` each of the files may be Parquet instead: `accounts.parquet`, `transactions.parquet` or
+//! `transactions-0.parquet` and so on, with the same columns. Results do not depend on the format.
 
-mod input;
+#[cfg(feature = "arrow")]
+pub mod arrow;
 mod output;
+#[cfg(feature = "arrow")]
+mod parquet;
+mod rows;
+mod values;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use input::{read_accounts, read_transfers};
 pub use output::{write_atomically, write_scores};
+#[cfg(feature = "arrow")]
+pub use parquet::write_scores_parquet;
 
-use crate::banks::Banks;
+use crate::banks::{BankId, Banks};
 use crate::error::{Error, Problem, Rejected};
-use crate::network::Network;
+use crate::network::{Network, NetworkBuilder};
 
-/// File name of the list of accounts.
+/// File name of the list of accounts, as CSV.
 pub const ACCOUNTS: &str = "accounts.csv";
-/// File name of the transfers, where there is one period.
+/// File name of the transfers, as CSV, where there is one period.
 pub const TRANSACTIONS: &str = "transactions.csv";
+/// How the names of all files of transfers begin.
+const TRANSACTIONS_STEM: &str = "transactions";
+/// Endings of the formats.
+const FORMATS: [&str; 2] = ["csv", "parquet"];
 
 /// Names of the banks that have a folder in `directory`, sorted.
 ///
@@ -38,7 +51,7 @@ pub fn banks_in(directory: &Path) -> Result<Banks, Error> {
         if !path.is_dir() {
             continue;
         }
-        if !path.join(ACCOUNTS).is_file() && transaction_names(&path)?.is_empty() {
+        if accounts_file(&path)?.is_none() && transaction_names(&path)?.is_empty() {
             continue;
         }
         match path.file_name().and_then(|name| name.to_str()) {
@@ -64,7 +77,7 @@ pub fn banks_in(directory: &Path) -> Result<Banks, Error> {
 pub fn read_bank(directory: &Path, banks: &Banks, bank: &str) -> Result<Network, Error> {
     let own = banks.find(bank).ok_or_else(|| Error::Banks(format!("`{bank}` is not among them")))?;
     let folder = directory.join(bank);
-    let accounts = folder.join(ACCOUNTS);
+    let accounts = accounts_file(&folder)?.unwrap_or_else(|| folder.join(ACCOUNTS));
     let mut builder = read_accounts(&accounts, banks.clone(), own)?;
     let files = transaction_files(&folder)?;
     builder.periods(files.len());
@@ -77,58 +90,120 @@ pub fn read_bank(directory: &Path, banks: &Banks, bank: &str) -> Result<Network,
     })
 }
 
+/// Reads a list of accounts and starts a network with it. The format is that of the file's ending.
+///
+/// # Errors
+/// [`Error::Data`] with file, line and column, for Parquet [`Error::Row`] or [`Error::Schema`]; [`Error::Io`].
+pub fn read_accounts(file: &Path, banks: Banks, own: BankId) -> Result<NetworkBuilder, Error> {
+    if is_parquet(file) {
+        #[cfg(feature = "arrow")]
+        return parquet::read_accounts(file, banks, own);
+        #[cfg(not(feature = "arrow"))]
+        return Err(no_parquet(file));
+    }
+    rows::read_accounts(file, banks, own)
+}
+
+/// Reads the transfers of one period, counted from 0, into a network. The format is that of the file's ending.
+///
+/// # Errors
+/// As [`read_accounts`].
+pub fn read_transfers(file: &Path, period: usize, builder: &mut NetworkBuilder) -> Result<(), Error> {
+    if is_parquet(file) {
+        #[cfg(feature = "arrow")]
+        return parquet::read_transfers(file, period, builder);
+        #[cfg(not(feature = "arrow"))]
+        return Err(no_parquet(file));
+    }
+    rows::read_transfers(file, period, builder)
+}
+
+fn is_parquet(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))
+}
+
+#[cfg(not(feature = "arrow"))]
+fn no_parquet(file: &Path) -> Error {
+    Error::directory(file, "Parquet is read only by a build with the feature `arrow`")
+}
+
+/// A folder's list of accounts, if it has one.
+fn accounts_file(folder: &Path) -> Result<Option<PathBuf>, Error> {
+    let files = FORMATS.map(|format| folder.join(ACCOUNTS).with_extension(format));
+    match files.each_ref().map(|file| file.is_file()) {
+        [true, true] => Err(Error::directory(
+            folder,
+            "it holds both `accounts.csv` and `accounts.parquet`; which is meant?",
+        )),
+        [true, false] | [false, true] => Ok(files.into_iter().find(|file| file.is_file())),
+        [false, false] => Ok(None),
+    }
+}
+
 /// The files of transfers in a bank's folder, one for each period.
 ///
 /// A folder without any is that of a bank without transfers.
 ///
 /// # Errors
-/// A gap in the numbers, `transactions.csv` beside numbered files, a number that is none.
+/// A gap in the numbers, a period in two formats, one file for all beside numbered ones, a number that is none.
 pub fn transaction_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let names = transaction_names(folder)?;
-    let single = names.iter().any(|name| name == TRANSACTIONS);
-    let mut numbers = Vec::new();
-    for name in names.iter().filter(|name| *name != TRANSACTIONS) {
-        let digits = name.strip_prefix("transactions-").and_then(|rest| rest.strip_suffix(".csv"));
-        match digits.and_then(|digits| digits.parse::<usize>().ok().filter(|n| n.to_string() == digits)) {
-            Some(number) => numbers.push(number),
-            None => {
-                return Err(Error::directory(
-                    &folder.join(name),
-                    "files of transfers are named `transactions.csv` or `transactions-0.csv`, \
-                     `transactions-1.csv` and so on",
-                ));
+    let mut single = None;
+    let mut numbered = BTreeMap::new();
+    for name in transaction_names(folder)? {
+        let twice = |other: String| {
+            Err(Error::directory(folder, format!("it holds both `{other}` and `{name}`; which is meant?")))
+        };
+        let stem = FORMATS.iter().find_map(|format| name.strip_suffix(format)?.strip_suffix('.'));
+        let number = stem.and_then(|stem| stem.strip_prefix(TRANSACTIONS_STEM)?.strip_prefix('-'));
+        let number =
+            number.and_then(|digits| digits.parse::<usize>().ok().filter(|n| n.to_string() == digits));
+        if stem == Some(TRANSACTIONS_STEM) {
+            if let Some(other) = single.replace(name.clone()) {
+                return twice(other);
             }
+        } else if let Some(number) = number {
+            if let Some(other) = numbered.insert(number, name.clone()) {
+                return twice(other);
+            }
+        } else {
+            return Err(Error::directory(
+                &folder.join(name),
+                "files of transfers are named `transactions.csv` or `transactions-0.csv`, \
+                 `transactions-1.csv` and so on (or `.parquet`)",
+            ));
         }
     }
-    if single && !numbers.is_empty() {
-        return Err(Error::directory(
-            folder,
-            "it holds both `transactions.csv` and numbered files; which are meant?",
-        ));
+    if let Some(single) = single {
+        return match numbered.is_empty() {
+            true => Ok(vec![folder.join(single)]),
+            false => Err(Error::directory(
+                folder,
+                format!("it holds both `{single}` and numbered files; which are meant?"),
+            )),
+        };
     }
-    if single {
-        return Ok(vec![folder.join(TRANSACTIONS)]);
-    }
-    numbers.sort_unstable();
-    for (expected, &found) in numbers.iter().enumerate() {
-        if expected != found {
+    for (expected, found) in numbered.keys().enumerate() {
+        if expected != *found {
             return Err(Error::directory(folder, format!("`transactions-{expected}.csv` is missing")));
         }
     }
-    Ok(numbers.iter().map(|number| folder.join(format!("transactions-{number}.csv"))).collect())
+    Ok(numbered.into_values().map(|name| folder.join(name)).collect())
 }
 
+/// Names of all files that look like transfers, sorted.
 fn transaction_names(folder: &Path) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|source| Error::io(folder, source))? {
         let entry = entry.map_err(|source| Error::io(folder, source))?;
         if let Some(name) = entry.file_name().to_str()
             // Names in capitals are found here and refused by `transaction_files`, rather than read as no transfers.
-            && name.to_ascii_lowercase().starts_with("transactions")
-            && Path::new(name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+            && name.to_ascii_lowercase().starts_with(TRANSACTIONS_STEM)
+            && let Some(extension) = Path::new(name).extension()
+            && FORMATS.iter().any(|format| extension.eq_ignore_ascii_case(format))
         {
             names.push(name.to_owned());
         }
     }
+    names.sort_unstable();
     Ok(names)
 }

@@ -16,6 +16,19 @@ pub enum Problem {
     /// The header names the same column twice.
     #[error("the header names this column twice")]
     RepeatedColumn,
+    /// A risk type that is called like a column of the output.
+    #[error(
+        "a risk type cannot be called so: the results have a column of this name with the scores before the run"
+    )]
+    ReservedColumn,
+    /// A column holds values of a type that cannot stand for what it should.
+    #[error("the column holds values of type {found}, which cannot be {expected}")]
+    WrongType {
+        /// The type found.
+        found: String,
+        /// What the column should hold.
+        expected: &'static str,
+    },
     /// A row has fewer or more fields than the header.
     #[error("the row has {found} fields, the header has {expected}")]
     WrongFieldCount {
@@ -38,6 +51,9 @@ pub enum Problem {
         /// Greatest length allowed, in bytes.
         limit: usize,
     },
+    /// A name that would not print as what it is.
+    #[error("the field holds a control character")]
+    ControlCharacter,
     /// A score that is no number.
     #[error("`{0}` is not a number")]
     NotANumber(String),
@@ -119,6 +135,32 @@ pub enum Error {
         /// Line in the file, counted from 1.
         line: u64,
         /// What the reader met.
+        reason: String,
+    },
+    /// Columnar data (Parquet, Arrow) hold something that cannot be used.
+    #[error("{origin}: row {row}, column `{}`: {}", rejected.field, rejected.problem)]
+    Row {
+        /// The file, or that it was a record batch.
+        origin: String,
+        /// Row, counted from 1 over all batches.
+        row: u64,
+        /// Column and what is wrong there.
+        rejected: Rejected,
+    },
+    /// Columnar data lack a column or hold one of another type.
+    #[error("{origin}: column `{}`: {}", rejected.field, rejected.problem)]
+    Schema {
+        /// The file, or that it was a record batch.
+        origin: String,
+        /// Column and what is wrong with it.
+        rejected: Rejected,
+    },
+    /// Columnar data that cannot be read or written at all.
+    #[error("{origin}: {reason}")]
+    Columnar {
+        /// The file, or that it was a record batch.
+        origin: String,
+        /// What the reader or writer met.
         reason: String,
     },
     /// A record handed in by the application cannot be used.
@@ -222,6 +264,9 @@ impl Error {
             Self::Decryption(error) => error.culprits(),
             Self::Data { .. }
             | Self::Csv { .. }
+            | Self::Row { .. }
+            | Self::Schema { .. }
+            | Self::Columnar { .. }
             | Self::Record(_)
             | Self::Directory { .. }
             | Self::Io { .. }

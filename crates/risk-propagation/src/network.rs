@@ -291,7 +291,7 @@ impl Network {
     }
 }
 
-/// Refuses a name that is empty or too long.
+/// Refuses a name that is empty, too long or would not print as what it is.
 fn check_name(field: &str, name: &str) -> Result<(), Rejected> {
     if name.trim().is_empty() {
         return Err(Rejected::new(field, Problem::Empty));
@@ -299,6 +299,9 @@ fn check_name(field: &str, name: &str) -> Result<(), Rejected> {
     if name.len() > crate::banks::NAME_LIMIT {
         let problem = Problem::TooLong { bytes: name.len(), limit: crate::banks::NAME_LIMIT };
         return Err(Rejected::new(field, problem));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(Rejected::new(field, Problem::ControlCharacter));
     }
     Ok(())
 }

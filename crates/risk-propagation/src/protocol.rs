@@ -283,7 +283,7 @@ fn begin<T: Transport + ?Sized>(
     }
     let (agreed, plan, sizes) = agree::agree(session, share.key(), network, settings)?;
     let own = disclosure::ciphertexts(encrypted::reached(&agreed, &plan).len(), &plan);
-    let (counts, chunks) = agree::declare(session, &agreed, own)?;
+    let (counts, chunks) = agree::declare(session, &agreed, own, settings)?;
     let (exports, imports) = agreed.lists();
     let run = Run {
         id: *session.id(),

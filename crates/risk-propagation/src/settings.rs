@@ -68,7 +68,7 @@ impl std::fmt::Display for Mismatch {
     }
 }
 
-/// Settings of a run. All banks must hold the same.
+/// Settings of a run. All banks must hold the same, but for `max_accounts`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Iterations in each period.
@@ -79,12 +79,21 @@ pub struct Settings {
     pub accuracy: f64,
     /// What a difference between two banks leads to.
     pub mismatch: Mismatch,
+    /// What this bank is ready for: no other may offer more senders in a period, or hand in more ciphertexts. Each sender
+    /// takes some hundred bytes during the agreement, and about 3 KB afterwards if it is one.
+    pub max_accounts: u32,
 }
 
 impl Default for Settings {
-    /// Three iterations, δ = 0.5, accuracy 10^-6, differences refused.
+    /// Three iterations, δ = 0.5, accuracy 10^-6, differences refused, ready for ten million accounts.
     fn default() -> Self {
-        Self { iterations: 3, delta: Delta::fixed(0.5), accuracy: 1e-6, mismatch: Mismatch::Refuse }
+        Self {
+            iterations: 3,
+            delta: Delta::fixed(0.5),
+            accuracy: 1e-6,
+            mismatch: Mismatch::Refuse,
+            max_accounts: 10_000_000,
+        }
     }
 }
 

@@ -97,11 +97,40 @@ fn bad_accounts_are_named_by_line_and_column() {
 }
 
 #[test]
+fn lines_are_counted_as_an_editor_counts_them() {
+    let line = |text: &str| bad_account(&format!("id,risk_score\n{text}")).0;
+    assert_eq!(line("x,0\n\n\ny,2\nz,0\n"), 5);
+    assert_eq!(line("x,0\n\n\ny,2"), 5);
+    assert_eq!(line("x,0\r\n\r\ny,2\r\n"), 4);
+    assert_eq!(line("\"x\"\"y, z\",0\ny,2\n"), 3);
+    let transfers = format!(
+        "{}{}",
+        HEADER.replace("amount", "amount,note"),
+        "\n\nx,a,y,b,1,\"two\nlines\"\nx,a,y,b,-1,\"two\nmore\"\n"
+    );
+    let (_, line, field, _) = refused(b"id,risk_score\n", transfers.as_bytes());
+    assert_eq!((line, field.as_str()), (6, "amount"));
+}
+
+#[test]
+fn what_would_not_print_as_what_it_is() {
+    let bad = |text: &str| bad_account(&format!("id,risk_score\n{text}\n"));
+    assert_eq!(bad("x\u{1b}[2J,0"), at(2, "id", Problem::ControlCharacter));
+    assert_eq!(bad("\"x\ny\",0"), at(2, "id", Problem::ControlCharacter));
+    assert_eq!(bad("x,\u{7}1"), at(2, "risk_score", Problem::NotANumber("\u{fffd}1".into())));
+    for (header, column) in [("before", "before"), ("fraud,fraud_before", "fraud_before")] {
+        let found = bad_account(&format!("id,risk_score,{header}\n"));
+        assert_eq!(found, at(1, column, Problem::ReservedColumn));
+    }
+}
+
+#[test]
 fn bad_transfers_are_named_by_line_and_column() {
     assert_eq!(bad_transfer("x,a,y,b,-5"), at(3, "amount", Problem::NegativeAmount("-5".into())));
     assert_eq!(bad_transfer("x,a,y,b,5.25"), at(3, "amount", Problem::FractionalAmount("5.25".into())));
     assert_eq!(bad_transfer("x,a,y,b,1e3"), at(3, "amount", Problem::FractionalAmount("1e3".into())));
     assert_eq!(bad_transfer("x,a,y,b,5 EUR"), at(3, "amount", Problem::NotAnAmount("5 EUR".into())));
+    assert_eq!(bad_transfer("x,a,y,b,+5"), at(3, "amount", Problem::NotAnAmount("+5".into())));
     assert_eq!(bad_transfer("x,a,y,b,NaN"), at(3, "amount", Problem::NotAnAmount("NaN".into())));
     assert_eq!(bad_transfer("x,a,y,b,"), at(3, "amount", Problem::Empty));
     let over = "9223372036854775809";

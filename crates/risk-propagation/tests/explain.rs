@@ -10,7 +10,13 @@ use subrosa_risk_propagation::{
 };
 
 fn settings(delta: f64, iterations: u32) -> Settings {
-    Settings { iterations, delta: Delta::fixed(delta), accuracy: 1e-6, mismatch: Mismatch::Refuse }
+    Settings {
+        iterations,
+        delta: Delta::fixed(delta),
+        accuracy: 1e-6,
+        mismatch: Mismatch::Refuse,
+        ..Settings::default()
+    }
 }
 
 /// Bank `a` has x, y and z; b/q pays x, x pays y, y pays z, and z pays itself nothing.

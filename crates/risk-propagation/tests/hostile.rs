@@ -36,8 +36,14 @@ enum Evil {
     Period,
     /// R4: too few bits.
     Selection,
+    /// R1: more offers than anybody is ready for.
+    Offers,
     /// R5: for another number of periods.
     Declaration,
+    /// R5: fewer chunks of scores than it owes.
+    Chunks,
+    /// R5: more ciphertexts than anybody is ready for.
+    Ciphertexts,
     /// R6: a ciphertext too few.
     Count,
     /// R6: the number 0.
@@ -67,7 +73,8 @@ impl Message for Scores {
 }
 
 fn settings() -> Settings {
-    Settings { iterations: 1, accuracy: 1e-4, mismatch: Mismatch::LeaveOut, ..Settings::default() }
+    let delta = Settings::default().delta;
+    Settings { iterations: 1, delta, accuracy: 1e-4, mismatch: Mismatch::LeaveOut, max_accounts: 100 }
 }
 
 fn networks() -> Vec<Network> {
@@ -108,7 +115,8 @@ fn west(evil: Evil, wire: &mut MemoryTransport, share: &KeyShare) -> Result<(), 
     let mut session = Session::open(wire, PROTOCOL, &fields, session, &mut rng)?;
     session.broadcast(&Resume { run: None, position: 0 }, &())?;
     let bits = if evil == Evil::Sizes { 77 } else { in_degree_bits(network.greatest_in_degree()) };
-    session.broadcast(&Sizes { active: vec![true], in_degree_bits: bits, offer_chunks: 1 }, &())?;
+    let offer_chunks = if evil == Evil::Offers { 2 } else { 1 };
+    session.broadcast(&Sizes { active: vec![true], in_degree_bits: bits, offer_chunks }, &())?;
     let sizes = NetworkSizes {
         key_bits: 256,
         columns: 1,
@@ -135,8 +143,13 @@ fn west(evil: Evil, wire: &mut MemoryTransport, share: &KeyShare) -> Result<(), 
     let bits = if evil == Evil::Selection { vec![] } else { vec![1] };
     let shape = |party: PartyId| if party.index() == 2 { 8 } else { offer(party).unwrap().senders.len() };
     session.exchange_shaped(|_| Some(SelectionBits { bits: bits.clone() }), |_| true, shape)?;
-    let chunks = if evil == Evil::Declaration { vec![1, 1] } else { vec![1] };
-    let declaration = Declaration { ciphertexts: 1, score_chunks: chunks.clone() };
+    let chunks = match evil {
+        Evil::Declaration => vec![1, 1],
+        Evil::Chunks => vec![0],
+        _ => vec![1],
+    };
+    let ciphertexts = if evil == Evil::Ciphertexts { 101 } else { 1 };
+    let declaration = Declaration { ciphertexts, score_chunks: chunks.clone() };
     session.broadcast_shaped(&declaration, |party| if party.index() == 2 { chunks.len() } else { 1 })?;
     let other = PrivateKey::generate_insecure(256, &mut rng).unwrap();
     let scores = |party: PartyId| {
@@ -177,8 +190,12 @@ fn another_plan_names_the_number_and_the_bank() {
 #[test]
 fn every_breach_names_its_bank() {
     let shares = shares();
-    use Evil::{Count, Declaration, Factor, Key, Large, Offer, Period, Selection, Sizes, Zero};
-    for evil in [Sizes, Offer, Period, Selection, Declaration, Count, Zero, Large, Factor, Key] {
+    use Evil::{
+        Chunks, Ciphertexts, Count, Declaration, Factor, Key, Large, Offer, Offers, Period, Selection, Sizes,
+        Zero,
+    };
+    let agreement = [Sizes, Offers, Offer, Period, Selection, Declaration, Chunks, Ciphertexts];
+    for evil in agreement.into_iter().chain([Count, Zero, Large, Factor, Key]) {
         let wires = MemoryNetwork::builder((0..3).map(bank_name)).build().unwrap();
         let results = run_network(wires, |me, mut wire| {
             if me.index() == 2 {
@@ -190,6 +207,12 @@ fn every_breach_names_its_bank() {
         let errors: Vec<Error> = results.into_iter().flatten().map(|result| result.unwrap_err()).collect();
         assert!(errors.iter().any(|error| error.culprits() == [PartyId::new(2)]), "{evil:?}: {errors:?}");
         assert!(errors.iter().all(|error| error.to_string().contains("west")), "{evil:?}: {errors:?}");
+        let reason = match evil {
+            Offers | Ciphertexts => "more than the 100 accounts",
+            Chunks => "fewer scores than it owes",
+            _ => continue,
+        };
+        assert!(errors.iter().any(|error| error.to_string().contains(reason)), "{evil:?}: {errors:?}");
     }
 }
 

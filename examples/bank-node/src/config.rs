@@ -111,6 +111,7 @@ struct NetworkSection {
     connect_seconds: Option<u64>,
     round_seconds: Option<u64>,
     reconnect_seconds: Option<u64>,
+    keepalive_seconds: Option<u64>,
     attempts: Option<u32>,
 }
 
@@ -175,6 +176,8 @@ pub struct Patience {
     pub round: Duration,
     /// For a connection that broke to come back.
     pub reconnect: Duration,
+    /// Between signs of life on a connection that is not used; four times as much silence is its end.
+    pub keepalive: Duration,
     /// How often a phase is begun again after the network failed or a bank was restarted.
     pub attempts: u32,
 }
@@ -381,7 +384,7 @@ impl Check<'_> {
             Some("leave-out") => Mismatch::LeaveOut,
             Some(_) => return Err(self.refuse("settings.mismatch", "`refuse` or `leave-out`")),
         };
-        Ok(Settings { iterations, delta, accuracy, mismatch })
+        Ok(Settings { iterations, delta, accuracy, mismatch, ..Settings::default() })
     }
 
     fn key(&self, section: &KeySection, parties: usize) -> Result<KeygenParameters, ConfigError> {
@@ -410,6 +413,7 @@ impl Check<'_> {
             connect: seconds("connect_seconds", section.connect_seconds, 120)?,
             round: seconds("round_seconds", section.round_seconds, 600)?,
             reconnect: seconds("reconnect_seconds", section.reconnect_seconds, 60)?,
+            keepalive: seconds("keepalive_seconds", section.keepalive_seconds, 5)?,
             attempts,
         })
     }

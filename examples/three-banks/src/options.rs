@@ -98,6 +98,7 @@ impl Options {
                 OnMismatch::Refuse => Mismatch::Refuse,
                 OnMismatch::LeaveOut => Mismatch::LeaveOut,
             },
+            ..Settings::default()
         }
     }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
+use super::values::{BEFORE, before};
 use crate::error::Error;
 use crate::network::Network;
 
@@ -26,7 +27,7 @@ pub fn write_scores(file: &Path, network: &Network, scores: &[f64], decimals: us
         let mut header = vec!["id".to_owned()];
         for (index, column) in network.columns().iter().enumerate() {
             header.push(column.clone());
-            header.push(if index == 0 { "before".to_owned() } else { format!("{column}_before") });
+            header.push(if index == 0 { BEFORE.to_owned() } else { before(column) });
         }
         writer.write_record(&header)?;
         let width = columns.max(1);

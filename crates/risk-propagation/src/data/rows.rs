@@ -1,12 +1,13 @@
 //! CSV in, row by row.
 
 use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use csv::ByteRecord;
 
-use crate::banks::{BankId, Banks};
 use super::values::{parse_amount, parse_score, risk_types};
+use crate::banks::{BankId, Banks};
 use crate::error::{Error, Problem, Rejected};
 use crate::network::{NetworkBuilder, Transfer};
 
@@ -15,8 +16,7 @@ pub(super) fn read_accounts(file: &Path, banks: Banks, own: BankId) -> Result<Ne
     let mut rows = Rows::open(file)?;
     let id = rows.column("id")?;
     let first = rows.column("risk_score")?;
-    let (columns, names) =
-        risk_types(&rows.header, id, first).map_err(|rejected| rows.at(1, rejected))?;
+    let (columns, names) = risk_types(&rows.header, id, first).map_err(|rejected| rows.at(1, rejected))?;
 
     let mut builder = NetworkBuilder::new(banks, own, names);
     let mut scores = Vec::with_capacity(columns.len());
@@ -123,16 +123,27 @@ impl<'a> Rows<'a> {
 
     /// Line on which the present row begins.
     fn line(&self) -> u64 {
-        // The reader counts blank lines before a row as the row's: the place where the row ends is sure.
-        let within: usize = self.record.iter().flatten().filter(|byte| **byte == b'\n').count();
-        let ended_by_line = !self.reader.is_done();
-        let last = self.reader.position().line() - u64::from(ended_by_line);
-        last.saturating_sub(within as u64).max(1)
+        let Some(position) = self.record.position() else { return 1 };
+        line_at(self.file, position.byte()).unwrap_or(position.line())
     }
 
     fn at(&self, line: u64, rejected: Rejected) -> Error {
         Error::Data { file: self.file.to_owned(), line, rejected }
     }
+}
+
+/// Line of the first row that begins at byte `start` or after it. The reader counts blank lines before a row as the row's.
+fn line_at(file: &Path, start: u64) -> Option<u64> {
+    let mut line = 1;
+    for (place, byte) in (0..).zip(BufReader::new(File::open(file).ok()?).bytes()) {
+        match byte.ok()? {
+            b'\n' => line += 1,
+            b'\r' => {}
+            _ if place >= start => break,
+            _ => {}
+        }
+    }
+    Some(line)
 }
 
 fn csv_error(file: &Path, error: &csv::Error) -> Error {

@@ -39,6 +39,12 @@ pub(super) fn agree<T: Transport + ?Sized>(
         active_periods: (0..periods).map(active).collect(),
         adders: banks.len() - 1,
     };
+    let accounts = settings.max_accounts as usize;
+    for (party, sizes) in sizes.iter().filter(|(party, _)| *party != session.me()) {
+        if sizes.offer_chunks > chunks_of(accounts.saturating_mul(periods)) {
+            return Err(too_much(session.roster(), party, "offers", settings));
+        }
+    }
     let plan = Plan::new(&sizes_of_all, settings)?;
     compare_plans(session, &plan)?;
     network.extend_periods(periods);
@@ -60,6 +66,12 @@ pub(super) fn agree<T: Transport + ?Sized>(
     let answers = exchange_selections(session, &offers, &selections)?;
     let agreed = selected.finish(&offers, &answers).map_err(disagreement)?;
     Ok((agreed, plan, sizes_of_all))
+}
+
+/// The answer to a bank that declares more than this one is ready for.
+fn too_much(roster: &Roster, party: PartyId, what: &str, settings: &Settings) -> Error {
+    let limit = settings.max_accounts;
+    blame(roster, party, format!("it {what} more than the {limit} accounts that max_accounts allows"))
 }
 
 /// The end of R1: whether all banks derive the same plan.
@@ -199,6 +211,7 @@ pub(super) fn declare<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
     agreed: &Agreed,
     ciphertexts: usize,
+    settings: &Settings,
 ) -> Result<(Vec<u64>, Vec<u64>), Error> {
     let network = agreed.network();
     let periods = network.periods().len();
@@ -219,6 +232,12 @@ pub(super) fn declare<T: Transport + ?Sized>(
             .any(|period| theirs.score_chunks.get(period).is_none_or(|chunks| *chunks < owed(period)))
         {
             return Err(blame(session.roster(), party, "it declares fewer scores than it owes"));
+        }
+        let most = chunks_of(settings.max_accounts as usize);
+        let large =
+            theirs.ciphertexts > settings.max_accounts || theirs.score_chunks.iter().any(|n| *n > most);
+        if party != session.me() && large {
+            return Err(too_much(session.roster(), party, "declares", settings));
         }
     }
     let most = |period: usize| all.values().filter_map(|d| d.score_chunks.get(period)).max().copied();
