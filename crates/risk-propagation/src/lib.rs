@@ -30,3 +30,6 @@ pub use network::{Network, NetworkBuilder, Transfer};
 pub use plan::{NetworkSizes, Plan, PlanError};
 pub use protocol::{Event, Outcome, PROTOCOL, Stage, parameters, propagate, propagate_with, recover};
 pub use settings::{Delta, Mismatch, Settings, Step};
+
+/// Re-exported: a session, a key share and a key are what a run is given.
+pub use {subrosa_paillier, subrosa_threshold_decryption, subrosa_transport};
