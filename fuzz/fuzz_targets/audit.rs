@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| subrosa_fuzz::decoders::audit(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| subrosa_fuzz::banks::audit(data));

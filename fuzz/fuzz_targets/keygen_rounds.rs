@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| subrosa_fuzz::decoders::keygen_rounds(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| subrosa_fuzz::banks::keygen_rounds(data));

@@ -1,6 +1,7 @@
 //! What one bank does: meet the others, generate a key if there is none, propagate, write the scores.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -313,20 +314,31 @@ impl<'a> Node<'a> {
         run.all(task, network)
     }
 
-    /// Waits for the others, as long as the configuration says and nobody says stop.
+    /// Waits for the others, as long as the configuration says and nobody says stop; the log hears who is missing, and why.
     fn wait_connected(&self, transport: &TlsTransport) -> Result<(), NodeError> {
         let deadline = Deadline::after(self.config.patience.connect);
+        let mut told = BTreeSet::new();
         loop {
             let glance = Deadline::after(std::time::Duration::from_millis(200));
-            match transport.wait_connected(deadline.or_sooner(glance)) {
+            let error = match transport.wait_connected(deadline.or_sooner(glance)) {
                 Ok(()) => return Ok(()),
                 Err(_) if self.stop.load(Ordering::Relaxed) => return Err(NodeError::Stopped),
                 Err(error) if deadline.has_passed() => return Err(error.into()),
-                Err(_) => {}
+                Err(error) => error,
+            };
+            let TlsError::NotConnected(missing) = error else { return Err(error.into()) };
+            for (bank, reason) in missing {
+                // Strangers have a say in some reasons, and not in how long the log becomes.
+                if told.len() < MOST_REASONS && told.insert((bank.clone(), reason.clone())) {
+                    tracing::info!(bank, reason, "not connected yet");
+                }
             }
         }
     }
 }
+
+/// How many reasons for missing connections are told in one attempt.
+const MOST_REASONS: usize = 40;
 
 /// The files that the computation reads.
 ///
@@ -342,7 +354,7 @@ pub fn input_files(config: &Config) -> Result<Vec<PathBuf>, propagation::Error> 
 /// One attempt: connected, all in one go.
 struct Run<'r, 't> {
     config: &'r Config,
-    wire: Wire<'t, TlsTransport>,
+    wire: Wire<'t>,
     keys: &'r mut Keys,
     settings: SessionSettings,
     begun: &'r Cell<bool>,
@@ -502,5 +514,6 @@ pub fn tls_config(config: &Config) -> Result<TlsConfig, NodeError> {
     };
     let mut limits = subrosa_transport::tls::TlsLimits::default();
     limits.give_up = config.patience.reconnect;
+    limits.keepalive = config.patience.keepalive;
     Ok(tls.with_limits(limits))
 }

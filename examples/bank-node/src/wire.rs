@@ -1,11 +1,13 @@
-//! A transport that listens in: it notes every round for the audit trail, and ends the run when the bank is told to stop.
+//! A transport that listens in: it notes every round for the audit trail, tells the log when a connection is lost or comes
+//! back, and ends the run when the bank is told to stop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use subrosa_arith::hash::Hasher;
+use subrosa_transport::tls::TlsTransport;
 use subrosa_transport::{
     Deadline, FRAME_VERSION, Fault, HEADER_BYTES, PartyId, Roster, Transport, TransportError,
 };
@@ -59,19 +61,21 @@ struct Round {
 
 /// See the module's page.
 #[derive(Debug)]
-pub struct Wire<'a, T> {
-    inner: T,
+pub struct Wire<'a> {
+    inner: TlsTransport,
     stop: Arc<AtomicBool>,
     trail: Option<&'a mut Trail>,
     round: Option<Round>,
+    /// Whose connection is lost at present, as far as the log knows.
+    lost: BTreeSet<PartyId>,
     /// The trail could not be written; the run ends, since a run without its trail is not wanted.
     broken: Option<AuditError>,
 }
 
-impl<'a, T: Transport> Wire<'a, T> {
+impl<'a> Wire<'a> {
     /// Listens in on `inner`. Once `stop` is set, waiting ends with an error.
-    pub fn new(inner: T, stop: Arc<AtomicBool>, trail: Option<&'a mut Trail>) -> Self {
-        Self { inner, stop, trail, round: None, broken: None }
+    pub fn new(inner: TlsTransport, stop: Arc<AtomicBool>, trail: Option<&'a mut Trail>) -> Self {
+        Self { inner, stop, trail, round: None, lost: BTreeSet::new(), broken: None }
     }
 
     /// Adds a line to the audit trail, if there is one.
@@ -84,11 +88,6 @@ impl<'a, T: Transport> Wire<'a, T> {
             return Err(error);
         }
         self.trail.as_mut().map_or(Ok(()), |trail| trail.write(event))
-    }
-
-    /// The transport itself.
-    pub fn inner(&self) -> &T {
-        &self.inner
     }
 
     fn end_round(&mut self) -> Result<(), AuditError> {
@@ -152,6 +151,19 @@ impl<'a, T: Transport> Wire<'a, T> {
         Ok(())
     }
 
+    /// Tells the log what has become of the connection to a bank that is waited for.
+    fn look_at(&mut self, party: PartyId) {
+        let bank = self.inner.roster().name(party);
+        if self.inner.is_connected(party) {
+            if self.lost.remove(&party) {
+                tracing::info!(bank, "the connection is back");
+            }
+        } else if self.lost.insert(party) {
+            let reason = self.inner.problem(party).unwrap_or_default();
+            tracing::warn!(bank, reason, "the connection is lost; waiting for it to come back");
+        }
+    }
+
     fn check_stop(&self, party: PartyId) -> Result<(), TransportError> {
         if self.stop.load(Ordering::Relaxed) {
             let fault = Fault::Failed(STOPPED.to_owned());
@@ -161,7 +173,7 @@ impl<'a, T: Transport> Wire<'a, T> {
     }
 }
 
-impl<T: Transport> Transport for Wire<'_, T> {
+impl Transport for Wire<'_> {
     fn roster(&self) -> &Roster {
         self.inner.roster()
     }
@@ -180,7 +192,7 @@ impl<T: Transport> Transport for Wire<'_, T> {
         loop {
             self.check_stop(from)?;
             match self.inner.receive(from, deadline.or_sooner(Deadline::after(GLANCE))) {
-                Err(error) if error.is_timeout() && !deadline.has_passed() => {}
+                Err(error) if error.is_timeout() && !deadline.has_passed() => self.look_at(from),
                 Ok(frame) => {
                     self.noted(from, &frame, false)?;
                     return Ok(frame);

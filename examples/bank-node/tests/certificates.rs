@@ -83,7 +83,7 @@ fn refused(validity: Validity, foreign: bool) -> [String; 3] {
         std::fs::copy(bad.join("birch-key.pem"), banks.path("certs/birch-key.pem")).unwrap();
     }
     for bank in 0..3 {
-        banks.configure(bank, |changes| changes.network = "connect_seconds = 4, attempts = 1".to_owned());
+        banks.configure(bank, |changes| changes.network = "connect_seconds = 2, attempts = 1".to_owned());
     }
     banks.start_all(&["keygen"]);
     [0, 1, 2].map(|bank| {

@@ -17,21 +17,26 @@ use subrosa_transport::{PartyId, Roster, Session, Settings};
 use super::setting::{SETTING, Setting, seeded};
 use super::spoil::patched;
 
-/// Batches of ciphertexts.
-pub fn ciphertexts(input: &[u8]) {
-    let key = SETTING.shares[0].key().public();
-    let Ok(batch) = postcard::from_bytes::<CiphertextBatch>(input) else { return };
-    if let Ok(accepted) = batch.accept(key) {
-        assert!(accepted.iter().all(|ciphertext| key.check(ciphertext).is_ok()));
-    }
-}
-
-/// A batch that is accepted, for the corpus.
-pub fn valid_ciphertexts() -> Vec<u8> {
+/// A batch of ciphertexts that is accepted.
+static CIPHERTEXTS: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let key = SETTING.shares[0].key().public();
     let blinder = Blinder::new(key, Randomness::Short, 1 << 16).unwrap();
     let all: Vec<_> = (0..3).map(|m| blinder.encrypt(&m.into(), &mut seeded(7)).unwrap()).collect();
     postcard::to_stdvec(&CiphertextBatch::new(key, &all).unwrap()).unwrap()
+});
+
+/// Batches of ciphertexts: as they are, and a valid one with patches.
+pub fn ciphertexts(input: &[u8]) {
+    let key = SETTING.shares[0].key().public();
+    let look = |bytes: &[u8]| {
+        let batch = postcard::from_bytes::<CiphertextBatch>(bytes).ok()?;
+        let accepted = batch.accept(key).ok()?;
+        assert!(accepted.iter().all(|ciphertext| key.check(ciphertext).is_ok()));
+        Some(accepted.len())
+    };
+    look(input);
+    let accepted = look(&patched(&CIPHERTEXTS, input));
+    assert!(!input.is_empty() || accepted == Some(3));
 }
 
 /// Key files: as they are, and spoiled ones whose checksum is right.

@@ -6,7 +6,6 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
@@ -19,15 +18,11 @@ pub const BANKS: [&str; 3] = ["amber", "birch", "coral"];
 /// No test waits for longer than this for anything.
 pub const LIMIT: Duration = Duration::from_secs(120);
 
-/// One network of banks at a time: the tests share two processors with each other.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
 /// A folder with certificates, data and configurations for three banks; ends every process when dropped.
 pub struct Banks {
     pub folder: tempfile::TempDir,
     pub ports: [u16; 3],
     running: Vec<Option<Child>>,
-    _turn: std::sync::MutexGuard<'static, ()>,
 }
 
 pub fn binary() -> Command {
@@ -60,7 +55,6 @@ pub fn free_ports<const N: usize>() -> [u16; N] {
 impl Banks {
     /// Data for `accounts` accounts and certificates by one authority; keys of 512 bits.
     pub fn new(accounts: usize) -> Self {
-        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let folder = tempfile::tempdir().unwrap();
         let shape = Shape { accounts, transfers: accounts * 3, chains: 2, ..Shape::default() };
         let data = generate(&shape, &mut ChaCha20Rng::seed_from_u64(11)).unwrap();
@@ -68,7 +62,7 @@ impl Banks {
         let certs = folder.path().join("certs");
         let made = run(&["certs", "make", "--out", certs.to_str().unwrap(), "amber", "birch", "coral"]);
         assert!(made.status.success(), "{}", text(&made.stderr));
-        let mut banks = Self { folder, ports: free_ports(), running: vec![None, None, None], _turn: turn };
+        let mut banks = Self { folder, ports: free_ports(), running: vec![None, None, None] };
         for bank in 0..3 {
             banks.configure(bank, |_| ());
         }
@@ -94,8 +88,10 @@ impl Banks {
             certificate: BANKS[bank].to_owned(),
             authority: "certs/ca.pem".to_owned(),
             name: BANKS[bank].to_owned(),
-            network: "connect_seconds = 60, round_seconds = 60, reconnect_seconds = 20, attempts = 6"
-                .to_owned(),
+            network:
+                "connect_seconds = 60, round_seconds = 60, reconnect_seconds = 20, keepalive_seconds = 1, \
+                      attempts = 6"
+                    .to_owned(),
             iterations: 2,
         };
         change(&mut changes);
