@@ -4,15 +4,16 @@
 
 use std::process::ExitCode;
 
-use subrosa_checks::{api, features};
+use subrosa_checks::{api, features, first_hour};
 
 fn main() -> ExitCode {
     let check = std::env::args().nth(1).unwrap_or_default();
     let outcome = match check.as_str() {
         "api" => api::check(),
         "features" => features::check(),
+        "first-hour" => first_hour::check(),
         _ => {
-            eprintln!("usage: subrosa-checks api | features");
+            eprintln!("usage: subrosa-checks api | features | first-hour");
             return ExitCode::from(2);
         }
     };
