@@ -103,13 +103,15 @@ impl Browser {
         self.devtools("Emulation.setDeviceMetricsOverride", metrics).await.map(drop)
     }
 
-    /// Whether the page is told that its user prefers dark colours.
+    /// Whether the page is told that its user prefers dark colours. It is always told to keep still.
     ///
     /// # Errors
     /// [`Error::Command`].
     pub async fn dark(&self, dark: bool) -> Result<(), Error> {
         let scheme = if dark { "dark" } else { "light" };
-        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        // What moves is hard to click on, and pictures of it differ.
+        let still = json!({ "name": "prefers-reduced-motion", "value": "reduce" });
+        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }, still] });
         self.devtools("Emulation.setEmulatedMedia", media).await.map(drop)
     }
 

@@ -6,6 +6,7 @@ mod error;
 pub mod exchange;
 pub mod gate;
 pub mod generate;
+pub mod journal;
 pub mod metrics;
 pub mod model_file;
 pub mod server;
@@ -13,5 +14,6 @@ pub mod table;
 pub mod tcp;
 pub mod times;
 pub mod train;
+pub mod web;
 
 pub use error::{Error, Result};

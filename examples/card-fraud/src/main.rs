@@ -1,7 +1,10 @@
 //! The command line: see the README.
 
-use card_fraud::commands::{predict::PredictOptions, serve::ServeOptions};
+use card_fraud::commands::predict::PredictOptions;
+use card_fraud::commands::serve::{ServeOptions, Source};
+use card_fraud::commands::web::WebOptions;
 use card_fraud::train::{Labelled, TrainOptions};
+use card_fraud::web::bank;
 use card_fraud::{commands, table::Table};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -31,6 +34,8 @@ enum Part {
     Serve(Serve),
     /// A card holder: asks a bank about purchases that it does not show.
     Predict(Predict),
+    /// A card holder with a page in the browser: one purchase, step by step.
+    Web(Web),
 }
 
 /// Options of the whole job in one process.
@@ -116,8 +121,13 @@ struct Train {
 #[derive(Args)]
 struct Serve {
     /// The bank's model file.
-    #[arg(long, value_name = "MODEL.json")]
-    model: PathBuf,
+    #[arg(long, value_name = "MODEL.json", required_unless_present = "made_up")]
+    model: Option<PathBuf>,
+    /// Without a model file: train on made-up purchases first.
+    #[arg(long, conflicts_with = "model")]
+    made_up: bool,
+    #[command(flatten)]
+    made: Made,
     /// Where to listen, such as 127.0.0.1:7700; port 0 takes any that is free.
     #[arg(long, value_name = "ADDR")]
     listen: String,
@@ -136,6 +146,30 @@ struct Serve {
     /// Cryptographic parameters.
     #[arg(long, value_enum, default_value_t = Parameters::Standard)]
     parameters: Parameters,
+    /// Print a line for each query: all that the bank saw of it.
+    #[arg(long)]
+    journal: bool,
+    /// Stop when standard input ends, as it does with the process that holds its other end.
+    #[arg(long)]
+    attached: bool,
+}
+
+#[derive(Args)]
+struct Web {
+    /// The bank's address; without it, a bank that makes up its data is started as a process of its own.
+    #[arg(long, value_name = "ADDR")]
+    server: Option<String>,
+    /// Where the page is served; port 0 takes any that is free.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    listen: String,
+    #[command(flatten)]
+    made: Made,
+    /// Seconds that a reply of the bank may take.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    patience: u64,
+    /// Seconds without use after which the key is wiped.
+    #[arg(long, default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
+    idle: u64,
 }
 
 #[derive(Args)]
@@ -187,15 +221,29 @@ fn run(command: Command) -> card_fraud::Result<()> {
         Some(Part::Train(Train { data, model, seed, learning })) => {
             commands::train(&labelled(&data)?, &model, &learning.options(seed))
         }
-        Some(Part::Serve(Serve { model, listen, rate, burst, places, connections, parameters })) => {
-            let parameters = parameters.into();
-            let options = ServeOptions { per_minute: rate, burst, places, connections, parameters };
-            commands::serve::run(&model, &listen, &options)
+        Some(Part::Serve(serve)) => {
+            let Made { rows, seed } = serve.made;
+            let source = serve.model.map_or(Source::MadeUp { rows, seed }, Source::File);
+            let options = ServeOptions {
+                per_minute: serve.rate,
+                burst: serve.burst,
+                places: serve.places,
+                connections: serve.connections,
+                parameters: serve.parameters.into(),
+                journal: serve.journal,
+                attached: serve.attached,
+            };
+            commands::serve::run(&source, &serve.listen, &options)
         }
         Some(Part::Predict(Predict { server, input, output, connections, patience })) => {
             let patience = Duration::from_secs(patience);
             let options = PredictOptions { connections: connections.into(), patience };
             commands::predict::run(&server, &input, &output, &options)
+        }
+        Some(Part::Web(Web { server, listen, made, patience, idle })) => {
+            let (patience, idle) = (Duration::from_secs(patience), Duration::from_secs(idle));
+            let made = bank::Made { rows: made.rows, seed: made.seed };
+            commands::web::run(&listen, WebOptions { server, made, patience, idle })
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod predict;
 pub mod serve;
+pub mod web;
 pub mod whole;
 
 use crate::model_file;
@@ -9,7 +10,8 @@ use crate::table::{self, Purchase};
 use crate::train::{self, Labelled, TrainOptions, Trained};
 use crate::{Result, generate as made_up};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
 
 /// Writes made-up labelled purchases.
@@ -60,6 +62,12 @@ fn report(data: &Labelled, trained: &Trained) {
     println!("\non the schema's grid ({} splits are left):", trained.quantized.splits());
     println!("{}", trained.quantized_counts);
     println!("  agrees with the learned tree on {} of {held_out}", trained.agreeing);
+}
+
+/// Prints a line now, also into a pipe; a reader that has left does not matter.
+fn say(line: &str) {
+    let mut output = std::io::stdout().lock();
+    let _ = writeln!(output, "{line}").and_then(|()| output.flush());
 }
 
 /// A bar for a batch; silent where nobody watches.

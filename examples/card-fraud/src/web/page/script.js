@@ -1,0 +1,354 @@
+// The page of `card-fraud web`. It shows what the local process tells it and holds no key.
+"use strict";
+
+const STEPS = ["key", "encrypt", "ask", "decrypt"];
+
+const LABELS = {
+  distance_from_home: ["distance from home", (value) => `${number(value)} km`],
+  distance_from_last_transaction: ["from the last purchase", (value) => `${number(value)} km`],
+  ratio_to_median_purchase_price: ["price, times the usual one", number],
+  repeat_retailer: ["at a shop used before", yesOrNo],
+  used_chip: ["with the card’s chip", yesOrNo],
+  used_pin_number: ["with the PIN", yesOrNo],
+  online_order: ["ordered online", yesOrNo],
+};
+
+const VERDICTS = {
+  genuine: ["Genuine", "The bank’s tree takes this purchase for genuine. The bank does not know that it said so."],
+  fraud: ["Looks like fraud", "The bank’s tree takes this purchase for fraud. The bank does not know that it said so."],
+};
+
+/// How often the bank is looked for while it does not answer, in milliseconds.
+const LOOKING = 1500;
+
+const byId = (id) => document.getElementById(id);
+const section = (step) => byId(`step-${step}`);
+const form = byId("purchase");
+const buttons = { key: byId("make-key"), encrypt: byId("encrypt"), ask: byId("ask"), decrypt: byId("decrypt") };
+
+/// The number of the encrypted purchase.
+let purchase = null;
+/// How many steps are taken.
+let progress = 0;
+let looking = null;
+
+// Talking to the local process
+
+class Problem extends Error {
+  constructor({ code, message, remedy, fields }) {
+    super(message);
+    Object.assign(this, { code, remedy, fields });
+  }
+}
+
+async function call(path, body) {
+  const request = body === undefined ? {} : {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  };
+  let response, reply;
+  try {
+    response = await fetch(`api/${path}`, request);
+    reply = await response.json();
+  } catch {
+    throw new Problem({
+      code: "local-process",
+      message: "The local process that serves this page does not answer. If it has ended, start it again with " +
+        "`card-fraud web` and open the address that it prints.",
+      remedy: "retry",
+      fields: [],
+    });
+  }
+  if (!response.ok) throw new Problem(reply.problem);
+  return reply;
+}
+
+// The four steps
+
+const run = {
+  async key() {
+    const key = await call("key", {});
+    showKey(key);
+    reached(1, `Key made: ${size("bits", key.bits)} in ${time(key.milliseconds)}.`);
+  },
+
+  async encrypt() {
+    clearFieldErrors();
+    const reply = await call("encrypt", typed());
+    purchase = reply.number;
+    byId("plain").replaceChildren(...reply.plain.map(plainRow));
+    fill("query-size", size("bytes", reply.bytes));
+    fill("query-more", size("bytes", reply.bytes - reply.first.length / 2));
+    fill("encrypt-time", time(reply.milliseconds));
+    byId("query-hex").replaceChildren(...hexGroups(reply.first, reply.parts));
+    byId("wire-query").textContent = size("bytes", reply.bytes);
+    reached(2, `Encrypted into ${size("bytes", reply.bytes)} in ${time(reply.milliseconds)}. Nothing was sent yet.`);
+  },
+
+  async ask() {
+    const wires = document.querySelectorAll(".wire");
+    wires.forEach((wire) => wire.classList.add("moving"));
+    try {
+      const reply = await call("ask", { number: purchase });
+      showAnswer(reply);
+      reached(3, `The bank answered with ${size("bytes", reply.answer_bytes)} after ${time(reply.milliseconds)}.`);
+    } finally {
+      wires.forEach((wire) => wire.classList.remove("moving"));
+    }
+  },
+
+  async decrypt() {
+    const reply = await call("decrypt", { number: purchase });
+    const [word, text] = VERDICTS[reply.verdict];
+    byId("verdict").className = `verdict ${reply.verdict}`;
+    byId("verdict-word").textContent = word;
+    byId("verdict-text").textContent = text;
+    fill("decrypt-time", time(reply.milliseconds));
+    fill("total-time", time(reply.total_milliseconds));
+    reached(4, `${word}. ${text}`);
+  },
+};
+
+/// Takes a step unless it is under way; what goes wrong is shown where the step is.
+async function take(step) {
+  const button = buttons[step];
+  if (button.getAttribute("aria-busy") === "true") return;
+  button.setAttribute("aria-busy", "true");
+  try {
+    await run[step]();
+    clearProblem(step);
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
+    showProblem(step, problem);
+  } finally {
+    button.removeAttribute("aria-busy");
+  }
+}
+
+/// Notes that so many steps are taken, and takes back what came after them.
+function reached(count, message) {
+  progress = count;
+  document.body.dataset.progress = count;
+  STEPS.forEach((step, index) => {
+    const place = section(step);
+    place.classList.toggle("done", index < count);
+    place.classList.toggle("open", index === count);
+    place.querySelector(".result").hidden = index >= count;
+    buttons[step].disabled = index > count;
+    if (index >= count) clearProblem(step);
+  });
+  document.querySelectorAll("[data-from]").forEach((part) => {
+    part.classList.toggle("on", count >= Number(part.dataset.from));
+  });
+  if (count < 2) byId("wire-query").textContent = "ciphertext";
+  if (count < 3) byId("wire-answer").textContent = "ciphertext";
+  if (message) byId("status").textContent = message;
+}
+
+// What is shown
+
+function showKey(key) {
+  fill("key-size", size("bits", key.bits));
+  fill("key-time", time(key.milliseconds));
+  buttons.key.textContent = "Make another key";
+}
+
+function showAnswer(reply) {
+  fill("sent-size", size("bytes", reply.sent_bytes));
+  fill("ask-time", time(reply.milliseconds));
+  fill("answer-size", size("bytes", reply.answer_bytes));
+  byId("answer-hex").replaceChildren(...hexGroups(reply.first, [0, 40], 64));
+  byId("wire-answer").textContent = size("bytes", reply.answer_bytes);
+  const saw = reply.bank_saw;
+  byId("saw-source").textContent = saw
+    ? "In its own words, from its journal:"
+    : "This bank keeps its journal to itself. It can have seen no more than this:";
+  fill("saw-address", saw ? saw.address : "your address");
+  fill("saw-clock", new Date(saw ? saw.unix_milliseconds : Date.now()).toLocaleTimeString("en-GB"));
+  fill("saw-size", size("bytes", saw ? saw.bytes : reply.sent_bytes));
+  fill("saw-time", saw ? time(saw.microseconds / 1000) : "it does not say");
+  byId("saw-hex").replaceChildren(...(saw ? hexGroups(saw.first, [0, 40, 72], 128) : []));
+}
+
+function plainRow([name, value]) {
+  const [label, words] = LABELS[name];
+  const row = document.createElement("div");
+  row.append(textElement("dt", label), textElement("dd", words(value)));
+  return row;
+}
+
+/// Groups of eight bytes, in the colour of the part of the message that they belong to.
+function hexGroups(hex, parts, limit = hex.length / 2) {
+  const groups = [];
+  for (let at = 0; at < Math.min(limit, hex.length / 2); at += 8) {
+    const bytes = hex.slice(2 * at, 2 * at + 16).match(/../g).join(" ");
+    const group = textElement("span", bytes);
+    group.className = `part-${parts.findLastIndex((start) => start <= at)}`;
+    groups.push(group);
+  }
+  return groups;
+}
+
+function showProblem(step, problem) {
+  if (problem.code === "key-expired") reached(0);
+  const place = section(step).querySelector(".problem");
+  place.classList.remove("over");
+  place.replaceChildren(textElement("p", problem.message));
+  const remedies = {
+    key: ["Make a new key", () => { reached(0); return take("key"); }],
+    encrypt: ["Encrypt again", () => take("encrypt")],
+    ask: ["Ask the bank", () => take("ask")],
+    retry: ["Try again", () => take(step)],
+    "start-bank": ["Start the bank’s server again", () => startBank(step)],
+  };
+  const remedy = remedies[problem.remedy];
+  if (remedy) {
+    const button = textElement("button", remedy[0]);
+    button.type = "button";
+    button.addEventListener("click", remedy[1]);
+    place.append(button);
+  }
+  if (problem.code === "form") showFieldErrors(problem.fields);
+  if (problem.code === "bank-away" && problem.remedy === "retry") lookForBank(step);
+}
+
+function clearProblem(step) {
+  section(step).querySelector(".problem").replaceChildren();
+}
+
+async function startBank(step) {
+  try {
+    showProcesses(await call("bank", {}));
+    await take(step);
+  } catch (problem) {
+    showProblem(step, problem);
+  }
+}
+
+/// Says so when a bank that was away answers again.
+function lookForBank(step) {
+  clearTimeout(looking);
+  looking = setTimeout(async () => {
+    const place = section(step).querySelector(".problem");
+    const message = place.querySelector("p");
+    if (!message || document.hidden) return message && lookForBank(step);
+    const state = await call("bank").catch(() => null);
+    if (!place.contains(message)) return;
+    if (!state?.bank.answers) return lookForBank(step);
+    place.classList.add("over");
+    message.textContent = "The bank’s server answers again.";
+  }, LOOKING);
+}
+
+function showFieldErrors(fields) {
+  for (const { name, message } of fields) {
+    const input = form.elements[name];
+    input.setAttribute("aria-invalid", "true");
+    input.closest(".field").classList.add("wrong");
+    byId(`error-${name}`).textContent = message;
+  }
+  form.elements[fields[0]?.name]?.focus();
+}
+
+function clearFieldErrors() {
+  form.querySelectorAll(".wrong").forEach((field) => {
+    field.classList.remove("wrong");
+    field.querySelector("input").removeAttribute("aria-invalid");
+    field.querySelector(".error").textContent = "";
+  });
+}
+
+function showProcesses({ bank, process }) {
+  const own = bank.process === null ? "" : `, process ${bank.process}`;
+  byId("processes").replaceChildren(
+    "Your side: ", textElement("code", `process ${process}`),
+    " on this machine. Bank’s side: ", textElement("code", `${bank.address}${own}`), ".",
+  );
+}
+
+// The form
+
+function typed() {
+  const entries = Array.from(form.elements)
+    .filter((input) => input.name)
+    .map((input) => [input.name, input.type === "checkbox" ? input.checked : input.value]);
+  return Object.fromEntries(entries);
+}
+
+function takePreset(values) {
+  for (const [name, value] of Object.entries(values)) {
+    const input = form.elements[name];
+    if (input.type === "checkbox") input.checked = value;
+    else input.value = value;
+  }
+  changed();
+}
+
+/// What was encrypted is no longer what stands in the form.
+function changed() {
+  clearFieldErrors();
+  clearProblem("encrypt");
+  if (progress > 1) reached(1);
+}
+
+// Words and numbers
+
+function fill(name, text) {
+  document.querySelectorAll(`[data-fill="${name}"]`).forEach((place) => { place.textContent = text; });
+}
+
+function textElement(tag, text) {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  return element;
+}
+
+function number(value) {
+  return value.toLocaleString("en", { maximumFractionDigits: 4 });
+}
+
+function yesOrNo(value) {
+  return value === 1 ? "yes" : "no";
+}
+
+function size(unit, count) {
+  return `${count.toLocaleString("en")} ${unit}`;
+}
+
+function time(milliseconds) {
+  return `${milliseconds.toLocaleString("en", { maximumSignificantDigits: milliseconds < 1 ? 2 : 3 })} ms`;
+}
+
+function span(seconds) {
+  if (seconds % 60 !== 0) return `${seconds} seconds`;
+  return seconds === 60 ? "a minute" : `${seconds / 60} minutes`;
+}
+
+// Start
+
+buttons.key.addEventListener("click", () => take("key"));
+buttons.ask.addEventListener("click", () => take("ask"));
+buttons.decrypt.addEventListener("click", () => take("decrypt"));
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (progress > 0) take("encrypt");
+});
+form.addEventListener("input", changed);
+document.querySelectorAll("[data-purchase]").forEach((button) => {
+  button.addEventListener("click", () => takePreset(JSON.parse(button.dataset.purchase)));
+});
+byId("another").addEventListener("click", () => {
+  reached(1, "Ready for another purchase.");
+  document.querySelector("[data-purchase]").focus();
+});
+
+reached(0);
+call("state").then((state) => {
+  showProcesses(state);
+  fill("idle", span(state.idle_seconds));
+  if (state.key) {
+    showKey(state.key);
+    reached(1);
+  }
+}).catch((problem) => showProblem("key", problem));
