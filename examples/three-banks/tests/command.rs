@@ -1,27 +1,14 @@
 //! The command as people use it, on small data with a small key.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "test code")]
 
-use std::path::Path;
-use std::process::{Command, Output};
+mod common;
 
+use std::path::Path;
+
+use common::{refused, text, three_banks};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_risk_propagation::generate::{Shape, generate};
-
-fn three_banks(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_three-banks")).args(arguments).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
-
-/// Exit code and what was said on standard error.
-fn refused(arguments: &[&str]) -> (i32, String) {
-    let output = three_banks(arguments);
-    assert!(!output.status.success(), "{}", text(&output.stdout));
-    (output.status.code().unwrap(), text(&output.stderr).to_owned())
-}
 
 fn small(directory: &Path, accounts: usize, periods: usize) {
     let shape = Shape { accounts, transfers: accounts * 3, chains: 2, periods, ..Shape::default() };

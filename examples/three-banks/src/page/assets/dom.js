@@ -48,10 +48,12 @@ const superscript = (n) => String(n).replace(/./g, (c) => "⁰¹²³⁴⁵⁶⁷
 
 const bankName = (bank) => page.banks[bank]?.name ?? "";
 const fullName = (account) => bankName(account.bank) + "/" + account.id;
-/** A name that fits: what is too long ends in dots. */
+/** A name that fits: of what is too long, start and end, as names often differ in their last letters. */
 function shorten(text, length) {
   const letters = [...text];
-  return letters.length <= length ? text : letters.slice(0, length - 1).join("") + "…";
+  if (letters.length <= length) return text;
+  const tail = Math.floor((length - 1) / 2);
+  return letters.slice(0, length - 1 - tail).join("") + "…" + letters.slice(-tail).join("");
 }
 /** Gives a node the colour of a bank; the style makes of it what can be seen on light and on dark. */
 function tint(node, bank) {

@@ -2,6 +2,10 @@
 
 const network = { chosen: 0, svg: undefined, nodes: [] };
 
+/** Where the pointer was last, in the window. */
+const pointer = { x: undefined, y: undefined };
+document.addEventListener("mousemove", (event) => Object.assign(pointer, { x: event.clientX, y: event.clientY }));
+
 function drawNetwork() {
   const figure = byId("network");
   if (page.nodes.length === 0) {
@@ -82,7 +86,11 @@ function drawNode(node, index, plan) {
   group.append(...labels(node, account, plan, x, y, half));
   // A finger needs more to hit than a small score shows.
   group.append(circle(Math.max(half + 4, 16), "area"));
-  for (const event of ["mouseenter", "focus", "click"]) group.addEventListener(event, () => choose(index, true));
+  for (const event of ["focus", "click"]) group.addEventListener(event, () => choose(index, true));
+  group.addEventListener("mousemove", (event) => {
+    // A pointer that rests while the page scrolls below it has not been moved, and must not take over from the keyboard.
+    if (event.clientX !== pointer.x || event.clientY !== pointer.y) choose(index, true);
+  });
   for (const event of ["mouseleave", "blur"]) group.addEventListener(event, () => together());
   group.addEventListener("keydown", (event) => {
     if (event.key === "Escape") group.blur();
@@ -94,7 +102,7 @@ function labels(node, account, plan, x, y, half) {
   const strong = node.risen ? " strong" : "";
   const text = (content, left, top, anchor, name) =>
     shape("text", { x: left, y: top, "text-anchor": anchor, class: name }, content);
-  const name = shorten(account.id, plan.narrow ? 7 : 14);
+  const name = shorten(account.id, plan.narrow ? 8 : 14);
   const scores = account.score
     ? `${score(account.score.before, 2)} → ${score(account.score.after, 2)}`
     : bankName(account.bank).slice(0, 12);
