@@ -74,7 +74,12 @@ fn shared_files_are_the_same() {
         let header = "katex-header.html";
         let arguments = &package.metadata["metadata"]["docs"]["rs"]["rustdoc-args"];
         let used = arguments.as_array().is_some_and(|arguments| arguments.iter().any(|a| a == header));
-        assert_eq!(readme.contains("$$"), used, "{}: formulas need the header, and only they", package.name);
+        assert_eq!(
+            readme.contains("```math"),
+            used,
+            "{}: formulas need the header, and only they",
+            package.name
+        );
         if used {
             same(header, "docs/katex-header.html");
         }
