@@ -49,41 +49,30 @@ pub trait Transport {
     }
 }
 
-impl<T: Transport + ?Sized> Transport for &mut T {
-    fn roster(&self) -> &Roster {
-        (**self).roster()
-    }
+/// Transports behind a pointer.
+macro_rules! forward {
+    ($($to:ty),*) => {$(
+        impl<T: Transport + ?Sized> Transport for $to {
+            fn roster(&self) -> &Roster {
+                (**self).roster()
+            }
 
-    fn send(&mut self, to: PartyId, frame: &[u8]) -> Result<(), TransportError> {
-        (**self).send(to, frame)
-    }
+            fn send(&mut self, to: PartyId, frame: &[u8]) -> Result<(), TransportError> {
+                (**self).send(to, frame)
+            }
 
-    fn receive(&mut self, from: PartyId, deadline: Deadline) -> Result<Vec<u8>, TransportError> {
-        (**self).receive(from, deadline)
-    }
+            fn receive(&mut self, from: PartyId, deadline: Deadline) -> Result<Vec<u8>, TransportError> {
+                (**self).receive(from, deadline)
+            }
 
-    fn max_frame(&self) -> usize {
-        (**self).max_frame()
-    }
+            fn max_frame(&self) -> usize {
+                (**self).max_frame()
+            }
+        }
+    )*};
 }
 
-impl<T: Transport + ?Sized> Transport for Box<T> {
-    fn roster(&self) -> &Roster {
-        (**self).roster()
-    }
-
-    fn send(&mut self, to: PartyId, frame: &[u8]) -> Result<(), TransportError> {
-        (**self).send(to, frame)
-    }
-
-    fn receive(&mut self, from: PartyId, deadline: Deadline) -> Result<Vec<u8>, TransportError> {
-        (**self).receive(from, deadline)
-    }
-
-    fn max_frame(&self) -> usize {
-        (**self).max_frame()
-    }
-}
+forward!(&mut T, Box<T>);
 
 /// What went wrong between me and one peer. The text is a phrase whose subject is the peer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -112,6 +101,9 @@ pub enum Fault {
     /// The peer broke the transport's own rules.
     #[error("broke the transport's rules: {0}")]
     Broken(String),
+    /// This side has stopped waiting for the peer, for a reason of its own.
+    #[error("is not waited for any more: {0}")]
+    NotAwaited(String),
     /// Anything else that the connection met, such as an error of the operating system.
     #[error("cannot be reached: {0}")]
     Failed(String),

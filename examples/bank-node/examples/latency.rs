@@ -2,11 +2,13 @@
 //! limited bandwidth, beside the same over a network without.
 //!
 //! ```sh
-//! cargo run --release -p bank-node --example latency -- --data DIR
+//! cargo run --release -p bank-node --example latency -- --data DIR --batch 512 --batch 2048
 //! ```
 //!
-//! All banks share this machine's processors, so the processor time is that of all of them together, and the part of the
-//! wall time that is waiting is what the delayed run takes longer than the undelayed one.
+//! Prints a table in Markdown. Each row is the median of runs in pairs, with the same candidates on both networks, since
+//! how many candidates it takes is random. Computing is the wall time without latency: all banks share this machine's
+//! processors, where in earnest each has its own, so it is an upper bound for banks with processors like these. Waiting is
+//! what the same run takes longer over the slow network.
 
 #![forbid(unsafe_code)]
 
@@ -42,16 +44,18 @@ struct Options {
     /// Candidates in a batch of key generation, instead of the library's choice; may be repeated
     #[arg(long)]
     batch: Vec<usize>,
-    /// Key generations for each network and batch: the number of candidates is random, so one says little
-    #[arg(long, default_value_t = 3)]
+    /// Pairs of key generations for each batch
+    #[arg(long, default_value_t = 5)]
     keys: u64,
+    /// Pairs of propagations
+    #[arg(long, default_value_t = 1)]
+    propagations: u64,
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// What one run took.
-struct Row {
-    what: String,
+struct Run {
     rounds: u64,
     /// Of all banks together.
     bytes: u64,
@@ -60,23 +64,35 @@ struct Row {
     cpu: Duration,
 }
 
+/// The same run without latency and with it.
+struct Pair {
+    near: Run,
+    far: Run,
+}
+
 fn main() -> Result<(), Failure> {
     let options = Options::parse();
-    println!("| what | rounds | sent by all | wall | processor |");
-    println!("| --- | --- | --- | --- | --- |");
-    let far = Duration::from_millis(options.latency);
-    let near = Duration::ZERO;
+    println!(
+        "Three banks, {} ms one way, {} Mbit/s for each link and direction.\n",
+        options.latency, options.bandwidth
+    );
+    println!(
+        "| what | runs | rounds | sent by all | computing | waiting | together | processor, all banks |"
+    );
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     let batches: Vec<Option<usize>> =
         if options.batch.is_empty() { vec![None] } else { options.batch.iter().copied().map(Some).collect() };
     let mut shares = Vec::new();
     for batch in batches {
-        for seed in 0..options.keys {
-            for latency in [near, far] {
-                let (row, made) = generate(&options, latency, batch, seed)?;
-                print(&row);
-                shares = made;
-            }
+        let mut pairs = Vec::new();
+        for seed in 0..options.keys.max(1) {
+            let (near, _) = generate(&options, false, batch, seed)?;
+            let (far, made) = generate(&options, true, batch, seed)?;
+            pairs.push(Pair { near, far });
+            shares = made;
         }
+        let size = batch.map_or_else(String::new, |batch| format!(", batches of {batch}"));
+        print(&format!("key generation, {} bits{size}", options.key_bits), &pairs);
     }
     if let Some(folder) = &options.data {
         let banks = data::banks_in(folder)?;
@@ -84,40 +100,56 @@ fn main() -> Result<(), Failure> {
             .iter()
             .map(|bank| data::read_bank(folder, &banks, banks.name(bank)))
             .collect::<Result<Vec<_>, _>>()?;
-        for latency in [near, far] {
-            print(&propagate(&options, latency, &networks, &shares)?);
+        let mut pairs = Vec::new();
+        for _ in 0..options.propagations.max(1) {
+            let near = propagate(&options, false, &networks, &shares)?;
+            pairs.push(Pair { near, far: propagate(&options, true, &networks, &shares)? });
         }
+        let accounts: usize = networks.iter().map(Network::account_count).sum();
+        print(&format!("propagation, {accounts} accounts, {} iterations", options.iterations), &pairs);
     }
     Ok(())
 }
 
-fn print(row: &Row) {
+/// One line of the table: medians, each of its own column.
+fn print(what: &str, pairs: &[Pair]) {
+    let median = |value: fn(&Pair) -> f64| {
+        let mut values: Vec<f64> = pairs.iter().map(value).collect();
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        match values.len() % 2 {
+            0 => (values[middle - 1] + values[middle]) / 2.0,
+            _ => values[middle],
+        }
+    };
     println!(
-        "| {} | {} | {:.1} MB | {:.1} s | {:.1} s |",
-        row.what,
-        row.rounds,
-        row.bytes as f64 / 1e6,
-        row.wall.as_secs_f64(),
-        row.cpu.as_secs_f64()
+        "| {what} | {} | {:.0} | {:.1} MB | {:.2} s | {:.2} s | {:.2} s | {:.2} s |",
+        pairs.len(),
+        median(|pair| pair.far.rounds as f64),
+        median(|pair| pair.far.bytes as f64 / 1e6),
+        median(|pair| pair.near.wall.as_secs_f64()),
+        median(|pair| pair.far.wall.as_secs_f64() - pair.near.wall.as_secs_f64()),
+        median(|pair| pair.far.wall.as_secs_f64()),
+        median(|pair| pair.far.cpu.as_secs_f64()),
     );
 }
 
-fn wires(options: &Options, latency: Duration, names: &[&str]) -> Result<Vec<MemoryTransport>, Failure> {
+fn wires(options: &Options, far: bool, names: &[&str]) -> Result<Vec<MemoryTransport>, Failure> {
     let builder = MemoryNetwork::builder(names.iter().copied());
-    let bandwidth = if latency.is_zero() { 0 } else { options.bandwidth * 1_000_000 };
-    Ok(builder.latency(latency).bandwidth(bandwidth).build()?)
-}
-
-fn label(what: &str, latency: Duration) -> String {
-    if latency.is_zero() { what.to_owned() } else { format!("{what}, {} ms", latency.as_millis()) }
+    Ok(match far {
+        true => {
+            let latency = Duration::from_millis(options.latency);
+            builder.latency(latency).bandwidth(options.bandwidth * 1_000_000).build()?
+        }
+        false => builder.build()?,
+    })
 }
 
 /// Runs all banks, each in a pool of threads of its own, and adds up.
 fn measure<R: Send>(
-    what: String,
     wires: Vec<MemoryTransport>,
     bank: impl Fn(usize, &mut MemoryTransport) -> Result<(R, Counters), Failure> + Sync,
-) -> Result<(Row, Vec<R>), Failure> {
+) -> Result<(Run, Vec<R>), Failure> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (wall, cpu) = (Instant::now(), ProcessTime::now());
     let results = run_network(wires, |me, mut wire| -> Result<(R, Counters), Failure> {
@@ -128,23 +160,18 @@ fn measure<R: Send>(
     let results = results.into_iter().collect::<Result<Vec<_>, _>>()?;
     let bytes = results.iter().map(|(_, counters)| counters.total().bytes_sent).sum();
     let rounds = results.first().map_or(0, |(_, counters)| counters.steps());
-    Ok((Row { what, rounds, bytes, wall, cpu }, results.into_iter().map(|(result, _)| result).collect()))
+    Ok((Run { rounds, bytes, wall, cpu }, results.into_iter().map(|(result, _)| result).collect()))
 }
 
 fn generate(
     options: &Options,
-    latency: Duration,
+    far: bool,
     batch: Option<usize>,
     seed: u64,
-) -> Result<(Row, Vec<KeyShare>), Failure> {
+) -> Result<(Run, Vec<KeyShare>), Failure> {
     let bits = options.key_bits;
     let level = if bits < 2048 { SecurityLevel::Insecure } else { SecurityLevel::Secure };
-    let mut what = format!("key generation, {bits} bits");
-    if let Some(batch) = batch {
-        what += &format!(", batches of {batch}");
-    }
-    let wires = wires(options, latency, &["one", "two", "three"])?;
-    measure(label(&what, latency), wires, |me, wire| {
+    measure(wires(options, far, &["one", "two", "three"])?, |me, wire| {
         let mut parameters = KeygenParameters::with_level(3, 1, bits, level)?;
         if let Some(batch) = batch {
             parameters = parameters.with_batch(batch);
@@ -162,18 +189,14 @@ fn generate(
 
 fn propagate(
     options: &Options,
-    latency: Duration,
+    far: bool,
     networks: &[Network],
     shares: &[KeyShare],
-) -> Result<Row, Failure> {
-    let names: Vec<&str> = networks
-        .iter()
-        .flat_map(|network| network.banks().iter().map(|bank| network.banks().name(bank)))
-        .collect();
-    let names = &names[..networks.len()];
+) -> Result<Run, Failure> {
+    let Some(banks) = networks.first().map(Network::banks) else { return Err("no banks".into()) };
+    let names: Vec<&str> = banks.iter().map(|bank| banks.name(bank)).collect();
     let settings = Settings { iterations: options.iterations, ..Settings::default() };
-    let what = format!("propagation, {} iterations", options.iterations);
-    let (row, _) = measure(label(&what, latency), wires(options, latency, names)?, |me, wire| {
+    let (run, _) = measure(wires(options, far, &names)?, |me, wire| {
         let (share, network) = (&shares[me], networks[me].clone());
         let mut rng = rand::rng();
         let fields = propagation::parameters(share.key(), network.columns(), &settings);
@@ -182,5 +205,5 @@ fn propagate(
         propagation::propagate(&mut session, share, network, &settings, &mut rng, &mut |_| ())?;
         Ok(((), session.counters().clone()))
     })?;
-    Ok(row)
+    Ok(run)
 }

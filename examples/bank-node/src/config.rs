@@ -253,6 +253,9 @@ impl Config {
     }
 }
 
+/// The sizes of keys, in bits.
+const KEY_BITS: [u64; 9] = [256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096];
+
 struct Check<'a> {
     file: &'a Path,
 }
@@ -396,6 +399,11 @@ impl Check<'_> {
         }
         let level = if section.insecure { SecurityLevel::Insecure } else { SecurityLevel::Secure };
         let bits = section.bits.unwrap_or(2048);
+        // Parameters of other sizes take seconds or minutes to find, also where no key is generated.
+        if !KEY_BITS.contains(&bits) {
+            let sizes = KEY_BITS.map(|bits| bits.to_string()).join(", ");
+            return Err(self.refuse("key.bits", format!("one of {sizes}")));
+        }
         KeygenParameters::with_level(parties, threshold, bits, level)
             .map_err(|error| self.refuse("key.bits", format!("{error} (`key.insecure` allows small keys)")))
     }

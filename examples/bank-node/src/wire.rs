@@ -145,7 +145,7 @@ impl<'a> Wire<'a> {
             self.broken = Some(error);
         }
         if self.broken.is_some() {
-            let fault = Fault::Failed("this bank cannot write its audit trail".to_owned());
+            let fault = Fault::NotAwaited("this bank cannot write its audit trail".to_owned());
             return Err(TransportError::new(self.inner.roster(), party, fault));
         }
         Ok(())
@@ -166,7 +166,7 @@ impl<'a> Wire<'a> {
 
     fn check_stop(&self, party: PartyId) -> Result<(), TransportError> {
         if self.stop.load(Ordering::Relaxed) {
-            let fault = Fault::Failed(STOPPED.to_owned());
+            let fault = Fault::NotAwaited(STOPPED.to_owned());
             return Err(TransportError::new(self.inner.roster(), party, fault));
         }
         Ok(())

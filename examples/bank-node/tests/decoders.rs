@@ -103,3 +103,15 @@ fn what_is_valid_is_accepted() {
         banks::checkpoints(&[which]);
     }
 }
+
+/// Found by fuzzing: the parameters of a key of an odd size were looked for, which took half a minute.
+#[test]
+fn key_sizes_that_are_not_common_are_refused_at_once() {
+    let text = include_str!("../../../fuzz/corpus/config/odd-key-size.toml");
+    let parse = |text: &str| bank_node::config::Config::parse(std::path::Path::new("bank.toml"), text);
+    let error = parse(text).unwrap_err().to_string();
+    assert!(error.contains("`key.bits`: one of 256, 384"), "{error}");
+    assert!(parse(&text.replace("5670", "3072")).is_ok());
+    let error = parse(&text.replace("5670", "512")).unwrap_err().to_string();
+    assert!(error.contains("`key.insecure` allows small keys"), "{error}");
+}

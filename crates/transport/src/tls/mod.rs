@@ -5,7 +5,8 @@
 //!
 //! A connection that breaks comes back, and no frame is lost or doubled: frames are numbered, the receiver confirms
 //! them, and the sender keeps them until then. A peer that stays away for longer than [`TlsLimits::give_up`] fails. A
-//! peer whose *process* was started anew has forgotten its frames and fails at once: a run cannot go on with it.
+//! peer whose *process* was started anew has forgotten its frames and fails at once: a run cannot go on with it, unless
+//! no frame had passed yet.
 //!
 //! Sending queues a frame and returns; threads of the transport do the reading and writing. Nobody but a party gets
 //! further than the TLS handshake, which has a deadline; of more than a few at once, the oldest is cut off.
