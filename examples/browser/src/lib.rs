@@ -131,6 +131,14 @@ impl Browser {
         Ok(std::fs::write(file, bytes)?)
     }
 
+    /// Writes a PNG picture of what is in the window, as far as the page is scrolled.
+    ///
+    /// # Errors
+    /// [`Error::Command`]; [`Error::File`].
+    pub async fn screenshot_of_window(&self, file: &Path) -> Result<(), Error> {
+        Ok(std::fs::write(file, self.client.screenshot().await?)?)
+    }
+
     /// What the page has reported as errors since the last call: exceptions, violated policies, failed requests.
     ///
     /// # Errors

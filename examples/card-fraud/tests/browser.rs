@@ -15,7 +15,7 @@ use fantoccini::key::Key;
 use fantoccini::{Client, Locator};
 use std::path::PathBuf;
 use std::time::Duration;
-use subrosa_browser_testing::{Browser, DESKTOP, NARROW, PHONE};
+use subrosa_browser_testing::{Browser, DESKTOP, NARROW, PHONE, View};
 use support::{Bank, Web};
 
 /// A page in a browser.
@@ -81,10 +81,19 @@ impl Page {
 
     async fn picture(&self, name: &str) {
         if let Some(folder) = std::env::var_os("PICTURES") {
-            // What appears is faded in.
-            tokio::time::sleep(Duration::from_millis(400)).await;
             let file = PathBuf::from(folder).join(format!("{name}.png"));
             self.browser.screenshot(&file).await.unwrap();
+        }
+    }
+
+    /// The window, scrolled to an element.
+    async fn picture_at(&self, name: &str, selector: &str) {
+        if let Some(folder) = std::env::var_os("PICTURES") {
+            let script = "arguments[0].scrollIntoView(); window.scrollBy(0, -16);";
+            let element = serde_json::to_value(self.find(selector).await).unwrap();
+            self.client().execute(script, vec![element]).await.unwrap();
+            let file = PathBuf::from(folder).join(format!("{name}.png"));
+            self.browser.screenshot_of_window(&file).await.unwrap();
         }
     }
 
@@ -130,12 +139,15 @@ async fn both_purchases_go_through_four_steps() {
     page.shows("#verdict", "Looks like fraud").await;
     page.shows("[data-fill=total-time]", " ms").await;
     page.picture("fraud").await;
-    page.browser.dark(true).await.unwrap();
-    page.picture("fraud-dark").await;
+    page.browser.view(View { height: 1_196, ..DESKTOP }).await.unwrap();
+    page.picture_at("desktop", "#step-ask").await;
     page.browser.view(PHONE).await.unwrap();
-    page.picture("fraud-phone-dark").await;
-    page.browser.dark(false).await.unwrap();
     page.picture("fraud-phone").await;
+    page.browser.dark(true).await.unwrap();
+    page.picture("fraud-phone-dark").await;
+    page.picture_at("phone", "body").await;
+    page.browser.view(DESKTOP).await.unwrap();
+    page.picture("fraud-dark").await;
     page.expect_no_errors("").await;
     page.close().await;
 }
@@ -291,6 +303,99 @@ async fn nothing_is_wider_than_the_window() {
         assert_eq!(page.browser.sideways_overflow().await.unwrap(), 0, "{view:?}");
     }
     page.expect_no_errors("").await;
+    page.close().await;
+}
+
+/// Text, with the colours that it has against what lies behind it: at least 4.5 to 1 (WCAG 2.2, level AA).
+const PALE_TEXTS: &str = r#"
+    const rgb = (text) => (text.match(/[\d.]+/g) ?? []).map(Number);
+    const solid = ([, , , alpha = 1]) => alpha > 0.99;
+    const linear = (part) => part <= 10.31 ? part / 3294.6 : ((part / 255 + 0.055) / 1.055) ** 2.4;
+    const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+    const behind = (element) => {
+        for (let it = element; it; it = it.parentElement) {
+            const colour = rgb(getComputedStyle(it).backgroundColor);
+            if (solid(colour)) return colour;
+            const box = it.matches?.("g") && it.querySelector("rect");
+            if (box) return rgb(getComputedStyle(box).fill);
+        }
+        return [255, 255, 255];
+    };
+    const pale = [];
+    let looked = 0;
+    for (const element of document.querySelectorAll("body *")) {
+        const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+        if (!own || !element.checkVisibility() || element.closest("title, desc, noscript")) continue;
+        const style = getComputedStyle(element);
+        const text = rgb(element.closest("svg") ? style.fill : style.color);
+        const [a, b] = [light(text), light(behind(element))];
+        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        looked += 1;
+        if (ratio < 4.5) pale.push(`${element.textContent.trim().slice(0, 30)}: ${ratio.toFixed(2)}`);
+    }
+    return [looked, pale];
+"#;
+
+#[tokio::test]
+#[ignore = "needs Chromium: apt-get install chromium chromium-driver"]
+async fn text_stands_out_in_light_and_dark_and_every_field_has_its_name() {
+    let page = Page::open(Web::start()).await;
+    let check = async |when: &str| {
+        for dark in [false, true] {
+            page.browser.dark(dark).await.unwrap();
+            let found = page.client().execute(PALE_TEXTS, Vec::new()).await.unwrap();
+            assert!(found[0].as_u64().unwrap() > 50, "{when}: {found}");
+            assert_eq!(found[1], serde_json::json!([]), "{when}, dark: {dark}");
+        }
+    };
+    check("at the start").await;
+    page.take("key").await;
+    page.click(TYPICAL).await;
+    page.fill("distance_from_home", "x").await;
+    page.click("#encrypt").await;
+    page.shows("#error-distance_from_home", "not a number").await;
+    check("with an error").await;
+    for (preset, verdict) in [(FRAUDULENT, "Looks like fraud"), (TYPICAL, "Genuine")] {
+        page.click(preset).await;
+        for step in ["encrypt", "ask", "decrypt"] {
+            page.take(step).await;
+        }
+        page.shows("#verdict", verdict).await;
+        check(verdict).await;
+    }
+    let script = "return [...document.querySelectorAll('input')].filter((it) => !it.labels[0]?.textContent.trim())
+        .concat([...document.querySelectorAll('button, summary')].filter((it) => !it.textContent.trim())).length;";
+    assert_eq!(page.client().execute(script, Vec::new()).await.unwrap(), 0);
+    page.close().await;
+}
+
+/// Even if something were smuggled into the page, it could neither run nor reach anybody.
+#[tokio::test]
+#[ignore = "needs Chromium: apt-get install chromium chromium-driver"]
+async fn the_page_runs_no_foreign_script_and_asks_nobody_else() {
+    let page = Page::open(Web::start()).await;
+    let smuggle = r#"
+        const attempts = [
+            () => { const script = document.createElement("script"); script.textContent = "window.ran = 1";
+                    document.body.append(script); },
+            () => { document.body.insertAdjacentHTML("beforeend", "<img src=x onerror='window.ran = 1'>"); },
+            () => { const link = document.createElement("a"); link.setAttribute("onclick", "window.ran = 1");
+                    document.body.append(link); link.click(); },
+        ];
+        for (const attempt of attempts) { try { attempt(); } catch { /* as it should be */ } }
+        return [window.ran ?? null, document.querySelectorAll("img").length];
+    "#;
+    let found = page.client().execute(smuggle, Vec::new()).await.unwrap();
+    assert_eq!(found, serde_json::json!([null, 0]));
+    // Nothing listens there; but the policy has to object before anybody finds out.
+    let reach = "const done = arguments[0];
+        let blocked = 'nothing';
+        document.addEventListener('securitypolicyviolation', (event) => { blocked = event.effectiveDirective; });
+        fetch('http://127.0.0.2:9/').catch(() => setTimeout(() => done(blocked), 100));";
+    assert_eq!(page.client().execute_async(reach, Vec::new()).await.unwrap(), "connect-src");
+    // Neither the page nor what the browser keeps of it holds a key.
+    let keeps = "return [localStorage.length, sessionStorage.length, document.cookie];";
+    assert_eq!(page.client().execute(keeps, Vec::new()).await.unwrap(), serde_json::json!([0, 0, ""]));
     page.close().await;
 }
 

@@ -16,6 +16,9 @@ use subrosa_decision_tree::ClientKey;
 /// How long the bank's own word on a query is waited for, after its answer has come.
 const JOURNAL_PATIENCE: Duration = Duration::from_millis(500);
 
+/// How many of an answer's last bytes are shown.
+const ANSWER_SHOWN: usize = 64;
+
 /// Where a query's parts begin: what everybody may know (kind, version, parameter set, the schema's id), the seed of
 /// the public masks, and the ciphertexts' bodies.
 const PARTS: [usize; 3] = [0, 40, 72];
@@ -79,7 +82,8 @@ pub struct EncryptedView {
 pub struct AnsweredView {
     sent_bytes: usize,
     answer_bytes: usize,
-    first: String,
+    /// The answer's last bytes: what stands before them is public.
+    last: String,
     /// With the way there and back.
     milliseconds: f64,
     /// The bank's own word, where it gives one.
@@ -195,7 +199,9 @@ impl Desk {
         Ok(AnsweredView {
             sent_bytes: sent.len(),
             answer_bytes: received.len(),
-            first: first_bytes(&received),
+            last: first_bytes(
+                received.get(received.len().saturating_sub(ANSWER_SHOWN)..).unwrap_or_default(),
+            ),
             milliseconds: milliseconds(took),
             bank_saw: self.bank.sight(&first_bytes(&sent), JOURNAL_PATIENCE),
         })

@@ -26,8 +26,13 @@ const section = (step) => byId(`step-${step}`);
 const form = byId("purchase");
 const buttons = { key: byId("make-key"), encrypt: byId("encrypt"), ask: byId("ask"), decrypt: byId("decrypt") };
 
+/// Where the parts of an answer's end begin: there is only the third, as of a query.
+const ALL_CIPHERTEXT = [-2, -1, 0];
+
 /// The number of the encrypted purchase.
 let purchase = null;
+/// Where the parts of a query begin.
+let queryParts = [0];
 /// How many steps are taken.
 let progress = 0;
 let looking = null;
@@ -81,7 +86,8 @@ const run = {
     fill("query-size", size("bytes", reply.bytes));
     fill("query-more", size("bytes", reply.bytes - reply.first.length / 2));
     fill("encrypt-time", time(reply.milliseconds));
-    byId("query-hex").replaceChildren(...hexGroups(reply.first, reply.parts));
+    queryParts = reply.parts;
+    byId("query-hex").replaceChildren(...hexGroups(reply.first, queryParts));
     byId("wire-query").textContent = size("bytes", reply.bytes);
     reached(2, `Encrypted into ${size("bytes", reply.bytes)} in ${time(reply.milliseconds)}. Nothing was sent yet.`);
   },
@@ -158,7 +164,7 @@ function showAnswer(reply) {
   fill("sent-size", size("bytes", reply.sent_bytes));
   fill("ask-time", time(reply.milliseconds));
   fill("answer-size", size("bytes", reply.answer_bytes));
-  byId("answer-hex").replaceChildren(...hexGroups(reply.first, [0, 40], 64));
+  byId("answer-hex").replaceChildren(...hexGroups(reply.last, ALL_CIPHERTEXT));
   byId("wire-answer").textContent = size("bytes", reply.answer_bytes);
   const saw = reply.bank_saw;
   byId("saw-source").textContent = saw
@@ -168,7 +174,8 @@ function showAnswer(reply) {
   fill("saw-clock", new Date(saw ? saw.unix_milliseconds : Date.now()).toLocaleTimeString("en-GB"));
   fill("saw-size", size("bytes", saw ? saw.bytes : reply.sent_bytes));
   fill("saw-time", saw ? time(saw.microseconds / 1000) : "it does not say");
-  byId("saw-hex").replaceChildren(...(saw ? hexGroups(saw.first, [0, 40, 72], 128) : []));
+  byId("saw-begins").hidden = !saw;
+  byId("saw-hex").replaceChildren(...(saw ? hexGroups(saw.first, queryParts) : []));
 }
 
 function plainRow([name, value]) {
@@ -178,16 +185,13 @@ function plainRow([name, value]) {
   return row;
 }
 
-/// Groups of eight bytes, in the colour of the part of the message that they belong to.
-function hexGroups(hex, parts, limit = hex.length / 2) {
-  const groups = [];
-  for (let at = 0; at < Math.min(limit, hex.length / 2); at += 8) {
-    const bytes = hex.slice(2 * at, 2 * at + 16).match(/../g).join(" ");
-    const group = textElement("span", bytes);
-    group.className = `part-${parts.findLastIndex((start) => start <= at)}`;
-    groups.push(group);
-  }
-  return groups;
+/// Groups of four bytes, in the colour of the part of the message that they belong to.
+function hexGroups(hex, parts) {
+  return hex.match(/.{1,8}/g).map((bytes, index) => {
+    const group = textElement("span", bytes.match(/../g).join(" "));
+    group.className = `part-${parts.findLastIndex((start) => start <= 4 * index)}`;
+    return group;
+  });
 }
 
 function showProblem(step, problem) {
