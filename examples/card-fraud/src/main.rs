@@ -164,11 +164,11 @@ struct Web {
     listen: String,
     #[command(flatten)]
     made: Made,
-    /// Seconds that a reply of the bank may take.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    /// How long a reply of the bank may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     patience: u64,
-    /// Seconds without use after which the key is wiped.
-    #[arg(long, default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
+    /// After how long without use the key is wiped.
+    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
     idle: u64,
 }
 

@@ -199,18 +199,24 @@ function showProblem(step, problem) {
   const place = section(step).querySelector(".problem");
   place.classList.remove("over");
   place.replaceChildren(textElement("p", problem.message));
+  // What the button says, what it does, and the step at which to go on.
   const remedies = {
-    key: ["Make a new key", () => { reached(0); return take("key"); }],
-    encrypt: ["Encrypt again", () => take("encrypt")],
-    ask: ["Ask the bank", () => take("ask")],
-    retry: ["Try again", () => take(step)],
-    "start-bank": ["Start the bank’s server again", () => startBank(step)],
+    key: ["Make a new key", () => take("key"), "key"],
+    encrypt: ["Encrypt again", () => take("encrypt"), "encrypt"],
+    ask: ["Ask the bank", () => take("ask"), "ask"],
+    retry: ["Try again", () => take(step), step],
+    "start-bank": ["Start the bank’s server again", () => startBank(step), step],
   };
   const remedy = remedies[problem.remedy];
   if (remedy) {
-    const button = textElement("button", remedy[0]);
+    const [words, act, next] = remedy;
+    const button = textElement("button", words);
     button.type = "button";
-    button.addEventListener("click", remedy[1]);
+    button.addEventListener("click", async () => {
+      await act();
+      // The button goes away with the problem; whoever uses the keyboard goes on from the step.
+      if (!place.contains(button)) buttons[next].focus();
+    });
     place.append(button);
   }
   if (problem.code === "form") showFieldErrors(problem.fields);
