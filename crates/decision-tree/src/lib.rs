@@ -23,9 +23,11 @@ pub use conversion::{ConversionKey, PreparedKey};
 pub use crypto::ParameterSet;
 pub use error::{Error, Result};
 pub use evaluator::{Evaluator, FAILURE_LOG2, Plan, PlanError, QueryError};
-pub use model::Model;
+pub use model::{Model, Node};
 pub use quantized::{QuantizedModel, Verdict};
 pub use query::Query;
-pub use schema::Schema;
+pub use schema::{Feature, Grid, Schema};
 pub use sealed::{MAX_SEALED_BYTES, SealCost, SealError};
+/// Re-exported, since [`service`] speaks its types.
+pub use subrosa_transport;
 pub use wire::{CodecError, WIRE_VERSION};

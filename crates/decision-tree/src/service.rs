@@ -109,6 +109,7 @@ impl Default for Settings {
 
 /// What [`serve`] did until the client went away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Served {
     /// Queries answered.
     pub answered: u64,

@@ -28,6 +28,7 @@ use std::path::Path;
 
 /// What a model file does not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ImportOptions {
     /// The features' names in the order of a row's values. Without them the file's own names are taken or, where it
     /// has none, `x0`, `x1`, ….

@@ -41,6 +41,7 @@ pub enum Task {
 /// Where an ensemble comes from. It changes no number; reports and file names use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Kind {
     /// A single tree.
     DecisionTree,
@@ -53,6 +54,7 @@ pub enum Kind {
 /// How the trees' leaf weights become the model's scores, before the base values are added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Aggregate {
     /// The sum over all trees.
     Sum,
@@ -66,6 +68,7 @@ pub enum Aggregate {
 /// Both functions are monotone, so they never change the class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum PostTransform {
     /// Scores stay as they are.
     None,
@@ -271,6 +274,39 @@ impl Model {
             tree.check(index, parts.features.len(), parts.base.len())?;
         }
         Ok(Self { parts })
+    }
+
+    /// One classification tree over rows of `f64`, whose leaves give their class the weight 1 or any other:
+    /// the class with the greatest weight is the verdict. Everything else goes through [`Self::new`].
+    ///
+    /// ```
+    /// use subrosa_decision_tree::{Model, model::Node};
+    ///
+    /// let nodes = vec![Node::split(0, 100.0, 1, 2), Node::leaf(0, 1.0), Node::leaf(1, 1.0)];
+    /// let model = Model::classifier(["amount"], ["genuine", "fraud"], nodes)?;
+    /// assert_eq!(model.predict(&[250.0])?.label(), Some("fraud"));
+    /// # Ok::<(), subrosa_decision_tree::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn classifier<F: Into<String>, L: Into<String>>(
+        features: impl IntoIterator<Item = F>,
+        labels: impl IntoIterator<Item = L>,
+        nodes: Vec<Node>,
+    ) -> crate::Result<Self> {
+        let labels: Vec<String> = labels.into_iter().map(Into::into).collect();
+        Self::new(ModelParts {
+            base: vec![0.0; labels.len()],
+            task: Task::Classification { labels },
+            kind: Kind::DecisionTree,
+            features: features.into_iter().map(Into::into).collect(),
+            precision: Precision::Double,
+            trees: vec![Tree::new(nodes)],
+            aggregate: Aggregate::Sum,
+            post_transform: PostTransform::None,
+            decision_threshold: 0.0,
+        })
     }
 
     /// What the model says about a row.

@@ -47,6 +47,11 @@ pub enum Node {
 }
 
 impl Node {
+    /// A split that goes to node `left` where the feature is at most `threshold`, else to node `right`.
+    pub fn split(feature: usize, threshold: f64, left: usize, right: usize) -> Self {
+        Self::Split { feature, rule: Rule::LessOrEqual, threshold, left, right }
+    }
+
     /// A leaf that adds `weight` to one output.
     pub fn leaf(output: usize, weight: f64) -> Self {
         Self::Leaf { weights: vec![LeafWeight { output, weight }] }

@@ -5,6 +5,7 @@ use crate::model::Model;
 
 /// The comparison of a model with its quantised form on a data set.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Agreement {
     /// Rows compared.
     pub rows: usize,

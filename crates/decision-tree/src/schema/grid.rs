@@ -16,6 +16,7 @@ pub const DEFAULT_BITS: u32 = 8;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[doc(alias("quantizer", "binning"))]
+#[non_exhaustive]
 pub enum Grid {
     /// Cells of equal width from `low` to `high`.
     Uniform {

@@ -38,6 +38,7 @@ pub struct Feature {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[serde(tag = "kind", content = "grid")]
+#[non_exhaustive]
 pub enum FeatureKind {
     /// 0 or 1 (anything above ½ counts as 1): one bit.
     Binary,
@@ -216,6 +217,16 @@ impl Schema {
     pub fn new(features: Vec<Feature>, classes: Vec<String>, precision: Precision) -> crate::Result<Self> {
         let (format, version) = (FORMAT.to_owned(), VERSION);
         Self::check(Written { format, version, precision, span: 512, classes, features })
+    }
+
+    /// A schema for the verdicts of `model`: its classes and its precision, with these features in the order of its own.
+    ///
+    /// The schema holds nothing else of the model, and its grids are the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn for_model(model: &crate::Model, features: Vec<Feature>) -> crate::Result<Self> {
+        Self::new(features, model.labels().to_vec(), model.parts().precision)
     }
 
     /// The same schema with another span: the longest block, in polynomial coefficients, that a query's monomial

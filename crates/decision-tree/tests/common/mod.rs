@@ -71,7 +71,9 @@ pub fn edges(schema: &Schema, feature: usize) -> Vec<f64> {
                     .map(|i| low * ((high / low).ln() * f64::from(i) / f64::from(cells)).exp())
                     .collect()
             }
+            other => panic!("edges of {other:?} are not known here"),
         },
+        other => panic!("edges of {other:?} are not known here"),
     }
 }
 
