@@ -48,7 +48,7 @@ impl Page {
     /// Waits until an element shows some text.
     async fn shows(&self, selector: &str, text: &str) -> String {
         let mut last = String::new();
-        for _ in 0..200 {
+        for _ in 0..600 {
             last = match self.client().find(Locator::Css(selector)).await {
                 Ok(element) => element.text().await.unwrap_or_default(),
                 Err(_) => String::new(),
@@ -273,10 +273,10 @@ async fn a_bank_of_its_own_can_be_started_again_from_the_page() {
 #[tokio::test]
 #[ignore = "needs Chromium: apt-get install chromium chromium-driver"]
 async fn an_expired_key_and_an_ended_process_are_said() {
-    let page = Page::open(Web::with(&["--rows", support::ROWS, "--idle", "1"])).await;
+    let page = Page::open(Web::with(&["--rows", support::ROWS, "--idle", "3"])).await;
     page.take("key").await;
     page.click(TYPICAL).await;
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
     page.click("#encrypt").await;
     page.shows("#step-encrypt .problem", "has been wiped").await;
     page.click("#step-encrypt .problem button").await;
@@ -447,7 +447,7 @@ async fn the_keyboard_alone_is_enough() {
     tab_to(&page, "#make-key", &enter).await;
     page.client().wait().for_element(Locator::Css("#step-key.done")).await.unwrap();
     tab_to(&page, "#step-key summary", &enter).await;
-    page.shows("#step-key details p", "Random bits").await;
+    page.shows("#step-key details p", "Random bits, drawn").await;
     tab_to(&page, "#distance_from_home", "400").await;
     tab_to(&page, "#distance_from_last_transaction", "2").await;
     tab_to(&page, "#ratio_to_median_purchase_price", "9").await;

@@ -289,9 +289,9 @@ fn a_bank_of_its_own_that_is_killed_can_be_started_again() {
 
 #[test]
 fn a_key_that_lies_unused_is_wiped() {
-    let web = Web::with(&["--rows", support::ROWS, "--idle", "1"]);
+    let web = Web::with(&["--rows", support::ROWS, "--idle", "2"]);
     done(&web, "key", &json!({}));
-    thread::sleep(Duration::from_millis(2_500));
+    thread::sleep(Duration::from_secs(4));
     let state = get(&web, "api/state").json();
     assert_eq!((&state["key"], &state["expired"]), (&Value::Null, &json!(true)));
     let reply = post(&web, "encrypt", &typical());

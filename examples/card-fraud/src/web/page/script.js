@@ -89,7 +89,7 @@ const run = {
     queryParts = reply.parts;
     byId("query-hex").replaceChildren(...hexGroups(reply.first, queryParts));
     byId("wire-query").textContent = size("bytes", reply.bytes);
-    reached(2, `Encrypted into ${size("bytes", reply.bytes)} in ${time(reply.milliseconds)}. Nothing was sent yet.`);
+    reached(2, `Encrypted into ${size("bytes", reply.bytes)} in ${time(reply.milliseconds)}. Nothing of it was sent yet.`);
   },
 
   async ask() {
