@@ -39,7 +39,7 @@ pub(crate) struct Options {
     /// Write times, traffic and sizes to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Write the scores of each bank to a CSV file in this folder
+    /// Write the scores of each bank to a CSV file in this folder, and pictures of where risk arrived and how ranks moved
     #[arg(long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
     /// Write a web page of the whole run to this file: all banks' data, as only a demonstration can have them

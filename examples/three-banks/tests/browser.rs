@@ -6,7 +6,7 @@ mod common;
 use std::collections::HashMap;
 use std::path::Path;
 
-use common::{HOSTILE, Run, page, run};
+use common::{HOSTILE, Run, index, page, run};
 use fantoccini::actions::{InputSource, KeyAction, KeyActions, MouseActions, PointerAction};
 use fantoccini::elements::Element;
 use fantoccini::key::Key;
@@ -42,7 +42,7 @@ fn assert_equal(shown: &[f64], expected: &[f64], of: &str) {
 /// The accounts of a page by full name, as its data have them.
 fn accounts(page: &Value) -> HashMap<String, Value> {
     let full = |account: &Value| {
-        let bank = &page["banks"][account["bank"].as_u64().unwrap() as usize]["name"];
+        let bank = &page["banks"][index(&account["bank"])]["name"];
         format!("{}/{}", bank.as_str().unwrap(), account["id"].as_str().unwrap())
     };
     page["accounts"].as_array().unwrap().iter().map(|account| (full(account), account.clone())).collect()
@@ -133,14 +133,14 @@ async fn assert_interactive(browser: &Browser, accounts: &HashMap<String, Value>
         assert_words(node, &name).await;
     }
     browser.view(PHONE).await.unwrap();
-    for index in 0..nodes.len() {
+    for place in 0..nodes.len() {
         // The figure has been drawn anew for the width.
         let nodes = client.find_all(Locator::Css("#network .node")).await.unwrap();
-        let spot = nodes[index].find(area).await.unwrap();
+        let spot = nodes[place].find(area).await.unwrap();
         client.execute("arguments[0].scrollIntoView({ block: 'center' })", vec![json(&spot)]).await.unwrap();
         spot.click().await.unwrap();
         let name = assert_told(client, accounts).await;
-        assert_words(&nodes[index], &name).await;
+        assert_words(&nodes[place], &name).await;
         told.push(name);
     }
     // The hostile name, too, as text.

@@ -7,7 +7,9 @@ use std::collections::HashSet;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{BANKS, HOSTILE, before, id, page, refused, run, text, three_banks, transfers, write_data};
+use common::{
+    BANKS, HOSTILE, before, id, index, page, refused, run, text, three_banks, transfers, write_data,
+};
 use serde_json::Value;
 use subrosa_risk_propagation::{Error, Settings, data, plaintext};
 
@@ -17,7 +19,7 @@ fn list(value: &Value) -> &Vec<Value> {
 
 /// Bank and name of an account of a page.
 fn name(page: &Value, account: &Value) -> (String, String) {
-    let bank = account["bank"].as_u64().unwrap() as usize;
+    let bank = index(&account["bank"]);
     (
         list(&page["banks"])[bank]["name"].as_str().unwrap().to_owned(),
         account["id"].as_str().unwrap().to_owned(),
@@ -63,9 +65,7 @@ fn joint_page_holds_the_numbers_of_the_other_results() {
     // Ranks are in order and begin with the first.
     let ranks: Vec<u64> = list(&joint["ranks"])
         .iter()
-        .map(|index| {
-            joint["accounts"][index.as_u64().unwrap() as usize]["score"]["rank_after"].as_u64().unwrap()
-        })
+        .map(|account| joint["accounts"][index(account)]["score"]["rank_after"].as_u64().unwrap())
         .collect();
     assert!(ranks[0] == 1 && ranks.is_sorted(), "{ranks:?}");
 }
@@ -88,8 +88,8 @@ fn movement_is_that_of_the_plain_computation() {
         let close = |shown: &Value, expected: f64| (shown.as_f64().unwrap() - expected).abs() < 1e-12;
         assert!(list(&movement["scores"]).len() > 3);
         for course in list(&movement["scores"]) {
-            let account = &joint["accounts"][course["account"].as_u64().unwrap() as usize];
-            let bank = account["bank"].as_u64().unwrap() as usize;
+            let account = &joint["accounts"][index(&course["account"])];
+            let bank = index(&account["bank"]);
             let place = networks[bank].position(account["id"].as_str().unwrap()).unwrap();
             assert!(close(&course["scores"][step], scores[bank][place]), "{account}");
         }
@@ -210,7 +210,7 @@ fn a_banks_own_page_tells_nothing_of_the_others() {
 
 /// Index of a node's account.
 fn account_of(page: &Value, node: &Value) -> usize {
-    page["nodes"][node.as_u64().unwrap() as usize]["account"].as_u64().unwrap() as usize
+    index(&page["nodes"][index(node)]["account"])
 }
 
 #[test]

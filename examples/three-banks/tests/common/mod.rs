@@ -152,3 +152,8 @@ pub(crate) fn page(html: &str) -> (Value, String) {
     let (data, end) = rest.split_once("</script>").unwrap();
     (serde_json::from_str(data).unwrap(), format!("{start}…{end}"))
 }
+
+/// A number of a page that is an index.
+pub(crate) fn index(value: &Value) -> usize {
+    usize::try_from(value.as_u64().unwrap()).unwrap()
+}

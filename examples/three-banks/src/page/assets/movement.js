@@ -16,7 +16,7 @@ function drawMovement() {
   const charts = [
     ["Scores of the accounts that rose most", courses, (value) => value.toFixed(2)],
     ["Risk at each bank: sum of its scores", ofBanks(page.movement.totals), (value) => value.toFixed(1)],
-    ["Accounts of each bank with a score above 0", ofBanks(page.movement.reached), whole],
+    ["Accounts with a score above 0", ofBanks(page.movement.reached), whole],
   ];
   const frames = charts.map(([title]) => element("div", { class: "chart" }, element("h3", {}, title)));
   place.replaceChildren(...frames, numbers);
@@ -25,7 +25,7 @@ function drawMovement() {
 }
 
 function lineChart(width, title, series, format) {
-  const box = { left: 40, right: Math.min(110, width * 0.3), top: 10, bottom: 30, height: 250 };
+  const box = { left: 40, right: Math.min(112, width * 0.45), top: 10, bottom: 30, height: 250 };
   const top = niceTop(Math.max(0, ...series.flatMap((line) => line.values)));
   const count = series[0]?.values.length ?? 1;
   const x = (step) => box.left + ((width - box.left - box.right) * step) / Math.max(1, count - 1);
