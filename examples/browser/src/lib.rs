@@ -11,11 +11,12 @@ use driver::Driver;
 use fantoccini::{Client, ClientBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
+use std::fmt;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// What can go wrong between a test and its browser.
-#[derive(Debug, thiserror::Error)]
+/// What can go wrong between a test and its browser. Its `Debug` is its message, for tests that unwrap.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// chromedriver cannot be started.
@@ -41,6 +42,12 @@ pub enum Error {
     /// chromedriver answers in another form than expected.
     #[error("unexpected answer: {0}")]
     Answer(Value),
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// The size of a page's visible part.
