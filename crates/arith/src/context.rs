@@ -200,7 +200,8 @@ impl Context {
         words::reduce_once::<64>(out, carry, &self.m);
     }
 
-    fn word_bits(&self) -> u32 {
+    /// Bits of a word that are in use.
+    pub(crate) fn word_bits(&self) -> u32 {
         layout(self.kernel, self.bits).0
     }
 

@@ -46,7 +46,7 @@ pub enum ArithError {
         given: usize,
     },
     /// A window width outside the supported range.
-    #[error("a window of {given} bits, 1 to {limit} are supported")]
+    #[error("a window of {given} bits is not supported: 1 to {limit} bits are")]
     WindowOutOfRange {
         /// The width given, in bits.
         given: u32,

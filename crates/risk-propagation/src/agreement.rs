@@ -189,8 +189,12 @@ pub fn select(network: Network, offers: &[Offer]) -> Result<(Selected, Vec<Selec
     Ok((Selected { network, imports }, selections))
 }
 
-/// Drops every foreign sender that is not kept in its period.
+/// Drops every foreign sender that is not kept in its period, and the list of payments to others, which nothing needs once
+/// the banks have agreed.
 fn retain(network: &mut Network, accounts: usize, kept: &[Vec<bool>]) {
+    for period in &mut network.periods {
+        period.outgoing = Vec::new();
+    }
     network.retain_edges(|period, node| {
         node.index() < accounts
             || kept

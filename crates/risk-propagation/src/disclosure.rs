@@ -35,7 +35,7 @@ pub fn pack(scores: &Encrypted, accounts: &[u32], plan: &Plan, key: &PublicKey) 
                 (0..width).for_each(|_| modulus.square_assign(&mut packed));
             }
             if let Some(part) = scores.mixed(account as usize) {
-                modulus.mul_assign(&mut packed, part);
+                modulus.mul_assign(&mut packed, &part);
             }
         }
         key.wrap(&packed)

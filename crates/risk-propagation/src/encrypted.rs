@@ -15,6 +15,7 @@ use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey};
 use zeroize::Zeroize;
 
 use crate::agreement::Agreed;
+use crate::ciphertexts::Ciphertexts;
 use crate::error::Error;
 use crate::fixed::{FixedScores, add_product};
 use crate::network::Node;
@@ -29,16 +30,19 @@ const STREAM: usize = 64;
 /// and took a third more memory.
 const MAX_WINDOW: u32 = 3;
 
-/// Accounts whose products are computed together. The tables of a block's senders take some 10 MB at k = 2048; smaller
+/// Accounts whose products are computed together. The tables of a block's senders take some 3 MB at k = 2048; smaller
 /// blocks share fewer tables among their accounts.
-const BLOCK: usize = 1024;
+const BLOCK: usize = 256;
+
+/// Ciphertexts that are taken in at a time.
+const ARRIVALS: usize = 256;
 
 /// Own scores between two iterations.
 #[derive(Clone)]
 pub struct Encrypted {
     plain: FixedScores,
     /// Ciphertext parts of the accounts that foreign money has reached.
-    mixed: Vec<Option<Residue>>,
+    mixed: Ciphertexts,
 }
 
 impl std::fmt::Debug for Encrypted {
@@ -51,24 +55,24 @@ impl std::fmt::Debug for Encrypted {
 /// Ciphertexts of foreign accounts as they arrived in one iteration, by index of the foreign account.
 #[derive(Debug)]
 pub struct Received {
-    scores: Vec<Option<Residue>>,
+    scores: Ciphertexts,
 }
 
 impl Received {
     /// Room for the foreign accounts of a network.
     #[must_use]
     pub fn new(agreed: &Agreed) -> Self {
-        Self { scores: vec![None; agreed.network().foreign_count()] }
+        Self { scores: Ciphertexts::none(agreed.network().foreign_count()) }
     }
 
     /// Puts the ciphertexts of the foreign accounts `places` in, in the same order.
     pub fn insert(&mut self, key: &PublicKey, places: &[u32], ciphertexts: Vec<Ciphertext>) {
         let modulus = key.modulus_squared();
-        let residues: Vec<Residue> =
-            ciphertexts.into_par_iter().map(|ciphertext| modulus.residue(ciphertext.value())).collect();
-        for (&place, residue) in places.iter().zip(residues) {
-            if let Some(slot) = self.scores.get_mut(place as usize) {
-                *slot = Some(residue);
+        for (places, ciphertexts) in places.chunks(ARRIVALS).zip(ciphertexts.chunks(ARRIVALS)) {
+            let residue = |ciphertext: &Ciphertext| modulus.residue(ciphertext.value());
+            let residues: Vec<Residue> = ciphertexts.par_iter().map(residue).collect();
+            for (&place, residue) in places.iter().zip(&residues) {
+                self.scores.insert(place as usize, residue);
             }
         }
     }
@@ -79,7 +83,7 @@ impl Encrypted {
     #[must_use]
     pub fn initial(agreed: &Agreed, plan: &Plan) -> Self {
         let network = agreed.network();
-        Self { plain: FixedScores::initial(network, plan), mixed: vec![None; network.account_count()] }
+        Self { plain: FixedScores::initial(network, plan), mixed: Ciphertexts::none(network.account_count()) }
     }
 
     /// The plaintext parts.
@@ -90,8 +94,8 @@ impl Encrypted {
 
     /// An account's ciphertext part; `None` where no foreign money has reached it.
     #[must_use]
-    pub fn mixed(&self, account: usize) -> Option<&Residue> {
-        self.mixed.get(account).and_then(Option::as_ref)
+    pub fn mixed(&self, account: usize) -> Option<Residue> {
+        self.mixed.get(account)
     }
 
     /// Encrypts the present scores of some accounts, each with fresh randomness.
@@ -110,7 +114,7 @@ impl Encrypted {
             let plain = key.encrypt_unblinded(&BigInt::from(self.plain.packed(account)))?;
             let whole = match self.mixed(account) {
                 None => plain,
-                Some(mixed) => key.wrap(&modulus.mul(mixed, &modulus.residue(plain.value()))),
+                Some(mixed) => key.wrap(&modulus.mul(&mixed, &modulus.residue(plain.value()))),
             };
             Ok(blinder.blind(&whole, rng)?)
         };
@@ -163,20 +167,23 @@ impl Encrypted {
         let count = agreed.network().account_count();
         let first = accounts.start.min(count);
         let accounts = first..accounts.end.clamp(first, count);
-        let base = |node: usize| match node.checked_sub(count) {
-            None => self.mixed(node),
-            Some(foreign) => received.scores.get(foreign).and_then(Option::as_ref),
+        let place = |node: usize| match node.checked_sub(count) {
+            None => (&self.mixed, node),
+            Some(foreign) => (&received.scores, foreign),
         };
-        let tables: Vec<(u32, WindowTable)> =
-            uses(agreed, step, accounts.clone(), |node| base(node).is_some())
-                .into_par_iter()
-                .filter_map(|(node, uses)| {
-                    // Windows of 1 to `MAX_WINDOW` bits are always accepted.
-                    let table =
-                        WindowTable::new(key.modulus_squared(), base(node as usize)?, window(uses)).ok()?;
-                    Some((node, table))
-                })
-                .collect();
+        let present = |node: usize| {
+            let (list, place) = place(node);
+            list.contains(place)
+        };
+        let tables: Vec<(u32, WindowTable)> = uses(agreed, step, accounts.clone(), present)
+            .into_par_iter()
+            .filter_map(|(node, uses)| {
+                let (list, place) = place(node as usize);
+                // Windows of 1 to `MAX_WINDOW` bits are always accepted.
+                let table = WindowTable::new(key.modulus_squared(), &list.get(place)?, window(uses)).ok()?;
+                Some((node, table))
+            })
+            .collect();
         advance_range(&self.plain, &tables, agreed, plan, key, step, accounts)
     }
 
@@ -184,35 +191,31 @@ impl Encrypted {
     /// `None` where they do not fit.
     #[must_use]
     pub fn assemble(agreed: &Agreed, plan: &Plan, parts: impl IntoIterator<Item = Part>) -> Option<Self> {
-        let (mut rows, mut mixed) = (Vec::new(), Vec::new());
+        let (mut rows, mut mixed) = (Vec::new(), Ciphertexts::default());
         for part in parts {
             if part.first != mixed.len() {
                 return None;
             }
             rows.extend_from_slice(part.plain.words_of_all());
-            mixed.extend(part.mixed);
+            mixed.append(&part.mixed);
         }
         let accounts = agreed.network().account_count();
         let plain = FixedScores::from_words(rows, accounts, plan).filter(|_| mixed.len() == accounts)?;
         Some(Self { plain, mixed })
     }
 
-    pub(crate) fn from_parts(plain: FixedScores, mixed: Vec<Option<Residue>>) -> Self {
+    pub(crate) fn from_parts(plain: FixedScores, mixed: Ciphertexts) -> Self {
         Self { plain, mixed }
     }
 
     /// Frees the ciphertext parts, once they are packed.
     pub(crate) fn forget_mixed(&mut self) {
-        self.mixed = Vec::new();
+        self.mixed = Ciphertexts::default();
     }
 
-    /// The ciphertext parts that there are.
-    pub(crate) fn all_mixed(&self) -> impl Iterator<Item = (u32, &Residue)> {
-        (0..).zip(&self.mixed).filter_map(|(account, mixed)| Some((account, mixed.as_ref()?)))
-    }
-
-    pub(crate) fn mixed_count(&self) -> usize {
-        self.mixed.iter().flatten().count()
+    /// The ciphertext parts.
+    pub(crate) fn all_mixed(&self) -> &Ciphertexts {
+        &self.mixed
     }
 }
 
@@ -221,7 +224,7 @@ impl Encrypted {
 pub struct Part {
     first: usize,
     plain: FixedScores,
-    mixed: Vec<Option<Residue>>,
+    mixed: Ciphertexts,
 }
 
 impl Part {
@@ -234,7 +237,7 @@ impl Part {
     /// Whether the part holds no account.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.mixed.is_empty()
+        self.mixed.len() == 0
     }
 }
 
@@ -283,7 +286,7 @@ fn advance_range(
     let mut plain = FixedScores::zeros(accounts.len(), plan);
     let Some(mixing) = Mixing::new(step.delta, plan.weight_bits()) else {
         // The plan has checked δ and f.
-        return Part { first, plain, mixed: vec![None; accounts.len()] };
+        return Part { first, plain, mixed: Ciphertexts::none(accounts.len()) };
     };
     let modulus = key.modulus_squared();
     let table_of = |node: Node| {
@@ -292,7 +295,7 @@ fn advance_range(
     };
     let own_senders = network.account_count();
     let words = plain.words();
-    let mixed = plain
+    let products: Vec<Option<Residue>> = plain
         .rows_mut()
         .par_chunks_mut(words)
         .zip(accounts)
@@ -315,6 +318,8 @@ fn advance_range(
             (!terms.is_empty()).then(|| vartime_multi_pow_tables(modulus, &terms))
         })
         .collect();
+    let mut mixed = Ciphertexts::default();
+    products.iter().for_each(|product| mixed.push(product.as_ref()));
     Part { first, plain, mixed }
 }
 

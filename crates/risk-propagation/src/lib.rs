@@ -4,6 +4,7 @@
 pub mod agreement;
 pub mod banks;
 pub mod checkpoint;
+mod ciphertexts;
 pub mod data;
 pub mod disclosure;
 pub mod encrypted;

@@ -11,10 +11,10 @@ use crate::plan::MAX_IN_DEGREE_BITS;
 use crate::settings::MAX_STEPS;
 
 /// Names or ciphertexts in one message; longer lists take several.
-pub const CHUNK: usize = 2048;
+pub const CHUNK: usize = 1024;
 
 /// Most chunks of one list: names are counted in 31 bits.
-const MAX_CHUNKS: u32 = 1 << 20;
+const MAX_CHUNKS: u32 = 1 << 21;
 
 /// Longest encoding of a length or number of up to 64 bits.
 const NUMBER: usize = 10;

@@ -75,7 +75,7 @@ proptest! {
                 let mixed = scores[bank].mixed(account);
                 prop_assert_eq!(mixed.is_some(), reached.contains(&u32::try_from(account).unwrap()));
                 if let Some(mixed) = mixed {
-                    whole += private.decrypt(&private.public().wrap(mixed)).unwrap();
+                    whole += private.decrypt(&private.public().wrap(&mixed)).unwrap();
                 }
                 prop_assert_eq!(whole, BigInt::from(twin[bank].packed(account)));
             }
@@ -157,7 +157,7 @@ fn several_risk_types_travel_in_one_ciphertext() {
     let twin = plaintext::propagate(&agreed, &plan);
     let scores = run(&agreed, &plan, &blinder, &mut ChaCha20Rng::seed_from_u64(1));
     for account in 0..7 {
-        let secret = private.decrypt(&private.public().wrap(scores[1].mixed(account).unwrap())).unwrap();
+        let secret = private.decrypt(&private.public().wrap(&scores[1].mixed(account).unwrap())).unwrap();
         let whole = secret + BigInt::from(scores[1].plain().packed(account));
         assert_eq!(whole, BigInt::from(twin[1].packed(account)));
     }

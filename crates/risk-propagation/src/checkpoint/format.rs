@@ -6,12 +6,13 @@
 use std::io::{ErrorKind, Read, Write};
 
 use num_bigint::{BigInt, BigUint};
-use subrosa_arith::{Residue, hash::Hasher};
+use subrosa_arith::hash::Hasher;
 use subrosa_paillier::{Ciphertext, PublicKey};
 use subrosa_transport::{Parameters, Roster};
 use zeroize::Zeroizing;
 
 use super::CheckpointProblem as Problem;
+use crate::ciphertexts::Ciphertexts;
 use crate::encrypted::Encrypted;
 use crate::fixed::FixedScores;
 use crate::network::Network;
@@ -152,10 +153,10 @@ pub(crate) fn write(
         }
     }
     out.list(state.scores.plain().words_of_all().iter().copied())?;
-    out.number(state.scores.mixed_count() as u64)?;
-    for (account, residue) in state.scores.all_mixed() {
+    out.number(state.scores.all_mixed().present() as u64)?;
+    for (account, residue) in state.scores.all_mixed().iter() {
         out.number(u64::from(account))?;
-        out.fixed(key, &key.modulus_squared().to_uint(residue))?;
+        out.fixed(key, &key.modulus_squared().to_uint(&residue))?;
     }
     out.number(state.packed.len() as u64)?;
     for ciphertext in &state.packed {
@@ -233,11 +234,13 @@ fn read_state(
 ) -> Result<State, Problem> {
     let accounts = network.account_count();
     let plain = FixedScores::from_words(source.list()?, accounts, plan).ok_or(Problem::Corrupt)?;
-    let mut mixed: Vec<Option<Residue>> = vec![None; accounts];
+    let mut mixed = Ciphertexts::none(accounts);
     for _ in 0..source.number()? {
         let account = size(source.number()?)?;
         let residue = key.modulus_squared().residue(&source.fixed(key)?);
-        *mixed.get_mut(account).ok_or(Problem::Corrupt)? = Some(residue);
+        if !mixed.insert(account, &residue) {
+            return Err(Problem::Corrupt);
+        }
     }
     let mut state = State::new(Encrypted::from_parts(plain, mixed));
     for _ in 0..source.number()? {
