@@ -107,7 +107,8 @@ impl Browser {
     pub async fn view(&self, view: View) -> Result<(), Error> {
         let View { width, height, mobile } = view;
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile });
-        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await.map(drop)
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await?;
+        self.settle().await
     }
 
     /// Whether the page is told that its user prefers dark colours. It is always told to keep still.
@@ -119,7 +120,15 @@ impl Browser {
         // What moves is hard to click on, and pictures of it differ.
         let still = json!({ "name": "prefers-reduced-motion", "value": "reduce" });
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }, still] });
-        self.devtools("Emulation.setEmulatedMedia", media).await.map(drop)
+        self.devtools("Emulation.setEmulatedMedia", media).await?;
+        self.settle().await
+    }
+
+    /// Waits until the page is drawn anew.
+    async fn settle(&self) -> Result<(), Error> {
+        const SCRIPT: &str = "const done = arguments[0];
+            requestAnimationFrame(() => requestAnimationFrame(() => done()));";
+        Ok(self.client.execute_async(SCRIPT, Vec::new()).await.map(drop)?)
     }
 
     /// Writes a PNG picture of the whole page, also of what does not fit the window.
