@@ -13,6 +13,7 @@ mod support;
 use fantoccini::elements::Element;
 use fantoccini::key::Key;
 use fantoccini::{Client, Locator};
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 use subrosa_browser_testing::{Browser, DESKTOP, NARROW, PHONE, View};
@@ -408,6 +409,61 @@ async fn the_page_runs_no_foreign_script_and_asks_nobody_else() {
     // Neither the page nor what the browser keeps of it holds a key.
     let keeps = "return [localStorage.length, sessionStorage.length, document.cookie];";
     assert_eq!(page.client().execute(keeps, Vec::new()).await.unwrap(), serde_json::json!([0, 0, ""]));
+    page.close().await;
+}
+
+/// A page of somebody else, at another port of this machine.
+fn foreign_page() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4_096]);
+            let _ = stream.write_all(
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 7\r\nConnection: close\r\n\r\nforeign",
+            );
+        }
+    });
+    address
+}
+
+/// Even with the token, another page on the same machine can neither drive this one nor read it nor show it.
+#[tokio::test]
+#[ignore = "needs Chromium: apt-get install chromium chromium-driver"]
+async fn another_local_page_cannot_use_this_one() {
+    let page = Page::open(Web::start()).await;
+    page.client().goto(&foreign_page()).await.unwrap();
+    let attack = r#"
+        const [address, done] = arguments;
+        const outcome = async (mode, type) => {
+            const headers = { "Content-Type": type };
+            try { return (await fetch(`${address}api/key`, { method: "POST", mode, headers, body: "{}" })).type; }
+            catch { return "blocked"; }
+        };
+        (async () => {
+            const sent = await outcome("no-cors", "text/plain");
+            const asked = await outcome("cors", "application/json");
+            const read = await fetch(`${address}api/state`).then(() => "read", () => "blocked");
+            const frame = document.createElement("iframe");
+            frame.src = address;
+            frame.onload = () => {
+                let shown;
+                try { shown = frame.contentDocument?.title ?? "nothing to see"; } catch { shown = "nothing to see"; }
+                done([sent, asked, read, shown]);
+            };
+            document.body.append(frame);
+        })();
+    "#;
+    let outcome = page.client().execute_async(attack, vec![page.web.address.as_str().into()]).await.unwrap();
+    // The first was sent, as any site may send it, and came to nothing, as is seen below.
+    let expected = serde_json::json!([["opaque", "blocked"], "blocked", "blocked", "nothing to see"]);
+    assert!(expected[0].as_array().unwrap().contains(&outcome[0]), "{outcome}");
+    for place in 1..4 {
+        assert_eq!(outcome[place], expected[place], "{outcome}");
+    }
+    page.client().goto(&page.web.address).await.unwrap();
+    page.shows("#processes", "Your side").await;
+    assert!(page.client().find(Locator::Css("#step-key.done")).await.is_err());
     page.close().await;
 }
 
