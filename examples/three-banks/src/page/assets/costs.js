@@ -49,7 +49,8 @@ function costCell(phase, bank, longest) {
       "span",
       { class: "small" },
       number(phase.bytes_sent, bytes(phase.bytes_sent)),
-      element("span", { class: "wide" }, " in ", number(phase.messages, whole(phase.messages)), " messages"),
+      // Many banks leave no room for both in one line.
+      element("span", { class: parties.length > 4 ? "small wide" : "wide" }, " in ", number(phase.messages, whole(phase.messages)), " messages"),
     ),
   );
   if (bank !== undefined) cell.append(bar(bank, phase.wall_s / longest));
