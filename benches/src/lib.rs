@@ -128,8 +128,17 @@ fn factor(ratio: f64) -> String {
 
 /// Greatest resident memory of this process since [`reset_peak_memory`], in bytes; 0 where the system does not tell.
 pub fn peak_memory() -> u64 {
+    memory("VmHWM:")
+}
+
+/// Resident memory of this process, in bytes; 0 where the system does not tell.
+pub fn resident_memory() -> u64 {
+    memory("VmRSS:")
+}
+
+fn memory(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();
     line.trim().trim_end_matches(" kB").parse().unwrap_or(0) * 1024
 }
 
