@@ -16,3 +16,5 @@ pub use error::KeygenError;
 pub use parameters::{KeygenParameters, SecurityLevel};
 pub use progress::Progress;
 pub use subrosa_threshold_decryption::{KeyShare, ThresholdKey};
+/// Re-exported: the one uses the key, the other carries the messages.
+pub use {subrosa_threshold_decryption, subrosa_transport};

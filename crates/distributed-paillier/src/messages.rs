@@ -54,11 +54,11 @@ pub(crate) fn conform<M: Message>(
     }
 }
 
-/// A message that is a list of integers below a bound.
-macro_rules! list_message {
-    ($(#[$doc:meta])* $name:ident, $round:literal) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, Serialize, Deserialize)]
+/// A message that is a list of integers below a bound, without `Debug`.
+macro_rules! integers {
+    ($(#[$attribute:meta])* $name:ident, $round:literal) => {
+        $(#[$attribute])*
+        #[derive(Clone, Serialize, Deserialize)]
         pub struct $name {
             /// The values, in the order that the round's step gives.
             #[serde(with = "wire::uints")]
@@ -80,28 +80,23 @@ macro_rules! list_message {
     };
 }
 
-/// As [`list_message`], for messages that hold shares of secrets: these wipe themselves and do not print.
+/// A list of integers that everybody may see.
+macro_rules! list_message {
+    ($(#[$doc:meta])* $name:ident, $round:literal) => {
+        integers! {
+            $(#[$doc])*
+            #[derive(Debug)]
+            $name, $round
+        }
+    };
+}
+
+/// A list of shares of secrets: it wipes itself and does not print.
 macro_rules! secret_list_message {
     ($(#[$doc:meta])* $name:ident, $round:literal) => {
-        $(#[$doc])*
-        #[derive(Clone, Serialize, Deserialize)]
-        pub struct $name {
-            /// The values, in the order that the round's step gives.
-            #[serde(with = "wire::uints")]
-            pub values: Vec<BigUint>,
-        }
-
-        impl Message for $name {
-            const ROUND: &'static str = $round;
-            type Shape = Below;
-
-            fn max_bytes(shape: &Below) -> usize {
-                shape.max_bytes()
-            }
-
-            fn check(&self, shape: &Below) -> Result<(), Malformed> {
-                shape.check(&self.values)
-            }
+        integers! {
+            $(#[$doc])*
+            $name, $round
         }
 
         impl Drop for $name {

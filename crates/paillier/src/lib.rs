@@ -17,4 +17,6 @@ pub use error::PaillierError;
 pub use key::{KeyId, MAX_KEY_BITS, MIN_INSECURE_KEY_BITS, MIN_KEY_BITS, PublicKey};
 pub use packing::Packing;
 pub use private::PrivateKey;
+/// Re-exported: keys give its moduli and residues.
+pub use subrosa_arith;
 pub use wire::CiphertextBatch;

@@ -12,3 +12,5 @@ pub use field::{Opener, PrimeField};
 pub use integer::IntegerSharing;
 pub use lagrange::{factorial, integer_lagrange, integer_lagrange_at_zero};
 pub use share::{FieldShare, IntegerShare};
+/// Re-exported: shares hold its secret integers.
+pub use subrosa_arith;

@@ -10,7 +10,9 @@ use crate::Refusal;
 #[non_exhaustive]
 pub enum KeyError {
     /// The numbers of parties do not make an honest majority.
-    #[error("{parties} parties with threshold {threshold}: needs 1 ≤ t and 2t + 1 ≤ n ≤ 100")]
+    #[error(
+        "{parties} parties with threshold {threshold} cannot share a key: 1 ≤ t and 2t + 1 ≤ n ≤ 100 must hold"
+    )]
     Access {
         /// n.
         parties: u32,
@@ -110,7 +112,7 @@ pub enum DecryptionError {
         refusal: Refusal,
     },
     /// The checks ask for more answers than there are parties.
-    #[error("t + 1 answers and {spares} more are asked for of {parties} parties")]
+    #[error("t + 1 answers and {spares} spare ones are more than {parties} parties can give")]
     TooManySpares {
         /// Answers beyond t + 1.
         spares: usize,

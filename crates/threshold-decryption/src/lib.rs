@@ -25,3 +25,5 @@ pub use parameters::{Access, STATISTICAL_BITS, coefficient_bound, share_bits};
 pub use partial::PartialDecryption;
 pub use policy::{DecryptionPolicy, Ledger, Refusal};
 pub use proof::{BatchProof, Challenges, ProofContext};
+/// Re-exported: keys and ciphertexts are of the one, sessions of the other.
+pub use {subrosa_paillier, subrosa_transport};

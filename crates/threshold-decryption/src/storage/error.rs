@@ -19,7 +19,7 @@ pub enum StorageError {
     #[error("this is not a key file")]
     NotAKeyFile,
     /// A version of the format that this library does not know.
-    #[error("the key file has version {found}, here version {known} is known")]
+    #[error("the key file has version {found}, this program reads version {known}")]
     Version {
         /// The version of the file.
         found: u16,
@@ -38,14 +38,14 @@ pub enum StorageError {
     #[error("the key file is damaged: its checksum does not match")]
     Checksum,
     /// The file is not encrypted, but a passphrase was given.
-    #[error("the key file is not encrypted")]
+    #[error("the key file is not encrypted, and an encrypted one is expected")]
     NotEncrypted,
     /// The file is encrypted, but no passphrase was given.
-    #[error("the key file is encrypted")]
+    #[error("the key file is encrypted: a passphrase is needed")]
     Encrypted,
     /// The passphrase's key would take too much memory or time, or too little to be of use.
     #[error(
-        "the cost of the passphrase's key is out of range: {memory_kib} KiB, {passes} passes, {lanes} lanes"
+        "the cost of turning a passphrase into a key is out of range: {memory_kib} KiB, {passes} passes, {lanes} lanes"
     )]
     Cost {
         /// Memory in KiB.
@@ -68,10 +68,10 @@ pub enum StorageError {
     #[error("the key file holds no valid share: {0}")]
     Key(#[from] KeyError),
     /// The file that is there holds a share of another key or another party.
-    #[error("the file that is there holds another key's or another party's share")]
+    #[error("the file that would be replaced holds the share of another key or party")]
     OtherShare,
     /// The file that is there holds a later share.
-    #[error("the file that is there holds a share of epoch {there}, later than {new}")]
+    #[error("the file that would be replaced holds a share of epoch {there}, later than {new}")]
     LaterEpoch {
         /// The epoch of the file.
         there: u64,
