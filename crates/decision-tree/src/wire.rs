@@ -24,7 +24,7 @@ pub(crate) enum Artefact {
 #[non_exhaustive]
 pub enum CodecError {
     /// Fewer bytes than the header announces.
-    #[error("truncated")]
+    #[error("the bytes end too early")]
     Truncated,
     /// Not a message of this crate, or another kind of message.
     #[error("not the kind of message that was expected")]
@@ -36,10 +36,10 @@ pub enum CodecError {
         found: u16,
     },
     /// Another parameter set than expected.
-    #[error("another parameter set")]
+    #[error("it belongs to another parameter set")]
     Parameters,
     /// Another schema than expected.
-    #[error("another schema")]
+    #[error("it belongs to another schema")]
     Schema,
     /// A length that does not fit.
     #[error("{got} bytes where {expected} were expected")]

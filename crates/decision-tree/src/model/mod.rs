@@ -180,7 +180,7 @@ pub enum ModelError {
         index: usize,
     },
     /// A node that is reached twice: a cycle, or two parents.
-    #[error("tree {tree}: node {node} is reached on two ways")]
+    #[error("tree {tree}: node {node} is reached in two ways")]
     NotATree {
         /// The tree's index.
         tree: usize,
