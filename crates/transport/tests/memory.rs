@@ -67,9 +67,9 @@ fn a_cut_line_fails_at_the_sender_too() {
 #[test]
 fn frames_take_their_time() {
     let builder = || MemoryNetwork::builder(["a", "b"]);
-    let slow = Duration::from_secs(2);
-    // 25,000 bytes at a hundred thousand bits a second take two seconds.
-    for builder in [builder().latency(slow), builder().bandwidth(100_000)] {
+    let slow = Duration::from_secs(1);
+    // 25,000 bytes at two hundred thousand bits a second take a second.
+    for builder in [builder().latency(slow), builder().bandwidth(200_000)] {
         let mut network = builder.build().unwrap();
         network[0].send(B, &[1; 25_000]).unwrap();
         let early = network[1].receive(A, Deadline::after(Duration::from_millis(20)));

@@ -2,7 +2,7 @@
 //! limited bandwidth, beside the same over a network without.
 //!
 //! ```sh
-//! cargo run --release -p bank-node --example latency -- --data DIR --batch 512 --batch 2048
+//! cargo run --release -p bank-node --example latency -- --data DIR
 //! ```
 //!
 //! Prints a table in Markdown. Each row is the median of runs in pairs, with the same candidates on both networks, since
@@ -41,8 +41,8 @@ struct Options {
     bandwidth: u64,
     #[arg(long, default_value_t = 3)]
     iterations: u32,
-    /// Candidates in a batch of key generation, instead of the library's choice; may be repeated
-    #[arg(long)]
+    /// Candidates in a batch of key generation; may be repeated
+    #[arg(long, default_values_t = [512, 1024, 2048, 4096])]
     batch: Vec<usize>,
     /// Pairs of key generations for each batch
     #[arg(long, default_value_t = 5)]
@@ -80,10 +80,8 @@ fn main() -> Result<(), Failure> {
         "| what | runs | rounds | sent by all | computing | waiting | together | processor, all banks |"
     );
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
-    let batches: Vec<Option<usize>> =
-        if options.batch.is_empty() { vec![None] } else { options.batch.iter().copied().map(Some).collect() };
     let mut shares = Vec::new();
-    for batch in batches {
+    for &batch in &options.batch {
         let mut pairs = Vec::new();
         for seed in 0..options.keys.max(1) {
             let (near, _) = generate(&options, false, batch, seed)?;
@@ -91,8 +89,7 @@ fn main() -> Result<(), Failure> {
             pairs.push(Pair { near, far });
             shares = made;
         }
-        let size = batch.map_or_else(String::new, |batch| format!(", batches of {batch}"));
-        print(&format!("key generation, {} bits{size}", options.key_bits), &pairs);
+        print(&format!("key generation, {} bits, batches of {batch}", options.key_bits), &pairs);
     }
     if let Some(folder) = &options.data {
         let banks = data::banks_in(folder)?;
@@ -163,19 +160,11 @@ fn measure<R: Send>(
     Ok((Run { rounds, bytes, wall, cpu }, results.into_iter().map(|(result, _)| result).collect()))
 }
 
-fn generate(
-    options: &Options,
-    far: bool,
-    batch: Option<usize>,
-    seed: u64,
-) -> Result<(Run, Vec<KeyShare>), Failure> {
+fn generate(options: &Options, far: bool, batch: usize, seed: u64) -> Result<(Run, Vec<KeyShare>), Failure> {
     let bits = options.key_bits;
     let level = if bits < 2048 { SecurityLevel::Insecure } else { SecurityLevel::Secure };
     measure(wires(options, far, &["one", "two", "three"])?, |me, wire| {
-        let mut parameters = KeygenParameters::with_level(3, 1, bits, level)?;
-        if let Some(batch) = batch {
-            parameters = parameters.with_batch(batch);
-        }
+        let parameters = KeygenParameters::with_level(3, 1, bits, level)?.with_batch(batch);
         // The same candidates with and without latency.
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         rng.set_stream(me as u64);

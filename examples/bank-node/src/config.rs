@@ -101,6 +101,7 @@ enum DeltaField {
 struct KeySection {
     bits: Option<u64>,
     threshold: Option<u32>,
+    batch: Option<usize>,
     #[serde(default)]
     insecure: bool,
 }
@@ -253,6 +254,11 @@ impl Config {
     }
 }
 
+/// Candidates in a batch of key generation among banks that are far apart: each batch costs three rounds, and half of the
+/// last one is wasted on average. See `docs/benchmarks.md`.
+const DISTANT_BATCH: usize = 2048;
+const MAX_BATCH: usize = 65_536;
+
 /// The sizes of keys, in bits.
 const KEY_BITS: [u64; 9] = [256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096];
 
@@ -404,8 +410,15 @@ impl Check<'_> {
             let sizes = KEY_BITS.map(|bits| bits.to_string()).join(", ");
             return Err(self.refuse("key.bits", format!("one of {sizes}")));
         }
-        KeygenParameters::with_level(parties, threshold, bits, level)
-            .map_err(|error| self.refuse("key.bits", format!("{error} (`key.insecure` allows small keys)")))
+        let parameters = KeygenParameters::with_level(parties, threshold, bits, level).map_err(|error| {
+            self.refuse("key.bits", format!("{error} (`key.insecure` allows small keys)"))
+        })?;
+        match section.batch {
+            Some(batch @ 1..=MAX_BATCH) => Ok(parameters.with_batch(batch)),
+            Some(_) => Err(self.refuse("key.batch", format!("from 1 to {MAX_BATCH}"))),
+            None if bits >= 2048 => Ok(parameters.with_batch(DISTANT_BATCH)),
+            None => Ok(parameters),
+        }
     }
 
     fn patience(&self, section: &NetworkSection) -> Result<Patience, ConfigError> {
