@@ -109,6 +109,19 @@ pub struct Outcome {
     pub absent: Vec<Failure>,
 }
 
+impl Outcome {
+    /// The own accounts of which some score is at least `threshold`: name and scores, one for each risk type.
+    ///
+    /// # Security
+    /// A display filter, for lists that are handed on inside the bank, and nothing more: all scores of the own accounts were
+    /// disclosed to this bank, those below the threshold as well, and no other bank learns of the threshold.
+    pub fn at_least(&self, threshold: f64) -> impl Iterator<Item = (&str, &[f64])> + '_ {
+        let width = self.plan.columns().max(1);
+        let rows = self.agreed.network().account_ids().zip(self.scores.chunks(width));
+        rows.filter(move |(_, scores)| scores.iter().any(|score| *score >= threshold))
+    }
+}
+
 impl std::fmt::Debug for Outcome {
     // Redacted: the scores are the bank's secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

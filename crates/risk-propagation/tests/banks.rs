@@ -13,7 +13,7 @@ use rand_core::SeedableRng;
 use subrosa_paillier::PrivateKey;
 use subrosa_risk_propagation::{
     Agreed, Banks, Calibration, Delta, Error, Event, Forecast, Mismatch, Network, NetworkBuilder, Outcome,
-    PROTOCOL, Settings, Stage, parameters, plaintext, propagate,
+    PROTOCOL, Settings, Stage, Transfer, parameters, plaintext, propagate,
 };
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
 use subrosa_transport::memory::{MemoryNetworkBuilder, silence_after};
@@ -208,35 +208,45 @@ fn banks_with_little_or_nothing() {
 #[test]
 fn several_risk_types() {
     let banks = Banks::new((0..3).map(bank_name)).unwrap();
-    let networks: Vec<Network> = tangle(3, 1)
-        .networks()
-        .iter()
-        .map(|network| {
-            let columns = vec!["risk_score".to_owned(), "sanctions".to_owned()];
-            let mut builder = NetworkBuilder::new(banks.clone(), network.own(), columns);
-            for (id, score) in network.account_ids().zip(network.initial_scores()) {
-                builder.account(id, &[*score, (1.0 - score) / 2.0]).unwrap();
+    let single = tangle(3, 1).networks();
+    let mut transfers = Vec::new();
+    for network in &single {
+        for (account, destination) in network.account_ids().enumerate() {
+            for (bank, source, amount) in network.incoming(0, account) {
+                transfers.push((bank, source, network.own(), destination, u64::try_from(amount).unwrap()));
             }
-            for (account, id_destination) in network.account_ids().enumerate() {
-                for (bank, id_source, amount) in network.incoming(0, account) {
-                    let transfer = subrosa_risk_propagation::Transfer {
-                        id_source,
-                        bank_source: banks.name(bank),
-                        id_destination,
-                        bank_destination: network.bank(),
-                        amount: u64::try_from(amount).unwrap(),
-                    };
-                    builder.transfer(0, &transfer).unwrap();
-                }
+        }
+    }
+    let with_columns = |network: &Network| {
+        let columns = vec!["risk_score".to_owned(), "sanctions".to_owned()];
+        let mut builder = NetworkBuilder::new(banks.clone(), network.own(), columns);
+        for (id, score) in network.account_ids().zip(network.initial_scores()) {
+            builder.account(id, &[*score, (1.0 - score) / 2.0]).unwrap();
+        }
+        for &(from, id_source, to, id_destination, amount) in &transfers {
+            if from == network.own() || to == network.own() {
+                let (bank_source, bank_destination) = (banks.name(from), banks.name(to));
+                let transfer = Transfer { id_source, bank_source, id_destination, bank_destination, amount };
+                builder.transfer(0, &transfer).unwrap();
             }
-            builder.finish().unwrap()
-        })
-        .collect();
-    // These banks list what comes in only, so that nobody offers anything: as if there were no foreign senders.
-    let settings =
-        Settings { iterations: 2, accuracy: 1e-5, mismatch: Mismatch::LeaveOut, ..Settings::default() };
+        }
+        builder.finish().unwrap()
+    };
+    let networks: Vec<Network> = single.iter().map(with_columns).collect();
+    let settings = Settings { iterations: 2, accuracy: 1e-5, ..Settings::default() };
     let outcomes = check(&networks, &settings);
-    assert_eq!(outcomes[0].scores.len(), 2 * networks[0].account_count());
+    for (outcome, network) in outcomes.iter().zip(&networks) {
+        assert_eq!(outcome.scores.len(), 2 * network.account_count());
+        assert!(outcome.decrypted_accounts > network.account_count() / 2);
+        assert_eq!(
+            outcome.ciphertexts,
+            outcome.decrypted_accounts.div_ceil(outcome.plan.accounts_per_ciphertext())
+        );
+    }
+    let high: Vec<(&str, &[f64])> = outcomes[0].at_least(0.4).collect();
+    let all = networks[0].account_ids().zip(outcomes[0].scores.chunks(2));
+    assert!(high.len() > 1 && high.len() < networks[0].account_count());
+    assert_eq!(high, all.filter(|(_, scores)| scores[0] >= 0.4 || scores[1] >= 0.4).collect::<Vec<_>>());
 }
 
 fn conflicting() -> Raw {
