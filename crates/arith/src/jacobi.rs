@@ -8,6 +8,13 @@ use num_traits::Zero;
 ///
 /// Euclid's algorithm with the law of reciprocity (Cohen, *A Course in Computational Algebraic Number Theory*,
 /// algorithm 1.4.10), on words as soon as the numbers fit.
+///
+/// ```
+/// use subrosa_arith::jacobi::jacobi;
+///
+/// // 2 = 3² mod 7 is a square, 3 is none, 14 has a common divisor with 7.
+/// assert_eq!([2_u8, 3, 14].map(|a| jacobi(&a.into(), &7_u8.into())), [1, -1, 0]);
+/// ```
 #[doc(alias("Legendre symbol", "quadratic residue"))]
 pub fn jacobi(a: &BigUint, n: &BigUint) -> i8 {
     if !n.bit(0) {

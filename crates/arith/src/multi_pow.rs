@@ -69,6 +69,20 @@ impl WindowTable {
 
 /// ∏ baseᵢ^eᵢ mod m with tables of the bases and exponents of at most 64 bits.
 ///
+/// ```
+/// use subrosa_arith::{Modulus, WindowTable, vartime_multi_pow_tables};
+///
+/// // Two weighted products of the same bases share the tables.
+/// let modulus = Modulus::new(&1_000_003_u32.into())?;
+/// let tables = [2, 3].map(|base| WindowTable::new(&modulus, &modulus.residue_u64(base), 4));
+/// let [two, three] = tables;
+/// let (two, three) = (two?, three?);
+/// let product = |a, b| modulus.to_uint(&vartime_multi_pow_tables(&modulus, &[(&two, a), (&three, b)]));
+/// assert_eq!(product(3, 2), 72_u32.into());
+/// assert_eq!(product(1, 5), 486_u32.into());
+/// # Ok::<(), subrosa_arith::ArithError>(())
+/// ```
+///
 /// # Security
 /// The time taken depends on the exponents: for public ones, or ones whose holder computes alone and unobserved.
 #[doc(alias = "multi-exponentiation")]

@@ -59,6 +59,15 @@ pub fn is_probable_prime_with_rounds(n: &BigUint, rounds: u32, rng: &mut impl Cr
 }
 
 /// The least probable prime above `n`.
+///
+/// ```
+/// use num_bigint::BigUint;
+/// use subrosa_arith::prime::{is_probable_prime, next_prime};
+///
+/// let prime = next_prime(&(BigUint::from(1_u8) << 127_u32));
+/// assert!(is_probable_prime(&prime));
+/// assert_eq!(prime - (BigUint::from(1_u8) << 127_u32), BigUint::from(29_u8));
+/// ```
 pub fn next_prime(n: &BigUint) -> BigUint {
     if n < &BigUint::from(2u8) {
         return BigUint::from(2u8);

@@ -51,6 +51,15 @@ pub fn random_range(rng: &mut impl CryptoRng, low: &BigUint, high: &BigUint) -> 
 }
 
 /// Uniform among the numbers in [1, m) that are coprime to m.
+///
+/// ```
+/// use subrosa_arith::{Modulus, sample};
+///
+/// let modulus = Modulus::new(&15_u8.into())?;
+/// let unit = modulus.residue(&sample::random_unit(&mut rand::rng(), &modulus));
+/// assert!(modulus.vartime_invert(&unit).is_some());
+/// # Ok::<(), subrosa_arith::ArithError>(())
+/// ```
 #[doc(alias = "coprime")]
 pub fn random_unit(rng: &mut impl CryptoRng, modulus: &Modulus) -> BigUint {
     loop {

@@ -3,6 +3,10 @@
 use num_bigint::BigUint;
 
 /// All primes below `bound`, by the sieve of Eratosthenes on the odd numbers.
+///
+/// ```
+/// assert_eq!(subrosa_arith::sieve::primes_below(12), [2, 3, 5, 7, 11]);
+/// ```
 #[doc(alias = "Eratosthenes")]
 pub fn primes_below(bound: u32) -> Vec<u32> {
     if bound <= 2 {
@@ -37,6 +41,14 @@ const BLOCK: usize = 34;
 /// whose products do not wait for each other, and the sum by two Montgomery steps, which leaves a multiple of
 /// N·2^(−128) mod P: enough to see whether a prime of P divides N. Each prime then costs one multiplication by its
 /// inverse modulo 2^64 and a comparison.
+///
+/// ```
+/// use subrosa_arith::sieve::TrialDivision;
+///
+/// let small = TrialDivision::new(1_000);
+/// assert_eq!(small.has_small_factor(&(997_u32 * 1_009).into()), Some(997));
+/// assert_eq!(small.has_small_factor(&(1_009_u32 * 1_013).into()), None);
+/// ```
 #[derive(Debug, Clone)]
 #[doc(alias("small factors", "GCD"))]
 pub struct TrialDivision {

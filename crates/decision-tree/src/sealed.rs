@@ -57,6 +57,17 @@ pub enum SealError {
 impl ClientKey {
     /// Encrypts the key under a passphrase, for storage.
     ///
+    /// ```
+    /// use subrosa_decision_tree::{ClientKey, ParameterSet, SealCost};
+    ///
+    /// let mut rng = rand::rng();
+    /// let key = ClientKey::generate(ParameterSet::Standard, &mut rng);
+    /// let bytes = key.seal(b"correct horse battery staple", SealCost::default(), &mut rng)?;
+    /// assert_eq!(ClientKey::unseal(&bytes, b"correct horse battery staple")?.parameters(), key.parameters());
+    /// assert!(ClientKey::unseal(&bytes, b"a guess").is_err());
+    /// # Ok::<(), subrosa_decision_tree::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`SealError::Empty`], [`SealError::Cost`].
     ///

@@ -199,6 +199,35 @@ pub fn introduce<T: Transport + ?Sized>(
 /// Encrypts rows, has the server evaluate them and decrypts the verdicts, in the order of the rows. A few queries are
 /// under way at a time.
 ///
+/// ```
+/// use std::time::Duration;
+/// use subrosa_decision_tree::service::{Settings, ask, serve, terms};
+/// use subrosa_decision_tree::subrosa_transport::{Deadline, PartyId, testing::run_parties};
+/// use subrosa_decision_tree::{ClientKey, Evaluator, Feature, Model, Node, ParameterSet, QuantizedModel, Schema};
+///
+/// let nodes = vec![Node::split(0, 0.5, 1, 2), Node::leaf(0, 1.0), Node::leaf(1, 1.0)];
+/// let model = Model::classifier(["online"], ["genuine", "fraud"], nodes)?;
+/// let schema = Schema::for_model(&model, vec![Feature::binary("online")])?;
+/// let evaluator = Evaluator::new(QuantizedModel::new(&model, &schema)?, ParameterSet::Standard)?;
+///
+/// let (server, client) = (PartyId::new(0), PartyId::new(1));
+/// let classes = run_parties(2, |me, mut wire| {
+///     let mut rng = rand::rng();
+///     if me == server {
+///         serve(&mut wire, client, &evaluator, &Settings::default(), &mut rng)?;
+///         return Ok(Vec::new());
+///     }
+///     let deadline = Deadline::after(Duration::from_secs(60));
+///     let terms = terms(&mut wire, server, deadline)?; // schema and parameter set
+///     let key = ClientKey::generate(terms.parameters, &mut rng);
+///     let verdicts = ask(&mut wire, server, &key, &terms.schema, &[[0.0], [1.0]], deadline, &mut rng)?;
+///     Ok(verdicts.iter().filter_map(|verdict| verdict.class()).collect())
+/// });
+/// let classes = classes.into_iter().collect::<subrosa_decision_tree::Result<Vec<_>>>()?;
+/// assert_eq!(classes, [vec![], vec![0, 1]]);
+/// # Ok::<(), subrosa_decision_tree::Error>(())
+/// ```
+///
 /// # Errors
 /// [`crate::schema::SchemaError`] for a row that does not fit, before anything of it is sent; [`ServiceError`] for a
 /// failed connection, a refusal or a reply that is none; [`CodecError`] for an answer that is none.

@@ -22,6 +22,16 @@ const LEAST_BITS: u64 = 256;
 const GREATEST_BITS: u64 = 8192;
 
 /// How many parties generate which kind of key. All parties must use the same.
+///
+/// ```
+/// use subrosa_distributed_paillier::KeygenParameters;
+///
+/// let parameters = KeygenParameters::new(3, 1, 2048)?;
+/// assert!((8_000.0..8_010.0).contains(&parameters.expected_candidates()));
+/// assert!(KeygenParameters::new(3, 1, 1024).is_err()); // too short to be secure
+/// assert!(KeygenParameters::new(4, 2, 2048).is_err()); // 2t + 1 ≤ n does not hold
+/// # Ok::<(), subrosa_distributed_paillier::KeygenError>(())
+/// ```
 #[derive(Debug)]
 pub struct KeygenParameters {
     access: Access,

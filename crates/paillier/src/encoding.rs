@@ -138,6 +138,26 @@ fn round_shift(value: &BigInt, shift: u64) -> BigInt {
 }
 
 /// An encrypted fixed-point number that carries its scale and bound through every operation.
+///
+/// ```
+/// use num_bigint::BigUint;
+/// use subrosa_paillier::{Blinder, Encoded, Encoding, EncryptedNumber, PrivateKey, Randomness};
+///
+/// let mut rng = rand::rng();
+/// let private = PrivateKey::generate_insecure(512, &mut rng)?;
+/// let key = private.public();
+/// let blinder = Blinder::new(key, Randomness::Short, 1 << 18)?;
+///
+/// // 20 bits behind the point, magnitudes up to 2^20.
+/// let encoding = Encoding::new(20, BigUint::from(1_u8) << 40_u32);
+/// let price = Encoded::from_f64(19.5, encoding.clone())?;
+/// let price = EncryptedNumber::new(key, blinder.encrypt(price.mantissa(), &mut rng)?.into_inner(), encoding.clone())?;
+///
+/// let sum = price.vartime_mul_plain(key, &Encoded::from_f64(-3.0, encoding)?)?;
+/// assert_eq!(sum.encoding().scale(), 40);
+/// assert_eq!(sum.decode(private.decrypt(sum.ciphertext())?)?.to_f64(), -58.5);
+/// # Ok::<(), subrosa_paillier::PaillierError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct EncryptedNumber {
     ciphertext: Ciphertext,

@@ -6,6 +6,23 @@ use crate::{Ciphertext, PaillierError, PublicKey};
 /// Many small non-negative integers in one plaintext: slot i holds bits `i·slot_bits` up to `(i+1)·slot_bits`.
 ///
 /// The caller keeps each slot below `2^slot_bits`; what passes that carries into the next slot.
+///
+/// ```
+/// use num_bigint::BigUint;
+/// use subrosa_paillier::{Blinder, Packing, PrivateKey, Randomness};
+///
+/// let mut rng = rand::rng();
+/// let private = PrivateKey::generate_insecure(512, &mut rng)?;
+/// let key = private.public();
+/// let blinder = Blinder::new(key, Randomness::Short, 1 << 18)?;
+/// let packing = Packing::widest(key, 40)?; // twelve slots of 40 bits
+///
+/// let values = [7_u8, 0, 42].map(BigUint::from);
+/// let packed = blinder.encrypt(&packing.pack(&values)?, &mut rng)?;
+/// let twice = key.add(&packed, &packed)?; // all slots at once
+/// assert_eq!(packing.unpack(&private.decrypt(&twice)?, 3)?, [14_u8, 0, 84].map(BigUint::from));
+/// # Ok::<(), subrosa_paillier::PaillierError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(alias("batching", "slots"))]
 pub struct Packing {

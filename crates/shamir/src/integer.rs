@@ -19,6 +19,19 @@ use crate::{IntegerShare, ShamirError};
 /// integer coefficients whose magnitudes, without the constant one, add up to at most `t·Δ·B`. So
 /// `A = t·Δ·B·2^σ` leaves 2^−σ. See Damgård–Thorbek, *Linear Integer Secret Sharing*, PKC 2006, and Rabin, *A
 /// Simplified Approach to Threshold and Proactive RSA*, CRYPTO 1998.
+///
+/// ```
+/// use num_bigint::{BigInt, BigUint};
+/// use subrosa_shamir::IntegerSharing;
+///
+/// // Five parties, any three of which are enough; secrets of up to 64 bits, hidden up to 2^−80.
+/// let secrets = BigUint::from(u64::MAX);
+/// let sharing = IntegerSharing::new(5, 2, IntegerSharing::hiding_bound(5, 2, &secrets, 80))?;
+/// let shares = sharing.share(&BigInt::from(-42), &mut rand::rng());
+/// assert_eq!(sharing.reconstruct(&shares[1..4])?, BigInt::from(-42));
+/// assert!(sharing.reconstruct(&shares[1..3]).is_err());
+/// # Ok::<(), subrosa_shamir::ShamirError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[doc(alias("LISS", "linear integer secret sharing"))]
 pub struct IntegerSharing {

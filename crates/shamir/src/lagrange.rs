@@ -14,6 +14,13 @@ pub fn factorial(n: u32) -> BigUint {
 /// For an integer polynomial f of degree below `|S|` they give `Δ·f(0) = Σ μⱼ·f(j)` without a division
 /// (Shoup, *Practical Threshold Signatures*, EUROCRYPT 2000, section 2.2).
 ///
+/// ```
+/// // Parties 1 and 3 of three, Δ = 6: the line through (1, 10) and (3, 4) is 13 at 0, and 9·10 − 3·4 = 6·13.
+/// let coefficients = subrosa_shamir::integer_lagrange_at_zero(3, &[1, 3])?;
+/// assert_eq!(coefficients, [9.into(), (-3).into()]);
+/// # Ok::<(), subrosa_shamir::ShamirError>(())
+/// ```
+///
 /// # Errors
 /// [`ShamirError::BadPoint`] where a point is 0, greater than `parties`, or there twice.
 #[doc(alias = "interpolation")]

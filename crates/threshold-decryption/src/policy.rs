@@ -40,6 +40,16 @@ pub enum Refusal {
 ///
 /// A policy is one party's own: it binds this party's help only. t+1 parties that are willing can decrypt without it,
 /// so a rule holds against everybody only if at least n − t parties keep it.
+///
+/// ```
+/// use subrosa_threshold_decryption::{DecryptionPolicy, subrosa_transport::PartyId};
+///
+/// let (anna, bert) = (PartyId::new(0), PartyId::new(1));
+/// let policy = DecryptionPolicy::nobody().allow_count(anna, 100);
+/// let mut ledger = policy.ledger(&[7; 32]); // the id of this session
+/// assert!(ledger.admit(&[7; 32], anna, &[]).is_ok());
+/// assert!(ledger.admit(&[7; 32], bert, &[]).is_err());
+/// ```
 #[derive(Clone, Debug, Default)]
 #[doc(alias = "access control")]
 pub struct DecryptionPolicy {

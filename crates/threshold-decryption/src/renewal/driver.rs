@@ -15,6 +15,27 @@ pub const RESHARE_PROTOCOL: Protocol = Protocol { name: "subrosa/reshare", versi
 /// All parties take part: one that stays away would keep a share that no longer fits. When an error ends the protocol,
 /// the others are told why, and every old share stays valid.
 ///
+/// ```
+/// use subrosa_paillier::PrivateKey;
+/// use subrosa_threshold_decryption::renewal::{REFRESH_PROTOCOL, Refresh, RenewalError, refresh};
+/// use subrosa_threshold_decryption::{Access, dealer};
+/// use subrosa_transport::{Parameters, Session, Settings, testing::run_parties};
+///
+/// let mut rng = rand::rng();
+/// let shares = dealer::deal(&PrivateKey::generate_insecure(256, &mut rng)?, Access::new(3, 1)?, &mut rng)?;
+/// let renewed = run_parties(3, |me, mut transport| {
+///     let (share, mut rng) = (&shares[me.index()], rand::rng());
+///     let parameters = Parameters::new().with("key", share.key().public().id());
+///     let mut session =
+///         Session::open(&mut transport, REFRESH_PROTOCOL, &parameters, Settings::default(), &mut rng)?;
+///     refresh(&mut session, share, &Refresh::new(share.key())?, &mut rng)
+/// });
+/// for share in renewed {
+///     assert_eq!(share?.key().lineage().epoch(), 1); // the key is the same, the share is not
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`RenewalError`]; its [`culprits`](RenewalError::culprits) names who is to blame, as far as that can be told.
 pub fn refresh<T: Transport + ?Sized>(
