@@ -1,4 +1,4 @@
-//! Reading a bank's files of a million transfers: seconds, and memory beyond the network that comes of them.
+//! Reading a bank's files of a million transfers: seconds, and memory with the network that comes of them.
 //!
 //! `cargo bench -p subrosa-benches --features arrow --bench reading`. The reference of both formats is the network itself: what
 //! it weighs, and the time that building it from records in memory takes.

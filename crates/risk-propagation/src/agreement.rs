@@ -82,7 +82,9 @@ fn digest(
 ) -> TransferDigest {
     let mut rows: Vec<(&str, &str, u128)> = Vec::new();
     if to == network.own() {
-        for (account, receiver) in network.account_ids().enumerate() {
+        // Another bank decides how many periods there are: empty ones are not walked.
+        let accounts = if period.senders.is_empty() { 0 } else { network.account_count() };
+        for (account, receiver) in network.account_ids().enumerate().take(accounts) {
             for (bank, sender, amount) in network.incoming(index, account) {
                 if bank == from {
                     rows.push((sender, receiver, amount));
@@ -155,9 +157,7 @@ pub fn select(network: Network, offers: &[Offer]) -> Result<(Selected, Vec<Selec
     let banks: Vec<BankId> = network.banks().iter().collect();
     let mut selections = vec![Selection { periods: vec![Vec::new(); count] }; banks.len()];
     let mut imports = vec![vec![Vec::new(); banks.len()]; count];
-    // Room only where this bank lists transfers: another one decides how many periods there are.
-    let room = |period: &Period| if period.senders.is_empty() { 0 } else { network.foreign_count() };
-    let mut kept: Vec<Vec<bool>> = network.periods().iter().map(|p| vec![false; room(p)]).collect();
+    let mut kept = room(&network);
     for (&bank, offer) in banks.iter().zip(offers).filter(|(bank, _)| **bank != network.own()) {
         check_offer(bank, offer, count)?;
         for (index, names) in offer.periods.iter().enumerate() {
@@ -187,6 +187,13 @@ pub fn select(network: Network, offers: &[Offer]) -> Result<(Selected, Vec<Selec
     let accounts = network.account_count();
     retain(&mut network, accounts, &kept);
     Ok((Selected { network, imports }, selections))
+}
+
+/// For each period, which foreign accounts are kept as senders: none so far. Room only where this bank lists transfers, as
+/// another one decides how many periods there are.
+fn room(network: &Network) -> Vec<Vec<bool>> {
+    let count = |period: &Period| if period.senders.is_empty() { 0 } else { network.foreign_count() };
+    network.periods().iter().map(|period| vec![false; count(period)]).collect()
 }
 
 /// Drops every foreign sender that is not kept in its period, and the list of payments to others, which nothing needs once
@@ -310,7 +317,7 @@ impl Agreed {
     pub(crate) fn restore(mut network: Network, exports: Lists, imports: Lists) -> Self {
         network.extend_periods(imports.len());
         let accounts = network.account_count();
-        let mut kept = vec![vec![false; network.foreign_count()]; imports.len()];
+        let mut kept = room(&network);
         for (kept, banks) in kept.iter_mut().zip(&imports) {
             for &foreign in banks.iter().flatten() {
                 if let Some(kept) = kept.get_mut(foreign as usize) {

@@ -8,7 +8,8 @@
 //!
 //! Columns may stand in any order. A file is read once, row by row; nothing of it is kept but the network. With the feature
 //! `arrow` each of the files may be Parquet instead: `accounts.parquet`, `transactions.parquet` or
-//! `transactions-0.parquet` and so on, with the same columns. Results do not depend on the format.
+//! `transactions-0.parquet` and so on, with the same columns. Equal names, scores and amounts give equal
+//! networks, whatever the format.
 
 #[cfg(feature = "arrow")]
 pub mod arrow;

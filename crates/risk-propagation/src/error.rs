@@ -252,6 +252,22 @@ impl Culprits for Error {
     fn culprits(&self) -> Vec<PartyId> {
         Self::culprits(self)
     }
+
+    /// Files and folders are this bank's own affair.
+    fn told(&self) -> String {
+        match self {
+            Self::Checkpoint(_) => "it cannot use or write its checkpoint".to_owned(),
+            Self::Data { .. }
+            | Self::Csv { .. }
+            | Self::Row { .. }
+            | Self::Schema { .. }
+            | Self::Columnar { .. }
+            | Self::Record(_)
+            | Self::Directory { .. }
+            | Self::Io { .. } => "it cannot use its own data".to_owned(),
+            _ => self.to_string(),
+        }
+    }
 }
 
 impl Error {
@@ -287,5 +303,20 @@ impl Error {
 
     pub(crate) fn directory(path: &std::path::Path, reason: impl Into<String>) -> Self {
         Self::Directory { path: path.to_owned(), reason: reason.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_told_nothing_of_files() {
+        let error = Error::io(std::path::Path::new("/home/alice/data"), std::io::Error::other("full"));
+        assert!(error.to_string().contains("alice"));
+        assert!(!error.told().contains("alice"));
+        let peer =
+            Error::Peer { party: PartyId::new(2), bank: "coral".to_owned(), reason: "late".to_owned() };
+        assert_eq!(peer.told(), peer.to_string());
     }
 }

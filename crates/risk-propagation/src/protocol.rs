@@ -17,7 +17,7 @@ use crate::checkpoint::format::{Digest, Run, State};
 use crate::disclosure;
 use crate::encrypted::{self, Encrypted};
 use crate::error::Error;
-use crate::messages::Finished;
+use crate::messages::{CHUNK, Finished};
 use crate::network::Network;
 use crate::plan::Plan;
 use crate::resume::{self, Keeper, Loaded, Positions};
@@ -53,6 +53,7 @@ pub fn parameters(key: &ThresholdKey, columns: &[String], settings: &Settings) -
         .with("delta", delta)
         .with("accuracy", settings.accuracy)
         .with("mismatch", settings.mismatch)
+        .with("chunk", CHUNK)
 }
 
 /// What a run is about to do.
@@ -296,7 +297,7 @@ fn begin<T: Transport + ?Sized>(
     }
     let (agreed, plan, sizes) = agree::agree(session, share.key(), network, settings)?;
     let own = disclosure::ciphertexts(encrypted::reached(&agreed, &plan).len(), &plan);
-    let (counts, chunks) = agree::declare(session, &agreed, own, settings)?;
+    let (counts, chunks) = agree::declare(session, &agreed, &plan, own, settings)?;
     let (exports, imports) = agreed.lists();
     let run = Run {
         id: *session.id(),

@@ -79,8 +79,8 @@ pub struct Settings {
     pub accuracy: f64,
     /// What a difference between two banks leads to.
     pub mismatch: Mismatch,
-    /// What this bank is ready for: no other may offer more senders in a period, or hand in more ciphertexts. Each sender
-    /// takes some hundred bytes during the agreement, and about 3 KB afterwards if it is one.
+    /// What this bank is ready for: no other may offer more senders in a period, or hand in more ciphertexts than so many
+    /// accounts take. Each sender takes some hundred bytes during the agreement, and a ciphertext afterwards if it is one.
     pub max_accounts: u32,
 }
 

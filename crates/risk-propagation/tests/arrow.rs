@@ -260,6 +260,70 @@ fn bad_columns_are_named() {
 }
 
 #[test]
+fn batches_must_have_the_same_columns() {
+    let score = || ("risk_score", array(Float64Array::from(vec![0.0, 0.5])));
+    let first =
+        batch(&[("id", texts(&["w", "x"])), score(), ("fraud", array(Float64Array::from(vec![0.0, 0.5])))]);
+    let columns =
+        |order: [usize; 3]| {
+            RecordBatch::try_from_iter(order.map(|column| {
+                (first.schema().field(column).name().clone(), Arc::clone(first.column(column)))
+            }))
+            .unwrap()
+        };
+    for second in [columns([0, 2, 1]), first.project(&[0, 1]).unwrap()] {
+        let banks = Banks::new(["a", "b"]).unwrap();
+        let own = banks.find("a").unwrap();
+        let batches = RecordBatchIterator::new([Ok(first.clone()), Ok(second)], first.schema());
+        match arrow::accounts(batches, banks, own).unwrap_err() {
+            Error::Columnar { reason, .. } => assert!(reason.starts_with("after row 2"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn dictionaries_with_gaps() {
+    let mut names = StringDictionaryBuilder::<Int32Type>::new();
+    names.append_value("x");
+    names.append_null();
+    let ids = || ("id", texts(&["1", "2"]));
+    let zeros = || ("risk_score", array(Float64Array::from(vec![0.0, 0.0])));
+    let problem = |ids: ArrayRef| match accounts(&[("id", ids), zeros()]).unwrap_err() {
+        Error::Row { row, rejected, .. } => (row, rejected.problem),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(problem(array(names.finish())), (2, Problem::Empty));
+    let mut empty = StringDictionaryBuilder::<Int32Type>::new();
+    empty.append_nulls(2);
+    assert_eq!(problem(array(empty.finish())), (1, Problem::Empty));
+    assert!(accounts(&[ids(), zeros()]).is_ok());
+}
+
+#[test]
+fn columns_that_are_not_needed_are_not_decoded() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("transactions.parquet");
+    let columns =
+        [("id_source", "1"), ("bank_source", "b"), ("id_destination", "2"), ("bank_destination", "a")];
+    let mut all: Vec<(&str, ArrayRef)> =
+        columns.iter().map(|(name, value)| (*name, texts(&[value]))).collect();
+    all.insert(1, ("memo", texts(&["a long text"])));
+    all.push(("amount", array(Int64Array::from(vec![7]))));
+    write(&file, Compression::UNCOMPRESSED, &[batch(&all)]);
+    // The memo's pages are damaged, of which nobody takes notice.
+    let mut bytes = std::fs::read(&file).unwrap();
+    let at = bytes.windows(10).position(|window| window == b"\x0b\0\0\0a long").unwrap();
+    bytes[at..at + 4].fill(0xff);
+    std::fs::write(&file, bytes).unwrap();
+    let banks = Banks::new(["a", "b"]).unwrap();
+    let own = banks.find("a").unwrap();
+    let mut builder = accounts_of(banks, own);
+    data::read_transfers(&file, 0, &mut builder).unwrap();
+    assert_eq!(builder.finish().unwrap().incoming(0, 1).count(), 1);
+}
+
+#[test]
 fn files_that_contradict_each_other() {
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path().join("a");

@@ -11,6 +11,7 @@ use common::{Raw, bank_name};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_paillier::PrivateKey;
+use subrosa_risk_propagation::messages::CHUNK;
 use subrosa_risk_propagation::{
     Agreed, Banks, Calibration, Delta, Error, Event, Forecast, Mismatch, Network, NetworkBuilder, Outcome,
     PROTOCOL, Settings, Stage, Transfer, parameters, plaintext, propagate,
@@ -247,6 +248,38 @@ fn several_risk_types() {
     let all = networks[0].account_ids().zip(outcomes[0].scores.chunks(2));
     assert!(high.len() > 1 && high.len() < networks[0].account_count());
     assert_eq!(high, all.filter(|(_, scores)| scores[0] >= 0.4 || scores[1] >= 0.4).collect::<Vec<_>>());
+}
+
+#[test]
+fn lists_that_take_several_messages() {
+    let banks = Banks::new((0..3).map(bank_name)).unwrap();
+    for count in [CHUNK, CHUNK + 1, 2 * CHUNK + 1] {
+        let view = |own: usize| {
+            let mut builder =
+                NetworkBuilder::new(banks.clone(), banks.get(own).unwrap(), vec!["risk_score".to_owned()]);
+            let accounts = if own == 2 { 1 } else { count };
+            for id in 0..accounts {
+                builder
+                    .account(&id.to_string(), &[if own == 0 { (id % 101) as f64 / 100.0 } else { 0.0 }])
+                    .unwrap();
+            }
+            for id in (0..count).filter(|_| own != 2) {
+                let id = id.to_string();
+                let transfer = Transfer {
+                    id_source: &id,
+                    bank_source: "north",
+                    id_destination: &id,
+                    bank_destination: "east",
+                    amount: 1,
+                };
+                builder.transfer(0, &transfer).unwrap();
+            }
+            builder.finish().unwrap()
+        };
+        let settings = Settings { iterations: 1, accuracy: 1e-2, ..Settings::default() };
+        let outcomes = check(&(0..3).map(view).collect::<Vec<_>>(), &settings);
+        assert_eq!(outcomes[1].decrypted_accounts, count);
+    }
 }
 
 fn conflicting() -> Raw {

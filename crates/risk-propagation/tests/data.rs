@@ -113,6 +113,14 @@ fn lines_are_counted_as_an_editor_counts_them() {
 }
 
 #[test]
+fn a_quote_that_is_not_closed_does_not_swallow_the_file() {
+    let rows = "x,a,y,b,1\n".repeat(400_000);
+    let directory = folder(b"id,risk_score\n", format!("{HEADER}\"x,a,y,b,1\n{rows}").as_bytes());
+    let message = read(directory.path()).unwrap_err().to_string();
+    assert!(message.contains("transactions.csv") && message.contains("quote"), "{message}");
+}
+
+#[test]
 fn what_would_not_print_as_what_it_is() {
     let bad = |text: &str| bad_account(&format!("id,risk_score\n{text}\n"));
     assert_eq!(bad("x\u{1b}[2J,0"), at(2, "id", Problem::ControlCharacter));

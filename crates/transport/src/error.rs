@@ -339,6 +339,14 @@ impl Cause {
 pub trait Culprits {
     /// The parties at which the error points; empty where it points at nobody or at no one party.
     fn culprits(&self) -> Vec<PartyId>;
+
+    /// What the other parties are told of the error: its text, unless that says what they need not know.
+    fn told(&self) -> String
+    where
+        Self: std::fmt::Display,
+    {
+        self.to_string()
+    }
 }
 
 impl Culprits for Failure {

@@ -30,7 +30,10 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Decimal128Type, Float64Type, Int64Type, UInt64Type};
-use arrow_array::{Array, ArrayRef, Float64Array, RecordBatch, RecordBatchReader, StringArray};
+use arrow_array::{
+    Array, ArrayRef, Float64Array, LargeStringArray, RecordBatch, RecordBatchReader, StringArray,
+    StringViewArray,
+};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 
@@ -112,13 +115,17 @@ pub(super) fn accounts_from(
             for (&column, scores) in columns.iter().zip(&scores) {
                 row_scores.push(scores.at(row).map_err(|problem| table.error(row, column, problem))?);
             }
-            let name = text_at(&ids, row).map_err(|problem| table.error(row, id, problem))?;
+            let name = ids.at(row).map_err(|problem| table.error(row, id, problem))?;
             builder.account(name, &row_scores).map_err(|rejected| table.refuse(row, rejected))?;
         }
         table.rows_before += batch.num_rows() as u64;
     }
     Ok(builder)
 }
+
+/// The columns of a list of transfers.
+pub(super) const TRANSFERS: [&str; 5] =
+    ["id_source", "bank_source", "id_destination", "bank_destination", "amount"];
 
 /// [`transfers`], for data of which errors say that they are `origin`.
 pub(super) fn transfers_from(
@@ -128,12 +135,11 @@ pub(super) fn transfers_from(
     builder: &mut NetworkBuilder,
 ) -> Result<(), Error> {
     let mut table = Table::new(origin, batches)?;
-    let names = ["id_source", "bank_source", "id_destination", "bank_destination"];
-    let mut places = [0; 4];
-    for (place, name) in places.iter_mut().zip(names) {
-        *place = table.column(name)?;
+    let mut columns = [0; 5];
+    for (column, name) in columns.iter_mut().zip(TRANSFERS) {
+        *column = table.column(name)?;
     }
-    let amount = table.column("amount")?;
+    let [places @ .., amount] = columns;
     builder.periods(period + 1);
     while let Some(batch) = table.next()? {
         let [id_source, bank_source, id_destination, bank_destination] =
@@ -143,7 +149,7 @@ pub(super) fn transfers_from(
         for row in 0..batch.num_rows() {
             let mut fields = [""; 4];
             for ((field, texts), column) in fields.iter_mut().zip(&texts).zip(places) {
-                *field = text_at(texts, row).map_err(|problem| table.error(row, column, problem))?;
+                *field = texts.at(row).map_err(|problem| table.error(row, column, problem))?;
             }
             let [id_source, bank_source, id_destination, bank_destination] = fields;
             let amount = amounts.at(row).map_err(|problem| table.error(row, amount, problem))?;
@@ -189,20 +195,26 @@ impl<'a, B: RecordBatchReader> Table<'a, B> {
         };
         let batch = self.batches.next().transpose().map_err(failed)?;
         match batch {
-            Some(batch) if batch.num_columns() != self.header.len() => Err(Error::Columnar {
+            Some(batch) if !self.fits(&batch) => Err(Error::Columnar {
                 origin: self.origin.to_owned(),
-                reason: format!("after row {}: a batch of another schema", self.rows_before),
+                reason: format!("after row {}: a batch with other columns than the first", self.rows_before),
             }),
             batch => Ok(batch),
         }
     }
 
-    fn texts(&self, batch: &RecordBatch, column: usize) -> Result<StringArray, Error> {
+    fn fits(&self, batch: &RecordBatch) -> bool {
+        let schema = batch.schema();
+        schema.fields().iter().map(|field| field.name().trim()).eq(self.header.iter())
+    }
+
+    fn texts(&self, batch: &RecordBatch, column: usize) -> Result<Texts, Error> {
         let array = batch.column(column);
-        if !is_text(array.data_type()) && !array.data_type().is_integer() {
-            return Err(self.wrong_type(column, array, "a name"));
+        if array.data_type().is_integer() {
+            let texts = self.cast(array, &DataType::Utf8, column, "a name")?;
+            return Ok(Texts::Short(texts.as_string().clone()));
         }
-        self.cast(array, &DataType::Utf8, column, "a name").map(|array| array.as_string::<i32>().clone())
+        Texts::new(array).ok_or_else(|| self.wrong_type(column, array, "a name"))
     }
 
     fn scores(&self, batch: &RecordBatch, column: usize) -> Result<Scores, Error> {
@@ -281,20 +293,58 @@ fn is_text(data_type: &DataType) -> bool {
     }
 }
 
-/// The text in a row; a missing value is an empty one.
-fn text_at(texts: &StringArray, row: usize) -> Result<&str, Problem> {
-    if texts.is_valid(row) { Ok(texts.value(row)) } else { Err(Problem::Empty) }
+/// Texts as they lie in memory: what is repeated many times is not written out.
+enum Texts {
+    Short(StringArray),
+    Long(LargeStringArray),
+    View(StringViewArray),
+    /// The value of each row, if it has one, among the texts.
+    Dictionary(Vec<Option<usize>>, Box<Texts>),
+}
+
+impl Texts {
+    fn new(array: &ArrayRef) -> Option<Self> {
+        Some(match array.data_type() {
+            DataType::Utf8 => Self::Short(array.as_string().clone()),
+            DataType::LargeUtf8 => Self::Long(array.as_string().clone()),
+            DataType::Utf8View => Self::View(array.as_string_view().clone()),
+            DataType::Dictionary(_, _) => {
+                let dictionary = array.as_any_dictionary();
+                let values = Self::new(dictionary.values())?;
+                let keys = match dictionary.values().is_empty() {
+                    true => vec![None; array.len()],
+                    false => dictionary.normalized_keys().into_iter().map(Some).collect(),
+                };
+                let valid = |(row, key): (usize, Option<usize>)| key.filter(|_| array.is_valid(row));
+                Self::Dictionary(keys.into_iter().enumerate().map(valid).collect(), Box::new(values))
+            }
+            _ => return None,
+        })
+    }
+
+    /// The text in a row; a missing value is an empty one.
+    fn at(&self, row: usize) -> Result<&str, Problem> {
+        match self {
+            Self::Short(texts) if texts.is_valid(row) => Ok(texts.value(row)),
+            Self::Long(texts) if texts.is_valid(row) => Ok(texts.value(row)),
+            Self::View(texts) if texts.is_valid(row) => Ok(texts.value(row)),
+            Self::Dictionary(keys, texts) => {
+                texts.at(keys.get(row).copied().flatten().ok_or(Problem::Empty)?)
+            }
+            _ => Err(Problem::Empty),
+        }
+    }
 }
 
 enum Scores {
     Floats(Float64Array),
-    Texts(StringArray),
+    Texts(Texts),
 }
 
 impl Scores {
     fn at(&self, row: usize) -> Result<f64, Problem> {
         match self {
-            Self::Texts(texts) => parse_score(text_at(texts, row)?),
+            Self::Texts(texts) => parse_score(texts.at(row)?),
             Self::Floats(floats) if floats.is_null(row) => Err(Problem::Empty),
             Self::Floats(floats) => match floats.value(row) {
                 score if score.is_nan() => Err(Problem::NotANumber(score.to_string())),
@@ -309,7 +359,7 @@ enum Amounts {
     Unsigned(arrow_array::UInt64Array),
     Signed(arrow_array::Int64Array),
     Decimals(arrow_array::Decimal128Array),
-    Texts(StringArray),
+    Texts(Texts),
 }
 
 impl Amounts {
@@ -327,7 +377,7 @@ impl Amounts {
             Self::Unsigned(amounts) => i128::from(amounts.value(row)),
             Self::Signed(amounts) => i128::from(amounts.value(row)),
             Self::Decimals(amounts) => amounts.value(row),
-            Self::Texts(texts) => return parse_amount(text_at(texts, row)?),
+            Self::Texts(texts) => return parse_amount(texts.at(row)?),
         };
         match u64::try_from(amount) {
             Ok(amount) if amount <= MAX_AMOUNT => Ok(amount),

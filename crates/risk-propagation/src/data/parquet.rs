@@ -6,9 +6,10 @@ use std::path::Path;
 
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::Compression;
+use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
 use super::arrow;
@@ -22,12 +23,14 @@ const BATCH: usize = 8192;
 
 pub(super) fn read_accounts(file: &Path, banks: Banks, own: BankId) -> Result<NetworkBuilder, Error> {
     let origin = file.display().to_string();
-    arrow::accounts_from(&origin, Batches::open(file)?, banks, own)
+    let read = || arrow::accounts_from(&origin, Batches::open(file, &[])?, banks, own);
+    guarded(read).unwrap_or_else(|| Err(damaged(file)))
 }
 
 pub(super) fn read_transfers(file: &Path, period: usize, builder: &mut NetworkBuilder) -> Result<(), Error> {
     let origin = file.display().to_string();
-    arrow::transfers_from(&origin, Batches::open(file)?, period, builder)
+    let read = || arrow::transfers_from(&origin, Batches::open(file, &arrow::TRANSFERS)?, period, builder);
+    guarded(read).unwrap_or_else(|| Err(damaged(file)))
 }
 
 /// Writes the scores of a run as [`arrow::scores`] gives them.
@@ -45,18 +48,29 @@ pub fn write_scores_parquet(file: &Path, network: &Network, scores: &[f64]) -> R
     })
 }
 
-/// The batches of a file. A file that makes the decoder panic, as damaged ones may, ends in an error.
+/// The batches of a file.
 struct Batches {
     reader: ParquetRecordBatchReader,
     schema: SchemaRef,
 }
 
 impl Batches {
-    fn open(file: &Path) -> Result<Self, Error> {
+    /// Only the columns `wanted` are decoded; all if there are none. Those that are not there are missed later.
+    fn open(file: &Path, wanted: &[&str]) -> Result<Self, Error> {
         let source = File::open(file).map_err(|source| Error::io(file, source))?;
-        let open = || ParquetRecordBatchReaderBuilder::try_new(source)?.with_batch_size(BATCH).build();
-        let reader =
-            guarded(open).map_err(|reason| Error::Columnar { origin: file.display().to_string(), reason })?;
+        let open = || {
+            let builder = ParquetRecordBatchReaderBuilder::try_new(source)?.with_batch_size(BATCH);
+            let fields = builder.schema().fields().iter().enumerate();
+            let roots =
+                fields.filter(|(_, field)| wanted.is_empty() || wanted.contains(&field.name().trim()));
+            let mask = ProjectionMask::roots(builder.parquet_schema(), roots.map(|(root, _)| root));
+            builder.with_projection(mask).build()
+        };
+        let failed = |error: ParquetError| Error::Columnar {
+            origin: file.display().to_string(),
+            reason: error.to_string(),
+        };
+        let reader = open().map_err(failed)?;
         let schema = reader.schema();
         Ok(Self { reader, schema })
     }
@@ -66,7 +80,7 @@ impl Iterator for Batches {
     type Item = Result<RecordBatch, ArrowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        guarded(|| self.reader.next().transpose()).map_err(ArrowError::ParquetError).transpose()
+        self.reader.next()
     }
 }
 
@@ -76,10 +90,11 @@ impl RecordBatchReader for Batches {
     }
 }
 
-/// Runs the decoder; what it panics about becomes an error.
-fn guarded<T, E: std::fmt::Display>(decode: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(decode)) {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) => Err("the file is damaged".to_owned()),
-    }
+/// Runs the decoder; `None` where it panics, as damaged files may make it.
+fn guarded<T>(decode: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(decode)).ok()
+}
+
+fn damaged(file: &Path) -> Error {
+    Error::Columnar { origin: file.display().to_string(), reason: "the file is damaged".to_owned() }
 }

@@ -1,8 +1,10 @@
 //! CSV in, row by row.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
+use std::rc::Rc;
 
 use csv::ByteRecord;
 
@@ -10,6 +12,9 @@ use super::values::{parse_amount, parse_score, risk_types};
 use crate::banks::{BankId, Banks};
 use crate::error::{Error, Problem, Rejected};
 use crate::network::{NetworkBuilder, Transfer};
+
+/// Greatest length of a row, in bytes, give or take what is read at a time.
+const LONGEST_ROW: usize = 1 << 20;
 
 /// Reads a list of accounts and starts a network with it.
 pub(super) fn read_accounts(file: &Path, banks: Banks, own: BankId) -> Result<NetworkBuilder, Error> {
@@ -56,7 +61,9 @@ pub(super) fn read_transfers(file: &Path, period: usize, builder: &mut NetworkBu
 /// The rows of a file under a header, with the place of whatever goes wrong.
 struct Rows<'a> {
     file: &'a Path,
-    reader: csv::Reader<File>,
+    reader: csv::Reader<Metered>,
+    /// Bytes read since the last row.
+    since: Rc<Cell<usize>>,
     header: Vec<String>,
     record: ByteRecord,
 }
@@ -64,11 +71,13 @@ struct Rows<'a> {
 impl<'a> Rows<'a> {
     fn open(file: &'a Path) -> Result<Self, Error> {
         let source = File::open(file).map_err(|source| Error::io(file, source))?;
+        let since = Rc::new(Cell::new(0));
+        let source = Metered { source, since: Rc::clone(&since) };
         // Rows of another length are met by `next`, which says which column is missing.
         let mut reader =
             csv::ReaderBuilder::new().flexible(true).buffer_capacity(1 << 16).from_reader(source);
         let bytes = reader.byte_headers().map_err(|error| csv_error(file, &error))?.clone();
-        let mut rows = Self { file, reader, header: Vec::new(), record: ByteRecord::new() };
+        let mut rows = Self { file, reader, since, header: Vec::new(), record: ByteRecord::new() };
         for (index, field) in bytes.iter().enumerate() {
             let Ok(name) = std::str::from_utf8(field) else {
                 return Err(rows.at(1, Rejected::new(&format!("{}", index + 1), Problem::InvalidUtf8)));
@@ -90,6 +99,7 @@ impl<'a> Rows<'a> {
 
     /// Goes to the next row; false at the end.
     fn next(&mut self) -> Result<bool, Error> {
+        self.since.set(0);
         match self.reader.read_byte_record(&mut self.record) {
             Ok(false) => Ok(false),
             Ok(true) if self.record.len() == self.header.len() => Ok(true),
@@ -132,10 +142,29 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// A file of which no row may be too long: one quote that is not closed would make a row of the whole rest.
+struct Metered {
+    source: File,
+    since: Rc<Cell<usize>>,
+}
+
+impl Read for Metered {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.since.get() > LONGEST_ROW {
+            return Err(std::io::Error::other("a row is longer than a megabyte; is a quote not closed?"));
+        }
+        let count = self.source.read(buffer)?;
+        self.since.set(self.since.get().saturating_add(count));
+        Ok(count)
+    }
+}
+
 /// Line of the first row that begins at byte `start` or after it. The reader counts blank lines before a row as the row's.
 fn line_at(file: &Path, start: u64) -> Option<u64> {
     let mut line = 1;
-    for (place, byte) in (0..).zip(BufReader::new(File::open(file).ok()?).bytes()) {
+    // A pipe cannot be read again.
+    let source = Some(file).filter(|file| file.is_file()).and_then(|file| File::open(file).ok())?;
+    for (place, byte) in (0..).zip(BufReader::new(source).bytes()) {
         match byte.ok()? {
             b'\n' => line += 1,
             b'\r' => {}

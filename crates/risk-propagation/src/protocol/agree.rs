@@ -6,6 +6,7 @@ use subrosa_transport::{PartyId, Roster, Session, Transport};
 use super::{bank_of, blame};
 use crate::agreement::{self, Agreed, Offer, Selection};
 use crate::banks::BankId;
+use crate::disclosure;
 use crate::error::Error;
 use crate::messages::{CHUNK, Declaration, Digests, OfferChunk, PlanValues, SelectionBits, Sizes};
 use crate::network::Network;
@@ -56,7 +57,7 @@ pub(super) fn agree<T: Transport + ?Sized>(
         compare_digests(session, &network)?;
     }
     let chunks = sizes.values().map(|sizes| sizes.offer_chunks).max().unwrap_or(0);
-    let theirs = exchange_offers(session, &offers, periods, chunks)?;
+    let theirs = exchange_offers(session, &offers, periods, chunks, settings)?;
     let roster = session.roster().clone();
     let disagreement = |error: agreement::Disagreement| match party_of(&roster, error.bank) {
         Some(party) => blame(&roster, party, error.reason),
@@ -149,6 +150,7 @@ fn exchange_offers<T: Transport + ?Sized>(
     offers: &[Offer],
     periods: usize,
     chunks: u32,
+    settings: &Settings,
 ) -> Result<Vec<Offer>, Error> {
     let flat: Vec<Vec<(u32, &String)>> = offers
         .iter()
@@ -163,12 +165,20 @@ fn exchange_offers<T: Transport + ?Sized>(
             let senders = flat.get(party.index())?.iter().skip(chunk * CHUNK).take(CHUNK);
             Some(OfferChunk { senders: senders.map(|(period, name)| (*period, (*name).clone())).collect() })
         };
-        for (party, message) in session.exchange(outgoing, |_| true, &periods)? {
+        let messages = session.exchange(outgoing, |_| true, &periods)?;
+        let roster = session.roster();
+        for (party, message) in messages {
             let Some(offer) = theirs.get_mut(party.index()) else { continue };
             for (period, name) in message.map(|message| message.senders).unwrap_or_default() {
-                if let Some(names) = offer.periods.get_mut(period as usize) {
-                    names.push(name);
+                let Some(names) = offer.periods.get_mut(period as usize) else { continue };
+                // Checked as they come, so that repetitions take no memory.
+                if names.last().is_some_and(|last| *last >= name) {
+                    return Err(blame(roster, party, "its offered senders are not in ascending order"));
                 }
+                if names.len() >= settings.max_accounts as usize {
+                    return Err(too_much(roster, party, "offers", settings));
+                }
+                names.push(name);
             }
         }
     }
@@ -210,6 +220,7 @@ fn exchange_selections<T: Transport + ?Sized>(
 pub(super) fn declare<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
     agreed: &Agreed,
+    plan: &Plan,
     ciphertexts: usize,
     settings: &Settings,
 ) -> Result<(Vec<u64>, Vec<u64>), Error> {
@@ -234,8 +245,8 @@ pub(super) fn declare<T: Transport + ?Sized>(
             return Err(blame(session.roster(), party, "it declares fewer scores than it owes"));
         }
         let most = chunks_of(settings.max_accounts as usize);
-        let large =
-            theirs.ciphertexts > settings.max_accounts || theirs.score_chunks.iter().any(|n| *n > most);
+        let packed = disclosure::ciphertexts(settings.max_accounts as usize, plan);
+        let large = theirs.ciphertexts as usize > packed || theirs.score_chunks.iter().any(|n| *n > most);
         if party != session.me() && large {
             return Err(too_much(session.roster(), party, "declares", settings));
         }

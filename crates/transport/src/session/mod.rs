@@ -152,13 +152,13 @@ impl<T: Transport + ?Sized> Session<'_, T> {
         self.roster.parties().filter(|&party| self.is_active(party))
     }
 
-    /// Runs `f`; if it fails, tells everybody why, with the error's text and culprits.
+    /// Runs `f`; if it fails, tells everybody why, with what the error says and its culprits.
     ///
     /// Nothing is sent where the session itself failed, since it has told everybody already, nor where the error was
     /// a received abort.
     ///
     /// # Security
-    /// The error's text goes to all parties: it must hold no secret.
+    /// What the error [tells](Culprits::told), its text by default, goes to all parties: it must hold no secret.
     ///
     /// # Errors
     /// Those of `f`.
@@ -168,7 +168,7 @@ impl<T: Transport + ?Sized> Session<'_, T> {
     {
         let result = f(self);
         if let Err(error) = &result {
-            self.abort(&error.to_string(), &error.culprits());
+            self.abort(&error.told(), &error.culprits());
         }
         result
     }

@@ -35,6 +35,8 @@ let purchase = null;
 let queryParts = [0];
 /// How many steps are taken.
 let progress = 0;
+/// How often key or form changed: a reply to what was sent before speaks of another purchase.
+let changes = 0;
 let looking = null;
 
 // Talking to the local process
@@ -74,13 +76,16 @@ async function call(path, body) {
 const run = {
   async key() {
     const key = await call("key", {});
+    changes += 1;
     showKey(key);
     reached(1, `Key made: ${size("bits", key.bits)} in ${time(key.milliseconds)}.`);
   },
 
   async encrypt() {
     clearFieldErrors();
+    const before = changes;
     const reply = await call("encrypt", typed());
+    if (changes !== before) return;
     purchase = reply.number;
     byId("plain").replaceChildren(...reply.plain.map(plainRow));
     fill("query-size", size("bytes", reply.bytes));
@@ -95,8 +100,10 @@ const run = {
   async ask() {
     const wires = document.querySelectorAll(".wire");
     wires.forEach((wire) => wire.classList.add("moving"));
+    const before = changes;
     try {
       const reply = await call("ask", { number: purchase });
+      if (changes !== before) return;
       showAnswer(reply);
       reached(3, `The bank answered with ${size("bytes", reply.answer_bytes)} after ${time(reply.milliseconds)}.`);
     } finally {
@@ -105,7 +112,9 @@ const run = {
   },
 
   async decrypt() {
+    const before = changes;
     const reply = await call("decrypt", { number: purchase });
+    if (changes !== before) return;
     const [word, text] = VERDICTS[reply.verdict];
     byId("verdict").className = `verdict ${reply.verdict}`;
     byId("verdict-word").textContent = word;
@@ -297,6 +306,7 @@ function takePreset(values) {
 
 /// What was encrypted is no longer what stands in the form.
 function changed() {
+  changes += 1;
   clearFieldErrors();
   clearProblem("encrypt");
   if (progress > 1) reached(1);

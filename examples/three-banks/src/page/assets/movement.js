@@ -60,7 +60,7 @@ function lineChart(width, title, series, format) {
   return svg;
 }
 
-/** The next of 1, 2, 4 or 8 times a power of ten: a quarter of it is a round number, too. */
+/** The next of 1, 2, 4, 6, 8 or 10 times a power of ten: a quarter of it is a short number, too. */
 function niceTop(value) {
   if (!(value > 0)) return 1;
   const unit = 10 ** Math.floor(Math.log10(value));
