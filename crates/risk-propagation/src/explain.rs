@@ -59,6 +59,7 @@ impl Explanation {
 /// # Security
 /// All that it returns is a function of the bank's own data and the agreed list of transfers. Who may see explanations is
 /// for the bank to say: they name its customers and theirs at other banks.
+#[doc(alias("explainability", "SAR"))]
 #[must_use]
 pub fn explain(agreed: &Agreed, steps: &[Step], id: &str) -> Option<Explanation> {
     let network = agreed.network();

@@ -111,15 +111,18 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The own accounts in the network's order: name and scores, one for each risk type.
+    pub fn by_account(&self) -> impl Iterator<Item = (&str, &[f64])> + '_ {
+        self.agreed.network().account_ids().zip(self.scores.chunks(self.plan.columns().max(1)))
+    }
+
     /// The own accounts of which some score is at least `threshold`: name and scores, one for each risk type.
     ///
     /// # Security
     /// A display filter, for lists that are handed on inside the bank, and nothing more: all scores of the own accounts were
     /// disclosed to this bank, those below the threshold as well, and no other bank learns of the threshold.
     pub fn at_least(&self, threshold: f64) -> impl Iterator<Item = (&str, &[f64])> + '_ {
-        let width = self.plan.columns().max(1);
-        let rows = self.agreed.network().account_ids().zip(self.scores.chunks(width));
-        rows.filter(move |(_, scores)| scores.iter().any(|score| *score >= threshold))
+        self.by_account().filter(move |(_, scores)| scores.iter().any(|score| *score >= threshold))
     }
 }
 
@@ -145,6 +148,7 @@ impl std::fmt::Debug for Outcome {
 /// # Security
 /// See `docs/security.md` and `docs/protocols/risk-propagation.md` for who learns what. Passive security: false inputs
 /// are not noticed. Do not repeat a run on the same data for the asking: each run narrows what the noise hides.
+#[doc(alias("AML", "PageRank", "risk score", "anti-money laundering"))]
 pub fn propagate<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
     share: &KeyShare,

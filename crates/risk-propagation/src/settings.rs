@@ -7,6 +7,7 @@ pub const MAX_STEPS: usize = 10_000;
 
 /// δ, the share of a new score that comes from the account's senders.
 #[derive(Debug, Clone, PartialEq)]
+#[doc(alias("damping factor"))]
 pub struct Delta(DeltaForm);
 
 #[derive(Debug, Clone, PartialEq)]

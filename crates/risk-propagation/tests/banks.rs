@@ -245,9 +245,10 @@ fn several_risk_types() {
         );
     }
     let high: Vec<(&str, &[f64])> = outcomes[0].at_least(0.4).collect();
-    let all = networks[0].account_ids().zip(outcomes[0].scores.chunks(2));
+    let all = || networks[0].account_ids().zip(outcomes[0].scores.chunks(2));
+    assert!(outcomes[0].by_account().eq(all()));
     assert!(high.len() > 1 && high.len() < networks[0].account_count());
-    assert_eq!(high, all.filter(|(_, scores)| scores[0] >= 0.4 || scores[1] >= 0.4).collect::<Vec<_>>());
+    assert_eq!(high, all().filter(|(_, scores)| scores[0] >= 0.4 || scores[1] >= 0.4).collect::<Vec<_>>());
 }
 
 #[test]

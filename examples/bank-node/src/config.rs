@@ -256,7 +256,7 @@ impl Config {
 
 /// Candidates in a batch of key generation among banks that are far apart: each batch costs three rounds, and half of the
 /// last one is wasted on average. See `docs/benchmarks.md`.
-const DISTANT_BATCH: usize = 2048;
+const DISTANT_BATCH: usize = 4096;
 const MAX_BATCH: usize = 65_536;
 
 /// The sizes of keys, in bits.

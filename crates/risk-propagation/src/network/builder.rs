@@ -46,6 +46,7 @@ struct RawPeriod {
 /// Accounts may come before or after the transfers that name them. Only the sums of transfers between the same
 /// two accounts matter, so that equal transfers add up and the order of rows does not count.
 #[derive(Debug)]
+#[doc(alias("graph", "transaction network"))]
 pub struct NetworkBuilder {
     banks: Banks,
     own: BankId,
