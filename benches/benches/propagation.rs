@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p subrosa-benches --bench propagation` measures 20,000, 100,000 and 500,000 accounts with a key of 1,024 bits;
 //! `… -- --key-bits 2048 20000 50000` measures what it is given. The key comes from a dealer, which takes no part in the
-//! times. Three iterations, six transfers to an account, like the sample of AMLSim that the design is measured on.
+//! times. Three iterations, six transfers to an account, like IBM AMLSim's sample.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
 use std::sync::Mutex;

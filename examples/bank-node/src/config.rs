@@ -87,6 +87,7 @@ struct SettingsSection {
     delta: Option<DeltaField>,
     accuracy: Option<f64>,
     mismatch: Option<String>,
+    max_accounts: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -318,7 +319,7 @@ impl Check<'_> {
         let dns = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
         if authority && !name.chars().all(dns) {
             let problem =
-                "with `tls.authority`, a name has letters, digits and dashes only, as host names do";
+                "with `tls.authority`, a name has letters, digits, dots and dashes only, as host names do";
             return Err(self.refuse(field, problem));
         }
         Ok(())
@@ -393,7 +394,8 @@ impl Check<'_> {
             Some("leave-out") => Mismatch::LeaveOut,
             Some(_) => return Err(self.refuse("settings.mismatch", "`refuse` or `leave-out`")),
         };
-        Ok(Settings { iterations, delta, accuracy, mismatch, ..Settings::default() })
+        let max_accounts = section.max_accounts.unwrap_or(default.max_accounts);
+        Ok(Settings { iterations, delta, accuracy, mismatch, max_accounts })
     }
 
     fn key(&self, section: &KeySection, parties: usize) -> Result<KeygenParameters, ConfigError> {
