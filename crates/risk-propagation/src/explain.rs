@@ -11,6 +11,7 @@ use crate::settings::Step;
 
 /// Where an account's score came from.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Explanation {
     /// The account.
     pub account: String,
@@ -21,6 +22,7 @@ pub struct Explanation {
 
 /// One sender in one period.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Contribution {
     /// Period, from 0.
     pub period: usize,

@@ -85,6 +85,7 @@ pub enum Stage<'a> {
 
 /// Told to the caller whenever a stage begins.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Event<'a> {
     /// The stage that begins.
     pub stage: Stage<'a>,

@@ -8,6 +8,7 @@ use crate::PartyId;
 
 /// Frames and bytes in both directions. Bytes include the session's frame header, not what a transport adds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Traffic {
     /// Bytes handed to the transport.
     pub bytes_sent: u64,
