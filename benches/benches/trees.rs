@@ -45,7 +45,7 @@ fn main() {
     sorting_hat(&one, &two);
 }
 
-/// Trees with the shapes of the models that SortingHat's implementation (CCS 2022) comes with, beside the times that it
+/// Trees with the shapes of the models that `SortingHat`'s implementation (CCS 2022) comes with, beside the times that it
 /// took for them where we ran it, on another machine. Random trees of the same splits, depth, features and bits.
 fn sorting_hat(one: &rayon::ThreadPool, two: &rayon::ThreadPool) {
     println!("\n## Shapes of SortingHat's models\n");
@@ -210,6 +210,6 @@ impl Grower<'_> {
     }
 
     fn below(&mut self, bound: usize) -> usize {
-        (u64::from(self.rng.next_u32()) * bound as u64 >> 32) as usize
+        ((u64::from(self.rng.next_u32()) * bound as u64) >> 32) as usize
     }
 }
