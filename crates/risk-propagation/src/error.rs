@@ -253,19 +253,20 @@ impl Culprits for Error {
         Self::culprits(self)
     }
 
-    /// Files and folders are this bank's own affair.
+    /// What concerns all banks is told; files, folders and data are this bank's own affair.
     fn told(&self) -> String {
         match self {
+            Self::Plan(_)
+            | Self::PlanDiffers { .. }
+            | Self::Mismatch { .. }
+            | Self::Roster(_)
+            | Self::Peer { .. }
+            | Self::Session(_)
+            | Self::Decryption(_)
+            | Self::Paillier(_)
+            | Self::Plaintext(_) => self.to_string(),
             Self::Checkpoint(_) => "it cannot use or write its checkpoint".to_owned(),
-            Self::Data { .. }
-            | Self::Csv { .. }
-            | Self::Row { .. }
-            | Self::Schema { .. }
-            | Self::Columnar { .. }
-            | Self::Record(_)
-            | Self::Directory { .. }
-            | Self::Io { .. } => "it cannot use its own data".to_owned(),
-            _ => self.to_string(),
+            _ => "it cannot use its own data".to_owned(),
         }
     }
 }

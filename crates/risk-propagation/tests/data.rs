@@ -117,7 +117,7 @@ fn a_quote_that_is_not_closed_does_not_swallow_the_file() {
     let rows = "x,a,y,b,1\n".repeat(400_000);
     let directory = folder(b"id,risk_score\n", format!("{HEADER}\"x,a,y,b,1\n{rows}").as_bytes());
     let message = read(directory.path()).unwrap_err().to_string();
-    assert!(message.contains("transactions.csv") && message.contains("quote"), "{message}");
+    assert!(message.contains("transactions.csv: line 2") && message.contains("quote"), "{message}");
 }
 
 #[test]

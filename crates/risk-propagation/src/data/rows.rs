@@ -100,6 +100,7 @@ impl<'a> Rows<'a> {
     /// Goes to the next row; false at the end.
     fn next(&mut self) -> Result<bool, Error> {
         self.since.set(0);
+        let line = self.reader.position().line();
         match self.reader.read_byte_record(&mut self.record) {
             Ok(false) => Ok(false),
             Ok(true) if self.record.len() == self.header.len() => Ok(true),
@@ -108,6 +109,11 @@ impl<'a> Rows<'a> {
                 let column = self.name(found.min(expected.saturating_sub(1))).to_owned();
                 Err(self.error(Rejected::new(&column, Problem::WrongFieldCount { found, expected })))
             }
+            Err(_) if self.since.get() > LONGEST_ROW => Err(Error::Csv {
+                file: self.file.to_owned(),
+                line,
+                reason: "the row is longer than a megabyte; is a quote not closed?".to_owned(),
+            }),
             Err(error) => Err(csv_error(self.file, &error)),
         }
     }
@@ -151,7 +157,7 @@ struct Metered {
 impl Read for Metered {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         if self.since.get() > LONGEST_ROW {
-            return Err(std::io::Error::other("a row is longer than a megabyte; is a quote not closed?"));
+            return Err(std::io::Error::other("a row is longer than a megabyte"));
         }
         let count = self.source.read(buffer)?;
         self.since.set(self.since.get().saturating_add(count));

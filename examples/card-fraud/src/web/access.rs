@@ -15,7 +15,7 @@ const TOKEN_BYTES: usize = 16;
 pub struct Token(String);
 
 impl Token {
-    /// Draws one from the operating system's generator.
+    /// Draws one from a generator that the operating system seeds.
     pub fn generate() -> Self {
         let bytes: [u8; TOKEN_BYTES] = rand::random();
         Self(crate::journal::first_bytes(&bytes))
