@@ -14,6 +14,7 @@ mod per_party;
 mod session;
 mod transcript;
 mod transport;
+mod wiped;
 
 pub mod conformance;
 pub mod memory;

@@ -11,8 +11,8 @@ use std::{
 use common::*;
 use proptest::prelude::*;
 use subrosa_transport::{
-    Cause, Culprits, FailureKind, Fault, HEADER_BYTES, Malformed, MemoryNetwork, PartyId, SessionError,
-    Transport, Violation,
+    Cause, Culprits, Deadline, FailureKind, Fault, HEADER_BYTES, Malformed, MemoryNetwork, MemoryTransport,
+    PartyId, Roster, SessionError, Transport, TransportError, Violation,
     memory::{self, Action, Fate},
     testing,
 };
@@ -528,4 +528,61 @@ fn an_abort_counts_though_its_sender_has_gone() {
     });
     let SessionError::Aborted { by: A, culprits, .. } = &outcomes[1] else { panic!("{}", outcomes[1]) };
     assert_eq!(culprits.as_slice(), [id(1)]);
+}
+
+/// To a, c looks like this: its frames come until that of the second broadcast, and that one again and again; from then
+/// on nothing can be sent to it.
+struct Torrent {
+    inner: MemoryTransport,
+    sent: u64,
+    received: u64,
+    last: Vec<u8>,
+}
+
+impl Transport for Torrent {
+    fn roster(&self) -> &Roster {
+        self.inner.roster()
+    }
+
+    fn send(&mut self, to: PartyId, frame: &[u8]) -> Result<(), TransportError> {
+        self.sent += u64::from(to == C);
+        if to == C && self.sent > SECOND {
+            return Err(TransportError::new(self.roster(), to, Fault::Disconnected));
+        }
+        self.inner.send(to, frame)
+    }
+
+    fn receive(&mut self, from: PartyId, deadline: Deadline) -> Result<Vec<u8>, TransportError> {
+        if from == C && self.received > SECOND {
+            return Ok(self.last.clone());
+        }
+        let frame = self.inner.receive(from, deadline)?;
+        if from == C {
+            (self.received, self.last) = (self.received + 1, frame.clone());
+        }
+        Ok(frame)
+    }
+}
+
+#[test]
+fn whoever_cannot_be_reached_and_sends_without_end_holds_nobody_up() {
+    let (done, outcome) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let network = MemoryNetwork::builder(["a", "b", "c"]).build().unwrap();
+        let outcomes = testing::run_network(network, |me, transport| {
+            let mut transport: Box<dyn Transport> = match me {
+                A => Box::new(Torrent { inner: transport, sent: 0, received: 0, last: Vec::new() }),
+                _ => Box::new(transport),
+            };
+            let mut session = open_within(&mut transport, 500)?;
+            for round in 0..2 {
+                session.broadcast(&Numbers(vec![me.index() as u64, round]), &BOUNDS)?;
+            }
+            session.confirm()
+        });
+        let _ = done.send(outcomes);
+    });
+    let outcomes = outcome.recv_timeout(Duration::from_secs(60)).expect("it has no end");
+    let failures = outcomes[0].as_ref().unwrap_err().failures().to_vec();
+    assert_eq!((failures[0].party, &failures[0].cause), (C, &Cause::Network(Fault::Disconnected)));
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Session, Stage};
+use super::{Peer, Session, Stage};
 use crate::{
     Deadline, Fault, PartyId, SessionError, Transport, TransportError,
     error::{Cause, Failure, Violation},
     frame::{HEADER_BYTES, Header, Kind, NO_SESSION, RoundTag},
+    wiped::Wiped,
 };
 
 /// How many frames a peer may owe from steps that went on without it, before it is given up.
@@ -92,8 +93,9 @@ impl<T: Transport + ?Sized> Session<'_, T> {
     /// I have not taken.
     fn last_words(&mut self, peer: PartyId, round: &'static str, longest: Duration) -> Option<Cause> {
         let deadline = Deadline::after(longest);
-        loop {
-            let frame = self.transport.receive(peer, deadline).ok()?;
+        // A peer that sends and sends ends with the time, too.
+        while !deadline.has_passed() {
+            let frame = Wiped::new(self.transport.receive(peer, deadline).ok()?);
             self.counters.count_received(peer, round, frame.len());
             let (header, payload) = Header::parse(&frame).ok()?;
             if header.sender != peer || header.session != self.id {
@@ -103,6 +105,7 @@ impl<T: Transport + ?Sized> Session<'_, T> {
                 return Some(self.read_abort(payload)).filter(is_abort);
             }
         }
+        None
     }
 
     /// The error that several failures of one round amount to.
@@ -212,7 +215,7 @@ impl<T: Transport + ?Sized> Session<'_, T> {
     ) -> Option<Result<(), Cause>> {
         loop {
             let frame = match self.transport.receive(peer, deadline) {
-                Ok(frame) => frame,
+                Ok(frame) => Wiped::new(frame),
                 Err(error) if error.is_timeout() => return None,
                 Err(error) => return Some(Err(Cause::Network(TransportError::into_fault(error)))),
             };
@@ -233,34 +236,14 @@ impl<T: Transport + ?Sized> Session<'_, T> {
         frame: &'f [u8],
     ) -> Result<Option<(Header, &'f [u8])>, Cause> {
         let (header, payload) = Header::parse(frame)?;
-        let Some(peer) = self.peers.get_mut(from.index()) else {
-            return Err(Cause::Network(Fault::UnknownParty));
-        };
-
-        if self.stage == Stage::Hello && header.session != NO_SESSION {
-            // What is left of an earlier session over the same transport: the peer's greeting comes behind it.
-            peer.leftovers += 1;
-            return if peer.leftovers > MAX_LEFTOVERS {
-                Err(Violation::TooManyLeftovers.into())
-            } else {
-                Ok(None)
-            };
-        }
-        // In round 0 a different roster is reported as that, not as a wrong sender: `open` looks at it.
-        if self.stage != Stage::Hello && header.sender != from {
-            return Err(Violation::WrongSender { claimed: header.sender }.into());
-        }
-        if self.stage == Stage::Echo {
-            match header.kind {
-                // A peer may fail before it knows the session id.
-                Kind::Abort => return Err(self.read_abort(payload)),
-                Kind::Hello => {
-                    return Err(Violation::Repeated { step: header.step, expected: want.step }.into());
+        match self.stage {
+            Stage::Hello => {
+                if self.is_left_over(from, &header)? {
+                    return Ok(None);
                 }
-                // Somebody told the two of us different nonces, or one of us lies.
-                _ if header.session != self.id => return Err(Cause::EchoMismatch),
-                _ => {}
             }
+            Stage::Echo => self.check_while_confirming(want, from, &header, payload)?,
+            Stage::Open => check_sender(from, &header)?,
         }
         if header.session != self.id {
             return Err(Violation::WrongSession.into());
@@ -268,13 +251,65 @@ impl<T: Transport + ?Sized> Session<'_, T> {
         if header.kind == Kind::Abort {
             return Err(self.read_abort(payload));
         }
-        if peer.skipped.contains(&header.step) {
-            // In order, so whatever was owed before this one is not coming any more.
-            while peer.skipped.front().is_some_and(|&step| step <= header.step) {
-                peer.skipped.pop_front();
-            }
+        if self.was_skipped(from, header.step) {
             return Ok(None);
         }
+        self.check_place(want, from, &header)?;
+        let limit = (want.max_payload)(from).min(self.settings.max_frame.saturating_sub(HEADER_BYTES));
+        if payload.len() > limit {
+            return Err(Violation::Oversized { bytes: payload.len(), limit }.into());
+        }
+        self.peer(from)?.agreed = true;
+        Ok(Some((header, payload)))
+    }
+
+    fn peer(&mut self, party: PartyId) -> Result<&mut Peer, Cause> {
+        self.peers.get_mut(party.index()).ok_or(Cause::Network(Fault::UnknownParty))
+    }
+
+    /// Whether this is of an earlier session over the same transport: the peer's greeting comes behind it.
+    ///
+    /// In round 0 a different roster is reported as that, not as a wrong sender: `open` looks at it.
+    fn is_left_over(&mut self, from: PartyId, header: &Header) -> Result<bool, Cause> {
+        if header.session == NO_SESSION {
+            return Ok(false);
+        }
+        let peer = self.peer(from)?;
+        peer.leftovers += 1;
+        if peer.leftovers > MAX_LEFTOVERS { Err(Violation::TooManyLeftovers.into()) } else { Ok(true) }
+    }
+
+    /// While the session id is being confirmed, a peer may have another one, or none yet.
+    fn check_while_confirming(
+        &self,
+        want: &Want<'_>,
+        from: PartyId,
+        header: &Header,
+        payload: &[u8],
+    ) -> Result<(), Cause> {
+        check_sender(from, header)?;
+        match header.kind {
+            // A peer may fail before it knows the session id.
+            Kind::Abort => Err(self.read_abort(payload)),
+            Kind::Hello => Err(Violation::Repeated { step: header.step, expected: want.step }.into()),
+            // Somebody told the two of us different nonces, or one of us lies.
+            _ if header.session != self.id => Err(Cause::EchoMismatch),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the step went on without the peer. Frames come in order, so whatever it owed before is not coming any more.
+    fn was_skipped(&mut self, from: PartyId, step: u32) -> bool {
+        let Some(peer) = self.peers.get_mut(from.index()) else { return false };
+        let skipped = peer.skipped.contains(&step);
+        while skipped && peer.skipped.front().is_some_and(|&owed| owed <= step) {
+            peer.skipped.pop_front();
+        }
+        skipped
+    }
+
+    /// Whether the frame belongs to this step and round, after the same broadcasts.
+    fn check_place(&mut self, want: &Want<'_>, from: PartyId, header: &Header) -> Result<(), Cause> {
         if header.step < want.step {
             return Err(Violation::Repeated { step: header.step, expected: want.step }.into());
         }
@@ -285,7 +320,8 @@ impl<T: Transport + ?Sized> Session<'_, T> {
         // another round, or send more or less.
         if header.transcript != self.transcript.value() {
             // A peer that has shown me this very transcript before contradicts itself; else it is unknown who lies.
-            return Err(if peer.agreed { Violation::ContradictsItself.into() } else { Cause::EchoMismatch });
+            let contradicts = self.peer(from)?.agreed;
+            return Err(if contradicts { Violation::ContradictsItself.into() } else { Cause::EchoMismatch });
         }
         if header.tag != want.tag {
             return Err(Violation::WrongRound.into());
@@ -293,12 +329,7 @@ impl<T: Transport + ?Sized> Session<'_, T> {
         if header.kind != want.kind {
             return Err(Violation::WrongKind.into());
         }
-        let limit = (want.max_payload)(from).min(self.settings.max_frame.saturating_sub(HEADER_BYTES));
-        if payload.len() > limit {
-            return Err(Violation::Oversized { bytes: payload.len(), limit }.into());
-        }
-        peer.agreed = true;
-        Ok(Some((header, payload)))
+        Ok(())
     }
 
     /// Remembers that the step went on without the peer, whose frame may still come.
@@ -310,6 +341,10 @@ impl<T: Transport + ?Sized> Session<'_, T> {
             self.give_up(failure);
         }
     }
+}
+
+fn check_sender(from: PartyId, header: &Header) -> Result<(), Cause> {
+    if header.sender == from { Ok(()) } else { Err(Violation::WrongSender { claimed: header.sender }.into()) }
 }
 
 fn is_abort(cause: &Cause) -> bool {

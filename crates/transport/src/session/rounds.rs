@@ -8,6 +8,7 @@ use crate::{
     error::{Cause, Failure, Violation},
     frame::{HEADER_BYTES, Kind, round_tag},
     transcript::digest,
+    wiped::{Wiped, Writer},
 };
 
 /// What a collecting round brought.
@@ -368,10 +369,10 @@ impl<T: Transport + ?Sized> Session<'_, T> {
     }
 
     /// A frame whose header is still to be written: it depends on the step.
-    fn encode<M: Message>(&self, message: &M, shape: &M::Shape) -> Result<Vec<u8>, Misuse> {
+    fn encode<M: Message>(&self, message: &M, shape: &M::Shape) -> Result<Wiped, Misuse> {
         let round = M::ROUND;
-        let frame =
-            postcard::to_extend(message, vec![0; HEADER_BYTES]).map_err(|_| Misuse::Unencodable { round })?;
+        let empty = Writer(vec![0; HEADER_BYTES].into());
+        let Writer(frame) = postcard::to_extend(message, empty).map_err(|_| Misuse::Unencodable { round })?;
         let bytes = frame.len() - HEADER_BYTES;
         let limit = self.payload_limit(M::max_bytes(shape));
         if bytes > limit { Err(Misuse::TooLong { round, bytes, limit }) } else { Ok(frame) }

@@ -145,7 +145,8 @@ impl TlsConfig {
     /// Whoever holds the authority's key can pass for every party. Pinned certificates have no such point.
     ///
     /// # Errors
-    /// The parties do not make a roster, `me` is not among them, or a name is not a DNS name.
+    /// The parties do not make a roster, `me` is not among them, a name is not a DNS name, or two names differ in capitals
+    /// only.
     pub fn with_authority(
         me: &str,
         parties: Vec<TlsParty>,
@@ -154,8 +155,16 @@ impl TlsConfig {
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, TlsError> {
         let me = find(me, &parties)?;
-        for party in &parties {
+        for (index, party) in parties.iter().enumerate() {
             server_name(&party.name)?;
+            // A certificate for the one would be a certificate for the other, and so nobody's.
+            let same = |other: &&TlsParty| other.name.eq_ignore_ascii_case(&party.name);
+            if let Some(other) =
+                parties.iter().take(index).find(same).filter(|other| other.name != party.name)
+            {
+                let problem = format!("{} and {} are the same name in a certificate", other.name, party.name);
+                return Err(TlsError::Config(problem));
+            }
         }
         Self { parties, me, chain, key, authority: Some(authority), limits: TlsLimits::default() }.checked()
     }

@@ -11,11 +11,11 @@ use std::{
 use rustls::{CertificateError, ClientConnection, Connection, ServerConnection};
 
 use super::{
-    Node,
+    Node, TlsLimits,
     link::{Link, Work},
     record::{GREETING_BYTES, Greeting, Record, Records, frame_head, refusal, short},
 };
-use crate::{Deadline, PartyId};
+use crate::{Deadline, PartyId, wiped::Wiped};
 
 /// How much is encrypted, and how much read, at a time.
 const PIECE: usize = 32 << 10;
@@ -88,8 +88,20 @@ impl Timed<'_> {
 
 impl Read for Timed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.set_read_timeout(Some(self.remaining()?))?;
-        self.socket.read(buffer)
+        uninterrupted(|| {
+            self.socket.set_read_timeout(Some(self.remaining()?))?;
+            self.socket.read(buffer)
+        })
+    }
+}
+
+/// Reads again after a signal, such as the one that continues a stopped process: with a time limit, the system does not.
+fn uninterrupted(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match read() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
     }
 }
 
@@ -231,117 +243,127 @@ fn serve(node: &Arc<Node>, peer: PartyId, mut tls: Connection, socket: &TcpStrea
         let writer = {
             let (node, tls, socket) = (Arc::clone(node), Arc::clone(&tls), socket.try_clone()?);
             move || {
-                let link = &node.links[peer.index()];
-                if let Err(error) = write_records(link, generation, &tls, &socket, &node.config.limits) {
+                let (link, limits) = (&node.links[peer.index()], &node.config.limits);
+                let line = Line { link, generation, tls: &tls, socket: &socket, limits };
+                if let Err(error) = line.write_records() {
                     link.lost(generation, explain(&error));
                 }
             }
         };
         thread::Builder::new().name(format!("tls write {}", peer.index())).spawn(writer)?;
-        read_records(link, generation, &tls, socket, limits)
+        Line { link, generation, tls: &tls, socket, limits }.read_records()
     })();
     link.lost(generation, served.map_or_else(|error| explain(&error), |()| "it left".to_owned()));
 }
 
-fn lock(tls: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
-    tls.lock().unwrap_or_else(PoisonError::into_inner)
+/// A connection in use, as its writer and its reader see it.
+#[derive(Clone, Copy)]
+struct Line<'a> {
+    link: &'a Link,
+    generation: u64,
+    tls: &'a Mutex<Connection>,
+    socket: &'a TcpStream,
+    limits: &'a TlsLimits,
 }
 
-/// The only one to write to the socket, so that TLS records leave in the order in which they were made.
-fn write_records(
-    link: &Link,
-    generation: u64,
-    tls: &Mutex<Connection>,
-    mut socket: &TcpStream,
-    limits: &super::TlsLimits,
-) -> io::Result<()> {
-    let mut sealed = Vec::with_capacity(PIECE + 1024);
-    let mut write = |pieces: &[&[u8]]| -> io::Result<()> {
-        {
-            let mut tls = lock(tls);
-            for piece in pieces {
-                tls.writer().write_all(piece)?;
-            }
-            while tls.wants_write() {
-                tls.write_tls(&mut sealed)?;
-            }
-        }
-        // Without the lock: a peer that reads slowly must not keep me from reading.
-        socket.write_all(&sealed)?;
-        sealed.clear();
-        Ok(())
-    };
-    loop {
-        match link.next_work(generation, limits.keepalive) {
-            Work::Frame(number, frame) => {
-                let head = frame_head(number, frame.len()).map_err(io::Error::other)?;
-                let (first, rest) = frame.split_at(frame.len().min(PIECE));
-                write(&[&head, first])?;
-                for piece in rest.chunks(PIECE) {
-                    write(&[piece])?;
+impl<'a> Line<'a> {
+    fn tls(&self) -> MutexGuard<'a, Connection> {
+        self.tls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The only one to write to the socket, so that TLS records leave in the order in which they were made.
+    fn write_records(self) -> io::Result<()> {
+        let mut socket = self.socket;
+        let mut sealed = Vec::with_capacity(PIECE + 1024);
+        let mut write = |pieces: &[&[u8]]| -> io::Result<()> {
+            {
+                let mut tls = self.tls();
+                for piece in pieces {
+                    tls.writer().write_all(piece)?;
+                }
+                while tls.wants_write() {
+                    tls.write_tls(&mut sealed)?;
                 }
             }
-            Work::Received(next) => write(&[&short(&Record::Received(next))])?,
-            Work::Alive => write(&[&short(&Record::Alive)])?,
-            Work::Goodbye => {
-                write(&[&short(&Record::Goodbye)])?;
-                link.said_goodbye(generation);
-            }
-            Work::Stop => return Ok(()),
-        }
-    }
-}
-
-/// Reads until the peer says goodbye or the connection breaks.
-fn read_records(
-    link: &Link,
-    generation: u64,
-    tls: &Mutex<Connection>,
-    mut socket: &TcpStream,
-    limits: &super::TlsLimits,
-) -> io::Result<()> {
-    let mut records = Records::new(limits.max_frame);
-    let mut sealed = vec![0; PIECE];
-    let mut plain = vec![0; PIECE];
-    // What came right behind the greeting is decrypted already, so the first look is before the first read.
-    let mut unread: &[u8] = &[];
-    let mut pace = Pace::new(limits);
-    loop {
+            // Without the lock: a peer that reads slowly must not keep me from reading.
+            socket.write_all(&sealed)?;
+            sealed.clear();
+            Ok(())
+        };
         loop {
-            // The lock is not held while a frame is handed on, which may wait for room.
-            let read = lock(tls).reader().read(&mut plain);
-            let mut bytes = match read {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(length) => &plain[..length],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
-            };
-            while let Some(record) = records.take(&mut bytes).map_err(io::Error::other)? {
-                match record {
-                    Record::Frame(number, frame) => link.put(generation, number, frame, limits),
-                    Record::Received(next) => link.confirmed(next),
-                    Record::Alive => Ok(()),
-                    Record::Goodbye => {
-                        link.goodbye();
-                        return Ok(());
+            match self.link.next_work(self.generation, self.limits.keepalive) {
+                Work::Frame(number, frame) => {
+                    let head = frame_head(number, frame.len()).map_err(io::Error::other)?;
+                    let (first, rest) = frame.split_at(frame.len().min(PIECE));
+                    write(&[&head, first])?;
+                    for piece in rest.chunks(PIECE) {
+                        write(&[piece])?;
                     }
                 }
-                .map_err(io::Error::other)?;
-                // Also after a frame had to wait for room.
-                pace = Pace::new(limits);
+                Work::Received(next) => write(&[&short(&Record::Received(next))])?,
+                Work::Alive => write(&[&short(&Record::Alive)])?,
+                Work::Goodbye => {
+                    write(&[&short(&Record::Goodbye)])?;
+                    self.link.said_goodbye(self.generation);
+                }
+                Work::Stop => return Ok(()),
             }
         }
-        if unread.is_empty() {
-            let length = socket.read(&mut sealed)?;
-            if length == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+
+    /// Reads until the peer says goodbye or the connection breaks.
+    fn read_records(self) -> io::Result<()> {
+        let mut socket = self.socket;
+        let mut records = Records::new(self.limits.max_frame);
+        let mut sealed = vec![0; PIECE];
+        let mut plain = Wiped::new(vec![0; PIECE]);
+        // What came right behind the greeting is decrypted already, so the first look is before the first read.
+        let mut unread: &[u8] = &[];
+        let mut pace = Pace::new(self.limits);
+        loop {
+            loop {
+                // The lock is not held while a frame is handed on, which may wait for room.
+                let read = self.tls().reader().read(&mut plain);
+                let mut bytes = match read {
+                    Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    Ok(length) => &plain[..length],
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(error),
+                };
+                while let Some(record) = records.take(&mut bytes).map_err(io::Error::other)? {
+                    if !self.note(record)? {
+                        return Ok(());
+                    }
+                    // Also after a frame had to wait for room.
+                    pace = Pace::new(self.limits);
+                }
             }
-            pace.note(length)?;
-            unread = &sealed[..length];
+            if unread.is_empty() {
+                let length = uninterrupted(|| socket.read(&mut sealed))?;
+                if length == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                pace.note(length)?;
+                unread = &sealed[..length];
+            }
+            let mut tls = self.tls();
+            tls.read_tls(&mut unread)?;
+            tls.process_new_packets().map_err(io::Error::other)?;
         }
-        let mut tls = lock(tls);
-        tls.read_tls(&mut unread)?;
-        tls.process_new_packets().map_err(io::Error::other)?;
+    }
+
+    /// Does what a record asks for; false after a goodbye.
+    fn note(&self, record: Record) -> io::Result<bool> {
+        let Self { link, generation, limits, .. } = *self;
+        let goodbye = record == Record::Goodbye;
+        match record {
+            Record::Frame(number, frame) => link.put(generation, number, frame, limits),
+            Record::Received(next) => link.confirmed(generation, next),
+            Record::Alive => Ok(()),
+            Record::Goodbye => link.goodbye(generation),
+        }
+        .map_err(io::Error::other)?;
+        Ok(!goodbye)
     }
 }
 
@@ -354,7 +376,7 @@ struct Pace {
 }
 
 impl Pace {
-    fn new(limits: &super::TlsLimits) -> Self {
+    fn new(limits: &TlsLimits) -> Self {
         Self { silence: limits.silence(), since: Instant::now(), bytes: 0 }
     }
 

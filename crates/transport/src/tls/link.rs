@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{TlsLimits, record::Greeting};
-use crate::{Deadline, Fault};
+use crate::{Deadline, Fault, wiped::Wiped};
 
 /// What a frame costs in memory beside its bytes, at the least: a flood of empty ones must fill a queue as well.
 const FRAME_COST: usize = 64;
@@ -32,14 +32,14 @@ pub(super) struct Link {
 #[derive(Debug)]
 struct State {
     /// Frames that have come and wait to be received.
-    inbox: VecDeque<Vec<u8>>,
+    inbox: VecDeque<Wiped>,
     inbox_bytes: usize,
     /// The number of the next frame to come.
     next_in: u64,
     /// What the peer has been told of `next_in` on the present connection.
     told: u64,
     /// Frames that the peer has not confirmed, the first of them with number `first_out`.
-    out: VecDeque<Arc<[u8]>>,
+    out: VecDeque<Arc<Wiped>>,
     out_bytes: usize,
     first_out: u64,
     /// The number of the next frame to write to the present connection.
@@ -60,7 +60,7 @@ struct State {
 /// What the writer of a connection does next.
 #[derive(Debug)]
 pub(super) enum Work {
-    Frame(u64, Arc<[u8]>),
+    Frame(u64, Arc<Wiped>),
     Received(u64),
     Alive,
     Goodbye,
@@ -115,7 +115,7 @@ impl Link {
             self.changed.notify_all();
             return Err(Fault::Failed(problem));
         }
-        state.out.push_back(frame.into());
+        state.out.push_back(Arc::new(frame.to_vec().into()));
         state.out_bytes += cost(frame.len());
         self.changed.notify_all();
         Ok(())
@@ -124,13 +124,13 @@ impl Link {
     pub(super) fn receive(&self, deadline: Deadline, limits: &TlsLimits) -> Result<Vec<u8>, Fault> {
         let mut state = self.lock();
         loop {
-            if let Some(frame) = state.inbox.pop_front() {
+            if let Some(mut frame) = state.inbox.pop_front() {
                 let full = state.inbox_bytes > limits.max_unread;
                 state.inbox_bytes -= cost(frame.len());
                 if full {
                     self.changed.notify_all();
                 }
-                return Ok(frame);
+                return Ok(std::mem::take(&mut *frame));
             }
             state.check_down(limits);
             if let Some(fault) = &state.failed {
@@ -191,7 +191,9 @@ impl Link {
         state.confirm(theirs.next);
         // What the peer has confirmed over the connection before is newer than its greeting, if anything.
         state.cursor = state.first_out;
-        state.told = state.next_in;
+        // Of what came over the connection before since my greeting was made, the peer does not know: it sends it again,
+        // and has to be told.
+        state.told = mine.next;
         state.disconnect();
         state.connection = Some(socket);
         state.down_since = None;
@@ -254,16 +256,14 @@ impl Link {
         &self,
         generation: u64,
         number: u64,
-        frame: Vec<u8>,
+        frame: Wiped,
         limits: &TlsLimits,
     ) -> Result<(), String> {
         let mut state = self.lock();
         while state.inbox_bytes > limits.max_unread && state.generation == generation && !state.closing {
             state = self.wait(state, Duration::from_millis(500));
         }
-        if state.generation != generation {
-            return Err("a newer connection has taken over".into());
-        }
+        state.check_present(generation)?;
         if number < state.next_in {
             return Ok(()); // sent again after a connection was lost, but it had come
         }
@@ -278,8 +278,9 @@ impl Link {
     }
 
     /// The peer has everything below `next`.
-    pub(super) fn confirmed(&self, next: u64) -> Result<(), String> {
+    pub(super) fn confirmed(&self, generation: u64, next: u64) -> Result<(), String> {
         let mut state = self.lock();
+        state.check_present(generation)?;
         if next > state.cursor {
             return Err("it confirms frames that were never sent".into());
         }
@@ -304,10 +305,13 @@ impl Link {
     }
 
     /// The peer has left for good.
-    pub(super) fn goodbye(&self) {
+    pub(super) fn goodbye(&self, generation: u64) -> Result<(), String> {
         let mut state = self.lock();
+        // From another process, which was met before this one, it means nothing.
+        state.check_present(generation)?;
         state.fail(Fault::Disconnected);
         self.changed.notify_all();
+        Ok(())
     }
 
     /// This connection has ended, with a reason worth remembering.
@@ -366,6 +370,11 @@ impl Link {
 }
 
 impl State {
+    /// What comes over a connection that is not the present one any more may be another process's.
+    fn check_present(&self, generation: u64) -> Result<(), String> {
+        if self.generation == generation { Ok(()) } else { Err("a newer connection has taken over".into()) }
+    }
+
     fn confirm(&mut self, next: u64) {
         while self.first_out < next {
             let Some(frame) = self.out.pop_front() else { break };
@@ -414,7 +423,7 @@ mod tests {
         let link = Link::new();
         for number in 0..=20 {
             assert!(link.lock().inbox_bytes <= limits.max_unread, "{number}");
-            link.put(0, number, Vec::new(), &limits).unwrap();
+            link.put(0, number, Wiped::default(), &limits).unwrap();
         }
         // Now the connection is not read until some have been received.
         assert!(link.lock().inbox_bytes > limits.max_unread);
@@ -427,7 +436,7 @@ mod tests {
             link.send(&[], &limits).unwrap();
         }
         link.lock().cursor = 20;
-        link.confirmed(20).unwrap();
+        link.confirmed(0, 20).unwrap();
         assert_eq!(link.lock().out_bytes, 0);
         for _ in 0..20 {
             link.send(&[], &limits).unwrap();
@@ -450,5 +459,60 @@ mod tests {
             flushing.join().unwrap();
         });
         assert!(begin.elapsed() < limits.linger);
+    }
+
+    /// Two ends of a connection, the first for a link and the second for a peer that is not there.
+    fn sockets() -> (TcpStream, TcpStream) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (one, listener.accept().unwrap().0)
+    }
+
+    fn greeting_of(process: u8, mine: &Greeting) -> Greeting {
+        Greeting { process: [process; 16], knows: mine.process, next: 0, max_frame: mine.max_frame }
+    }
+
+    #[test]
+    fn what_comes_between_greeting_and_new_connection_is_confirmed() {
+        let limits = TlsLimits::default();
+        let link = Link::new();
+        let (socket, _peer) = sockets();
+        let greeting = || link.greeting([1; 16], limits.max_frame).unwrap();
+        let mine = greeting();
+        let first = link.adopt(&mine, &greeting_of(2, &mine), &socket, false).unwrap();
+        link.put(first, 0, vec![7].into(), &limits).unwrap();
+        assert!(matches!(link.next_work(first, Duration::ZERO), Work::Received(1)));
+        // The writer finds the connection broken; the reader still has a frame in hand, as when it waited for room.
+        link.lost(first, "cut".into());
+        let mine = greeting();
+        link.put(first, 1, vec![8].into(), &limits).unwrap();
+        let second = link.adopt(&mine, &greeting_of(2, &mine), &socket, false).unwrap();
+        // The greeting promised less than there is: the peer sends it again, and is to learn that it has come.
+        assert_eq!(mine.next, 1);
+        link.put(second, 1, vec![8].into(), &limits).unwrap();
+        let Work::Received(next) = link.next_work(second, Duration::ZERO) else {
+            panic!("nothing is confirmed")
+        };
+        assert_eq!(next, 2);
+    }
+
+    #[test]
+    fn an_old_connection_has_no_say() {
+        let limits = TlsLimits::default();
+        let link = Link::new();
+        let (socket, _peer) = sockets();
+        let mine = link.greeting([1; 16], limits.max_frame).unwrap();
+        let first = link.adopt(&mine, &greeting_of(2, &mine), &socket, true).unwrap();
+        link.lost(first, "cut".into());
+        // The peer was started anew before any frame, and gets what is queued for whoever comes.
+        let mine = link.greeting([1; 16], limits.max_frame).unwrap();
+        let second = link.adopt(&mine, &greeting_of(3, &mine), &socket, true).unwrap();
+        link.send(b"to you", &limits).unwrap();
+        assert!(matches!(link.next_work(second, Duration::ZERO), Work::Frame(0, _)));
+        // What the dead process said last is read late.
+        assert!(link.confirmed(first, 1).is_err());
+        assert!(link.goodbye(first).is_err());
+        assert_eq!(link.lock().out.len(), 1);
+        assert_eq!(link.lock().failed, None);
     }
 }

@@ -8,7 +8,10 @@
 //! Record: its kind (1), a number (8), and for a frame its length (4) and bytes.
 
 use super::link::Process;
-use crate::session::clean;
+use crate::{
+    session::clean,
+    wiped::{Wiped, reserve},
+};
 
 pub(super) const GREETING_BYTES: usize = 128;
 const MAGIC: [u8; 4] = *b"SBTL";
@@ -82,7 +85,7 @@ pub(super) fn refusal(reason: &str) -> [u8; GREETING_BYTES] {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Record {
     /// A frame with its number.
-    Frame(u64, Vec<u8>),
+    Frame(u64, Wiped),
     /// All frames below this number have arrived.
     Received(u64),
     /// A sign of life.
@@ -124,7 +127,7 @@ pub(super) fn short(record: &Record) -> [u8; 9] {
 pub(super) struct Records {
     max_frame: usize,
     head: Vec<u8>,
-    frame: Option<(u64, usize, Vec<u8>)>,
+    frame: Option<(u64, usize, Wiped)>,
 }
 
 /// A frame's memory grows with what has arrived, beyond a first piece of this size.
@@ -140,11 +143,9 @@ impl Records {
         loop {
             if let Some((number, length, frame)) = &mut self.frame {
                 let (piece, rest) = bytes.split_at(bytes.len().min(*length - frame.len()));
-                if frame.capacity() - frame.len() < piece.len() {
-                    // Doubled, but never beyond the announced length: a whole frame holds no spare memory.
-                    let capacity = frame.capacity().saturating_mul(2).max(frame.len() + piece.len());
-                    frame.reserve_exact(capacity.min(*length) - frame.len());
-                }
+                // Doubled, but never beyond the announced length: a whole frame holds no spare memory.
+                let doubled = frame.capacity().saturating_mul(2).min(*length);
+                reserve(frame, piece.len(), doubled);
                 frame.extend_from_slice(piece);
                 *bytes = rest;
                 if frame.len() < *length {
@@ -176,7 +177,8 @@ impl Records {
                             self.max_frame
                         ));
                     }
-                    self.frame = Some((number, length, Vec::with_capacity(length.min(FIRST_PIECE))));
+                    let frame = Wiped::new(Vec::with_capacity(length.min(FIRST_PIECE)));
+                    self.frame = Some((number, length, frame));
                     self.head.clear();
                     continue;
                 }
@@ -200,7 +202,7 @@ pub(crate) fn read_all(bytes: &[u8], max_frame: usize, piece: usize) -> Result<V
     for mut chunk in rest.chunks(piece.max(1)) {
         while let Some(record) = records.take(&mut chunk)? {
             match record {
-                Record::Frame(_, frame) => frames.push(frame),
+                Record::Frame(_, frame) => frames.push(frame.to_vec()),
                 Record::Received(_) | Record::Alive => {}
                 Record::Goodbye => return Ok(frames),
             }
@@ -230,7 +232,7 @@ mod tests {
                     found.push(record);
                 }
             }
-            let frame = |number, bytes: &[u8]| Record::Frame(number, bytes.to_vec());
+            let frame = |number, bytes: &[u8]| Record::Frame(number, bytes.to_vec().into());
             let expected =
                 [frame(7, b"hello"), Record::Received(9), frame(8, b""), Record::Alive, Record::Goodbye];
             assert_eq!(found, expected);

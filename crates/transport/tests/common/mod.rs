@@ -7,12 +7,16 @@
     reason = "test code, and no test uses all of it"
 )]
 
+#[cfg(feature = "tls")]
+pub mod tls;
+
 use std::time::Duration;
 
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use serde::{Deserialize, Serialize};
 use subrosa_transport::{
     Malformed, MemoryTransport, Message, Parameters, PartyId, Protocol, Session, SessionError, Settings,
+    Transport,
 };
 
 pub const PROTOCOL: Protocol = Protocol { name: "test", version: 7 };
@@ -81,11 +85,10 @@ pub fn open(transport: &mut MemoryTransport) -> Result<Session<'_, MemoryTranspo
     open_within(transport, 20_000)
 }
 
-pub fn open_within(
-    transport: &mut MemoryTransport,
+pub fn open_within<T: Transport + ?Sized>(
+    transport: &mut T,
     millis: u64,
-) -> Result<Session<'_, MemoryTransport>, SessionError> {
-    use subrosa_transport::Transport;
+) -> Result<Session<'_, T>, SessionError> {
     let seed = transport.roster().me().index() as u64;
     Session::open(transport, PROTOCOL, &Parameters::new(), settings(millis), &mut rng(seed))
 }
