@@ -57,6 +57,9 @@ pub enum Error {
         /// What went wrong.
         reason: String,
     },
+    /// What this program says, where it goes. A reader that has left (`BrokenPipe`) is no failure of the program's.
+    #[error("standard output: {0}")]
+    Output(std::io::Error),
     /// The learner.
     #[error("training failed: {0}")]
     Training(#[from] linfa::Error),

@@ -5,8 +5,9 @@ use card_fraud::commands::serve::{ServeOptions, Source};
 use card_fraud::commands::web::WebOptions;
 use card_fraud::train::{Labelled, TrainOptions};
 use card_fraud::web::bank;
-use card_fraud::{commands, table::Table};
+use card_fraud::{Error, commands, table::Table};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -165,7 +166,7 @@ struct Web {
     #[command(flatten)]
     made: Made,
     /// How long a reply of the bank may take.
-    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     patience: u64,
     /// After how long without use the key is wiped.
     #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
@@ -210,16 +211,20 @@ fn labelled(path: &Path) -> card_fraud::Result<Labelled> {
 }
 
 fn run(command: Command) -> card_fraud::Result<()> {
+    // Not locked: servers print from other threads.
+    let out = &mut std::io::stdout();
     match command.part {
         None => {
             let Whole { data, made, learning, queries, parameters } = command.whole;
             let data = data.as_deref().map(labelled).transpose()?;
             let options = learning.options(made.seed);
-            commands::whole::run(data, (made.rows, made.seed), &options, (queries, parameters.into()))
+            commands::whole::run(out, data, (made.rows, made.seed), &options, (queries, parameters.into()))
         }
-        Some(Part::Generate(Generate { output, made })) => commands::generate(&output, made.rows, made.seed),
+        Some(Part::Generate(Generate { output, made })) => {
+            commands::generate(out, &output, made.rows, made.seed)
+        }
         Some(Part::Train(Train { data, model, seed, learning })) => {
-            commands::train(&labelled(&data)?, &model, &learning.options(seed))
+            commands::train(out, &labelled(&data)?, &model, &learning.options(seed))
         }
         Some(Part::Serve(serve)) => {
             let Made { rows, seed } = serve.made;
@@ -238,7 +243,7 @@ fn run(command: Command) -> card_fraud::Result<()> {
         Some(Part::Predict(Predict { server, input, output, connections, patience })) => {
             let patience = Duration::from_secs(patience);
             let options = PredictOptions { connections: connections.into(), patience };
-            commands::predict::run(&server, &input, &output, &options)
+            commands::predict::run(out, &server, &input, &output, &options)
         }
         Some(Part::Web(Web { server, listen, made, patience, idle })) => {
             let (patience, idle) = (Duration::from_secs(patience), Duration::from_secs(idle));
@@ -251,8 +256,10 @@ fn run(command: Command) -> card_fraud::Result<()> {
 fn main() -> ExitCode {
     match run(Command::parse()) {
         Ok(()) => ExitCode::SUCCESS,
+        // Who reads our output has seen enough, as `head` does.
+        Err(Error::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("card-fraud: {error}");
+            let _ = writeln!(std::io::stderr(), "card-fraud: {error}");
             ExitCode::FAILURE
         }
     }

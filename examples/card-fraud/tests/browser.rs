@@ -17,7 +17,7 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 use subrosa_browser_testing::{Browser, DESKTOP, NARROW, PHONE, View};
-use support::{Bank, Web};
+use support::{Bank, SlowWay, Web};
 
 /// A page in a browser.
 struct Page {
@@ -245,6 +245,59 @@ async fn a_stopped_server_is_said_and_the_page_recovers() {
     page.take("decrypt").await;
     page.shows("#verdict", "Genuine").await;
     page.expect_no_errors("502").await;
+    bank.stop();
+    page.close().await;
+}
+
+/// Answers and failures that come after the purchase was changed speak of another one.
+#[tokio::test]
+#[ignore = "needs Chromium: apt-get install chromium chromium-driver"]
+async fn what_comes_too_late_is_not_taken_for_the_new_purchase() {
+    let bank = Bank::start("127.0.0.1:0");
+    let way = SlowWay::to(&bank.address);
+    let page = Page::open(Web::with(&["--server", &way.address])).await;
+    page.take("key").await;
+    let busy = async || page.find("#ask").await.attr("aria-busy").await.unwrap();
+    for answered in [true, false] {
+        page.click(FRAUDULENT).await;
+        page.take("encrypt").await;
+        let late = way.hold_next();
+        page.click("#ask").await;
+        let status = page.find("#status").await.prop("textContent").await.unwrap().unwrap();
+        assert_eq!(status, "Waiting for the bank’s answer.");
+        page.picture(if answered { "waiting" } else { "waiting-again" }).await;
+        // As long as the bank takes its time, the page is as usable as before.
+        assert_eq!(busy().await.as_deref(), Some("true"));
+        page.click(TYPICAL).await;
+        assert_eq!(busy().await, None);
+        assert!(!page.find("#ask").await.is_enabled().await.unwrap());
+        page.take("encrypt").await;
+        if answered {
+            late.send(()).unwrap();
+        }
+        drop(late);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(page.client().find(Locator::Css("#step-ask.done")).await.is_err());
+        assert_eq!(page.find("#step-ask .problem").await.text().await.unwrap(), "");
+        page.take("ask").await;
+        page.take("decrypt").await;
+        page.shows("#verdict", "Genuine").await;
+    }
+    // The same while another answer is still on its way, and with a new key.
+    page.click(FRAUDULENT).await;
+    page.take("encrypt").await;
+    let late = way.hold_next();
+    page.click("#ask").await;
+    page.shows("#status", "").await;
+    page.click("#make-key").await;
+    page.client().wait().for_element(Locator::Css("#step-encrypt.open")).await.unwrap();
+    page.take("encrypt").await;
+    page.take("ask").await;
+    late.send(()).unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    page.take("decrypt").await;
+    page.shows("#verdict", "Looks like fraud").await;
+    page.expect_no_errors("").await;
     bank.stop();
     page.close().await;
 }

@@ -276,6 +276,42 @@ fn what_is_no_model_or_no_address_is_an_error() {
     assert!(fails(&mut train).contains("/none.csv"));
 }
 
+/// As with `card-fraud | head -1`: what is asked for is done, and nothing panics.
+#[test]
+fn a_reader_that_leaves_ends_a_command_quietly() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, model) = (folder.path().join("data.csv"), folder.path().join("model.json"));
+    let leave = |command: &mut Command| {
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let mut said = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(0), ""), "{command:?}");
+    };
+    leave(card_fraud().args(["generate", "--rows", "3000", "--output"]).arg(&data));
+    leave(card_fraud().arg("train").arg("--data").arg(&data).arg("--model").arg(&model));
+    assert!(model_file::read(&model).is_ok());
+    leave(card_fraud().args(["--rows", "3000", "--queries", "20"]));
+    let server = Server::start(&[]);
+    let (input, output) = (purchases(folder.path(), "rows.csv", 5, 3), folder.path().join("verdicts.csv"));
+    leave(&mut server.predict(&input, &output));
+    check_verdicts(&input, &output);
+}
+
+/// Where the output cannot be written for another reason, the command fails and says so.
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = card_fraud();
+    command.args(["--rows", "3000", "--queries", "20"]).stdout(full).stderr(Stdio::piped());
+    let output = command.spawn().unwrap().wait_with_output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.starts_with("card-fraud: standard output: "), "{message}");
+}
+
 #[test]
 fn the_whole_job_in_one_process() {
     let said = succeeds(card_fraud().args(["--rows", "4000", "--queries", "150"]));

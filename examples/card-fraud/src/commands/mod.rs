@@ -1,4 +1,5 @@
-//! What the subcommands do.
+//! What the subcommands do. Those that end by themselves write what they have to say to `out`, and fail where that
+//! cannot be written; those that serve others go on.
 
 pub mod predict;
 pub mod serve;
@@ -8,21 +9,21 @@ pub mod whole;
 use crate::model_file;
 use crate::table::{self, Purchase};
 use crate::train::{self, Labelled, TrainOptions, Trained};
-use crate::{Result, generate as made_up};
+use crate::{Error, Result, generate as made_up};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::Write;
 use std::path::Path;
 
 /// Writes made-up labelled purchases.
 ///
 /// # Errors
-/// [`crate::Error::File`].
-pub fn generate(output: &Path, rows: usize, seed: u64) -> Result<()> {
+/// [`Error::File`]; [`Error::Output`].
+pub fn generate(out: &mut impl Write, output: &Path, rows: usize, seed: u64) -> Result<()> {
     let (rows, labels) = made_up::purchases(rows, seed);
     model_file::replace(output, csv(&rows, &labels).as_bytes())?;
-    println!("{} purchases, {} fraudulent: {}", rows.len(), frauds(&labels), output.display());
-    Ok(())
+    writeln!(out, "{} purchases, {} fraudulent: {}", rows.len(), frauds(&labels), output.display())
+        .map_err(Error::Output)
 }
 
 /// The purchases as [`table::Table::read`] reads them, to the last bit.
@@ -41,27 +42,27 @@ fn csv(rows: &[Purchase], labels: &[bool]) -> String {
     text
 }
 
-/// Learns a tree, says how good it is on rows that it has not seen, and writes it.
+/// Learns a tree, writes it, and says how good it is on rows that it has not seen.
 ///
 /// # Errors
-/// [`crate::Error::Data`] where there is too little to learn from; [`crate::Error::File`].
-pub fn train(data: &Labelled, model: &Path, options: &TrainOptions) -> Result<()> {
+/// [`Error::Data`] where there is too little to learn from; [`Error::File`]; [`Error::Output`].
+pub fn train(out: &mut impl Write, data: &Labelled, model: &Path, options: &TrainOptions) -> Result<()> {
     let trained = train::train(data, options)?;
-    report(data, &trained);
     model_file::write(model, &trained.model, trained.quantized.schema())?;
-    println!("\nmodel file (holds the tree in the clear, stays with the bank): {}", model.display());
-    Ok(())
+    report(out, data, &trained).map_err(Error::Output)?;
+    writeln!(out, "\nmodel file (holds the tree in the clear, stays with the bank): {}", model.display())
+        .map_err(Error::Output)
 }
 
-fn report(data: &Labelled, trained: &Trained) {
+fn report(out: &mut impl Write, data: &Labelled, trained: &Trained) -> std::io::Result<()> {
     let held_out = trained.held_out.rows.len();
-    println!("{} purchases, {} fraudulent", data.rows.len(), frauds(&data.labels));
-    println!("trained on {}, held out {held_out}, the same share of each class", trained.training_rows);
-    println!("tree: {} splits, depth {}", trained.model.splits(), trained.model.depth());
-    println!("\nlearned tree on the held-out purchases:\n{}", trained.original_counts);
-    println!("\non the schema's grid ({} splits are left):", trained.quantized.splits());
-    println!("{}", trained.quantized_counts);
-    println!("  agrees with the learned tree on {} of {held_out}", trained.agreeing);
+    writeln!(out, "{} purchases, {} fraudulent", data.rows.len(), frauds(&data.labels))?;
+    writeln!(out, "trained on {}, held out {held_out}, the same share of each class", trained.training_rows)?;
+    writeln!(out, "tree: {} splits, depth {}", trained.model.splits(), trained.model.depth())?;
+    writeln!(out, "\nlearned tree on the held-out purchases:\n{}", trained.original_counts)?;
+    writeln!(out, "\non the schema's grid ({} splits are left):", trained.quantized.splits())?;
+    writeln!(out, "{}", trained.quantized_counts)?;
+    writeln!(out, "  agrees with the learned tree on {} of {held_out}", trained.agreeing)
 }
 
 /// Prints a line now, also into a pipe; a reader that has left does not matter.
@@ -86,8 +87,6 @@ fn frauds(labels: &[bool]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Error;
-
     #[test]
     fn what_is_generated_is_read_back_to_the_last_bit() {
         let (rows, labels) = made_up::purchases(500, 4);
@@ -97,7 +96,7 @@ mod tests {
 
     #[test]
     fn errors_of_writing_name_the_file() {
-        let error = generate(Path::new("/nowhere/at/all.csv"), 3, 1).unwrap_err();
+        let error = generate(&mut Vec::new(), Path::new("/nowhere/at/all.csv"), 3, 1).unwrap_err();
         assert!(matches!(&error, Error::File { file, .. } if file == "/nowhere/at/all.csv"), "{error}");
     }
 }

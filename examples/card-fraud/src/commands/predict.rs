@@ -6,9 +6,10 @@ use crate::metrics::Confusion;
 use crate::table::{FEATURE_NAMES, Purchase, Table};
 use crate::times::{Bytes, Times};
 use crate::train::CLASSES;
-use crate::{Result, model_file};
+use crate::{Error, Result, model_file};
 use indicatif::ProgressBar;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -30,15 +31,20 @@ pub struct PredictOptions {
 /// file.
 ///
 /// # Errors
-/// [`crate::Error::File`], [`crate::Error::Line`] and [`crate::Error::Value`] for the input, before anything is sent; [`crate::Error::Network`]
-/// for the server.
-pub fn run(server: &str, input: &Path, output: &Path, options: &PredictOptions) -> Result<()> {
+/// [`Error::File`], [`Error::Line`] and [`Error::Value`] for the input, before anything is sent; [`Error::Network`] for
+/// the server; [`Error::Output`].
+pub fn run(
+    out: &mut impl Write,
+    server: &str,
+    input: &Path,
+    output: &Path,
+    options: &PredictOptions,
+) -> Result<()> {
     let table = Table::read(input)?;
     let asked = ask_all(server, &table.rows, options)?;
     model_file::replace(output, csv(&table.rows, &asked.verdicts).as_bytes())?;
-    print_report(&table, &asked);
-    println!("verdicts: {}", output.display());
-    Ok(())
+    report(out, &table, &asked).map_err(Error::Output)?;
+    writeln!(out, "verdicts: {}", output.display()).map_err(Error::Output)
 }
 
 /// What came of a batch.
@@ -162,18 +168,18 @@ fn csv(rows: &[Purchase], verdicts: &[usize]) -> String {
     text
 }
 
-fn print_report(table: &Table, asked: &Asked) {
+fn report(out: &mut impl Write, table: &Table, asked: &Asked) -> std::io::Result<()> {
     let Asked { verdicts, key, spent } = asked;
     let fraud = verdicts.iter().filter(|verdict| **verdict == 1).count();
-    println!("{} purchases, {fraud} judged fraudulent", verdicts.len());
+    writeln!(out, "{} purchases, {fraud} judged fraudulent", verdicts.len())?;
     if let Some(labels) = &table.labels {
         let pairs = verdicts.iter().map(|verdict| *verdict == 1).zip(labels.iter().copied());
-        println!("against the labels of the file:\n{}", Confusion::count(pairs));
+        writeln!(out, "against the labels of the file:\n{}", Confusion::count(pairs))?;
     }
-    println!("times (median):");
-    println!("  key                {key}");
-    println!("  encrypt            {}", spent.encrypt);
-    println!("  wait for answer    {}", spent.answer);
-    println!("  decrypt            {}", spent.decrypt);
-    println!("sizes: query {}, answer {}", Bytes(spent.query_bytes), Bytes(spent.answer_bytes));
+    writeln!(out, "times (median):")?;
+    writeln!(out, "  key                {key}")?;
+    writeln!(out, "  encrypt            {}", spent.encrypt)?;
+    writeln!(out, "  wait for answer    {}", spent.answer)?;
+    writeln!(out, "  decrypt            {}", spent.decrypt)?;
+    writeln!(out, "sizes: query {}, answer {}", Bytes(spent.query_bytes), Bytes(spent.answer_bytes))
 }

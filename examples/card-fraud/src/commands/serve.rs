@@ -1,7 +1,7 @@
 //! The bank's process.
 
 use super::say;
-use super::whole::print_plan;
+use super::whole::plan_text;
 use crate::exchange::addresses;
 use crate::journal::{Sight, Watched};
 use crate::server::{Guarded, Limits, Server};
@@ -74,7 +74,7 @@ pub struct ServeOptions {
 /// [`crate::Error::File`] and [`Error::ModelFile`] for the model, [`Error::Network`] for the address.
 pub fn run(source: &Source, listen: &str, options: &ServeOptions) -> Result<()> {
     let evaluator = Evaluator::new(source.model()?, options.parameters)?;
-    print_plan(evaluator.plan());
+    say(&plan_text(evaluator.plan()));
     let listener =
         TcpListener::bind(addresses(listen)?.as_slice()).map_err(|error| Error::network(listen, &error))?;
     let address = listener.local_addr().map_err(|error| Error::network(listen, &error))?;

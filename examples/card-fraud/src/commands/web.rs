@@ -4,15 +4,21 @@ use super::say;
 use crate::exchange::addresses;
 use crate::web::access::Token;
 use crate::web::bank::{Bank, Made};
+use crate::web::connections::Bounded;
 use crate::web::desk::Desk;
 use crate::web::routes::{Site, router};
 use crate::{Error, Result};
+use std::io::Write;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How often a key is looked at that may have lain unused for too long.
 const TIDYING: Duration = Duration::from_secs(1);
+/// Connections to the page at a time: a browser takes six.
+const CONNECTIONS: usize = 64;
+/// What a request takes at the most beside what the bank may take.
+const OWN_TIME: Duration = Duration::from_secs(30);
 /// How long requests under way may take when the process is told to stop.
 const STOPPING: Duration = Duration::from_secs(1);
 
@@ -46,13 +52,18 @@ pub fn run(listen: &str, options: WebOptions) -> Result<()> {
         token.reveal()
     ));
     if !address.ip().is_loopback() {
-        eprintln!("card-fraud: {address} is open to other machines, and the page goes there in the clear");
+        let _ = writeln!(
+            std::io::stderr(),
+            "card-fraud: {address} is open to other machines, and the page goes there in the clear"
+        );
     }
     let site = Site { token, port: address.port(), desk: Desk::new(bank, options.patience, options.idle) };
     let site = Arc::new(site);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(fault)?;
-    let served = runtime.block_on(serve(listener, Arc::clone(&site)));
+    // The bank is given its time for the terms and for the answer.
+    let longest = options.patience.saturating_mul(2).saturating_add(OWN_TIME);
+    let served = runtime.block_on(serve(listener, longest, Arc::clone(&site)));
     runtime.shutdown_timeout(STOPPING);
     // With the last of it go the key and the bank's server.
     drop(site);
@@ -73,8 +84,8 @@ fn bank(server: Option<String>, made: Made) -> Result<Bank> {
     Ok(Bank::Elsewhere { address })
 }
 
-async fn serve(listener: TcpListener, site: Arc<Site>) -> std::io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
+async fn serve(listener: TcpListener, longest: Duration, site: Arc<Site>) -> std::io::Result<()> {
+    let listener = Bounded::new(tokio::net::TcpListener::from_std(listener)?, CONNECTIONS, longest);
     let tidied = Arc::clone(&site);
     let tidying = async move {
         loop {

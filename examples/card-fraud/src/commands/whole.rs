@@ -5,6 +5,7 @@ use crate::metrics::Confusion;
 use crate::times::{Bytes, Times};
 use crate::train::{CLASSES, Labelled, TrainOptions, Trained, train};
 use crate::{Error, Result, generate};
+use std::io::Write;
 use subrosa_decision_tree::{ClientKey, Evaluator, ParameterSet, Plan};
 
 /// Trains on `data`, or on `rows` made-up purchases, then judges up to `queries` held-out purchases under encryption
@@ -12,8 +13,9 @@ use subrosa_decision_tree::{ClientKey, Evaluator, ParameterSet, Plan};
 ///
 /// # Errors
 /// [`Error::Data`] where there is too little to learn from, or if a verdict under encryption is another than in the
-/// clear.
+/// clear; [`Error::Output`].
 pub fn run(
+    out: &mut impl Write,
     data: Option<Labelled>,
     (rows, seed): (usize, u64),
     options: &TrainOptions,
@@ -24,12 +26,11 @@ pub fn run(
         Labelled { rows, labels }
     });
     let trained = train(&data, options)?;
-    report(&data, &trained);
+    report(out, &data, &trained).map_err(Error::Output)?;
     let evaluator = Evaluator::new(trained.quantized.clone(), parameters)?;
-    println!();
-    print_plan(evaluator.plan());
+    writeln!(out, "\n{}", plan_text(evaluator.plan())).map_err(Error::Output)?;
     let outcome = judge(&trained, &evaluator, queries)?;
-    print_outcome(&outcome);
+    write_outcome(out, &outcome).map_err(Error::Output)?;
     if outcome.agreeing < outcome.judged {
         let wrong = outcome.judged - outcome.agreeing;
         return Err(Error::Data(format!("{wrong} verdicts under encryption differ from those in the clear")));
@@ -38,14 +39,20 @@ pub fn run(
 }
 
 /// What an evaluation costs, as the bank prints it.
-pub fn print_plan(plan: &Plan) {
-    println!("plan ({:?} parameters):", plan.parameters);
-    println!(
-        "  {} ciphertext products for {} splits, {} more splits without any",
-        plan.external_products, plan.product_splits, plan.linear_splits
-    );
-    println!("  a wrong verdict has probability 2^{:.0} or less", plan.failure_log2.ceil());
-    println!("  query {}, answer {}, evaluation key none", Bytes(plan.query_bytes), Bytes(plan.answer_bytes));
+pub fn plan_text(plan: &Plan) -> String {
+    format!(
+        "plan ({:?} parameters):\n  \
+         {} ciphertext products for {} splits, {} more splits without any\n  \
+         a wrong verdict has probability 2^{:.0} or less\n  \
+         query {}, answer {}, evaluation key none",
+        plan.parameters,
+        plan.external_products,
+        plan.product_splits,
+        plan.linear_splits,
+        plan.failure_log2.ceil(),
+        Bytes(plan.query_bytes),
+        Bytes(plan.answer_bytes)
+    )
 }
 
 struct Outcome {
@@ -96,18 +103,18 @@ fn judge(trained: &Trained, evaluator: &Evaluator, queries: usize) -> Result<Out
     })
 }
 
-fn print_outcome(outcome: &Outcome) {
+fn write_outcome(out: &mut impl Write, outcome: &Outcome) -> std::io::Result<()> {
     let Outcome { judged, agreeing, .. } = outcome;
-    println!("\nunder encryption, {judged} held-out purchases:");
-    println!("  verdicts equal to the clear ones: {agreeing} of {judged}");
-    println!("{}", outcome.counts);
-    println!("\ntimes (median):");
-    println!("  client: key        {}", outcome.key);
-    println!("  client: encrypt    {}", outcome.encrypt);
-    println!("  bank:   evaluate   {}", outcome.evaluate);
-    println!("  client: decrypt    {}", outcome.decrypt);
-    println!("sizes:");
-    println!("  query  {}", Bytes(outcome.query_bytes));
-    println!("  answer {}", Bytes(outcome.answer_bytes));
-    println!("\nthe bank saw no purchase and no verdict ({} or {})", CLASSES[0], CLASSES[1]);
+    writeln!(out, "\nunder encryption, {judged} held-out purchases:")?;
+    writeln!(out, "  verdicts equal to the clear ones: {agreeing} of {judged}")?;
+    writeln!(out, "{}", outcome.counts)?;
+    writeln!(out, "\ntimes (median):")?;
+    writeln!(out, "  client: key        {}", outcome.key)?;
+    writeln!(out, "  client: encrypt    {}", outcome.encrypt)?;
+    writeln!(out, "  bank:   evaluate   {}", outcome.evaluate)?;
+    writeln!(out, "  client: decrypt    {}", outcome.decrypt)?;
+    writeln!(out, "sizes:")?;
+    writeln!(out, "  query  {}", Bytes(outcome.query_bytes))?;
+    writeln!(out, "  answer {}", Bytes(outcome.answer_bytes))?;
+    writeln!(out, "\nthe bank saw no purchase and no verdict ({} or {})", CLASSES[0], CLASSES[1])
 }

@@ -6,6 +6,7 @@
 //! | module | subject |
 //! | --- | --- |
 //! | [`access`] | who may use the page: the token in its address, the names it is called by |
+//! | [`connections`] | how many at a time, and for how long |
 //! | [`bank`] | the bank's server: somewhere else, or a process of our own |
 //! | [`form`] | what the page sends, checked |
 //! | [`session`] | key, purchase and answer, and the order of the steps |
@@ -15,6 +16,7 @@
 
 pub mod access;
 pub mod bank;
+pub mod connections;
 pub mod desk;
 pub mod form;
 pub mod problem;

@@ -1,8 +1,11 @@
 //! The program's processes, as the tests of the page start them.
 #![allow(dead_code, clippy::unwrap_used)] // each test uses its part; test code
 
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -92,6 +95,61 @@ impl Bank {
         self.process.signal("-TERM");
         assert_eq!(self.process.wait().code(), Some(0));
     }
+}
+
+/// A way to a bank's server on which the next connection's replies can be made to wait.
+pub(crate) struct SlowWay {
+    pub(crate) address: String,
+    slow: Arc<Mutex<Option<Receiver<()>>>>,
+}
+
+impl SlowWay {
+    pub(crate) fn to(bank: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, bank) = (listener.local_addr().unwrap().to_string(), bank.to_owned());
+        let slow = Arc::new(Mutex::new(None));
+        let next = Arc::clone(&slow);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let held = next.lock().unwrap().take();
+                let server = TcpStream::connect(&bank).unwrap();
+                let (mut requests, mut to_server) =
+                    (client.try_clone().unwrap(), server.try_clone().unwrap());
+                thread::spawn(move || {
+                    let _ = io::copy(&mut requests, &mut to_server);
+                    let _ = to_server.shutdown(Shutdown::Both);
+                });
+                thread::spawn(move || pass(server, client, held));
+            }
+        });
+        Self { address, slow }
+    }
+
+    /// The next connection's second reply, after the terms, waits until something is sent here, and gets lost if the
+    /// sender is dropped.
+    pub(crate) fn hold_next(&self) -> Sender<()> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        *self.slow.lock().unwrap() = Some(receiver);
+        sender
+    }
+}
+
+/// Passes replies on.
+fn pass(mut server: TcpStream, mut client: TcpStream, held: Option<Receiver<()>>) {
+    if let Some(held) = held {
+        let mut length = [0; 4];
+        server.read_exact(&mut length).unwrap();
+        let mut terms = vec![0; u32::from_le_bytes(length) as usize];
+        server.read_exact(&mut terms).unwrap();
+        client.write_all(&length).unwrap();
+        client.write_all(&terms).unwrap();
+        if held.recv().is_err() {
+            let _ = client.shutdown(Shutdown::Both);
+            return;
+        }
+    }
+    let _ = io::copy(&mut server, &mut client);
+    let _ = client.shutdown(Shutdown::Both);
 }
 
 /// The card holder's process with its page.

@@ -35,8 +35,8 @@ let purchase = null;
 let queryParts = [0];
 /// How many steps are taken.
 let progress = 0;
-/// How often key or form changed: a reply to what was sent before speaks of another purchase.
-let changes = 0;
+/// What stops each step that is under way.
+const underWay = new Map();
 let looking = null;
 
 // Talking to the local process
@@ -48,17 +48,20 @@ class Problem extends Error {
   }
 }
 
-async function call(path, body) {
-  const request = body === undefined ? {} : {
+async function call(path, body, signal) {
+  const request = body === undefined ? { signal } : {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
+    signal,
   };
   let response, reply;
   try {
     response = await fetch(`api/${path}`, request);
     reply = await response.json();
+    signal?.throwIfAborted();
   } catch {
+    signal?.throwIfAborted();
     throw new Problem({
       code: "local-process",
       message: "The local process that serves this page does not answer. If it has ended, start it again with " +
@@ -74,18 +77,16 @@ async function call(path, body) {
 // The four steps
 
 const run = {
-  async key() {
-    const key = await call("key", {});
-    changes += 1;
+  async key(signal) {
+    const key = await call("key", {}, signal);
+    stopWhatRestsOnPurchase();
     showKey(key);
     reached(1, `Key made: ${size("bits", key.bits)} in ${time(key.milliseconds)}.`);
   },
 
-  async encrypt() {
+  async encrypt(signal) {
     clearFieldErrors();
-    const before = changes;
-    const reply = await call("encrypt", typed());
-    if (changes !== before) return;
+    const reply = await call("encrypt", typed(), signal);
     purchase = reply.number;
     byId("plain").replaceChildren(...reply.plain.map(plainRow));
     fill("query-size", size("bytes", reply.bytes));
@@ -97,13 +98,12 @@ const run = {
     reached(2, `Encrypted into ${size("bytes", reply.bytes)} in ${time(reply.milliseconds)}. Nothing of it was sent yet.`);
   },
 
-  async ask() {
+  async ask(signal) {
     const wires = document.querySelectorAll(".wire");
     wires.forEach((wire) => wire.classList.add("moving"));
-    const before = changes;
+    byId("status").textContent = "Waiting for the bank’s answer.";
     try {
-      const reply = await call("ask", { number: purchase });
-      if (changes !== before) return;
+      const reply = await call("ask", { number: purchase }, signal);
       showAnswer(reply);
       reached(3, `The bank answered with ${size("bytes", reply.answer_bytes)} after ${time(reply.milliseconds)}.`);
     } finally {
@@ -111,10 +111,8 @@ const run = {
     }
   },
 
-  async decrypt() {
-    const before = changes;
-    const reply = await call("decrypt", { number: purchase });
-    if (changes !== before) return;
+  async decrypt(signal) {
+    const reply = await call("decrypt", { number: purchase }, signal);
     const [word, text] = VERDICTS[reply.verdict];
     byId("verdict").className = `verdict ${reply.verdict}`;
     byId("verdict-word").textContent = word;
@@ -127,17 +125,32 @@ const run = {
 
 /// Takes a step unless it is under way; what goes wrong is shown where the step is.
 async function take(step) {
-  const button = buttons[step];
-  if (button.getAttribute("aria-busy") === "true") return;
-  button.setAttribute("aria-busy", "true");
+  if (underWay.has(step)) return;
+  const stop = new AbortController();
+  underWay.set(step, stop);
+  buttons[step].setAttribute("aria-busy", "true");
   try {
-    await run[step]();
+    await run[step](stop.signal);
     clearProblem(step);
   } catch (problem) {
+    if (stop.signal.aborted) return;
     if (!(problem instanceof Problem)) throw problem;
     showProblem(step, problem);
   } finally {
-    button.removeAttribute("aria-busy");
+    if (underWay.get(step) === stop) over(step);
+  }
+}
+
+function over(step) {
+  underWay.delete(step);
+  buttons[step].removeAttribute("aria-busy");
+}
+
+/// Where key or form have changed, a reply to what was sent before would speak of another purchase.
+function stopWhatRestsOnPurchase() {
+  for (const step of ["encrypt", "ask", "decrypt"]) {
+    underWay.get(step)?.abort();
+    over(step);
   }
 }
 
@@ -239,7 +252,7 @@ function clearProblem(step) {
 async function startBank(step) {
   try {
     showProcesses(await call("bank", {}));
-    await take(step);
+    if (!buttons[step].disabled) await take(step);
   } catch (problem) {
     showProblem(step, problem);
   }
@@ -306,7 +319,7 @@ function takePreset(values) {
 
 /// What was encrypted is no longer what stands in the form.
 function changed() {
-  changes += 1;
+  stopWhatRestsOnPurchase();
   clearFieldErrors();
   clearProblem("encrypt");
   if (progress > 1) reached(1);
