@@ -98,8 +98,8 @@ proptest! {
 
 #[test]
 fn generated_keys_have_the_promised_form() {
-    for bits in [64, 128, 512] {
-        let private = PrivateKey::generate_insecure(bits, &mut rng(bits)).unwrap();
+    for (bits, seed) in (0..12).map(|seed| (64, seed)).chain([(128, 1), (512, 2)]) {
+        let private = PrivateKey::generate_insecure(bits, &mut rng(seed)).unwrap();
         let (p, q) = private.expose_primes();
         assert_eq!(private.public().bits(), bits);
         assert_eq!((p % 4u32, q % 4u32), (BigUint::from(3u32), BigUint::from(3u32)));
@@ -134,6 +134,21 @@ fn keys_that_cannot_be_are_refused() {
     );
     let seven = BigUint::from(7u32);
     assert!(matches!(PrivateKey::from_primes(seven.clone(), seven), Err(PaillierError::BadPrimes { .. })));
+    for bits in [62, 65, 8194] {
+        let refused = PrivateKey::generate_insecure(bits, &mut rng(1)).unwrap_err();
+        assert_eq!(refused, PaillierError::KeySize { bits, least: 64, greatest: 8192 });
+    }
+    let (p, q) = setup().private.expose_primes();
+    assert_eq!(PrivateKey::from_primes(p.clone(), q.clone()).unwrap_err(), size(512));
+    for (p, q) in [(p + 2u32, q.clone()), (p.clone(), q + 2u32), (p.clone(), p.clone())] {
+        let refused = PrivateKey::from_primes_insecure(p, q).unwrap_err();
+        assert_eq!(refused, PaillierError::BadPrimes { reason: "they are equal or not prime" });
+    }
+    // N and φ(N) share the factor p: not every ciphertext could be decrypted.
+    let is_prime = subrosa_arith::prime::is_probable_prime;
+    let multiple = (2u32..).step_by(2).map(|k| p * k + 1u32).find(is_prime).unwrap();
+    let refused = PrivateKey::from_primes_insecure(p.clone(), multiple).unwrap_err();
+    assert_eq!(refused, PaillierError::BadPrimes { reason: "one divides the other minus 1" });
 }
 
 #[test]
@@ -147,6 +162,13 @@ fn what_is_not_a_ciphertext_is_named() {
     assert_eq!(refused(vec![one.clone(), one.clone(), p.clone()]), invalid(2, "it is not coprime to N"));
     assert_eq!(refused(vec![BigUint::zero()]), invalid(0, "it is not coprime to N"));
     assert_eq!(refused(vec![one, public.n().clone()]), invalid(1, "it is not coprime to N"));
+    // Such a residue is not checked; decrypting and inverting it notice.
+    let multiple = public.wrap(&public.modulus_squared().residue(p));
+    let undecryptable = setup().private.decrypt(&multiple).unwrap_err();
+    assert_eq!(undecryptable, invalid(0, "it is not coprime to N"));
+    assert_eq!(public.negate(&multiple).unwrap_err(), invalid(0, "it is not a unit"));
+    let nonce = public.encrypt_with_nonce(&BigInt::one(), p).unwrap_err();
+    assert_eq!(nonce, PaillierError::BadRandomness);
 }
 
 #[test]
@@ -161,6 +183,32 @@ fn keys_do_not_mix() {
     let mine = blinder.encrypt(&BigInt::one(), &mut rng(2)).unwrap();
     let batch = CiphertextBatch::new(private.public(), [&mine]).unwrap();
     assert!(matches!(batch.accept(other.public()), Err(PaillierError::OtherKey { .. })));
+    let public = private.public();
+    assert_eq!(public.negate(&foreign).unwrap_err(), expected);
+    assert_eq!(public.vartime_mul_plain(&foreign, &BigInt::one()).unwrap_err(), expected);
+    let packing = Packing::new(public, 8, 3).unwrap();
+    assert_eq!(packing.pack_encrypted(public, &[mine.into_inner(), foreign]).unwrap_err(), expected);
+    let theirs = Blinder::new(other.public(), Randomness::Full, 0).unwrap();
+    let theirs = theirs.encrypt(&BigInt::one(), &mut rng(3)).unwrap();
+    assert_eq!(CiphertextBatch::new(public, [&theirs]).unwrap_err(), expected);
+}
+
+#[test]
+fn batches_are_as_long_as_they_say_at_most() {
+    let Setup { private, blinder } = setup();
+    let public = private.public();
+    let one = blinder.encrypt(&BigInt::one(), &mut rng(4)).unwrap();
+    for count in [0, 1, 2, 200, 3_000] {
+        let batch = CiphertextBatch::new(public, std::iter::repeat_n(&one, count)).unwrap();
+        assert_eq!(batch.len(), count);
+        let (bytes, limit) =
+            (postcard::to_stdvec(&batch).unwrap(), CiphertextBatch::max_bytes(public, count));
+        assert!(
+            bytes.len() <= limit && limit < bytes.len() + count + 40,
+            "{count}: {} of {limit}",
+            bytes.len()
+        );
+    }
 }
 
 #[test]
@@ -199,9 +247,52 @@ fn bounds_are_tracked_and_kept() {
             Encoded::from_f64(value, Encoding::new(u32::MAX, BigUint::one() << 100u32)).unwrap_err();
         assert_eq!(refused, PaillierError::NotEncodable { reason: "it is beyond its bound" });
     }
+    let two = BigUint::from(2u32);
+    let within = |mantissa: i32| Encoded::new(mantissa.into(), Encoding::new(0, two.clone())).is_ok();
+    assert_eq!([-3, -2, 2, 3].map(within), [false, true, true, false]);
     let zero = Encoded::from_f64(0.0, Encoding::new(u32::MAX, BigUint::one())).unwrap();
     assert!(zero.mantissa().is_zero());
     assert!(Encoded::from_f64(f64::INFINITY, Encoding::new(1, BigUint::one())).is_err());
+}
+
+/// Nothing is computed that could pass N/2 and come back as another number.
+#[test]
+fn numbers_that_could_overflow_are_refused() {
+    let Setup { private, blinder } = setup();
+    let public = private.public();
+    let half = public.n() >> 1u32;
+    let number = |bound: BigUint| {
+        let ciphertext = blinder.encrypt(&BigInt::from(2), &mut rng(5)).unwrap().into_inner();
+        EncryptedNumber::new(public, ciphertext, Encoding::new(0, bound))
+    };
+    let too_large = |bits| PaillierError::BoundTooLarge { bits, key_bits: 512 };
+    assert_eq!(number(&half + 1u32).unwrap_err(), too_large(511));
+    let largest = number(half.clone()).unwrap();
+    let factor = |value: i32| Encoded::new(value.into(), Encoding::new(0, BigUint::from(2u32))).unwrap();
+    assert_eq!(largest.add(public, &largest).unwrap_err(), too_large(512));
+    assert_eq!(largest.add_plain(public, &factor(1)).unwrap_err(), too_large(511));
+    assert_eq!(largest.vartime_mul_plain(public, &factor(2)).unwrap_err(), too_large(512));
+    assert!(largest.vartime_mul_plain(public, &factor(-1)).is_ok());
+    let ciphertext = largest.ciphertext();
+    assert!(public.vartime_mul_plain(ciphertext, &BigInt::from(half.clone())).is_ok());
+    let refused = public.vartime_mul_plain(ciphertext, &-BigInt::from(half + 1u32)).unwrap_err();
+    assert_eq!(refused, PaillierError::PlaintextTooLarge { bits: 511, key_bits: 512 });
+}
+
+#[test]
+fn the_smallest_and_the_longest_numbers_are_converted_exactly() {
+    let encode =
+        |value, scale, bits: u32| Encoded::from_f64(value, Encoding::new(scale, BigUint::one() << bits));
+    // As many bits as the bound has.
+    assert_eq!(encode(-1.0, 100, 100).unwrap().mantissa(), &-(BigInt::one() << 100u32));
+    // Denormal numbers have no hidden bit.
+    let smallest = encode(5e-324, 1074, 0).unwrap();
+    assert_eq!((smallest.mantissa(), smallest.to_f64()), (&BigInt::one(), 5e-324));
+    let long = |bits: u32, scale| {
+        let power = BigUint::one() << bits;
+        Encoded::new(BigInt::from(power.clone()), Encoding::new(scale, power)).unwrap().to_f64()
+    };
+    assert_eq!((long(1_100, 1_090), long(3_000, 3_010), long(0, 1_074)), (1_024.0, 2f64.powi(-10), 5e-324));
 }
 
 #[test]
@@ -219,7 +310,19 @@ fn packing_refuses_what_does_not_fit() {
     assert!(matches!(Packing::new(public, 100, 6), Err(PaillierError::PackingTooLarge { .. })));
     assert!(Packing::widest(public, 0).is_err());
     assert!(Packing::widest(public, 511).is_err());
+    // Two bits less than the key has.
+    assert!(Packing::new(public, 510, 1).is_ok() && Packing::new(public, 511, 1).is_err());
     let packing = Packing::new(public, 8, 3).unwrap();
+    assert_eq!([0, 1, 3, 4, 6, 7].map(|values| packing.plaintexts(values)), [0, 1, 1, 2, 2, 3]);
+    let four = vec![public.encrypt_unblinded(&BigInt::one()).unwrap(); 4];
+    assert!(matches!(
+        packing.pack_encrypted(public, &four),
+        Err(PaillierError::PackingTooLarge { slots: 4, .. })
+    ));
+    assert!(matches!(
+        packing.unpack(&BigInt::one(), 4),
+        Err(PaillierError::PackingTooLarge { slots: 4, .. })
+    ));
     assert!(packing.pack(&[BigUint::from(256u32)]).is_err());
     assert!(packing.pack(&vec![BigUint::one(); 4]).is_err());
     assert!(matches!(packing.unpack(&BigInt::from(-1), 3), Err(PaillierError::NotPacked { .. })));

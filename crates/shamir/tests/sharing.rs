@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use subrosa_arith::SecretInt;
-use subrosa_shamir::{FieldShare, IntegerSharing, PrimeField, ShamirError, factorial};
+use subrosa_shamir::{FieldShare, IntegerShare, IntegerSharing, PrimeField, ShamirError, factorial};
 
 fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
@@ -152,6 +152,88 @@ fn integer_coefficients_stay_below_their_bound_and_vary() {
         seen.insert(slope);
     }
     assert!(seen.len() > 300, "only {} different slopes", seen.len());
+    assert!(seen.first() < Some(&BigInt::from(50)) && seen.last() > Some(&BigInt::from(950)));
+}
+
+/// A mask of a lower degree would leave the upper coefficients of a product as they are.
+#[test]
+fn zero_sharings_have_their_whole_degree() {
+    let field = PrimeField::above(&(BigUint::one() << 64u32));
+    for (degree, n) in [(1, 3), (2, 3), (2, 5), (4, 5), (6, 7)] {
+        let zero = field.share_zero(degree, n, &mut rng(u64::from(degree))).unwrap();
+        let all = pairs(&zero, &(0..n as usize).collect::<Vec<_>>());
+        assert!(field.reconstruct(&all, degree).unwrap().is_zero());
+        let lower = ShamirError::Inconsistent { degree: degree - 1 };
+        assert_eq!(field.reconstruct(&all, degree - 1), Err(lower), "degree {degree}, {n} parties");
+    }
+}
+
+#[test]
+fn the_mask_of_a_product_is_added_to_it() {
+    let field = PrimeField::above(&BigUint::from(1_000_003u32));
+    let deal = |secret, degree, seed| field.share(&BigInt::from(secret), degree, 3, &mut rng(seed)).unwrap();
+    let (x, y, mask) = (deal(6, 1, 1), deal(7, 1, 2), deal(100, 2, 3));
+    let products: Vec<_> = (0..3).map(|j| field.masked_product(&x[j], &y[j], &mask[j]).unwrap()).collect();
+    assert_eq!(field.reconstruct(&pairs(&products, &[0, 1, 2]), 2).unwrap(), BigUint::from(142u32));
+}
+
+#[test]
+fn shares_at_different_points_are_not_mixed() {
+    let field = PrimeField::above(&BigUint::from(1_000_003u32));
+    let shares = field.share(&BigInt::from(6), 1, 3, &mut rng(1)).unwrap();
+    let [one, two] = [&shares[0], &shares[1]];
+    let bad = ShamirError::BadPoint { point: 2 };
+    assert_eq!(field.sum([one, two]).unwrap_err(), bad);
+    assert_eq!(field.masked_product(one, two, one).unwrap_err(), bad);
+    assert_eq!(field.masked_product(one, one, two).unwrap_err(), bad);
+    assert_eq!(field.sum([]).unwrap_err(), ShamirError::TooFewShares { given: 0, degree: 0 });
+    let integers = [IntegerShare::new(1, 5.into()), IntegerShare::new(2, 5.into())];
+    assert_eq!(IntegerSharing::total(&integers), Err(bad));
+}
+
+/// With as many parties as elements, one of them would get the secret itself.
+#[test]
+fn fields_are_larger_than_the_number_of_parties() {
+    let field = PrimeField::new(BigUint::from(3u32)).unwrap();
+    let deal = |parties| field.share(&BigInt::one(), 1, parties, &mut rng(1));
+    assert!(deal(2).is_ok());
+    assert_eq!(deal(3).unwrap_err(), ShamirError::FieldTooSmall { parties: 3 });
+}
+
+#[test]
+fn integer_sharings_that_cannot_be_are_refused() {
+    let bound = BigUint::from(1000u32);
+    let refused =
+        |parties, degree, bound: &BigUint| IntegerSharing::new(parties, degree, bound.clone()).unwrap_err();
+    assert_eq!(refused(3, 3, &bound), ShamirError::DegreeTooHigh { degree: 3, parties: 3 });
+    let zero = BigUint::zero();
+    assert_eq!(refused(3, 1, &zero), ShamirError::OutOfRange { what: "a coefficient bound of at least 1" });
+    let sharing = IntegerSharing::new(4, 2, bound).unwrap();
+    let shares = sharing.share(&BigInt::from(-17), &mut rng(9));
+    assert_eq!(sharing.reconstruct(&shares[2..]), Err(ShamirError::TooFewShares { given: 2, degree: 2 }));
+    let mut wrong = shares[..3].to_vec();
+    wrong[1] = IntegerShare::new(2, wrong[1].expose() + 1);
+    assert_eq!(sharing.reconstruct(&wrong), Err(ShamirError::Inconsistent { degree: 2 }));
+}
+
+/// A = t·Δ·B·2^σ, as the bound on what t parties see asks for.
+#[test]
+fn the_hiding_bound_is_the_formula() {
+    let bound = |n, t, b: u32, sigma| IntegerSharing::hiding_bound(n, t, &BigUint::from(b), sigma);
+    assert_eq!(bound(4, 2, 5, 10), BigUint::from(2u32 * 24 * 5 * 1024));
+    assert_eq!(bound(3, 1, 7, 0), BigUint::from(6u32 * 7));
+    // Without a polynomial there is nothing to hide; the bound stays usable.
+    assert_eq!(bound(3, 0, 7, 1), BigUint::from(6u32 * 7 * 2));
+}
+
+#[test]
+fn totals_add_up_and_are_not_negative() {
+    let total =
+        |values: [i32; 3]| IntegerSharing::total(&values.map(|value| IntegerShare::new(4, value.into())));
+    assert_eq!(total([-5, 3, 2]), Ok(BigUint::zero()));
+    assert_eq!(total([-5, 30, 2]), Ok(BigUint::from(27u32)));
+    assert_eq!(total([-5, 3, 1]), Err(ShamirError::OutOfRange { what: "a share of at least 0" }));
+    assert_eq!(IntegerSharing::total(&[]), Err(ShamirError::TooFewShares { given: 0, degree: 0 }));
 }
 
 #[test]

@@ -89,3 +89,52 @@ impl Lineage {
             .uint("base exponent", &self.base_exponent)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use subrosa_paillier::PrivateKey;
+
+    use crate::{ThresholdKey, dealer};
+
+    fn key() -> ThresholdKey {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let private = PrivateKey::generate_insecure(256, &mut rng).unwrap();
+        dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng).unwrap()[0].key().clone()
+    }
+
+    #[test]
+    fn records_that_no_renewal_makes_are_refused() {
+        let key = key();
+        let refused = |change: &dyn Fn(&mut Lineage)| {
+            let mut lineage = key.lineage().clone();
+            change(&mut lineage);
+            let refused = KeyError::Invalid { reason: "the record of its renewals is out of range" };
+            ThresholdKey::with_lineage(key.parts().clone(), lineage).err() == Some(refused)
+        };
+        assert!(!refused(&|_| ()));
+        assert!(!refused(&|lineage| (lineage.epoch, lineage.refreshes) = (2, 2)));
+        assert!(refused(&|lineage| (lineage.epoch, lineage.refreshes) = (1, 2)));
+        assert!(refused(&|lineage| lineage.dealt_bits += 1));
+        assert!(refused(&|lineage| lineage.secret_bound = BigUint::one() << (3u32 * 256)));
+        assert!(refused(&|lineage| lineage.base_exponent = BigUint::zero()));
+        assert!(refused(&|lineage| lineage.base_exponent = BigUint::one() << (8u32 * 256)));
+    }
+
+    /// 2A = 2·t·κ·D·2^σ with D = n·2^(2k), and s ≤ 2^dealt + R·n·2A·Σ n^m.
+    #[test]
+    fn bounds_are_the_formulas() {
+        let (key, access) = (key(), Access::new(5, 2).unwrap());
+        let (lineage, scale) = (key.lineage(), BigUint::from(7u32));
+        let d = BigUint::from(3u32) << 512u32;
+        assert_eq!(lineage.secret_bound(), &d);
+        let bound = (d * 2u32 * 2u32 * 7u32) << 80u32;
+        assert_eq!(lineage.refresh_bound(access, &scale), bound);
+        for refreshes in [0u32, 1, 1_000] {
+            let greatest = (BigUint::one() << lineage.dealt_bits()) + &bound * (5u32 + 25) * 5u32 * refreshes;
+            assert_eq!(lineage.refreshed_bits(access, &scale, refreshes), greatest.bits(), "{refreshes}");
+        }
+    }
+}

@@ -154,26 +154,36 @@ impl KeyShare {
             return bad("they are not of the party that proves them");
         }
         let statement = Statement::new(context, key, ciphertexts, partial, challenges)?;
-        let public = key.public();
-        let modulus = public.modulus_squared();
         let x = scaled(self.share(), &key.access().delta(), key.parts().share_bits)?;
-        let mut masks = Vec::new();
-        let mut proof = BatchProof { base_commitments: vec![], batch_commitments: vec![], responses: vec![] };
-        for repetition in 0..challenges.repetitions() {
-            // P2: ρ, a = v^ρ and b = (C⁴)^ρ.
-            let weights = statement.weights(repetition, ciphertexts.len());
-            let batch = statement.batched_ciphertexts(modulus, ciphertexts, &weights);
-            let mask = SecretInt::random_bits(rng, mask_bits(key, challenges));
-            proof.base_commitments.push(modulus.to_uint(&modulus.pow(key.base(), &mask)));
-            proof.batch_commitments.push(modulus.to_uint(&modulus.pow(&batch, &mask)));
-            masks.push(mask);
-        }
-        // P3 and P4: z = ρ + e·x over the integers.
-        let drawn = statement.challenges(&proof);
-        let response = |(mask, e): (&SecretInt, &BigUint)| mask.add(&x.mul_uint(e)).expose().clone();
-        proof.responses = masks.iter().zip(&drawn).map(response).collect();
-        Ok(proof)
+        Ok(prove_with(&x, key, &statement, ciphertexts, rng))
     }
+}
+
+/// P2 to P4 for the witness x = Δ·s.
+fn prove_with(
+    x: &SecretInt,
+    key: &ThresholdKey,
+    statement: &Statement,
+    ciphertexts: &[Ciphertext],
+    rng: &mut impl CryptoRng,
+) -> BatchProof {
+    let modulus = key.public().modulus_squared();
+    let mut masks = Vec::new();
+    let mut proof = BatchProof { base_commitments: vec![], batch_commitments: vec![], responses: vec![] };
+    for repetition in 0..statement.challenges.repetitions() {
+        // P2: ρ, a = v^ρ and b = (C⁴)^ρ.
+        let weights = statement.weights(repetition, ciphertexts.len());
+        let batch = statement.batched_ciphertexts(modulus, ciphertexts, &weights);
+        let mask = SecretInt::random_bits(rng, mask_bits(key, statement.challenges));
+        proof.base_commitments.push(modulus.to_uint(&modulus.pow(key.base(), &mask)));
+        proof.batch_commitments.push(modulus.to_uint(&modulus.pow(&batch, &mask)));
+        masks.push(mask);
+    }
+    // P3 and P4: z = ρ + e·x over the integers.
+    let drawn = statement.challenges(&proof);
+    let response = |(mask, e): (&SecretInt, &BigUint)| mask.add(&x.mul_uint(e)).expose().clone();
+    proof.responses = masks.iter().zip(&drawn).map(response).collect();
+    proof
 }
 
 /// Checks a proof (P5).
@@ -332,6 +342,10 @@ fn draw(hasher: &Hasher, bits: u64, count: usize) -> Vec<BigUint> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Access, dealer};
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use subrosa_paillier::PrivateKey;
 
     #[test]
     fn one_bit_challenges_are_enough() {
@@ -354,6 +368,31 @@ mod tests {
         let narrow = draw(&hasher, 1, ONE_BIT_REPETITIONS);
         let ones = narrow.iter().filter(|bit| bit.is_one()).count();
         assert!(narrow.len() == 576 && (200..376).contains(&ones), "{ones}");
+        // Bit after bit of the same bytes.
+        let bytes = narrow
+            .chunks(8)
+            .map(|bits| bits.iter().rev().fold(0u8, |byte, bit| byte << 1 | u8::from(bit.is_one())));
+        assert_eq!(bytes.collect::<Vec<_>>(), hasher.expand(72));
+    }
+
+    /// Partial decryptions by a share that is not the committed one, proved as well as it can be: the equation of the
+    /// ciphertexts holds, that of the verification key does not.
+    #[test]
+    fn another_share_than_the_committed_one_is_refused() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let private = PrivateKey::generate_insecure(512, &mut rng).unwrap();
+        let shares = dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng).unwrap();
+        let (key, context) = (shares[0].key(), ProofContext::new([0; 32], ["a", "b", "c"]));
+        let ciphertexts = [key.public().encrypt_with_nonce(&7.into(), &BigUint::from(3u32)).unwrap()];
+        for (used, accepted) in [(0, true), (1, false)] {
+            let values = shares[used].partially_decrypt(&ciphertexts).unwrap().into_values();
+            let partial = PartialDecryption::new(shares[0].party(), values);
+            let statement = Statement::new(&context, key, &ciphertexts, &partial, Challenges::Wide).unwrap();
+            let x = scaled(shares[used].share(), &key.access().delta(), key.parts().share_bits).unwrap();
+            let proof = prove_with(&x, key, &statement, &ciphertexts, &mut rng);
+            let verified = verify(&context, key, &ciphertexts, &partial, &proof, Challenges::Wide);
+            assert_eq!(verified.is_ok(), accepted, "{verified:?}");
+        }
     }
 
     #[test]

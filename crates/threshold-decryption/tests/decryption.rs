@@ -135,6 +135,21 @@ fn shares_and_keys_that_do_not_fit_are_refused() {
     let mut parts = key.parts().clone();
     parts.verification_keys.swap(0, 4);
     assert_eq!(ThresholdKey::new(parts).unwrap_err(), KeyError::InconsistentVerificationKeys);
+    // Each of them counts, the last one, too.
+    for party in 0..5 {
+        let mut parts = key.parts().clone();
+        let n = private().public().n();
+        parts.verification_keys[party] = &parts.verification_keys[party] * (n + 1u32) % (n * n);
+        assert_eq!(ThresholdKey::new(parts).unwrap_err(), KeyError::InconsistentVerificationKeys, "{party}");
+    }
+    let mut parts = key.parts().clone();
+    parts.theta += private().public().n();
+    assert_eq!(ThresholdKey::new(parts).unwrap_err(), KeyError::Invalid { reason: "θ is not below N" });
+    for bits in [0, 8 * private().public().bits() + 1] {
+        let mut parts = key.parts().clone();
+        parts.share_bits = bits;
+        assert!(matches!(ThresholdKey::new(parts), Err(KeyError::Invalid { .. })), "{bits}");
+    }
     let mut parts = key.parts().clone();
     parts.verification_keys.pop();
     assert!(matches!(ThresholdKey::new(parts), Err(KeyError::Invalid { .. })));

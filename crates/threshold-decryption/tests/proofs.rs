@@ -142,10 +142,11 @@ fn changed_proofs_are_refused() {
     let some = ciphertexts(4);
     let (partial, proof) = prove(&shares[0], &some, Challenges::Wide);
     let n = public().n().clone();
-    let changes: [Named<'_, [Vec<BigUint>; 3]>; 12] = [
+    let changes: [Named<'_, [Vec<BigUint>; 3]>; 13] = [
         ("z + 1", &|f| f[2][0] += 1u32),
         ("z beyond its bound", &|f| f[2][0] <<= 200),
         ("z gone", &|f| f[2].clear()),
+        ("a further z", &|f| f[2].push(BigUint::one())),
         ("a twice", &|f| f[0].push(BigUint::one())),
         ("a = 0", &|f| f[0][0] = BigUint::zero()),
         ("a = N", &|f| f[0][0] = n.clone()),
@@ -250,6 +251,42 @@ fn proofs_are_bound_to_their_run() {
     let unknown =
         proof::verify(&context(), shares[0].key(), &some, &stranger, &proof, Challenges::Wide).unwrap_err();
     assert!(matches!(unknown, DecryptionError::BadParty { party } if party.index() == 3));
+}
+
+/// z = ρ + e·x hides x as far as ρ is longer than e·x.
+#[test]
+fn responses_are_masked_by_80_bits_more_than_they_hide() {
+    let shares = deal(3, 1);
+    let some = ciphertexts(1);
+    let key = shares[0].key();
+    let hidden = key.parts().share_bits + key.access().delta().bits() + 128;
+    let lengths: Vec<u64> = (0..20)
+        .map(|seed| {
+            let partial = shares[0].partially_decrypt(&some).unwrap();
+            let proof =
+                shares[0].prove(&context(), &some, &partial, Challenges::Wide, &mut rng(seed)).unwrap();
+            let length = std::cell::Cell::new(0);
+            altered(&proof, |fields| length.set(fields[2][0].bits()));
+            length.get()
+        })
+        .collect();
+    let longest = *lengths.iter().max().unwrap();
+    assert!((hidden + 79..=hidden + 81).contains(&longest), "{lengths:?} for {hidden}");
+}
+
+#[test]
+fn ciphertexts_of_another_key_are_neither_proved_nor_verified() {
+    let shares = deal(3, 1);
+    let some = ciphertexts(1);
+    let (partial, proof) = prove(&shares[0], &some, Challenges::Wide);
+    let other = subrosa_paillier::PrivateKey::generate_insecure(KEY_BITS, &mut rng(99)).unwrap();
+    let foreign = [other.public().encrypt_with_nonce(&5.into(), &BigUint::from(3u32)).unwrap()];
+    let proved = shares[0].prove(&context(), &foreign, &partial, Challenges::Wide, &mut rng(1)).unwrap_err();
+    let verified =
+        proof::verify(&context(), shares[0].key(), &foreign, &partial, &proof, Challenges::Wide).unwrap_err();
+    for error in [proved, verified] {
+        assert!(matches!(error, DecryptionError::Ciphertext(_)), "{error}");
+    }
 }
 
 #[test]
