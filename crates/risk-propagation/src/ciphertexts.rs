@@ -2,18 +2,23 @@
 
 use subrosa_arith::{Residue, ResidueVec};
 
+/// Ciphertexts in one piece of memory. A single list would leave its former places behind as it grows, and take half as much
+/// again.
+const PIECE: usize = 256;
+
 /// A ciphertext, or none, for each of a range of accounts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ciphertexts {
-    /// 1 + the index in `list`; 0 for none.
+    /// 1 + the index among those that there are; 0 for none.
     places: Vec<u32>,
-    list: ResidueVec,
+    /// All of `PIECE` ciphertexts but the last.
+    pieces: Vec<ResidueVec>,
 }
 
 impl Ciphertexts {
     /// None for each of so many accounts.
     pub(crate) fn none(accounts: usize) -> Self {
-        Self { places: vec![0; accounts], list: ResidueVec::new() }
+        Self { places: vec![0; accounts], pieces: Vec::new() }
     }
 
     /// Accounts, with a ciphertext or without.
@@ -31,16 +36,21 @@ impl Ciphertexts {
     }
 
     pub(crate) fn get(&self, account: usize) -> Option<Residue> {
-        let place = self.places.get(account)?.checked_sub(1)?;
-        self.list.get(place as usize)
+        let place = self.places.get(account)?.checked_sub(1)? as usize;
+        self.pieces.get(place / PIECE)?.get(place % PIECE)
     }
 
     /// Puts a ciphertext in; false for an account that is not there.
     pub(crate) fn insert(&mut self, account: usize, ciphertext: &Residue) -> bool {
         let Some(place) = self.places.get_mut(account) else { return false };
-        self.list.push(ciphertext);
+        if self.pieces.last().is_none_or(|last| last.len() == PIECE) {
+            self.pieces.push(ResidueVec::new());
+        }
+        let whole = (self.pieces.len() - 1) * PIECE;
+        let Some(last) = self.pieces.last_mut() else { return false };
+        last.push(ciphertext);
         // Accounts are counted in 31 bits, and so are ciphertexts.
-        *place = u32::try_from(self.list.len()).unwrap_or(0);
+        *place = u32::try_from(whole + last.len()).unwrap_or(0);
         true
     }
 
@@ -54,10 +64,7 @@ impl Ciphertexts {
 
     /// Appends further accounts.
     pub(crate) fn append(&mut self, other: &Self) {
-        let before = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
-        let moved = |place: &u32| if *place == 0 { 0 } else { place.saturating_add(before) };
-        self.places.extend(other.places.iter().map(moved));
-        self.list.append(&other.list);
+        (0..other.len()).for_each(|account| self.push(other.get(account).as_ref()));
     }
 
     /// Those that there are, ascending by account.
@@ -70,6 +77,20 @@ impl Ciphertexts {
 mod tests {
     use super::*;
     use subrosa_arith::Modulus;
+
+    #[test]
+    fn pieces_follow_each_other() {
+        let modulus = Modulus::new(&1_000_003_u32.into()).unwrap();
+        let mut parts = [Ciphertexts::default(), Ciphertexts::default()];
+        let number = |account: u32| (account % 3 != 0).then(|| modulus.residue_u64(account.into()));
+        let count = 1000_u32;
+        (0..count).for_each(|account| parts[usize::from(account >= 300)].push(number(account).as_ref()));
+        let [mut all, rest] = parts;
+        all.append(&rest);
+        assert_eq!(all.len(), count as usize);
+        assert!(all.present() > 2 * PIECE);
+        assert!((0..count).all(|account| all.get(account as usize) == number(account)));
+    }
 
     #[test]
     fn keeps_each_under_its_account() {

@@ -65,6 +65,11 @@ impl Received {
         Self { scores: Ciphertexts::none(agreed.network().foreign_count()) }
     }
 
+    /// Whether the ciphertext of a foreign account is there.
+    pub(crate) fn contains(&self, place: u32) -> bool {
+        self.scores.contains(place as usize)
+    }
+
     /// Puts the ciphertexts of the foreign accounts `places` in, in the same order.
     pub fn insert(&mut self, key: &PublicKey, places: &[u32], ciphertexts: Vec<Ciphertext>) {
         let modulus = key.modulus_squared();
@@ -138,7 +143,7 @@ impl Encrypted {
     /// its next message comes.
     #[must_use]
     pub fn advance(
-        self,
+        &self,
         agreed: &Agreed,
         plan: &Plan,
         key: &PublicKey,

@@ -142,10 +142,29 @@ pub(crate) fn to_grid(value: &BigInt, scale: usize, decimals: u32) -> f64 {
     format!("{whole}.{fraction}0").parse().unwrap_or_else(|_| rounded.to_f64().unwrap_or(0.0))
 }
 
+/// `value`·2^−scale, to the precision of a float.
+pub(crate) fn to_float(value: &BigUint, scale: usize) -> f64 {
+    // The highest 64 bits are more than a float holds; the shift keeps both factors within its range.
+    let excess = usize::try_from(value.bits()).unwrap_or(usize::MAX).saturating_sub(64);
+    let top = (value >> excess).to_f64().unwrap_or(0.0);
+    let exponent = i64::try_from(excess).unwrap_or(i64::MAX) - i64::try_from(scale).unwrap_or(i64::MAX);
+    top * f64::exp2(i32::try_from(exponent).map_or(f64::NEG_INFINITY, f64::from))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn floats_of_any_scale() {
+        let power = |bits: usize| BigUint::from(1_u8) << bits;
+        assert_eq!(to_float(&(power(5000) * 3_u8), 5002), 0.75);
+        assert_eq!(to_float(&power(115), 115), 1.0);
+        assert_eq!(to_float(&BigUint::from(3_u8), 5000), 0.0);
+        assert_eq!(to_float(&BigUint::ZERO, 115), 0.0);
+        assert_eq!(to_float(&(power(115) / 3_u8), 115), 1.0 / 3.0);
+    }
 
     #[test]
     fn grid() {

@@ -16,7 +16,85 @@ use crate::plan::{Plan, PlanError};
 use crate::settings::{Mismatch, Settings, Step};
 use crate::weights::{Mixing, sender_weights};
 
-/// Runs all steps on the fixed-point numbers of the encrypted protocol.
+/// The propagation on the fixed-point numbers of the encrypted protocol, a step at a time.
+///
+/// In a real run nobody sees a score between the first and the last step; where all banks' data are at hand, this shows how
+/// risk moves.
+///
+/// ```
+/// use subrosa_risk_propagation::{Agreed, NetworkSizes, Plan, Settings, generate, plaintext::Twin};
+/// # use rand_chacha::rand_core::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(1);
+/// let networks = generate::generate(&generate::Shape::default(), &mut rng)?.networks()?;
+/// # let sizes = NetworkSizes {
+/// #     key_bits: 2048, columns: 1, in_degree_bits: 8, active_periods: vec![true], adders: 2,
+/// # };
+/// let plan = Plan::new(&sizes, &Settings::default())?;
+/// let agreed = Agreed::among(networks)?;
+/// let mut twin = Twin::new(&agreed, &plan);
+/// let mut totals = vec![twin.scores(0).iter().sum::<f64>()];
+/// while twin.advance() {
+///     totals.push(twin.scores(0).iter().sum());
+/// }
+/// assert_eq!(totals.len(), 1 + plan.steps().len());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Twin<'a> {
+    agreed: Vec<&'a Agreed>,
+    plan: &'a Plan,
+    done: usize,
+    scores: Vec<FixedScores>,
+}
+
+impl<'a> Twin<'a> {
+    /// The scores before the first step.
+    ///
+    /// # Arguments
+    /// The networks of all banks after the agreement, in the order of their list of banks (see [`Agreed::among`]).
+    #[must_use]
+    pub fn new(agreed: impl IntoIterator<Item = &'a Agreed>, plan: &'a Plan) -> Self {
+        let agreed: Vec<&Agreed> = agreed.into_iter().collect();
+        let scores = agreed.iter().map(|agreed| FixedScores::initial(agreed.network(), plan)).collect();
+        Self { agreed, plan, done: 0, scores }
+    }
+
+    /// Takes the next step of the plan; false if all are done.
+    pub fn advance(&mut self) -> bool {
+        let Some(step) = self.plan.steps().get(self.done) else { return false };
+        let next = |bank| advance(&self.agreed, bank, &self.scores, *step, self.plan);
+        self.scores = (0..self.agreed.len()).map(next).collect();
+        self.done += 1;
+        true
+    }
+
+    /// Steps that were taken.
+    #[must_use]
+    pub fn steps_done(&self) -> usize {
+        self.done
+    }
+
+    /// The present scores of each bank's accounts, at the scale [`Plan::scale_after`] the steps that were taken: integer for
+    /// integer what the ciphertexts hold.
+    #[must_use]
+    pub fn fixed(&self) -> &[FixedScores] {
+        &self.scores
+    }
+
+    /// The present scores of a bank's accounts as floats, one row of risk types for each account; none for a bank that is not
+    /// there.
+    #[must_use]
+    pub fn scores(&self, bank: usize) -> Vec<f64> {
+        let Some(scores) = self.scores.get(bank) else { return Vec::new() };
+        let scale = self.plan.scale_after(self.done);
+        (0..scores.len())
+            .flat_map(|account| scores.lanes(account, self.plan))
+            .map(|lane| fixed::to_float(&lane, scale))
+            .collect()
+    }
+}
+
+/// Runs all steps of [`Twin`].
 ///
 /// # Arguments
 /// `agreed[b]` is the network of bank `b` after the agreement (see [`Agreed::among`]).
@@ -26,15 +104,12 @@ use crate::weights::{Mixing, sender_weights};
 /// the disclosure noise.
 #[must_use]
 pub fn propagate(agreed: &[Agreed], plan: &Plan) -> Vec<FixedScores> {
-    let mut scores: Vec<FixedScores> =
-        agreed.iter().map(|agreed| FixedScores::initial(agreed.network(), plan)).collect();
-    for step in plan.steps() {
-        scores = (0..agreed.len()).map(|bank| advance(agreed, bank, &scores, *step, plan)).collect();
-    }
-    scores
+    let mut twin = Twin::new(agreed, plan);
+    while twin.advance() {}
+    twin.scores
 }
 
-fn advance(agreed: &[Agreed], own: usize, scores: &[FixedScores], step: Step, plan: &Plan) -> FixedScores {
+fn advance(agreed: &[&Agreed], own: usize, scores: &[FixedScores], step: Step, plan: &Plan) -> FixedScores {
     let (Some(here), Some(before)) = (agreed.get(own), scores.get(own)) else {
         return FixedScores::zeros(0, plan);
     };
@@ -99,8 +174,7 @@ pub fn reference(networks: &[Network], settings: &Settings) -> Result<Vec<Vec<f6
         networks.iter().any(|network| network.periods().get(period).is_some_and(|period| period.is_active()))
     };
     let active: Vec<bool> = (0..periods).map(active).collect();
-    let mut places: HashMap<(BankId, &str), (usize, usize)> = HashMap::new();
-    let known = |bank: BankId| networks.get(bank.index()).is_some_and(Network::hands_in_scores);
+    let mut places = HashMap::new();
     for (index, network) in networks.iter().enumerate() {
         for (account, id) in network.account_ids().enumerate() {
             places.insert((network.own(), id), (index, account));
@@ -113,37 +187,50 @@ pub fn reference(networks: &[Network], settings: &Settings) -> Result<Vec<Vec<f6
             Mismatch::Refuse => None,
             Mismatch::LeaveOut => Some(offers(networks, step.period)),
         };
-        let next = networks.iter().enumerate().map(|(index, network)| {
-            let columns = network.columns().len();
-            let mut next = scores.get(index).cloned().unwrap_or_default();
-            for (account, row) in next.chunks_mut(columns.max(1)).enumerate() {
-                let senders: Vec<(usize, usize, u128)> = network
-                    .incoming(step.period, account)
-                    .filter(|(bank, id, _)| {
-                        let listed =
-                            || offered.as_ref().is_none_or(|set| set.contains(&(*bank, *id, network.own())));
-                        *bank == network.own() || (known(*bank) && listed())
-                    })
-                    .filter_map(|(bank, id, amount)| {
-                        places.get(&(bank, id)).map(|&(bank, account)| (bank, account, amount))
-                    })
-                    .collect();
-                let income: u128 = senders.iter().map(|(_, _, amount)| amount).sum();
-                for (column, score) in row.iter_mut().enumerate() {
-                    let mut sum = 0.0;
-                    for &(bank, sender, amount) in &senders {
-                        let theirs = scores.get(bank).and_then(|s| s.get(sender * columns + column));
-                        sum += theirs.copied().unwrap_or(0.0) * ratio(amount, income);
-                    }
-                    *score = (1.0 - step.delta) * *score + step.delta * sum;
-                }
-            }
-            next
-        });
-        let next: Vec<Vec<f64>> = next.collect();
-        scores = next;
+        scores = reference_step(networks, &places, offered.as_ref(), &scores, step);
     }
     Ok(scores)
+}
+
+/// Where each account is found: place of its bank, place in its network.
+type Places<'a> = HashMap<(BankId, &'a str), (usize, usize)>;
+/// Senders that count, with the receiving bank.
+type Offered<'a> = HashSet<(BankId, &'a str, BankId)>;
+
+/// The scores of all banks after one step from those before.
+fn reference_step(
+    networks: &[Network],
+    places: &Places<'_>,
+    offered: Option<&Offered<'_>>,
+    scores: &[Vec<f64>],
+    step: Step,
+) -> Vec<Vec<f64>> {
+    let known = |bank: BankId| networks.get(bank.index()).is_some_and(Network::hands_in_scores);
+    let next = networks.iter().enumerate().map(|(index, network)| {
+        let own = network.own();
+        let counts = |bank: BankId, id: &str| {
+            bank == own || (known(bank) && offered.is_none_or(|offered| offered.contains(&(bank, id, own))))
+        };
+        let columns = network.columns().len();
+        let mut next = scores.get(index).cloned().unwrap_or_default();
+        for (account, row) in next.chunks_mut(columns.max(1)).enumerate() {
+            let edges = network.incoming(step.period, account).filter(|(bank, id, _)| counts(*bank, id));
+            let place =
+                |(bank, id, amount)| places.get(&(bank, id)).map(|&(bank, account)| (bank, account, amount));
+            let senders: Vec<(usize, usize, u128)> = edges.filter_map(place).collect();
+            let income: u128 = senders.iter().map(|(_, _, amount)| amount).sum();
+            for (column, score) in row.iter_mut().enumerate() {
+                let mut sum = 0.0;
+                for &(bank, sender, amount) in &senders {
+                    let theirs = scores.get(bank).and_then(|s| s.get(sender * columns + column));
+                    sum += theirs.copied().unwrap_or(0.0) * ratio(amount, income);
+                }
+                *score = (1.0 - step.delta) * *score + step.delta * sum;
+            }
+        }
+        next
+    });
+    next.collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a float is what is wanted")]
@@ -152,7 +239,7 @@ fn ratio(amount: u128, income: u128) -> f64 {
 }
 
 /// Senders that their own banks list, with the receiving bank.
-fn offers(networks: &[Network], period: usize) -> HashSet<(BankId, &str, BankId)> {
+fn offers(networks: &[Network], period: usize) -> Offered<'_> {
     let mut set = HashSet::new();
     for network in networks {
         for edge in network.periods().get(period).map_or(&[][..], |period| &period.outgoing) {

@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::messages::{CHUNK, Finished};
 use crate::network::Network;
 use crate::plan::Plan;
+use crate::protocol::scores::Outgoing;
 use crate::resume::{self, Keeper, Loaded, Positions};
 use crate::settings::Settings;
 
@@ -228,45 +229,20 @@ fn run<T: Transport + ?Sized>(
     progress: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Outcome, Error> {
     check_roster(session.roster(), share, &network)?;
-    let mut tell = |session: &Session<'_, T>, stage: Stage<'_>| {
-        progress(&Event { stage, traffic: session.counters().total() });
-    };
-    tell(session, Stage::Agree);
+    tell(session, progress, Stage::Agree);
     let mut keeper = Keeper::new(checkpoints, share, session.roster(), &network, settings);
-    let begun = begin(session, &mut keeper, share, network, settings, rng)?;
+    let mut begun = begin(session, &mut keeper, share, network, settings, rng)?;
+    tell(session, progress, Stage::Encrypt { plan: &begun.plan });
+    let blinder = Blinder::new(share.key().public(), Randomness::Short, TABLE_BYTES)?;
+    iterate(session, &mut keeper, share, &blinder, &mut begun, rng, progress)?;
+
     let Begun { agreed, plan, run, position, mut state, announced } = begun;
-    let positions = Positions::new(&plan);
     let reached = encrypted::reached(&agreed, &plan);
-    let own = disclosure::ciphertexts(reached.len(), &plan);
-
-    tell(session, Stage::Encrypt { plan: &plan });
-    let key = share.key().public();
-    let blinder = Blinder::new(key, Randomness::Short, TABLE_BYTES)?;
-    let last = plan.steps().len();
-    for (index, step) in plan.steps().iter().enumerate().skip(position as usize) {
-        let (number, of) = (index + 1, last);
-        let first = index == position as usize;
-        if !first {
-            tell(session, Stage::Iterate { number, of });
-        }
-        let exported = agreed.exported(step.period);
-        let blinded = state.scores.encrypt(&blinder, &exported, rng)?;
-        if first {
-            tell(session, Stage::Iterate { number, of });
-        }
-        let received = scores::exchange_scores(session, &agreed, key, *step, &exported, &blinded, &run)?;
-        drop(blinded);
-        state.scores = state.scores.advance(&agreed, &plan, key, *step, received);
-        // A bank to which nobody pays would otherwise run ahead of the others, and of the states that they can go back to.
-        session.confirm()?;
-        if number < of {
-            keeper.save(u32::try_from(number).unwrap_or(u32::MAX), share, &run, &state)?;
-        }
-    }
-
-    tell(session, Stage::Decrypt { ciphertexts: own });
+    let ciphertexts = disclosure::ciphertexts(reached.len(), &plan);
+    tell(session, progress, Stage::Decrypt { ciphertexts });
+    let positions = Positions::new(&plan);
     if position < positions.packed() {
-        state.packed = disclosure::pack(&state.scores, &reached, &plan, key);
+        state.packed = disclosure::pack(&state.scores, &reached, &plan, blinder.key());
         state.blinding = resume::seed(rng);
         state.scores.forget_mixed();
         keeper.save(positions.packed(), share, &run, &state)?;
@@ -281,8 +257,48 @@ fn run<T: Transport + ?Sized>(
     }
     let outcome = outcome(agreed, plan, &state, absent)?;
     finish(session, &mut keeper)?;
-    tell(session, Stage::Done);
+    tell(session, progress, Stage::Done);
     Ok(outcome)
+}
+
+fn tell<T: Transport + ?Sized>(
+    session: &Session<'_, T>,
+    progress: &mut dyn FnMut(&Event<'_>),
+    stage: Stage<'_>,
+) {
+    progress(&Event { stage, traffic: session.counters().total() });
+}
+
+/// R6, as often as the plan says and the state has not seen yet.
+fn iterate<T: Transport + ?Sized>(
+    session: &mut Session<'_, T>,
+    keeper: &mut Keeper<'_>,
+    share: &KeyShare,
+    blinder: &Blinder,
+    begun: &mut Begun,
+    rng: &mut impl CryptoRng,
+    progress: &mut dyn FnMut(&Event<'_>),
+) -> Result<(), Error> {
+    let Begun { agreed, plan, run, position, state, .. } = begun;
+    let of = plan.steps().len();
+    let first = *position as usize;
+    for (index, &step) in plan.steps().iter().enumerate().skip(first) {
+        let number = index + 1;
+        let mut outgoing = Outgoing::new(agreed, step);
+        if index == first {
+            // Told of as a stage of its own.
+            outgoing.encrypt_all(&state.scores, blinder, rng)?;
+        }
+        tell(session, progress, Stage::Iterate { number, of });
+        let received = scores::exchange_scores(session, outgoing, &state.scores, blinder, run, rng)?;
+        state.scores = state.scores.advance(agreed, plan, blinder.key(), step, received);
+        // A bank to which nobody pays would otherwise run ahead of the others, and of the states that they can go back to.
+        session.confirm()?;
+        if number < of {
+            keeper.save(u32::try_from(number).unwrap_or(u32::MAX), share, run, state)?;
+        }
+    }
+    Ok(())
 }
 
 /// The first round, and R1 to R5 unless all banks have been through them.

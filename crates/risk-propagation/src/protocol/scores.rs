@@ -1,42 +1,133 @@
 //! Step R6 on the wire: the scores that one bank needs of another.
 
-use subrosa_paillier::{Blinded, Ciphertext, CiphertextBatch, PublicKey};
-use subrosa_transport::{PartyId, Session, Transport};
+use rand_core::CryptoRng;
+use subrosa_paillier::{Blinded, Blinder, Ciphertext, CiphertextBatch, PublicKey};
+use subrosa_transport::{PartyId, Roster, Session, Transport};
 
 use super::blame;
 use crate::agreement::Agreed;
 use crate::banks::BankId;
 use crate::checkpoint::format::Run;
-use crate::encrypted::Received;
+use crate::encrypted::{Encrypted, Received};
 use crate::error::Error;
 use crate::messages::{BatchShape, CHUNK, ScoreChunk};
 use crate::settings::Step;
 
+/// The scores that other banks need in one iteration, each encrypted once for all of them.
+///
+/// A ciphertext is made for the first message that it is in, unless all were made before, and dropped with the last: those of
+/// other banks take its place meanwhile.
+pub(super) struct Outgoing<'a> {
+    agreed: &'a Agreed,
+    step: Step,
+    /// Own accounts that some bank needs, ascending.
+    accounts: Vec<u32>,
+    /// The last message that each is in.
+    last: Vec<usize>,
+    ciphertexts: Vec<Option<Blinded<Ciphertext>>>,
+}
+
+impl<'a> Outgoing<'a> {
+    pub(super) fn new(agreed: &'a Agreed, step: Step) -> Self {
+        let accounts = agreed.exported(step.period);
+        let mut last = vec![0; accounts.len()];
+        for bank in agreed.network().banks().iter() {
+            for (chunk, needed) in agreed.exports(step.period, bank).chunks(CHUNK).enumerate() {
+                for place in needed.iter().filter_map(|account| accounts.binary_search(account).ok()) {
+                    if let Some(last) = last.get_mut(place) {
+                        *last = chunk.max(*last);
+                    }
+                }
+            }
+        }
+        let ciphertexts = vec![None; accounts.len()];
+        Self { agreed, step, accounts, last, ciphertexts }
+    }
+
+    /// Encrypts all of them.
+    pub(super) fn encrypt_all(
+        &mut self,
+        scores: &Encrypted,
+        blinder: &Blinder,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), Error> {
+        self.encrypt(&(0..self.accounts.len()).collect::<Vec<_>>(), scores, blinder, rng)
+    }
+
+    /// Encrypts what the messages of a chunk need and what is not there yet.
+    fn encrypt_chunk(
+        &mut self,
+        chunk: usize,
+        scores: &Encrypted,
+        blinder: &Blinder,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), Error> {
+        let banks = self.agreed.network().banks().iter();
+        let needed = banks.flat_map(|bank| piece(self.agreed.exports(self.step.period, bank), chunk));
+        let mut places: Vec<usize> = needed
+            .filter_map(|account| self.accounts.binary_search(account).ok())
+            .filter(|&place| self.ciphertexts.get(place).is_some_and(Option::is_none))
+            .collect();
+        places.sort_unstable();
+        places.dedup();
+        self.encrypt(&places, scores, blinder, rng)
+    }
+
+    fn encrypt(
+        &mut self,
+        places: &[usize],
+        scores: &Encrypted,
+        blinder: &Blinder,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), Error> {
+        let accounts: Vec<u32> =
+            places.iter().filter_map(|&place| self.accounts.get(place).copied()).collect();
+        for (&place, ciphertext) in places.iter().zip(scores.encrypt(blinder, &accounts, rng)?) {
+            if let Some(slot) = self.ciphertexts.get_mut(place) {
+                *slot = Some(ciphertext);
+            }
+        }
+        Ok(())
+    }
+
+    /// The message to a bank, if there is one.
+    fn message(&self, key: &PublicKey, bank: BankId, chunk: usize) -> Result<Option<ScoreChunk>, Error> {
+        let accounts = piece(self.agreed.exports(self.step.period, bank), chunk);
+        let ciphertexts = accounts.iter().filter_map(|account| {
+            let place = self.accounts.binary_search(account).ok()?;
+            self.ciphertexts.get(place)?.as_ref()
+        });
+        let batch = CiphertextBatch::new(key, ciphertexts)?;
+        Ok((!batch.is_empty()).then_some(ScoreChunk { batch }))
+    }
+
+    /// Drops what no message after those of a chunk needs.
+    fn forget(&mut self, chunk: usize) {
+        let done = self.ciphertexts.iter_mut().zip(&self.last).filter(|(_, last)| **last <= chunk);
+        done.for_each(|(ciphertext, _)| *ciphertext = None);
+    }
+}
+
 /// R6: sends the scores that other banks need and takes theirs.
 pub(super) fn exchange_scores<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
-    agreed: &Agreed,
-    key: &PublicKey,
-    step: Step,
-    exported: &[u32],
-    blinded: &[Blinded<Ciphertext>],
+    mut outgoing: Outgoing<'_>,
+    scores: &Encrypted,
+    blinder: &Blinder,
     run: &Run,
+    rng: &mut impl CryptoRng,
 ) -> Result<Received, Error> {
+    let (agreed, step, key) = (outgoing.agreed, outgoing.step, blinder.key());
     let me = session.me();
-    let network = agreed.network();
     let roster = session.roster().clone();
-    let banks: Vec<BankId> = network.banks().iter().collect();
+    let banks: Vec<BankId> = agreed.network().banks().iter().collect();
     let mut received = Received::new(agreed);
     let chunks = run.chunks.get(step.period).copied().unwrap_or(0);
     for chunk in 0..usize::try_from(chunks).unwrap_or(usize::MAX) {
-        let batch = |&bank: &BankId| -> Result<Option<ScoreChunk>, Error> {
-            let accounts = piece(agreed.exports(step.period, bank), chunk);
-            let place = |account| exported.binary_search(account).ok();
-            let ciphertexts = accounts.iter().filter_map(|account| blinded.get(place(account)?));
-            let batch = CiphertextBatch::new(key, ciphertexts)?;
-            Ok((!batch.is_empty()).then_some(ScoreChunk { batch }))
-        };
-        let mut outgoing: Vec<Option<ScoreChunk>> = banks.iter().map(batch).collect::<Result<_, Error>>()?;
+        outgoing.encrypt_chunk(chunk, scores, blinder, rng)?;
+        let messages = banks.iter().map(|&bank| outgoing.message(key, bank, chunk));
+        let mut messages: Vec<Option<ScoreChunk>> = messages.collect::<Result<_, Error>>()?;
+        outgoing.forget(chunk);
         let expected = |party: PartyId| {
             banks.get(party.index()).map_or(&[][..], |&bank| piece(agreed.imports(step.period, bank), chunk))
         };
@@ -44,23 +135,107 @@ pub(super) fn exchange_scores<T: Transport + ?Sized>(
             key: key.clone(),
             count: if party == me { CHUNK } else { expected(party).len() },
         };
-        let messages = session.exchange_shaped(
-            |party| outgoing.get_mut(party.index()).and_then(Option::take),
+        let answers = session.exchange_shaped(
+            |party| messages.get_mut(party.index()).and_then(Option::take),
             |party| !expected(party).is_empty(),
             shape,
         )?;
-        for (party, message) in messages {
-            let Some(message) = message else { continue };
+        for (party, answer) in answers {
+            let Some(answer) = answer else { continue };
             let ciphertexts =
-                message.batch.accept(key).map_err(|error| blame(&roster, party, error.to_string()))?;
+                answer.batch.accept(key).map_err(|error| blame(&roster, party, error.to_string()))?;
             received.insert(key, expected(party), ciphertexts);
         }
     }
+    complete(agreed, step, &received, &roster)?;
     Ok(received)
+}
+
+/// Whether every score arrived. A missing one would count as 0 without a word.
+fn complete(agreed: &Agreed, step: Step, received: &Received, roster: &Roster) -> Result<(), Error> {
+    for (party, bank) in roster.parties().zip(agreed.network().banks().iter()) {
+        let owed = agreed.imports(step.period, bank);
+        let there = owed.iter().filter(|account| received.contains(**account)).count();
+        if there < owed.len() {
+            return Err(blame(
+                roster,
+                party,
+                format!("{there} of the {} scores that it owes arrived", owed.len()),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The part of a list that belongs to one message.
 pub(super) fn piece<X>(list: &[X], chunk: usize) -> &[X] {
     let start = chunk.saturating_mul(CHUNK).min(list.len());
     list.get(start..list.len().min(start + CHUNK)).unwrap_or(&[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generate::{Shape, generate};
+    use crate::plan::NetworkSizes;
+    use crate::{PROTOCOL, Plan, Settings};
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+    use subrosa_paillier::{PrivateKey, Randomness};
+    use subrosa_transport::testing::run_network;
+    use subrosa_transport::{MemoryNetwork, Parameters};
+
+    /// What each of three banks ends R6 with if it reckons with so many chunks.
+    fn exchange(chunks: u64) -> Vec<Result<usize, Error>> {
+        let shape = Shape { accounts: 60, transfers: 300, chains: 2, ..Shape::default() };
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let agreed = Agreed::among(generate(&shape, &mut rng).unwrap().networks().unwrap()).unwrap();
+        let private = PrivateKey::generate_insecure(256, &mut rng).unwrap();
+        let sizes = NetworkSizes {
+            key_bits: 256,
+            columns: 1,
+            in_degree_bits: 6,
+            active_periods: vec![true],
+            adders: 2,
+        };
+        let plan = Plan::new(&sizes, &Settings { accuracy: 1e-3, ..Settings::default() }).unwrap();
+        let step = plan.steps()[0];
+        let wires = MemoryNetwork::builder(shape.banks.iter().cloned()).build().unwrap();
+        run_network(wires, |me, mut wire| {
+            let mut rng = ChaCha20Rng::seed_from_u64(me.index() as u64);
+            let agreed = &agreed[me.index()];
+            let blinder = Blinder::new(private.public(), Randomness::Short, 1 << 16).unwrap();
+            let mut session =
+                Session::open(&mut wire, PROTOCOL, &Parameters::new(), Default::default(), &mut rng)?;
+            let (exports, imports) = agreed.lists();
+            let run = Run {
+                id: *session.id(),
+                noise: Default::default(),
+                sizes: sizes.clone(),
+                exports: exports.clone(),
+                imports: imports.clone(),
+                counts: Vec::new(),
+                chunks: vec![chunks],
+            };
+            let scores = Encrypted::initial(agreed, &plan);
+            let mut outgoing = Outgoing::new(agreed, step);
+            // Ciphertexts that are there are not made again.
+            if me.index() == 0 {
+                outgoing.encrypt_all(&scores, &blinder, &mut rng)?;
+            }
+            let received = exchange_scores(&mut session, outgoing, &scores, &blinder, &run, &mut rng)?;
+            let owed = agreed.network().banks().iter().flat_map(|bank| agreed.imports(0, bank));
+            Ok(owed.filter(|account| received.contains(**account)).count())
+        })
+    }
+
+    #[test]
+    fn scores_that_do_not_come_are_missed() {
+        assert!(exchange(1).into_iter().all(|result| result.unwrap() > 20));
+        for result in exchange(0) {
+            let error = result.unwrap_err();
+            assert!(matches!(error, Error::Peer { .. }) && error.culprits().len() == 1, "{error}");
+            assert!(error.to_string().contains("`: 0 of the "), "{error}");
+        }
+    }
 }
