@@ -206,3 +206,46 @@ fn hashed_base(session: &[u8; 32], n: &BigUint, round: usize) -> BigUint {
         .find(|base| jacobi::jacobi(base, n) == 1)
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use num_traits::One;
+
+    /// A base of symbol −1 would reject good moduli; the smallest of symbol 1 is what the page promises.
+    #[test]
+    fn the_first_base_is_the_smallest_prime_of_symbol_one() {
+        let moduli: Vec<BigUint> = (0u32..40).map(|i| (BigUint::one() << 200u32) + 4u32 * i + 1u32).collect();
+        let prepared = prepare(&moduli, &[0, 3, 5, 39, 7, 8, 9, 11]).unwrap();
+        assert_eq!(
+            prepared.iter().map(|sieved| sieved.index).collect::<Vec<_>>(),
+            [0, 3, 5, 39, 7, 8, 9, 11]
+        );
+        for Sieved { index, modulus, base } in &prepared {
+            assert_eq!(modulus.value(), &moduli[*index]);
+            let symbol = |base: u64| jacobi::jacobi(&BigUint::from(base), modulus.value());
+            let smaller =
+                primes_below(1 << 12).into_iter().map(u64::from).filter(|prime| (3..*base).contains(prime));
+            assert!(symbol(*base) == 1 && smaller.into_iter().all(|prime| symbol(prime) != 1), "{base}");
+        }
+        assert!(prepared.iter().any(|sieved| sieved.base > 3));
+    }
+
+    /// Nobody chooses the bases: they follow from session, N and round, and differ where one of these does.
+    #[test]
+    fn further_bases_are_hashed_from_session_modulus_and_round() {
+        let n = (BigUint::one() << 255u32) + 95u32;
+        let other = &n + 2u32;
+        let bases = [
+            hashed_base(&[1; 32], &n, 0),
+            hashed_base(&[2; 32], &n, 0),
+            hashed_base(&[1; 32], &other, 0),
+            hashed_base(&[1; 32], &n, 1),
+        ];
+        for (i, base) in bases.iter().enumerate() {
+            assert!(bases[i + 1..].iter().all(|other| other != base));
+            assert_eq!(jacobi::jacobi(base, if i == 2 { &other } else { &n }), 1);
+        }
+        assert_eq!(hashed_base(&[1; 32], &n, 1), bases[3]);
+    }
+}

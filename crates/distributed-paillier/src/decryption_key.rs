@@ -302,6 +302,9 @@ fn remove_factors(value: &mut BigUint, factor: &BigUint) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{candidates, sharing};
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
 
     #[test]
     fn factors_are_removed_completely() {
@@ -310,5 +313,49 @@ mod tests {
         remove_factors(&mut value, &BigUint::from(3u32));
         assert_eq!(value, BigUint::from(5u32));
         remove_factors(&mut BigUint::zero(), &BigUint::from(3u32));
+    }
+
+    /// K8: the masks of the decryption key are as long as hiding it takes.
+    #[test]
+    fn the_coefficients_of_the_integer_sharing_fill_their_range() {
+        let parameters = KeygenParameters::insecure(3, 1, 256).unwrap();
+        let (summand, mut rng) = (KeySummand(BigInt::from(-5)), ChaCha20Rng::seed_from_u64(1));
+        // Δ·t·n·2^(2k+σ)
+        let bound = BigInt::from(6 * 3) << (512 + 80);
+        let slopes: Vec<BigInt> = (0..80)
+            .map(|_| {
+                let dealt = sharing::deal(&parameters, &summand, &mut rng).unwrap();
+                let value = |index| &dealt[PartyId::new(index)].value;
+                assert_eq!(value(0) * 2 - value(1), BigInt::from(6 * -5));
+                value(1) - value(0)
+            })
+            .collect();
+        let (least, greatest) = (slopes.iter().min().unwrap(), slopes.iter().max().unwrap());
+        assert!(*least >= BigInt::ZERO && least * 8 < bound && *greatest < bound && greatest * 8 > bound * 7);
+    }
+
+    #[test]
+    fn a_dealing_of_another_attempt_is_refused() {
+        let parameters = KeygenParameters::insecure(3, 1, 256).unwrap().with_batch(1);
+        let (me, mut rng) = (PartyId::new(1), ChaCha20Rng::seed_from_u64(1));
+        let sampler = candidates::Sampler::new(&parameters, me).unwrap();
+        let (secrets, _) = candidates::deal(&parameters, &sampler, me, 0, &mut rng).unwrap();
+        let n = (BigUint::one() << 255u32) + 1u32;
+        let mut attempts = Attempts::new(&parameters, me, secrets.candidate(0).unwrap(), &n).unwrap();
+        let (dealt, messages) = attempts.deal(&mut rng).unwrap();
+        let (openings, residue) = attempts.open(&dealt, &messages).unwrap();
+        // As if a key had been found before it was dealt.
+        let other = || Dealt { mask: None };
+        let reason = "a dealing of another attempt";
+        let opened = attempts.open(&other(), &messages).unwrap_err();
+        let (openings, residues) =
+            (PerParty::from_vec(vec![openings; 3]), PerParty::from_vec(vec![residue; 3]));
+        let decided = attempts.decide(other(), &openings, &residues).unwrap_err();
+        for error in [opened, decided] {
+            assert!(
+                matches!(error, KeygenError::Inconsistent { reason: found } if found == reason),
+                "{error}"
+            );
+        }
     }
 }

@@ -208,3 +208,21 @@ impl std::fmt::Debug for IntegerShareMessage {
         f.write_str("IntegerShareMessage(<redacted>)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_as_many_as_they_should_be_and_below_their_bound() {
+        let shape = Below { count: 2, bound: BigUint::from(256u32) };
+        let check =
+            |values: &[u32]| shape.check(&values.iter().map(|&v| BigUint::from(v)).collect::<Vec<_>>());
+        assert!(check(&[0, 255]).is_ok());
+        for refused in [&[0, 256][..], &[256, 0], &[1], &[1, 2, 3], &[]] {
+            assert!(check(refused).is_err(), "{refused:?}");
+        }
+        let longest = FirstTest { values: vec![BigUint::from(255u32); 2] };
+        assert!(postcard::to_stdvec(&longest).is_ok_and(|bytes| bytes.len() <= FirstTest::max_bytes(&shape)));
+    }
+}

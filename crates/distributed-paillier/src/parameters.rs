@@ -308,6 +308,34 @@ mod tests {
     }
 
     #[test]
+    fn the_lead_takes_turns() {
+        let parameters = KeygenParameters::insecure(3, 1, 256).unwrap();
+        let leads: Vec<usize> = (0..7).map(|candidate| parameters.lead(candidate).index()).collect();
+        assert_eq!(leads, [0, 1, 2, 0, 1, 2, 0]);
+    }
+
+    /// Parties that differ in one of these would lose each other in the middle of a run, or trust in fewer tests.
+    #[test]
+    fn everything_that_must_be_equal_is_compared_at_the_start() {
+        let parameters = || KeygenParameters::insecure(5, 1, 256).unwrap();
+        let same = parameters().session_parameters();
+        assert_eq!(parameters().session_parameters(), same);
+        let mut fewer_rounds = parameters();
+        fewer_rounds.rounds -= 1;
+        let others = [
+            KeygenParameters::insecure(5, 2, 256).unwrap(),
+            KeygenParameters::insecure(7, 1, 256).unwrap(),
+            KeygenParameters::insecure(5, 1, 258).unwrap(),
+            parameters().with_batch(7),
+            parameters().with_sieve_bound(300),
+            fewer_rounds,
+        ];
+        for other in others {
+            assert_ne!(other.session_parameters(), same, "{other:?}");
+        }
+    }
+
+    #[test]
     fn small_primes_are_dealt_evenly() {
         let parameters = KeygenParameters::new(3, 1, 2048).unwrap();
         let product: f64 = parameters.small_primes().iter().map(|&(l, _)| f64::from(l).log2()).sum();

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
+use subrosa_distributed_paillier::messages::IntegerShareMessage;
 use subrosa_distributed_paillier::{KeyShare, KeygenError, KeygenParameters, PROTOCOL, generate};
+use subrosa_threshold_decryption::KeyError;
 use subrosa_transport::{
     FailureKind, MemoryNetwork, PartyId, Session, SessionError, Settings, memory::Action,
     testing::run_network,
@@ -131,6 +133,34 @@ fn flip_lowest_bits(frame: &mut Vec<u8>, _: &[u8]) {
     let start = HEADER + length;
     let width = u32::from_le_bytes(frame[start..start + 4].try_into().unwrap()) as usize;
     frame[start + 4..].iter_mut().step_by(width).for_each(|byte| *byte ^= 1);
+}
+
+/// Only what is checked between the last broadcast and the confirmation names the liar.
+#[test]
+fn a_changed_proof_names_its_sender() {
+    let change = |frame: &mut Vec<u8>, _: &[u8]| *frame.last_mut().unwrap() ^= 1;
+    let results = run(10, &[0], Box::new(change));
+    let error = results[0].as_ref().unwrap_err();
+    assert!(matches!(error, KeygenError::Invalid { party, .. } if *party == SPOILED), "{error}");
+    assert!(results.iter().all(Result::is_err));
+}
+
+/// The receiver takes what it was dealt for its share, in its key, its trial decryption and its proof alike: only the
+/// comparison of all keys tells, and nobody is named.
+#[test]
+fn a_wrong_integer_share_gives_no_key_to_anybody() {
+    let change = |frame: &mut Vec<u8>, _: &[u8]| {
+        let mut message: IntegerShareMessage = postcard::from_bytes(&frame[HEADER..]).unwrap();
+        message.value += 1;
+        frame.truncate(HEADER);
+        frame.extend(postcard::to_stdvec(&message).unwrap());
+    };
+    for result in run(7, &[0], Box::new(change)) {
+        let error = result.unwrap_err();
+        let noticed = matches!(error, KeygenError::Key(KeyError::InconsistentVerificationKeys));
+        assert!(noticed || matches!(error, KeygenError::Session(SessionError::Aborted { .. })), "{error}");
+        assert!(error.to_string().contains("do not belong to shares of one decryption key"), "{error}");
+    }
 }
 
 #[test]

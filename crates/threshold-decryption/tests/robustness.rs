@@ -317,6 +317,70 @@ fn parties_with_other_checks_or_another_epoch_do_not_open_a_session() {
     assert_ne!(protocol::parameters(&later, &settings), protocol::parameters(shares[0].key(), &settings));
 }
 
+/// An answer that is missing is no answer that agrees.
+#[test]
+fn spares_are_waited_for() {
+    let shares = deal(3, 1);
+    let network = subrosa_transport::MemoryNetwork::builder(names(3))
+        .intercept(silence_after(party(2), OPENING + PARTIALS))
+        .build()
+        .unwrap();
+    let settings =
+        DecryptionSettings::new().with_checks(Checks::Spares(1)).with_patience(Duration::from_millis(300));
+    let error = run(&shares, network, 2, &settings).swap_remove(0).unwrap_err();
+    assert_eq!(error.culprits(), [party(2)], "{error}");
+}
+
+#[test]
+fn a_session_or_batches_of_another_number_of_parties_are_refused() {
+    let shares = deal(3, 1);
+    let results = run_parties(4, |me, mut transport| {
+        let mut session = open(&mut transport, 5);
+        let share = &shares[me.index().min(2)];
+        let batches = PerParty::from_vec(vec![ciphertexts(1), vec![], vec![]]);
+        protocol::decrypt_towards(&mut session, share, &batches).map(drop)
+    });
+    for result in results {
+        assert!(matches!(result, Err(DecryptionError::Roster { expected: 3, found: 4 })));
+    }
+    let results = run_parties(3, |me, mut transport| {
+        let mut session = open(&mut transport, 6);
+        let batches = PerParty::from_vec(vec![ciphertexts(1), vec![]]);
+        protocol::decrypt_towards(&mut session, &shares[me.index()], &batches).map(drop)
+    });
+    assert!(results.iter().all(|result| matches!(result, Err(DecryptionError::Roster { expected: 3, .. }))));
+}
+
+/// A ledger is about the others; what one has decrypted oneself, they decide. And the session is as it was before.
+#[test]
+fn ones_own_batch_is_not_entered_and_patience_is_given_back() {
+    let shares = deal(3, 1);
+    let results = run_parties(3, |me, mut transport| {
+        let mut session = open(&mut transport, 7);
+        let default = session.set_collect_patience(Duration::from_secs(7));
+        session.set_collect_patience(default);
+        let mine = encrypt(&[5, 6][..usize::from(me == party(0)) * 2]);
+        let counts = PerParty::from_vec(vec![2, 0, 0]);
+        let policy = DecryptionPolicy::nobody();
+        let policy = if me == party(0) { policy } else { policy.allow_count(party(0), 2) };
+        let mut ledger = policy.ledger(session.id());
+        let settings = patient(Checks::Quorum).with_patience(Duration::from_secs(3));
+        let share = &shares[me.index()];
+        let decrypted = protocol::decrypt_with(
+            &mut session,
+            share,
+            &mine,
+            &counts,
+            &settings,
+            Some(&mut ledger),
+            &mut rng(8),
+        );
+        assert_eq!(session.set_collect_patience(default), default);
+        decrypted.unwrap().plaintexts
+    });
+    assert_eq!(results, [signed(&[5, 6]), vec![], vec![]]);
+}
+
 #[test]
 fn a_policy_refuses_and_names_the_asker() {
     let some = ciphertexts(4);

@@ -20,6 +20,8 @@ mod messages;
 mod polynomial;
 mod refresh;
 mod reshare;
+#[cfg(test)]
+mod tests;
 
 pub use driver::{REFRESH_PROTOCOL, RESHARE_PROTOCOL, Seats, refresh, reshare};
 pub use error::RenewalError;
