@@ -108,7 +108,7 @@ impl Answer {
         wire::HEADER_BYTES + CODING_BYTES + reading.size() + packed
     }
 
-    /// Rounds phases to payloads and puts the digits together.
+    /// E15 and E22: rounds phases to payloads and puts the digits together.
     pub(crate) fn read(&self, phases: impl Iterator<Item = u64>) -> Verdict {
         let Coding { payload_bits, digits, digit_bits, .. } = self.coding;
         let half = 1u64 << (63 - payload_bits);

@@ -150,7 +150,7 @@ impl ClientKey {
         Query { schema: schema.id(), parameters: self.parameters, seed, bits, monomials, zeros }
     }
 
-    /// Reads an answer.
+    /// Reads an answer (E22 of docs/protocols/decision-tree.md).
     ///
     /// # Errors
     /// [`crate::AnswerError`] where the answer belongs to another parameter set. An answer to somebody else's query
@@ -186,7 +186,7 @@ fn fresh(rng: &mut impl CryptoRng) -> (Seed, NoiseSource) {
     (seed, NoiseSource::new(rng))
 }
 
-/// The messages of all monomial ciphertexts: for every feature a power of two at its cell's place, in the block that has it.
+/// E6: the messages of all monomial ciphertexts: for every feature a power of two at its cell's place, in the block that has it.
 fn monomials(layout: &Layout, row: &QuantizedRow) -> Zeroizing<Vec<u64>> {
     let dimension = layout.shape.dimension;
     let mut messages = Zeroizing::new(vec![0u64; layout.monomials() * dimension]);

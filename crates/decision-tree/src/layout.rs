@@ -99,7 +99,7 @@ impl Layout {
     }
 }
 
-/// Cuts every feature's 2^bits cells into blocks of at most `span` and lays blocks into ciphertexts, the largest
+/// E6: cuts every feature's 2^bits cells into blocks of at most `span` and lays blocks into ciphertexts, the largest
 /// first, each ciphertext using `span` coefficients. Lengths are powers of two, so that nothing is wasted but at
 /// the end.
 fn place_blocks(bits: &[u32], span: usize) -> (Vec<Vec<MonomialBlock>>, usize) {

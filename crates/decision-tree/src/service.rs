@@ -68,7 +68,7 @@ pub enum ServiceError {
     #[error("refused: {0}")]
     Refused(Refusal),
     /// The server sent something that is no reply to the request.
-    #[error("the server's reply is not one")]
+    #[error("the server sent something that is no reply to the request")]
     Reply,
 }
 

@@ -27,10 +27,10 @@ pub enum CodecError {
     #[error("the bytes end too early")]
     Truncated,
     /// Not a message of this crate, or another kind of message.
-    #[error("not the kind of message that was expected")]
+    #[error("it is not the kind of message that was expected")]
     Kind,
     /// A version that this crate does not know.
-    #[error("version {found}, this crate reads {WIRE_VERSION}")]
+    #[error("the message has version {found}, this crate reads {WIRE_VERSION}")]
     Version {
         /// The message's version.
         found: u16,

@@ -76,6 +76,7 @@ fn too_few_or_repeated_parties_are_refused() {
         Combiner::new(key, &[party(0), party(1)]),
         Err(DecryptionError::TooFew { given: 2, needed: 3 })
     ));
+    assert!(Combiner::new(key, &[party(0), party(1), party(2), party(3)]).is_err());
     let bad = |parties: &[PartyId]| match Combiner::new(key, parties) {
         Err(DecryptionError::BadParty { party }) => party,
         other => panic!("{other:?}"),

@@ -1,4 +1,4 @@
-//! From monomials to GGSW ciphertexts, with a conversion key: docs/protocols/decision-tree.md, step 3b.
+//! From monomials to GGSW ciphertexts, with a conversion key (E10 to E12 of docs/protocols/decision-tree.md).
 //!
 //! The sum of a GLWE ciphertext over the Galois group keeps its constant coefficient, times N, and nothing else; it
 //! takes log₂ N automorphisms X → X^(N/2^i + 1), each with a key switch. A product with an encryption of −s makes the

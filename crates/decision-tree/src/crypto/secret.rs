@@ -74,7 +74,7 @@ impl SecretKey {
         bodies
     }
 
-    /// Encrypts a bit as a GGSW ciphertext; its bodies are rounded to the bits that are sent.
+    /// E5: encrypts a bit as a GGSW ciphertext; its bodies are rounded to the bits that are sent.
     pub(crate) fn encrypt_bit(
         &self,
         fourier: &Fourier,
@@ -103,7 +103,7 @@ impl SecretKey {
         bodies
     }
 
-    /// Encrypts a polynomial as a GLWE ciphertext; its body is rounded to the bits that are sent.
+    /// E6 and E7: encrypts a polynomial as a GLWE ciphertext; its body is rounded to the bits that are sent.
     pub(crate) fn encrypt_polynomial(
         &self,
         fourier: &Fourier,
@@ -149,7 +149,7 @@ impl SecretKey {
         self.add_inner_product(fourier, polynomial, out, work);
     }
 
-    /// body += Σ maskᵢ·sᵢ, exactly: the masks are cut into 32-bit halves, whose products stay below 2⁴⁴.
+    /// E8: body += Σ maskᵢ·sᵢ, exactly: the masks are cut into 32-bit halves, whose products stay below 2⁴⁴.
     fn add_inner_product(&self, fourier: &Fourier, masks: &[u64], body: &mut [u64], work: &mut Workspace) {
         let (rank, blocks) = (self.shape.rank, fourier.blocks());
         let mut digits = std::mem::take(&mut work.digits);

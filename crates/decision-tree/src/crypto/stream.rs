@@ -1,4 +1,4 @@
-//! Seeded masks: AES-256 in counter mode under the query's seed.
+//! Seeded masks (E8 of docs/protocols/decision-tree.md): AES-256 in counter mode under the query's seed.
 
 use aes::Aes256;
 use aes::cipher::{KeyIvInit, StreamCipher};

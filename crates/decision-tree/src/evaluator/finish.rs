@@ -1,4 +1,5 @@
-//! From the sum of the trees to an answer that tells the verdict and as little else as possible.
+//! From the sum of the trees to an answer that tells the verdict and as little else as possible (E18 to E21 of
+//! docs/protocols/decision-tree.md).
 
 use super::Evaluator;
 use super::run::State;
@@ -34,7 +35,7 @@ impl Evaluator {
         }
     }
 
-    /// sum += Σ uₗ·pkₗ + noise, with the query's encryptions of zero pkₗ and fresh binary polynomials uₗ.
+    /// E18: sum += Σ uₗ·pkₗ + noise, with the query's encryptions of zero pkₗ and fresh binary polynomials uₗ.
     fn rerandomise(&self, query: &Query, state: &State, noise: &mut NoiseSource, sum: &mut [u64]) {
         let shape = &self.layout.shape;
         let mut selectors = zeroize::Zeroizing::new(vec![0u64; shape.key_len()]);

@@ -1,6 +1,7 @@
-//! The noise planner: before anything is evaluated it bounds the probability that an answer is wrong.
+//! The noise planner (E23 of docs/protocols/decision-tree.md): before anything is evaluated it bounds the probability
+//! that an answer is wrong.
 //!
-//! Variances are those of docs/protocols/decision-tree.md, step by step, in units of the torus ℝ/ℤ. Noise is a sum
+//! Variances are those of the same page, step by step, in units of the torus ℝ/ℤ. Noise is a sum
 //! of independent bounded uniform terms and therefore sub-Gaussian with its own variance; digits of ciphertexts and
 //! rounding errors count as independent and uniform, as usual. Equal subtrees carry equal noise, so that their
 //! contributions are added as amplitudes and not as variances.

@@ -66,7 +66,7 @@ pub(super) struct Program {
     pub(super) used_monomials: Vec<usize>,
 }
 
-/// A leaf's values cut into digits: the payload coefficients, before scaling.
+/// E15: a leaf's values cut into digits: the payload coefficients, before scaling.
 pub(super) fn payload_digits<'a>(
     node: &'a QuantizedNode,
     coding: &'a Coding,

@@ -1,4 +1,5 @@
-//! Evaluating the trees: from a query to one GLWE ciphertext that holds the sum of the payloads.
+//! Evaluating the trees: from a query to one GLWE ciphertext that holds the sum of the payloads (E9 to E17 of
+//! docs/protocols/decision-tree.md).
 
 use super::Evaluator;
 use super::program::{Group, Job, LinearSplit, Operand};
@@ -32,7 +33,7 @@ pub(super) struct Worker {
 }
 
 impl Evaluator {
-    /// Evaluates all trees and leaves their sum in `state.sum`.
+    /// E17: evaluates all trees and leaves their sum in `state.sum`.
     pub(super) fn run(&self, query: &Query, key: Option<&PreparedKey>, state: &mut State) {
         self.load(query, state);
         if let Some(key) = key {
@@ -58,7 +59,7 @@ impl Evaluator {
         state.sum = sum;
     }
 
-    /// Expands and transforms the ciphertexts that the model looks at.
+    /// E9: expands and transforms the ciphertexts that the model looks at.
     fn load(&self, query: &Query, state: &mut State) {
         let State { ggsw, prefix, workers, .. } = state;
         ggsw.resize_with(self.layout.bit_count(), FourierGgsw::default);
@@ -74,7 +75,7 @@ impl Evaluator {
         });
     }
 
-    /// Makes the selectors from the monomials.
+    /// E10 to E12: makes the selectors from the monomials.
     fn convert(&self, key: &PreparedKey, state: &mut State) {
         let State { ggsw, prefix, workers, .. } = state;
         ggsw.resize_with(self.program.selectors.len(), FourierGgsw::default);
@@ -113,7 +114,7 @@ impl Evaluator {
         work.coefficients = masks;
     }
 
-    /// Runs the groups of a level on all threads; a level's results go to buffers that nobody reads in it.
+    /// E16: runs the groups of a level on all threads; a level's results go to buffers that nobody reads in it.
     fn run_level(&self, groups: &[Group], state: &mut State) {
         let take = |job: &Job, buffers: &mut [Vec<u64>]| std::mem::take(&mut buffers[job.output]);
         let mut results: Vec<Vec<Vec<u64>>> = groups
@@ -131,7 +132,7 @@ impl Evaluator {
         }
     }
 
-    /// Evaluates splits of one feature in step, bit by bit from the lowest: where the threshold's bit is 1, the
+    /// E13: evaluates splits of one feature in step, bit by bit from the lowest: where the threshold's bit is 1, the
     /// result becomes x ? result : left, where it is 0, x ? right : result; it starts as left.
     fn run_group(&self, group: &Group, state: &State, results: &mut [Vec<u64>], worker: &mut Worker) {
         worker.operands.resize_with(2 * group.jobs.len(), Vec::new);
@@ -207,7 +208,7 @@ impl Evaluator {
         }
     }
 
-    /// Adds right + [x ≤ t]·(left − right) for clear payloads: the bit is coefficient 0 of
+    /// E14: adds right + [x ≤ t]·(left − right) for clear payloads: the bit is coefficient 0 of
     /// X^x · Σ_{i ≤ t} X^−i, and the payload coefficients are so far apart that the product's other coefficients
     /// do not reach them.
     fn add_linear(&self, split: &LinearSplit, state: &State, out: &mut [u64]) {

@@ -1,4 +1,4 @@
-//! From a model in the clear to one on the grid.
+//! From a model in the clear to one on the grid (E2 and E3 of docs/protocols/decision-tree.md).
 
 use super::reading::ReadingKind;
 use super::{QuantizedModel, QuantizedNode, QuantizedTree, Reading};
@@ -69,7 +69,7 @@ fn check_fit(model: &Model, schema: &Schema) -> Result<(), QuantizeError> {
     Ok(())
 }
 
-/// How leaves become integers: value = round((w − least of this tree and channel) / step).
+/// E3: how leaves become integers: value = round((w − least of this tree and channel) / step).
 enum Scale {
     ClassIndex,
     Steps { step: f64, least: Vec<Vec<f64>> },
@@ -171,7 +171,7 @@ struct Grown<'a> {
 }
 
 impl Grown<'_> {
-    /// Copies the subtree at `source` and returns its index among `nodes`. The depth is at most
+    /// E2: copies the subtree at `source` and returns its index among `nodes`. The depth is at most
     /// [`crate::model::MAX_DEPTH`].
     fn grow(&mut self, source: usize) -> usize {
         let tree = self.source;
@@ -238,7 +238,7 @@ impl Grown<'_> {
     }
 }
 
-/// The threshold t′ for which x ≤ t′ says the same as the rule does, of every x that can occur.
+/// E2: the threshold t′ for which x ≤ t′ says the same as the rule does, of every x that can occur.
 fn at_most(rule: Rule, threshold: f64, precision: Precision) -> f64 {
     match (rule, precision) {
         (Rule::LessOrEqual, _) => threshold,

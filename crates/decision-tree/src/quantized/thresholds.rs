@@ -11,7 +11,7 @@ struct Gap {
 }
 
 impl QuantizedTree {
-    /// Moves each threshold to the cheapest place in the gap that `rows` leave.
+    /// E4: moves each threshold to the cheapest place in the gap that `rows` leave.
     pub(super) fn relax(&mut self, rows: &[QuantizedRow]) {
         let mut gaps = vec![Gap { greatest_left: None, least_right: None }; self.nodes.len()];
         for row in rows {

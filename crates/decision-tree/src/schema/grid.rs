@@ -1,4 +1,4 @@
-//! Grids: how a number becomes a small integer, monotonically.
+//! Grids: how a number becomes a small integer, monotonically (E1 of docs/protocols/decision-tree.md).
 
 use super::SchemaError;
 use serde::{Deserialize, Serialize};
@@ -114,7 +114,7 @@ impl Grid {
         Ok(edges)
     }
 
-    /// The cell t for which "cell ≤ t" comes nearest to "value ≤ `threshold`": −1 where no cell is, 2^bits − 1
+    /// E2: the cell t for which "cell ≤ t" comes nearest to "value ≤ `threshold`": −1 where no cell is, 2^bits − 1
     /// where every cell is.
     pub(super) fn snap(&self, edges: &[f64], threshold: f64) -> i32 {
         let above = edges.partition_point(|edge| *edge < threshold);
