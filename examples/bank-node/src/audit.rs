@@ -11,7 +11,7 @@
 mod verify;
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -42,6 +42,9 @@ pub enum AuditError {
         /// What is wrong.
         problem: String,
     },
+    /// Another process goes on with this trail.
+    #[error("audit trail {}: another process writes to it; does this bank run already?", .0.display())]
+    InUse(PathBuf),
     /// The file of the secret does not hold one.
     #[error("{}: this should hold the 64 hexadecimal digits of the audit secret", file.display())]
     Secret {
@@ -95,9 +98,9 @@ pub enum Event {
         /// Keyed hash of all files, see [`commitment`].
         commitment: String,
     },
-    /// A session was opened: all banks have confirmed its id.
+    /// A session has an id; its rounds follow, and show whether all banks have the same one.
     Session {
-        /// Name and version of the protocol.
+        /// Name of the protocol.
         protocol: String,
         /// The session's id, which binds protocol, parameters, roster and everybody's nonce.
         session: String,
@@ -110,6 +113,9 @@ pub enum Event {
         session: String,
         /// The round's number in the session.
         step: u32,
+        /// These are not the round's messages, but reasons for giving up in it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        abort: bool,
         /// The tag of the round's name, as every frame carries it.
         tag: String,
         /// The hash of all broadcasts before this round.
@@ -172,11 +178,13 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A trail that is being written.
+/// A trail that is being written. The file is locked as long as it lives.
 #[derive(Debug)]
 pub struct Trail {
     path: PathBuf,
     file: File,
+    /// Bytes of whole lines.
+    length: u64,
     next: u64,
     hash: [u8; 32],
     secret: Zeroizing<[u8; 32]>,
@@ -186,12 +194,17 @@ impl Trail {
     /// Goes on with a trail, or begins one; its secret is in a file of the same name with `.secret` at the end.
     ///
     /// # Errors
-    /// [`AuditError`]; a trail that does not verify is not continued.
+    /// [`AuditError`]; a trail that does not verify is not continued, nor one that another process writes.
     pub fn open(path: &Path) -> Result<Self, AuditError> {
         let io = |source| AuditError::Io { file: path.to_owned(), source };
-        let secret = secret(&secret_file(path))?;
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(AuditError::InUse(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+        let secret = secret(&secret_file(path))?;
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(io)?;
         let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
@@ -199,10 +212,10 @@ impl Trail {
         let broken = |problem: String| AuditError::Broken { file: path.to_owned(), problem };
         let lines = std::str::from_utf8(&text[..whole]).map_err(|_| broken("it is not UTF-8".to_owned()))?;
         let report = verify(lines).map_err(|untrue| broken(untrue.to_string()))?;
-        file.set_len(whole as u64).map_err(io)?;
-        file.seek(SeekFrom::End(0)).map_err(io)?;
+        cut(&mut file, whole as u64).map_err(io)?;
         let next = report.records.len() as u64;
-        let mut trail = Self { path: path.to_owned(), file, next, hash: report.hash, secret };
+        let length = whole as u64;
+        let mut trail = Self { path: path.to_owned(), file, length, next, hash: report.hash, secret };
         if torn > 0 {
             trail.write(Event::Repaired { dropped_bytes: torn })?;
         }
@@ -221,7 +234,13 @@ impl Trail {
         let line = Line { hash: hex(&hash), record };
         let mut text = serde_json::to_string(&line).map_err(|error| io(error.into()))?;
         text.push('\n');
-        self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data()).map_err(io)?;
+        if let Err(error) = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data()) {
+            // On a full disk a part of the line may be there, and the next one must not come behind it. If not even this
+            // works, the torn line is dropped when the trail is opened again.
+            let _ = cut(&mut self.file, self.length);
+            return Err(io(error));
+        }
+        self.length += text.len() as u64;
         self.next += 1;
         self.hash = hash;
         Ok(())
@@ -238,6 +257,12 @@ impl Trail {
     }
 }
 
+/// Shortens a file; what is written next comes at its end.
+fn cut(file: &mut File, length: u64) -> std::io::Result<()> {
+    file.set_len(length)?;
+    file.seek(SeekFrom::Start(length)).map(drop)
+}
+
 /// Where the secret of a trail is.
 pub fn secret_file(trail: &Path) -> PathBuf {
     let mut name = trail.file_name().unwrap_or_default().to_owned();
@@ -250,13 +275,24 @@ fn secret(file: &Path) -> Result<Zeroizing<[u8; 32]>, AuditError> {
     if !file.exists() {
         let mut fresh = Zeroizing::new([0; 32]);
         rand::rng().fill_bytes(&mut fresh[..]);
-        crate::certs::write_new(file, &hex(&fresh[..]), true).map_err(|error| AuditError::Io {
-            file: file.to_owned(),
-            source: std::io::Error::other(error.to_string()),
-        })?;
+        let digits = Zeroizing::new(hex(&fresh[..]));
+        write_secret(file, &digits).map_err(|source| AuditError::Io { file: file.to_owned(), source })?;
         return Ok(fresh);
     }
     read_secret(file)
+}
+
+/// Writes a file beside its place first: a process that is killed leaves no half of a secret. Only the owner may read it.
+fn write_secret(file: &Path, digits: &str) -> std::io::Result<()> {
+    let partial = file.with_extension("secret.partial");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut handle = options.open(&partial)?;
+    handle.write_all(digits.as_bytes())?;
+    handle.sync_all()?;
+    std::fs::rename(&partial, file)
 }
 
 /// Reads the secret of a trail.

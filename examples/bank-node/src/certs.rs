@@ -2,6 +2,7 @@
 
 mod check;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,8 @@ use time::{Duration, OffsetDateTime};
 pub use check::{Finding, check};
 pub(crate) use check::{read_certificates, read_key};
 
+use crate::config::{name_problem, same_name};
+
 /// Why certificates could not be made, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum CertError {
@@ -24,6 +27,14 @@ pub enum CertError {
         name: String,
         /// Why.
         source: rcgen::Error,
+    },
+    /// A bank cannot have this name.
+    #[error("`{name}`: {problem}")]
+    Name {
+        /// The name.
+        name: String,
+        /// Why not.
+        problem: &'static str,
     },
     /// A file could not be read or written.
     #[error("{}: {source}", file.display())]
@@ -74,22 +85,18 @@ pub fn make(folder: &Path, names: &[String], validity: Validity) -> Result<Vec<P
         let name = name.to_owned();
         move |source| CertError::Make { name, source }
     };
-    std::fs::create_dir_all(folder).map_err(|source| CertError::Io { file: folder.to_owned(), source })?;
-    let mut written = Vec::new();
-    let mut put = |name: String, text: &str, secret: bool| {
-        let file = folder.join(name);
-        write_new(&file, text, secret)?;
-        written.push(file);
-        Ok::<(), CertError>(())
-    };
+    check_names(names)?;
+    // All is made before anything is written: what fails leaves nothing that would be in the way of another attempt.
+    let mut files: Vec<(PathBuf, String, bool)> = Vec::new();
+    let mut put = |name: String, text: String, secret: bool| files.push((folder.join(name), text, secret));
 
     let mut parameters = parameters(authority_name, validity);
     parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate().map_err(failed(authority_name))?;
     let certificate = parameters.self_signed(&key).map_err(failed(authority_name))?;
-    put("ca-key.pem".to_owned(), &key.serialize_pem(), true)?;
-    put("ca.pem".to_owned(), &certificate.pem(), false)?;
+    put("ca-key.pem".to_owned(), key.serialize_pem(), true);
+    put("ca.pem".to_owned(), certificate.pem(), false);
     let issuer = Issuer::new(parameters, key);
 
     for name in names {
@@ -97,10 +104,37 @@ pub fn make(folder: &Path, names: &[String], validity: Validity) -> Result<Vec<P
         let certificate = node_parameters(name, validity)
             .and_then(|parameters| parameters.signed_by(&key, &issuer))
             .map_err(failed(name))?;
-        put(format!("{name}-key.pem"), &key.serialize_pem(), true)?;
-        put(format!("{name}.pem"), &certificate.pem(), false)?;
+        put(format!("{name}-key.pem"), key.serialize_pem(), true);
+        put(format!("{name}.pem"), certificate.pem(), false);
+    }
+
+    let io = |file: &Path, source| CertError::Io { file: file.to_owned(), source };
+    std::fs::create_dir_all(folder).map_err(|source| io(folder, source))?;
+    if let Some((there, ..)) = files.iter().find(|(file, ..)| file.exists()) {
+        return Err(io(there, std::io::ErrorKind::AlreadyExists.into()));
+    }
+    let mut written = Vec::new();
+    for (file, text, secret) in files {
+        write_new(&file, &text, secret).map_err(|source| io(&file, source))?;
+        written.push(file);
     }
     Ok(written)
+}
+
+/// Names that a certificate can hold, and that give every file a name of its own.
+fn check_names(names: &[String]) -> Result<(), CertError> {
+    let mut seen = BTreeSet::from(["ca".to_owned()]);
+    for name in names {
+        let problem = match name_problem(name, true) {
+            None if name.eq_ignore_ascii_case("ca") => Some("this name is the authority's here"),
+            None if !seen.insert(same_name(name)) => Some("two banks have this name, capitals or not"),
+            problem => problem,
+        };
+        if let Some(problem) = problem {
+            return Err(CertError::Name { name: name.clone(), problem });
+        }
+    }
+    Ok(())
 }
 
 fn parameters(name: &str, validity: Validity) -> CertificateParams {
@@ -122,7 +156,7 @@ fn node_parameters(name: &str, validity: Validity) -> Result<CertificateParams, 
 }
 
 /// Writes a file that must not exist yet; a secret one can be read by its owner only.
-pub(crate) fn write_new(file: &Path, text: &str, secret: bool) -> Result<(), CertError> {
+fn write_new(file: &Path, text: &str, secret: bool) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -132,6 +166,5 @@ pub(crate) fn write_new(file: &Path, text: &str, secret: bool) -> Result<(), Cer
     }
     #[cfg(not(unix))]
     let _ = secret;
-    let write = || options.open(file)?.write_all(text.as_bytes());
-    write().map_err(|source| CertError::Io { file: file.to_owned(), source })
+    options.open(file)?.write_all(text.as_bytes())
 }

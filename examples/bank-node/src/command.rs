@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
-use bank_node::audit;
+use bank_node::audit::{self, Report};
 use bank_node::certs::{self, Validity};
+use bank_node::compare::compare;
 use bank_node::config::Config;
 use bank_node::node::{self, Node, NodeError, Task};
 use clap::{Parser, Subcommand};
@@ -40,6 +41,16 @@ enum Command {
     /// Work with audit trails
     #[command(subcommand)]
     Audit(Audit),
+    /// Compare the scores of two runs on the same data: two files, or two folders of files
+    Compare {
+        /// The accuracy of both runs; two scores may differ by as much
+        #[arg(long, value_name = "NUMBER", default_value_t = 1e-6)]
+        accuracy: f64,
+        /// Scores of one run
+        one: PathBuf,
+        /// Scores of the other run
+        other: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -50,7 +61,7 @@ enum Certs {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
         /// Days from today for which they are valid
-        #[arg(long, default_value_t = 365)]
+        #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36_500))]
         days: u32,
         /// Names of the banks
         #[arg(required = true)]
@@ -64,7 +75,7 @@ enum Certs {
 enum Audit {
     /// Check that trails are whole, and those of several banks against each other
     Verify {
-        /// The last hash, as the bank told it: then nothing can have been cut off
+        /// The last hash of a run, as the bank told it: then nothing before it can have been changed or cut off
         #[arg(long, value_name = "HASH")]
         last_hash: Option<String>,
         /// Compute the commitment to the input from the configuration's data and the trail's secret, and compare
@@ -87,6 +98,7 @@ pub(crate) fn main() -> ExitCode {
             verify(files, last_hash.as_deref(), config)
         }
         Some(Command::Plan) => plan(&options.config),
+        Some(Command::Compare { accuracy, one, other }) => compare_runs(one, other, *accuracy),
         Some(Command::Keygen) => return perform(&options.config, Task::Keygen),
         Some(Command::Run) => return perform(&options.config, Task::Run),
         Some(Command::Resume) => return perform(&options.config, Task::Resume),
@@ -154,6 +166,18 @@ fn make(out: &Path, days: u32, names: &[String]) -> Result<bool, Failure> {
     Ok(true)
 }
 
+fn compare_runs(one: &Path, other: &Path, accuracy: f64) -> Result<bool, Failure> {
+    let comparisons = compare(one, other)?;
+    comparisons.iter().for_each(|comparison| println!("{comparison}"));
+    let largest = comparisons.iter().map(|comparison| comparison.largest).fold(0.0, f64::max);
+    let good = largest <= accuracy;
+    println!(
+        "largest difference {largest:.1e}: {} {accuracy:e}, by which two runs may differ",
+        if good { "not more than" } else { "MORE than" }
+    );
+    Ok(good)
+}
+
 fn check(file: &Path) -> Result<bool, Failure> {
     let config = Config::read(file)?;
     let findings = certs::check(&config, SystemTime::now());
@@ -164,6 +188,9 @@ fn check(file: &Path) -> Result<bool, Failure> {
 }
 
 fn verify(files: &[PathBuf], last_hash: Option<&str>, config: Option<&Path>) -> Result<bool, Failure> {
+    if files.len() > 1 && (last_hash.is_some() || config.is_some()) {
+        return Err("--last-hash and --input are about one trail: give one file".into());
+    }
     let mut reports = Vec::new();
     let mut good = true;
     for file in files {
@@ -171,6 +198,12 @@ fn verify(files: &[PathBuf], last_hash: Option<&str>, config: Option<&Path>) -> 
         match audit::verify(&text) {
             Ok(report) => {
                 println!("{}: {}", file.display(), report.summary());
+                if let Some(hash) = last_hash {
+                    good &= verify_hash(&report, hash);
+                }
+                if let Some(config) = config {
+                    good &= verify_input(&report, file, &Config::read(config)?)?;
+                }
                 reports.push(report);
             }
             Err(untrue) => {
@@ -179,41 +212,53 @@ fn verify(files: &[PathBuf], last_hash: Option<&str>, config: Option<&Path>) -> 
             }
         }
     }
-    if let (Some(expected), Some(report)) = (last_hash, reports.first())
-        && expected != audit::hex(&report.hash)
-    {
-        println!("the last hash is another one: lines were cut off or added");
-        good = false;
-    }
-    if let (Some(config), Some(report), Some(file)) = (config, reports.first(), files.first()) {
-        let config = Config::read(config)?;
-        let secret = audit::read_secret(&audit::secret_file(file))?;
-        let commitment = audit::commitment(&secret, &node::input_files(&config)?)?;
-        let held = report.commits_to(&commitment);
-        println!(
-            "the data in {} {} the input of the last run",
-            config.data.display(),
-            if held { "are" } else { "are NOT" }
-        );
-        good &= held;
-    }
-    for problem in audit::compare(&reports) {
-        println!("{problem}");
-        good = false;
+    let problems = audit::compare(&reports);
+    problems.iter().for_each(|problem| println!("{problem}"));
+    good &= problems.is_empty();
+    if good && files.len() > 1 {
+        println!("the trails agree with each other");
     }
     Ok(good)
+}
+
+fn verify_hash(report: &Report, hash: &str) -> bool {
+    let lines = report.records.len();
+    match report.line_of(hash) {
+        Some(line) if line == lines => println!("the last hash is the one that was told"),
+        Some(line) => println!(
+            "the hash that was told is that of line {line}: up to there nothing was changed; the other {} lines came later",
+            lines - line
+        ),
+        None => println!("no line has the hash that was told: lines were changed or cut off"),
+    }
+    report.line_of(hash).is_some()
+}
+
+fn verify_input(report: &Report, file: &Path, config: &Config) -> Result<bool, Failure> {
+    let secret = audit::read_secret(&audit::secret_file(file))?;
+    let commitment = audit::commitment(&secret, &node::input_files(config)?)?;
+    let held = report.commits_to(&commitment);
+    println!(
+        "the data in {} {} the input of the last run",
+        config.data.join(&config.name).display(),
+        if held { "are" } else { "are NOT" }
+    );
+    Ok(held)
 }
 
 fn plan(file: &Path) -> Result<bool, Failure> {
     let config = Config::read(file)?;
     let banks = Banks::new(config.banks())?;
     let network = data::read_bank(&config.data, &banks, &config.name)?;
+    println!("bank {}", config.name);
     println!(
-        "bank {}: {} accounts, {} transfers listed",
-        config.name,
+        "accounts                  {}, {} of them listed",
         network.account_count(),
         network.listed_count()
     );
+    let edges: usize = network.periods().iter().map(Period::edge_count).sum();
+    println!("who pays own accounts     {edges} pairs of a sender and an own account");
+    println!("periods                   {}", network.periods().len());
     let sizes = NetworkSizes {
         key_bits: usize::try_from(config.key.key_bits())?,
         columns: network.columns().len(),

@@ -263,6 +263,28 @@ const MAX_BATCH: usize = 65_536;
 /// The sizes of keys, in bits.
 const KEY_BITS: [u64; 9] = [256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096];
 
+/// Why a bank cannot be called so; `certified` is whether an authority vouches for the name.
+pub(crate) fn name_problem(name: &str, certified: bool) -> Option<&'static str> {
+    if name.is_empty() || name.len() > 63 || name.chars().any(char::is_control) {
+        return Some("a name has 1 to 63 characters, none of them a control character");
+    }
+    // It becomes a part of file names.
+    if name.contains(['/', '\\']) || name.starts_with('.') {
+        return Some("a name has no slash and does not begin with a dot");
+    }
+    if certified && rustls::pki_types::DnsName::try_from(name).is_err() {
+        return Some(
+            "with an authority, a name is one that a host could have: letters, digits, dashes inside, and dots",
+        );
+    }
+    None
+}
+
+/// What is the same to whoever compares the names in certificates.
+pub(crate) fn same_name(name: &str) -> String {
+    name.trim_end_matches('.').to_ascii_lowercase()
+}
+
 struct Check<'a> {
     file: &'a Path,
 }
@@ -309,20 +331,10 @@ impl Check<'_> {
     }
 
     fn name(&self, field: &str, name: &str, authority: bool) -> Result<(), ConfigError> {
-        if name.is_empty() || name.len() > 63 || name.chars().any(char::is_control) {
-            return Err(self.refuse(field, "a name has 1 to 63 characters, none of them a control character"));
+        match name_problem(name, authority) {
+            Some(problem) => Err(self.refuse(field, problem)),
+            None => Ok(()),
         }
-        // It becomes a part of file names.
-        if name.contains(['/', '\\']) || name.starts_with('.') {
-            return Err(self.refuse(field, "a name has no slash and does not begin with a dot"));
-        }
-        let dns = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-        if authority && !name.chars().all(dns) {
-            let problem =
-                "with `tls.authority`, a name has letters, digits, dots and dashes only, as host names do";
-            return Err(self.refuse(field, problem));
-        }
-        Ok(())
     }
 
     fn address(&self, field: &str, address: &str) -> Result<(), ConfigError> {
@@ -339,14 +351,14 @@ impl Check<'_> {
                 self.refuse("peers", "at least two other banks are needed, or one could decrypt alone")
             );
         }
-        let mut names = BTreeSet::from([me.to_owned()]);
+        let mut names = BTreeSet::from([same_name(me)]);
         let mut checked = Vec::with_capacity(peers.len());
         for (index, peer) in peers.into_iter().enumerate() {
             let field = |name: &str| format!("peers[{index}].{name}");
             self.name(&field("name"), &peer.name, authority)?;
             self.address(&field("address"), &peer.address)?;
-            if !names.insert(peer.name.clone()) {
-                let problem = format!("two banks are called {:?}", peer.name);
+            if !names.insert(same_name(&peer.name)) {
+                let problem = format!("two banks are called {:?}, capitals or not", peer.name);
                 return Err(self.refuse(field("name"), problem));
             }
             match (&peer.certificate, authority) {

@@ -155,7 +155,7 @@ impl std::fmt::Debug for Keys {
 }
 
 /// The meeting at which banks tell each other which keys they have, and whether they have their scores.
-const MEETING: Protocol = Protocol { name: "subrosa/bank-node/meeting", version: 1 };
+pub const MEETING: Protocol = Protocol { name: "subrosa/bank-node/meeting", version: 1 };
 
 /// What a bank has: the digests of its keys, and whether its scores are on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod certs;
 pub mod clock;
+pub mod compare;
 pub mod config;
 pub mod keys;
 pub mod node;

@@ -3,13 +3,14 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use subrosa_distributed_paillier::{self as keygen, KeygenError, Progress};
 use subrosa_risk_propagation::{
     self as propagation, Banks, CheckpointStore, Event as Told, Network, Outcome, Stage, data,
+    network::Period,
 };
 use subrosa_transport::tls::{TlsConfig, TlsError, TlsParty, TlsTransport};
 use subrosa_transport::{
@@ -19,7 +20,7 @@ use subrosa_transport::{
 use crate::audit::{AuditError, Event, Member, Trail, hex};
 use crate::certs::CertError;
 use crate::config::{Config, ConfigError};
-use crate::keys::{KeyFileError, Keys, MeetingError, Next, meet};
+use crate::keys::{KeyFileError, Keys, MEETING, MeetingError, Next, meet};
 use crate::scores::Kept;
 use crate::wire::Wire;
 
@@ -194,10 +195,19 @@ impl<'a> Node<'a> {
         };
         self.note(started)?;
         let result = self.attempts(task);
-        if let Err(error) = &result {
+        match self.note_end(task, &result) {
+            Err(error) if result.is_ok() => return Err(error.into()),
+            Err(error) => tracing::error!("{error}"),
+            Ok(()) => {}
+        }
+        result
+    }
+
+    fn note_end(&mut self, task: Task, result: &Result<(), NodeError>) -> Result<(), AuditError> {
+        if let Err(error) = result {
             self.note(Event::Failed { phase: task.name().to_owned(), reason: error.public_reason() })?;
         }
-        let outcome = match &result {
+        let outcome = match result {
             Ok(()) => "success",
             Err(NodeError::Stopped) => "stopped",
             Err(_) => "failure",
@@ -206,7 +216,7 @@ impl<'a> Node<'a> {
         if let Some(trail) = &self.trail {
             tracing::info!(hash = trail.hash(), "the audit trail ends here; hand this hash to its readers");
         }
-        result
+        Ok(())
     }
 
     /// Whether there is no checkpoint.
@@ -219,7 +229,8 @@ impl<'a> Node<'a> {
     }
 
     fn attempts(&mut self, task: Task) -> Result<(), NodeError> {
-        // Data that cannot be used are refused before anybody is bothered.
+        // Places and data that cannot be used are refused before anybody is bothered.
+        self.check_places(task)?;
         let network = if task == Task::Keygen { None } else { Some(self.read()?) };
         if let Some(network) = &network {
             self.recover(network)?;
@@ -258,13 +269,36 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Where the results go, there is a folder for them: found out before hours are spent on them.
+    fn check_places(&self, task: Task) -> Result<(), ConfigError> {
+        let config = self.config;
+        let places: &[(&str, &Path)] = match task {
+            Task::Keygen => &[("key_file", &config.key_file)],
+            _ => &[("key_file", &config.key_file), ("output", &config.output)],
+        };
+        for (field, place) in places {
+            let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let problem = match folder {
+                _ if place.is_dir() => format!("{} is a folder, not a file", place.display()),
+                Some(folder) if !folder.is_dir() => format!("there is no folder {}", folder.display()),
+                _ => continue,
+            };
+            return Err(ConfigError::Field {
+                file: config.file.clone(),
+                field: (*field).to_owned(),
+                problem,
+            });
+        }
+        Ok(())
+    }
+
     /// The bank's data; the trail commits to them.
     fn read(&mut self) -> Result<Network, NodeError> {
         let banks = Banks::new(self.config.banks())?;
         let network = data::read_bank(&self.config.data, &banks, &self.config.name)?;
         tracing::info!(
             accounts = network.account_count(),
-            transfers = network.listed_count(),
+            edges = network.periods().iter().map(Period::edge_count).sum::<usize>(),
             periods = network.periods().len(),
             "data read"
         );
@@ -311,7 +345,10 @@ impl<'a> Node<'a> {
             finished: &mut self.finished,
         };
         self.begun.set(false);
-        run.all(task, network)
+        let result = run.all(task, network);
+        // Above all where it failed: in this round it did. A trail that cannot be written is the better reason.
+        run.wire.finish()?;
+        result
     }
 
     /// Waits for the others, as long as the configuration says and nobody says stop; the log hears who is missing, and why.
@@ -385,12 +422,8 @@ impl Run<'_, '_> {
 
     fn meet(&mut self, task: Task) -> Result<Next, NodeError> {
         let parameters = Parameters::new().with("task", task.name());
+        self.wire.announce(MEETING, &parameters);
         Ok(meet(&mut self.wire, self.keys, &parameters, self.settings.clone(), *self.finished)?)
-    }
-
-    fn note_session(&mut self, protocol: &str, id: [u8; 32], fields: &Parameters) -> Result<(), AuditError> {
-        let parameters = fields.fields().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        self.wire.note(Event::Session { protocol: protocol.to_owned(), session: hex(&id), parameters })
     }
 
     fn generate(&mut self) -> Result<(), NodeError> {
@@ -398,9 +431,9 @@ impl Run<'_, '_> {
         let fields = parameters.session_parameters();
         tracing::info!(bits = parameters.key_bits(), "generating a key");
         let mut rng = rand::rng();
+        self.wire.announce(keygen::PROTOCOL, &fields);
         let mut session =
             Session::open(&mut self.wire, keygen::PROTOCOL, &fields, self.settings.clone(), &mut rng)?;
-        let id = *session.id();
         let share = keygen::generate(&mut session, parameters, &mut rng, |progress| match progress {
             Progress::Candidates { tried, expected, .. } => {
                 tracing::debug!(tried, expected, "candidates");
@@ -410,7 +443,6 @@ impl Run<'_, '_> {
         })?;
         let traffic = session.counters().total();
         drop(session);
-        self.note_session(keygen::PROTOCOL.name, id, &fields)?;
         let key = share.key().public().id().to_string();
         tracing::info!(key, bytes_sent = traffic.bytes_sent, "key generated");
         self.keys.keep(share)?;
@@ -431,9 +463,9 @@ impl Run<'_, '_> {
         if let Some(position) = kept.positions().map_err(propagation::Error::from)?.last() {
             tracing::info!(position, "going on with a run that was stopped");
         }
+        self.wire.announce(propagation::PROTOCOL, &fields);
         let mut session =
             Session::open(&mut self.wire, propagation::PROTOCOL, &fields, self.settings.clone(), &mut rng)?;
-        let id = *session.id();
         let mut progress = |event: &Told<'_>| {
             begun.set(begun.get() || event.stage != Stage::Agree);
             tell(event);
@@ -448,7 +480,6 @@ impl Run<'_, '_> {
             &mut progress,
         )?;
         drop(session);
-        self.note_session(propagation::PROTOCOL.name, id, &fields)?;
         write(config, &outcome)?;
         *self.finished = true;
         let facts = [("iterations".to_owned(), outcome.plan.steps().len().to_string())].into();

@@ -1,20 +1,21 @@
 //! A transport that listens in: it notes every round for the audit trail, tells the log when a connection is lost or comes
 //! back, and ends the run when the bank is told to stop.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use subrosa_arith::hash::Hasher;
 use subrosa_transport::tls::TlsTransport;
 use subrosa_transport::{
-    Deadline, FRAME_VERSION, Fault, HEADER_BYTES, PartyId, Roster, Transport, TransportError,
+    Deadline, FRAME_VERSION, Fault, HEADER_BYTES, Parameters, PartyId, Protocol, Roster, Transport,
+    TransportError,
 };
 
 use crate::audit::{AuditError, Event, Flow, Trail, hex};
 
-/// How soon a wait ends after the bank was told to stop.
+/// How soon a wait ends after the bank was told to stop, and after how long without a connection the log hears of it.
 const GLANCE: Duration = Duration::from_millis(200);
 
 /// The words by which the other banks learn that this one was told to stop.
@@ -25,6 +26,8 @@ pub const STOPPED: &str = "this bank was told to stop";
 struct Heading {
     session: [u8; 32],
     step: u32,
+    /// The sender gives up. Of a party that does, the transcript may be that of the step before.
+    abort: bool,
     tag: [u8; 8],
     transcript: [u8; 32],
 }
@@ -37,6 +40,7 @@ impl Heading {
         }
         Some(Self {
             step: u32::from_le_bytes(*header[8..].first_chunk()?),
+            abort: header[5] == 3,
             session: *header[12..].first_chunk()?,
             transcript: *header[44..].first_chunk()?,
             tag: *header[76..].first_chunk()?,
@@ -66,8 +70,10 @@ pub struct Wire<'a> {
     stop: Arc<AtomicBool>,
     trail: Option<&'a mut Trail>,
     round: Option<Round>,
-    /// Whose connection is lost at present, as far as the log knows.
-    lost: BTreeSet<PartyId>,
+    /// The session that is being opened: protocol and parameters.
+    announced: Option<(String, BTreeMap<String, String>)>,
+    /// Who is without connection, since when, and whether the log knows.
+    lost: BTreeMap<PartyId, (Instant, bool)>,
     /// The trail could not be written; the run ends, since a run without its trail is not wanted.
     broken: Option<AuditError>,
 }
@@ -75,7 +81,13 @@ pub struct Wire<'a> {
 impl<'a> Wire<'a> {
     /// Listens in on `inner`. Once `stop` is set, waiting ends with an error.
     pub fn new(inner: TlsTransport, stop: Arc<AtomicBool>, trail: Option<&'a mut Trail>) -> Self {
-        Self { inner, stop, trail, round: None, lost: BTreeSet::new(), broken: None }
+        Self { inner, stop, trail, round: None, announced: None, lost: BTreeMap::new(), broken: None }
+    }
+
+    /// A session is about to be opened. The trail has it as soon as its id is there, also if it fails later.
+    pub fn announce(&mut self, protocol: Protocol, fields: &Parameters) {
+        let fields = fields.fields().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        self.announced = Some((protocol.name.to_owned(), fields.collect()));
     }
 
     /// Adds a line to the audit trail, if there is one.
@@ -83,11 +95,19 @@ impl<'a> Wire<'a> {
     /// # Errors
     /// [`AuditError`].
     pub fn note(&mut self, event: Event) -> Result<(), AuditError> {
-        self.end_round()?;
+        self.finish()?;
+        self.trail.as_mut().map_or(Ok(()), |trail| trail.write(event))
+    }
+
+    /// Writes down the round that is going on: the last one, where the run fails in it.
+    ///
+    /// # Errors
+    /// [`AuditError`], also where a line before could not be written.
+    pub fn finish(&mut self) -> Result<(), AuditError> {
         if let Some(error) = self.broken.take() {
             return Err(error);
         }
-        self.trail.as_mut().map_or(Ok(()), |trail| trail.write(event))
+        self.end_round()
     }
 
     fn end_round(&mut self) -> Result<(), AuditError> {
@@ -101,10 +121,11 @@ impl<'a> Wire<'a> {
             };
             tallies.into_iter().map(flow).collect()
         };
-        let Heading { session, step, tag, transcript } = round.heading;
+        let Heading { session, step, abort, tag, transcript } = round.heading;
         trail.write(Event::Round {
             session: hex(&session),
             step,
+            abort,
             tag: hex(&tag),
             transcript: hex(&transcript),
             sent: flows(round.sent),
@@ -112,15 +133,29 @@ impl<'a> Wire<'a> {
         })
     }
 
+    /// Writes down the session that was announced, before its first round.
+    fn begin_session(&mut self, heading: &Heading) -> Result<(), AuditError> {
+        if heading.session == [0; 32] {
+            return Ok(());
+        }
+        let (Some((protocol, parameters)), Some(trail)) = (self.announced.take(), &mut self.trail) else {
+            return Ok(());
+        };
+        trail.write(Event::Session { protocol, session: hex(&heading.session), parameters })
+    }
+
     /// Adds a frame to its round. Frames of a round come together, but for stragglers, which make a line of their own.
     fn count(&mut self, party: PartyId, frame: &[u8], sent: bool) -> Result<(), AuditError> {
         let Some(secret) = self.trail.as_ref().map(|trail| *trail.secret()) else { return Ok(()) };
         let Some(mut heading) = Heading::of(frame) else { return Ok(()) };
-        let same =
-            |round: &Round| (round.heading.session, round.heading.step) == (heading.session, heading.step);
+        let place = |heading: &Heading| (heading.session, heading.step, heading.abort);
+        let same = |round: &Round| place(&round.heading) == place(&heading);
         match &self.round {
             Some(round) if same(round) => heading = round.heading,
-            _ => self.end_round()?,
+            _ => {
+                self.end_round()?;
+                self.begin_session(&heading)?;
+            }
         }
         let round = self.round.get_or_insert_with(|| Round {
             heading,
@@ -151,14 +186,18 @@ impl<'a> Wire<'a> {
         Ok(())
     }
 
-    /// Tells the log what has become of the connection to a bank that is waited for.
+    /// Tells the log what has become of the connection to a bank that is waited for, unless it comes back at once.
     fn look_at(&mut self, party: PartyId) {
         let bank = self.inner.roster().name(party);
         if self.inner.is_connected(party) {
-            if self.lost.remove(&party) {
+            if let Some((_, true)) = self.lost.remove(&party) {
                 tracing::info!(bank, "the connection is back");
             }
-        } else if self.lost.insert(party) {
+            return;
+        }
+        let (since, told) = self.lost.entry(party).or_insert_with(|| (Instant::now(), false));
+        if !*told && since.elapsed() >= GLANCE {
+            *told = true;
             let reason = self.inner.problem(party).unwrap_or_default();
             tracing::warn!(bank, reason, "the connection is lost; waiting for it to come back");
         }
@@ -192,10 +231,16 @@ impl Transport for Wire<'_> {
         loop {
             self.check_stop(from)?;
             match self.inner.receive(from, deadline.or_sooner(Deadline::after(GLANCE))) {
-                Err(error) if error.is_timeout() && !deadline.has_passed() => self.look_at(from),
                 Ok(frame) => {
                     self.noted(from, &frame, false)?;
                     return Ok(frame);
+                }
+                Err(error) if error.is_timeout() => {
+                    // A session that waits for several looks at each of them for a moment only.
+                    self.look_at(from);
+                    if deadline.has_passed() {
+                        return Err(error);
+                    }
                 }
                 Err(error) => return Err(error),
             }

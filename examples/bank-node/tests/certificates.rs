@@ -120,3 +120,39 @@ fn a_clock_that_is_an_hour_off_does_no_harm() {
     let logs = refused(hours(1, 48), false);
     assert!(logs.iter().any(|log| log.contains("not valid yet, or a clock is wrong")), "{logs:?}");
 }
+
+#[test]
+fn names_that_make_no_certificate_leave_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("certs");
+    let make = |more: &[&str]| {
+        let arguments = [&["certs", "make", "--out", out.to_str().unwrap()], more].concat();
+        let output = common::run(&arguments);
+        (output.status.code(), common::text(&output.stderr))
+    };
+    let refused = [
+        (
+            &["amber", "birch bank"][..],
+            "`birch bank`: with an authority, a name is one that a host could have",
+        ),
+        (&["amber", "../birch"], "`../birch`: a name has no slash"),
+        (&["amber", "birch", "Amber"], "`Amber`: two banks have this name, capitals or not"),
+        (&["amber", "ca"], "`ca`: this name is the authority's here"),
+        (&["amber", "-birch"], "unexpected argument"),
+    ];
+    for (names, words) in refused {
+        let (code, told) = make(names);
+        assert!(code != Some(0) && told.contains(words), "{names:?}: {told}");
+        assert!(!out.exists(), "{names:?}");
+    }
+    for days in ["0", "40000", "4294967295"] {
+        assert_eq!(make(&["--days", days, "amber"]).0, Some(2));
+    }
+    assert_eq!(make(&["amber", "birch"]).0, Some(0));
+    // What is there stays.
+    let key = std::fs::read(out.join("ca-key.pem")).unwrap();
+    let (code, told) = make(&["coral"]);
+    assert!(code == Some(1) && told.contains("ca-key.pem: "), "{told}");
+    assert_eq!(std::fs::read(out.join("ca-key.pem")).unwrap(), key);
+    assert!(!out.join("coral.pem").exists());
+}

@@ -72,6 +72,20 @@ fn a_bank_is_killed_when_another_has_its_scores() {
 }
 
 #[test]
+fn a_bank_that_is_gone_is_missed_by_the_others() {
+    let mut banks = Banks::new(90);
+    banks.start_all(&[]);
+    banks.wait_for(0, "generating a key", 1);
+    banks.kill(2);
+    for bank in [0, 1] {
+        banks.wait_for(bank, "the connection is lost; waiting for it to come back bank=\"coral\"", 1);
+    }
+    banks.start(2, &[]);
+    banks.all_succeed();
+    banks.scores_are_right(2);
+}
+
+#[test]
 fn two_banks_are_killed_at_once() {
     let mut banks = Banks::new(60);
     banks.start_all(&[]);

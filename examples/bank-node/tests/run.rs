@@ -4,7 +4,9 @@
 
 mod common;
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 use common::{BANKS, Banks, binary, free_ports, text};
 
@@ -59,6 +61,25 @@ fn a_run_without_a_key_says_so() {
 }
 
 #[test]
+fn places_for_results_are_looked_at_first() {
+    let banks = Banks::new(30);
+    let file = banks.path("amber.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    let refused = [
+        ("output = \"amber.csv\"", "output = \"results/amber.csv\"", "`output`: there is no folder"),
+        ("output = \"amber.csv\"", "output = \"data\"", "data is a folder, not a file"),
+        ("key_file = \"amber.key\"", "key_file = \"keys/amber.key\"", "`key_file`: there is no folder"),
+    ];
+    for (from, to, words) in refused {
+        assert!(config.contains(from));
+        std::fs::write(&file, config.replace(from, to)).unwrap();
+        let output = binary().arg("--config").arg(&file).output().unwrap();
+        let told = text(&output.stderr);
+        assert!(output.status.code() == Some(1) && told.contains(words), "{told}");
+    }
+}
+
+#[test]
 fn another_key_at_one_bank_is_found_before_anything_is_sent() {
     let mut banks = Banks::new(30);
     banks.start_all(&["keygen"]);
@@ -86,9 +107,54 @@ fn another_key_at_one_bank_is_found_before_anything_is_sent() {
     assert!(banks.log(2).contains("passphrase is wrong"), "{}", banks.log(2));
 }
 
+/// The program `three-banks` beside the bank-node that is tested.
+///
+/// Who tests the whole workspace has built it just now. Otherwise it may be missing, or older than its sources: cargo
+/// builds it then.
+fn three_banks() -> PathBuf {
+    let node = Path::new(env!("CARGO_BIN_EXE_bank-node"));
+    let program = node.with_file_name("three-banks");
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let sources = [examples.join("three-banks"), examples.parent().unwrap().join("crates")];
+    let built = std::fs::metadata(&program).and_then(|data| data.modified());
+    if built.is_ok_and(|built| sources.iter().all(|folder| newest_source(folder) < built)) {
+        return program;
+    }
+    let folder = node.parent().unwrap();
+    let profile = match folder.file_name().unwrap().to_str().unwrap() {
+        "debug" => "dev",
+        profile => profile,
+    };
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--locked", "--package", "three-banks", "--profile", profile])
+        .arg("--manifest-path")
+        .arg(examples.join("three-banks/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(folder.parent().unwrap())
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", text(&built.stderr));
+    program
+}
+
+/// When the newest of the sources in a folder was changed.
+fn newest_source(folder: &Path) -> SystemTime {
+    let time = |entry: std::fs::DirEntry| {
+        let path = entry.path();
+        let source = path.extension().is_some_and(|ending| ending == "rs" || ending == "toml");
+        match entry.file_type().unwrap() {
+            kind if kind.is_dir() => newest_source(&path),
+            _ if source => entry.metadata().unwrap().modified().unwrap(),
+            _ => SystemTime::UNIX_EPOCH,
+        }
+    };
+    let times = std::fs::read_dir(folder).unwrap().map(|entry| time(entry.unwrap()));
+    times.max().unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
 #[test]
-fn the_script_does_it_with_one_command() {
-    // The packaged data with a small key, compared with what the plain computation says.
+fn three_processes_over_tls_have_the_scores_of_three_banks_in_one() {
+    // The packaged data with a small key. The script runs both, and fails where they differ.
     let folder = tempfile::tempdir().unwrap();
     let [port, _, _] = free_ports();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/three-nodes.sh");
@@ -96,26 +162,54 @@ fn the_script_does_it_with_one_command() {
         .arg(script)
         .arg(folder.path())
         .env("BANK_NODE", env!("CARGO_BIN_EXE_bank-node"))
+        .env("THREE_BANKS", three_banks())
         .env("KEY_BITS", "512")
         .env("FIRST_PORT", port.to_string())
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    let told = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{told}");
+    for line in ["amber: ", "birch: ", "coral: ", "largest difference "] {
+        assert!(told.lines().any(|told| told.starts_with(line)), "{told}");
+    }
 
+    let (scores, others) = (folder.path().join("scores"), folder.path().join("three-banks"));
+    agrees_with_a_plain_computation(&scores);
+    agrees_with_a_plain_computation(&others);
+    a_changed_score_is_found(&scores, &others);
+}
+
+/// The scores in a folder are those of a computation over all the packaged data in the clear.
+fn agrees_with_a_plain_computation(folder: &Path) {
     use subrosa_risk_propagation::{Settings, data, plaintext};
-    let packaged = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../three-banks/data");
+    let packaged = Path::new(env!("CARGO_MANIFEST_DIR")).join("../three-banks/data");
     let names = data::banks_in(&packaged).unwrap();
     let networks: Vec<_> =
         names.iter().map(|bank| data::read_bank(&packaged, &names, names.name(bank)).unwrap()).collect();
     let settings = Settings::default();
     let reference = plaintext::reference(&networks, &settings).unwrap();
-    let scores: Vec<Vec<f64>> = names
-        .iter()
-        .map(|bank| {
-            let file = folder.path().join(format!("scores/{}.csv", names.name(bank)));
-            let text = std::fs::read_to_string(file).unwrap();
-            text.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().parse().unwrap()).collect()
-        })
-        .collect();
-    assert!(plaintext::largest_difference(&scores, &reference) <= settings.accuracy);
+    let scores_of = |bank| {
+        let text = std::fs::read_to_string(folder.join(format!("{}.csv", names.name(bank)))).unwrap();
+        text.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().parse().unwrap()).collect()
+    };
+    let scores: Vec<Vec<f64>> = names.iter().map(scores_of).collect();
+    let difference = plaintext::largest_difference(&scores, &reference);
+    assert!(difference <= settings.accuracy, "{}: {difference:e}", folder.display());
+}
+
+/// What the script ends with fails where one score is another one.
+fn a_changed_score_is_found(scores: &Path, others: &Path) {
+    let compare = || binary().args(["compare", "--accuracy=1e-6"]).arg(scores).arg(others).output().unwrap();
+    assert!(compare().status.success());
+    let file = scores.join("coral.csv");
+    let mut lines: Vec<String> = std::fs::read_to_string(&file).unwrap().lines().map(str::to_owned).collect();
+    let fields: Vec<&str> = lines[7].split(',').collect();
+    let (id, score): (_, f64) = (fields[0].to_owned(), fields[1].parse().unwrap());
+    lines[7] = format!("{id},{:.7},{}", (score - 0.001).abs(), fields[2]);
+    std::fs::write(&file, lines.join("\n") + "\n").unwrap();
+    let output = compare();
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stdout);
+    assert!(told.contains("coral") && told.contains(&format!("(account {id})")), "{told}");
+    assert!(told.contains("MORE than 1e-6"), "{told}");
 }

@@ -11,6 +11,8 @@ pub struct Report {
     pub records: Vec<Record>,
     /// The hash of the last line; zeros for an empty trail.
     pub hash: [u8; 32],
+    /// The hash of each line.
+    hashes: Vec<[u8; 32]>,
 }
 
 /// Why a trail is not to be trusted.
@@ -30,9 +32,14 @@ pub struct Untrue {
 /// # Errors
 /// The first line that is not what it should be.
 pub fn verify(text: &str) -> Result<Report, Untrue> {
-    let mut report = Report { records: Vec::new(), hash: [0; 32] };
-    for (index, text) in text.lines().enumerate() {
+    let mut report = Report { records: Vec::new(), hash: [0; 32], hashes: Vec::new() };
+    for (index, text) in text.split_inclusive('\n').enumerate() {
         let untrue = |problem: String| Untrue { line: index + 1, problem };
+        let Some(text) = text.strip_suffix('\n') else {
+            let problem = "it has no end: the bank was killed while it wrote it, or is writing it just now. The bank \
+                           drops such a line when it starts again; all lines before it are whole";
+            return Err(untrue(problem.into()));
+        };
         let line: Line =
             serde_json::from_str(text).map_err(|_| untrue("it is not a line of a trail".into()))?;
         let hash = chained(&report.hash, line.record.get());
@@ -45,6 +52,7 @@ pub fn verify(text: &str) -> Result<Report, Untrue> {
             return Err(untrue(format!("its number is {}, it should be {index}", record.number)));
         }
         report.records.push(record);
+        report.hashes.push(hash);
         report.hash = hash;
     }
     Ok(report)
@@ -61,6 +69,12 @@ impl Report {
 
     fn events(&self) -> impl Iterator<Item = &Event> {
         self.records.iter().map(|record| &record.event)
+    }
+
+    /// The line that has this hash, counted from 1: all lines up to it are as they were when the hash was told.
+    pub fn line_of(&self, hash: &str) -> Option<usize> {
+        let told = hash.trim().to_ascii_lowercase();
+        self.hashes.iter().position(|hash| hex(hash) == told).map(|index| index + 1)
     }
 
     /// How the last run ended; `None` if it has no end, which means that the process was killed or still runs.
@@ -91,15 +105,17 @@ impl Report {
         sessions.collect()
     }
 
-    /// Rounds by session and step; what came in several lines is added up.
-    fn rounds(&self) -> BTreeMap<(&str, u32), Totals<'_>> {
-        let mut rounds: BTreeMap<(&str, u32), Totals<'_>> = BTreeMap::new();
+    /// Rounds by session, step and whether somebody gave up; what came in several lines is added up.
+    fn rounds(&self) -> BTreeMap<(&str, u32, bool), Totals<'_>> {
+        let mut rounds: BTreeMap<(&str, u32, bool), Totals<'_>> = BTreeMap::new();
         for event in self.events() {
-            let Event::Round { session, step, transcript, sent, received, .. } = event else { continue };
+            let Event::Round { session, step, abort, transcript, sent, received, .. } = event else {
+                continue;
+            };
             if session.bytes().all(|digit| digit == b'0') {
                 continue; // sessions that are being opened cannot be told from each other
             }
-            let totals = rounds.entry((session, *step)).or_default();
+            let totals = rounds.entry((session, *step, *abort)).or_default();
             totals.transcript = transcript;
             for (flows, sums) in [(sent, &mut totals.sent), (received, &mut totals.received)] {
                 for (bank, Flow { frames, bytes, .. }) in flows {
@@ -164,10 +180,11 @@ pub fn compare(reports: &[Report]) -> Vec<String> {
                 }
             }
             let theirs = there.rounds();
-            for ((session, step), mine) in here.rounds() {
-                let Some(theirs) = theirs.get(&(session, step)) else { continue };
+            for ((session, step, abort), mine) in here.rounds() {
+                let Some(theirs) = theirs.get(&(session, step, abort)) else { continue };
                 let place = format!("session {}…, round {step}", &session[..8.min(session.len())]);
-                if mine.transcript != theirs.transcript {
+                // Two that give up may do so before and after a broadcast.
+                if mine.transcript != theirs.transcript && !abort {
                     problems.push(format!("{place}: {one} and {other} saw other broadcasts before"));
                 }
                 for (from, to, sent, received) in [
