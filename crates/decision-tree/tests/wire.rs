@@ -59,6 +59,41 @@ fn a_row_travels_as_bytes() {
     }
 }
 
+/// Under equal seeds, the difference of two queries is that of their rows, for everybody to see.
+#[test]
+fn every_query_has_a_seed_of_its_own() {
+    const SEED: std::ops::Range<usize> = 40..72;
+    let mut rng = ChaCha20Rng::seed_from_u64(12);
+    let schema = schema(&[3, 2, 1], 3);
+    for parameters in ParameterSet::ALL {
+        let key = ClientKey::generate(parameters, &mut rng);
+        let rows = [[0.1, 1.0, 0.0]; 3];
+        let mut queries = key.encrypt_batch(&schema, &rows, &mut rng).unwrap();
+        queries.extend(rows.map(|row| key.encrypt(&schema, &row, &mut rng).unwrap()));
+        let queries: Vec<Vec<u8>> = queries.iter().map(Query::to_bytes).collect();
+        for (index, one) in queries.iter().enumerate() {
+            for other in &queries[index + 1..] {
+                assert_eq!(one[..SEED.start], other[..SEED.start]);
+                assert_ne!(one[SEED], other[SEED], "{parameters:?}");
+                let pairs = || one[SEED.end..].iter().zip(&other[SEED.end..]);
+                // By chance, one byte in 256.
+                assert!(pairs().filter(|(a, b)| a == b).count() * 128 < pairs().len(), "{parameters:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_on_another_grid_are_not_encrypted() {
+    let World { schema, key, mut rng, .. } = world(ParameterSet::Standard, 13);
+    let finer = common::schema(&[4, 2, 1], 3);
+    let row = finer.quantize(&[1.0, 1.0, 0.0]).unwrap();
+    assert!(matches!(key.encrypt_quantized(&schema, &row, &mut rng), Err(Error::Schema(_))));
+    let longer = common::schema(&[3, 2, 1, 1], 3).quantize(&[0.0; 4]).unwrap();
+    assert!(matches!(key.encrypt_quantized(&schema, &longer, &mut rng), Err(Error::Schema(_))));
+    assert!(key.encrypt_quantized(&schema, &schema.quantize(&[1.0, 1.0, 0.0]).unwrap(), &mut rng).is_ok());
+}
+
 #[test]
 fn queries_of_another_kind_version_set_or_schema_are_refused() {
     let World { schema, key, evaluator, mut rng } = world(ParameterSet::Standard, 2);
@@ -142,8 +177,15 @@ fn a_stored_key_is_the_same_key() {
     assert!(matches!(error(&stored, b"wrong horse"), Error::Seal(SealError::Passphrase)));
     assert!(matches!(error(&stored, b""), Error::Seal(SealError::Empty)));
     assert!(matches!(key.seal(b"", CHEAP, &mut rng), Err(Error::Seal(SealError::Empty))));
-    let dear = SealCost { memory_kib: 8, passes: 65 };
-    assert!(matches!(key.seal(b"x", dear, &mut rng), Err(Error::Seal(SealError::Cost))));
+    for (memory_kib, passes) in [(8, 65), (8, 0), (7, 1), ((1 << 20) + 1, 1), (u32::MAX, 1)] {
+        let dear = SealCost { memory_kib, passes };
+        assert!(matches!(key.seal(b"x", dear, &mut rng), Err(Error::Seal(SealError::Cost))));
+        // Refused before any of it is paid.
+        let mut changed = stored.clone();
+        changed[40..44].copy_from_slice(&memory_kib.to_be_bytes());
+        changed[44..48].copy_from_slice(&passes.to_be_bytes());
+        assert!(matches!(error(&changed, b"correct horse"), Error::Seal(SealError::Cost)));
+    }
     for end in 0..stored.len() {
         assert!(matches!(error(&stored[..end], b"correct horse"), Error::Codec(_)));
     }

@@ -36,7 +36,7 @@ impl Evaluator {
     }
 
     /// E18: sum += Σ uₗ·pkₗ + noise, with the query's encryptions of zero pkₗ and fresh binary polynomials uₗ.
-    fn rerandomise(&self, query: &Query, state: &State, noise: &mut NoiseSource, sum: &mut [u64]) {
+    pub(super) fn rerandomise(&self, query: &Query, state: &State, noise: &mut NoiseSource, sum: &mut [u64]) {
         let shape = &self.layout.shape;
         let mut selectors = zeroize::Zeroizing::new(vec![0u64; shape.key_len()]);
         noise.bits(&mut selectors);

@@ -258,7 +258,7 @@ impl Draft {
 }
 
 /// Variance of Σ uₗ·pkₗ and of fresh noise on all masks and bodies, u binary.
-fn rerandomisation_variance(shape: &Shape) -> f64 {
+pub(super) fn rerandomisation_variance(shape: &Shape) -> f64 {
     let key = 1.0 + exact_usize(shape.greatest_weight());
     let zeros = exact_usize(shape.key_len()) / 2.0 * shape.fresh_variance(shape.glwe_body_bits);
     let transform = exact_usize(shape.key_len()) * (-102.0f64).exp2() * key;

@@ -190,3 +190,72 @@ fn plans_fail_rarely_enough_or_are_refused() {
     assert!((copies - single - 3.0).abs() < 0.1, "{single} {copies}");
     assert!(matches!(plan(3_000), Err(crate::Error::Plan(PlanError::TooNoisy { .. }))));
 }
+
+/// The planned variance is a bound; with `Standard` the zeros' own noise, which is rounded the most, is nearly all of it.
+#[test]
+fn rerandomising_adds_the_noise_that_is_planned() {
+    let mut rng = ChaCha20Rng::seed_from_u64(3);
+    for (set, least) in [(ParameterSet::Standard, 0.85), (ParameterSet::LowNoise, 0.3)] {
+        let evaluator = evaluator(&mut rng, set, 1, 2, 1);
+        let (shape, key) = (&evaluator.layout.shape, ClientKey::generate(set, &mut rng));
+        let mut errors = Vec::new();
+        for seed in 0..4 {
+            let query = key.encrypt(evaluator.model().schema(), &[0.0; 4], &mut rng).unwrap();
+            let source = || NoiseSource::new(&mut ChaCha20Rng::seed_from_u64(seed));
+            let (mut sum, mut drawn) = (vec![0u64; shape.glwe_len()], source());
+            evaluator.rerandomise(&query, &State::default(), &mut drawn, &mut sum);
+            let (masks, body) = sum.split_at(shape.key_len());
+            errors.extend(body.iter().enumerate().map(|(position, body)| {
+                let phase = body.wrapping_sub(key.secret().inner_coefficient(masks, position));
+                phase.cast_signed() as f64 / 2f64.powi(64)
+            }));
+            // Fresh noise on masks and body is of the size of the transform's rounding and cannot be told from it: that it
+            // is drawn shows in what is drawn next.
+            let mut expected = source();
+            expected.bits(&mut vec![0; shape.key_len()]);
+            expected.add(&mut vec![0; shape.glwe_len()], shape.noise_log2);
+            assert_eq!(drawn.uniform(1 << 60), expected.uniform(1 << 60));
+        }
+        let ratio = deviation(&errors) / plan::rerandomisation_variance(shape).sqrt();
+        assert!((least..1.05).contains(&ratio), "{set:?}: {ratio}");
+    }
+}
+
+/// The noise of the longest path counts: every split of a chain adds that of its product.
+#[test]
+fn a_chain_of_splits_is_as_noisy_as_it_is_long() {
+    let chain = |splits: usize| {
+        let mut nodes: Vec<Node> = (0..splits)
+            .map(|index| Node::Split {
+                feature: index % 4,
+                rule: Rule::LessOrEqual,
+                // 126: a threshold without trailing ones, so that each split takes eight products.
+                threshold: 127.0 - 8.0 * (index / 4) as f64,
+                left: index + 1,
+                right: splits + 1 + index,
+            })
+            .collect();
+        // The last split's leaves differ.
+        nodes.extend(
+            (0..=splits).map(|index| Node::leaf(0, if index == 0 { 1.0 } else { (index % 2) as f64 })),
+        );
+        evaluator_of(ParameterSet::Standard, vec![Tree::new(nodes)], 1, 0).plan().clone()
+    };
+    let (short, long) = (chain(2), chain(8));
+    assert_eq!((short.product_splits, long.product_splits), (2, 8));
+    assert_eq!((short.external_products, long.external_products), (16, 64));
+    // Four times the variance: twice the deviation.
+    assert!((long.noise_log2 - short.noise_log2 - 1.0).abs() < 0.01, "{short} {long}");
+}
+
+#[test]
+fn a_conversion_key_of_another_set_is_refused() {
+    let mut rng = ChaCha20Rng::seed_from_u64(4);
+    let evaluator = evaluator(&mut rng, ParameterSet::Standard, 1, 2, 1);
+    let small = ClientKey::generate(ParameterSet::SmallQuery, &mut rng);
+    let prepared = small.conversion_key(&mut rng).unwrap().prepare();
+    let key = ClientKey::generate(ParameterSet::Standard, &mut rng);
+    let query = key.encrypt(evaluator.model().schema(), &[0.0; 4], &mut rng).unwrap();
+    let refused = evaluator.evaluate_with(&prepared, &query, &mut rng).unwrap_err();
+    assert!(matches!(refused, crate::Error::Query(QueryError::Parameters)), "{refused}");
+}
