@@ -82,7 +82,7 @@ mod tests {
     fn pieces_follow_each_other() {
         let modulus = Modulus::new(&1_000_003_u32.into()).unwrap();
         let mut parts = [Ciphertexts::default(), Ciphertexts::default()];
-        let number = |account: u32| (account % 3 != 0).then(|| modulus.residue_u64(account.into()));
+        let number = |account: u32| (!account.is_multiple_of(3)).then(|| modulus.residue_u64(account.into()));
         let count = 1000_u32;
         (0..count).for_each(|account| parts[usize::from(account >= 300)].push(number(account).as_ref()));
         let [mut all, rest] = parts;

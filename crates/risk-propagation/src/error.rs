@@ -87,6 +87,9 @@ pub enum Problem {
     /// More accounts or transfers than an index of 32 bits can count.
     #[error("more than 2^31 accounts")]
     TooManyAccounts,
+    /// A period that no run would reach.
+    #[error("period {0} is beyond the {MAX_STEPS} that a run can have", MAX_STEPS = crate::settings::MAX_STEPS)]
+    TooManyPeriods(usize),
     /// A record with another number of scores than there are columns.
     #[error("{found} scores were given for {expected} columns")]
     WrongScoreCount {

@@ -311,6 +311,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_period_that_no_run_reaches_is_refused() {
+        let banks = Banks::new(["north", "east"]).unwrap();
+        let own = banks.get(0).unwrap();
+        let mut builder = NetworkBuilder::new(banks, own, vec!["risk_score".to_owned()]);
+        let (id_source, id_destination, amount) = ("1", "2", 3);
+        let transfer =
+            Transfer { id_source, bank_source: "north", id_destination, bank_destination: "east", amount };
+        for period in [10_000, usize::MAX] {
+            let refused = builder.transfer(period, &transfer).unwrap_err();
+            assert_eq!(refused.problem, Problem::TooManyPeriods(period));
+        }
+        builder.periods(usize::MAX);
+        builder.transfer(9_999, &transfer).unwrap();
+        assert_eq!(builder.finish().unwrap().periods().len(), 10_000);
+    }
+
+    #[test]
     fn periods_of_others_take_no_memory_by_account() {
         let banks = Banks::new(["north", "east"]).unwrap();
         let own = banks.get(0).unwrap();

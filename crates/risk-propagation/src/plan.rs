@@ -448,5 +448,40 @@ mod tests {
             let top = f64::exp2(plan.final_scale() as f64) + noise;
             prop_assert!(top < f64::exp2(plan.slot_bits() as f64));
         }
+
+        #[test]
+        fn holds_at_the_extremes(
+            exponent in -15.0..=-1.0_f64,
+            iterations in 0..60_u32,
+            periods in 0..8_usize,
+            in_degree_bits in 0..=31_u32,
+            adders in 1..1000_usize,
+            columns in 1..40_usize,
+            key_bits in 0..9000_usize,
+        ) {
+            let accuracy = 10_f64.powf(exponent).clamp(1e-15, 0.1);
+            let settings = Settings { accuracy, iterations, ..Settings::default() };
+            let active_periods = vec![true; periods];
+            let sizes = NetworkSizes { key_bits, columns, in_degree_bits, active_periods, adders };
+            match Plan::new(&sizes, &settings) {
+                Ok(plan) => {
+                    prop_assert!(plan.weight_bits() <= MAX_WEIGHT_BITS);
+                    prop_assert!(plan.error_bound() <= accuracy * (1.0 + 1e-9));
+                    let used = plan.accounts_per_ciphertext() * columns * plan.slot_bits();
+                    prop_assert!(used > 0 && used + 2 <= key_bits);
+                    // Where anything is decrypted there is noise, of nearly the size that the accuracy allows.
+                    let scale = plan.final_scale() as f64;
+                    let noise = adders as f64 * f64::exp2(f64::from(plan.noise_bits()) - scale);
+                    prop_assert!(plan.steps().is_empty() || (noise > accuracy / 8.0 && noise <= accuracy / 2.0));
+                }
+                Err(PlanError::DoesNotFit { first_too_many, steps, needed, available, .. }) => {
+                    prop_assert!(needed > available && first_too_many <= steps);
+                }
+                Err(error) => {
+                    let too_long = matches!(error, PlanError::WeightsTooLong { bits, .. } if bits > 60);
+                    prop_assert!(too_long, "{}", error);
+                }
+            }
+        }
     }
 }

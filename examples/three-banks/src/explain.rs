@@ -40,18 +40,18 @@ pub(crate) fn show(outcomes: &[Outcome], wanted: &Wanted) -> String {
     let Some(explanation) = explain(&outcome.agreed, outcome.plan.steps(), &wanted.id) else {
         return String::new();
     };
-    let columns = network.columns().len();
-    let score = |scores: &[f64]| {
-        let place = network.position(&wanted.id).unwrap_or(0).saturating_mul(columns);
-        scores.get(place).copied().unwrap_or(0.0)
-    };
+    let place = network.position(&wanted.id).unwrap_or(0).saturating_mul(network.columns().len());
+    let scores = network.columns().iter().enumerate().map(|(column, name)| {
+        let of = |scores: &[f64]| scores.get(place + column).copied().unwrap_or(0.0);
+        let name = if network.columns().len() > 1 { name } else { "score" };
+        format!("{name} {:.4} before, {:.6} after", of(network.initial_scores()), of(&outcome.scores))
+    });
     let mut text = format!(
-        "What reached {}/{}, as {} can tell (score {:.4} before, {:.6} after):\n",
+        "What reached {}/{}, as {} can tell ({}):\n",
         network.bank(),
         wanted.id,
         network.bank(),
-        score(network.initial_scores()),
-        score(&outcome.scores)
+        scores.collect::<Vec<_>>().join("; ")
     );
     if explanation.contributions.is_empty() {
         text.push_str("  nothing: nobody paid it\n");

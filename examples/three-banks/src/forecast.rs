@@ -1,5 +1,6 @@
 //! What `--plan` prints: the plan on which the banks will agree, and what the run will cost each of them.
 
+use std::io::Write;
 use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
@@ -17,10 +18,15 @@ use crate::Failure;
 const CALIBRATION: Duration = Duration::from_secs(2);
 
 /// Prints plan and costs.
-pub(crate) fn print(networks: &[Network], plan: &Plan, settings: &Settings) -> Result<(), Failure> {
-    println!("{plan}");
+pub(crate) fn print(
+    out: &mut impl Write,
+    networks: &[Network],
+    plan: &Plan,
+    settings: &Settings,
+) -> Result<(), Failure> {
+    writeln!(out, "{plan}")?;
     if settings.mismatch == subrosa_risk_propagation::Mismatch::Refuse {
-        println!("\n(costs as if the banks' lists of transfers agreed)");
+        writeln!(out, "\n(costs as if the banks' lists of transfers agreed)")?;
     }
     let disagreement =
         |error: subrosa_risk_propagation::agreement::Disagreement| Failure::Plan(error.to_string());
@@ -33,10 +39,10 @@ pub(crate) fn print(networks: &[Network], plan: &Plan, settings: &Settings) -> R
         let forecast = Forecast::new(agreed, plan, all - ciphertexts(agreed));
         let time = forecast.processor_time(&machine);
         total += time;
-        println!("\n{}\n{forecast}", agreed.network().bank());
-        println!("processor time            about {:.1} s on this machine", time.as_secs_f64());
+        writeln!(out, "\n{}\n{forecast}", agreed.network().bank())?;
+        writeln!(out, "processor time            about {:.1} s on this machine", time.as_secs_f64())?;
     }
-    println!("\nprocessor time of all     about {:.1} s, key generation apart", total.as_secs_f64());
+    writeln!(out, "\nprocessor time of all     about {:.1} s, key generation apart", total.as_secs_f64())?;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ mod report;
 mod scene;
 mod tables;
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -31,6 +32,7 @@ use crate::options::Options;
 use crate::page::Run;
 use crate::phases::Phase;
 use crate::report::Report;
+use crate::scene::Scene;
 
 /// Why the example ends without a result.
 #[derive(Debug, thiserror::Error)]
@@ -57,28 +59,36 @@ enum Failure {
     Keygen(#[from] subrosa_distributed_paillier::KeygenError),
     #[error("the network among the banks cannot be made: {0}")]
     Roster(#[from] subrosa_transport::RosterError),
+    #[error("standard output: {0}")]
+    Output(#[from] std::io::Error),
     #[error("{path}: {source}")]
     File { path: String, source: std::io::Error },
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    match run(&options) {
+    match run(&options, &mut std::io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read has seen enough.
+        Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {failure}");
+            let _ = writeln!(std::io::stderr(), "error: {failure}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(options: &Options) -> Result<(), Failure> {
+fn run(options: &Options, out: &mut impl Write) -> Result<(), Failure> {
     options.prepare_outputs()?;
     let networks = read(options)?;
-    println!("{}", tables::networks(&networks));
+    let told = writeln!(out, "{}", tables::networks(&networks)).and_then(|()| out.flush());
+    // Who asks for files gets them, even if nobody reads on here.
+    if !options.writes_files() {
+        told?;
+    }
     if options.plan {
         let plan = plan_of(&networks, options)?;
-        return forecast::print(&networks, &plan, &options.settings());
+        return forecast::print(out, &networks, &plan, &options.settings());
     }
     let wanted: Vec<explain::Wanted> =
         options.explain.iter().map(|account| explain::find(&networks, account)).collect::<Result<_, _>>()?;
@@ -92,21 +102,57 @@ fn run(options: &Options) -> Result<(), Failure> {
     let (outcomes, phases): (Vec<Outcome>, Vec<Vec<Phase>>) =
         finished.into_iter().map(|finished| (finished.outcome, finished.phases)).unzip();
 
-    println!("{}", tables::riskiest(&outcomes));
-    println!("{}", picture::paths(&outcomes));
-    for wanted in &wanted {
-        println!("{}", explain::show(&outcomes, wanted));
-    }
-    println!("{}", tables::phases(&phases, wall));
-    write_scores(options, &outcomes)?;
-    let difference = if options.check { Some(check(options, &networks, &outcomes)?) } else { None };
+    // Files first: what is printed may find nobody to read it.
+    let scenes = Scene::all(&outcomes);
+    let difference = if options.check { Some(difference(options, &networks, &outcomes)?) } else { None };
+    write_scores(options, &outcomes, &scenes)?;
     write_reports(options, &Run::new(&setup, began), &outcomes, &phases, difference)?;
+    let printed = print(out, &outcomes, &scenes, &wanted)
+        .and_then(|()| writeln!(out, "{}", tables::phases(&phases, wall)))
+        .and_then(|()| end(out, options, difference));
     match difference {
         Some(difference) if difference > options.accuracy => {
             Err(Failure::Check { difference, accuracy: options.accuracy })
         }
-        _ => Ok(()),
+        _ => Ok(printed?),
     }
+}
+
+/// What was found.
+fn print(
+    out: &mut impl Write,
+    outcomes: &[Outcome],
+    scenes: &[Scene<'_>],
+    wanted: &[explain::Wanted],
+) -> std::io::Result<()> {
+    for scene in scenes {
+        writeln!(out, "{}", tables::riskiest(outcomes, scene.column, scene.risk_type()))?;
+        writeln!(out, "{}", picture::paths(scene))?;
+    }
+    wanted.iter().try_for_each(|wanted| writeln!(out, "{}", explain::show(outcomes, wanted)))
+}
+
+/// How good it is, and where the files are.
+fn end(out: &mut impl Write, options: &Options, difference: Option<f64>) -> std::io::Result<()> {
+    if let Some(difference) = difference {
+        let allowed = options.accuracy;
+        writeln!(
+            out,
+            "largest difference from the plain computation: {difference:.3e} (allowed: {allowed:e})"
+        )?;
+    }
+    let files = [
+        ("scores and pictures", &options.output),
+        ("measurements", &options.json),
+        ("report of all banks' data", &options.report),
+        ("report for each bank", &options.bank_reports),
+    ];
+    for (what, path) in files {
+        if let Some(path) = path {
+            writeln!(out, "{what} written to {}", path.display())?;
+        }
+    }
+    out.flush()
 }
 
 /// What all banks are started with; refuses here once, before any key is made, what every bank would refuse.
@@ -207,16 +253,14 @@ fn run_banks(setup: &Setup, networks: Vec<Network>) -> Result<Vec<Finished>, Fai
     failure.map_or(Ok(finished), Err)
 }
 
-fn write_scores(options: &Options, outcomes: &[Outcome]) -> Result<(), Failure> {
+fn write_scores(options: &Options, outcomes: &[Outcome], scenes: &[Scene<'_>]) -> Result<(), Failure> {
     let Some(directory) = &options.output else { return Ok(()) };
     for outcome in outcomes {
         let network = outcome.agreed.network();
         let file = directory.join(format!("{}.csv", network.bank()));
         data::write_scores(&file, network, &outcome.scores, outcome.plan.decimals() as usize)?;
     }
-    picture::write(directory, outcomes)?;
-    println!("scores and pictures written to {}", directory.display());
-    Ok(())
+    Ok(picture::write(directory, scenes)?)
 }
 
 /// Writes the JSON and the web pages.
@@ -233,25 +277,18 @@ fn write_reports(
     }
     if let Some(file) = &options.report {
         page::write_joint(file, run, outcomes, report)?;
-        println!("report of all banks' data written to {}", file.display());
     }
     if let Some(directory) = &options.bank_reports {
         for (outcome, phases) in outcomes.iter().zip(phases) {
             page::write_own(directory, run, outcome, phases)?;
         }
-        println!("report for each bank written to {}", directory.display());
     }
     Ok(())
 }
 
-/// Compares the banks' scores with a computation in floating point that sees everything.
-fn check(options: &Options, networks: &[Network], outcomes: &[Outcome]) -> Result<f64, Failure> {
+/// The banks' scores against a computation in floating point that sees everything.
+fn difference(options: &Options, networks: &[Network], outcomes: &[Outcome]) -> Result<f64, Failure> {
     let reference = plaintext::reference(networks, &options.settings()).map_err(Error::from)?;
     let scores: Vec<Vec<f64>> = outcomes.iter().map(|outcome| outcome.scores.clone()).collect();
-    let difference = plaintext::largest_difference(&scores, &reference);
-    println!(
-        "largest difference from the plain computation: {difference:.3e} (allowed: {:e})",
-        options.accuracy
-    );
-    Ok(difference)
+    Ok(plaintext::largest_difference(&scores, &reference))
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
@@ -114,16 +115,26 @@ impl Options {
         Ok(())
     }
 
+    /// Whether anything is to be written but what is printed.
+    pub(crate) fn writes_files(&self) -> bool {
+        [&self.json, &self.output, &self.report, &self.bank_reports].iter().any(|path| path.is_some())
+    }
+
     /// Says aloud what makes a run insecure.
     pub(crate) fn warn(&self) {
+        let mut said = Vec::new();
         if self.key_bits < 2048 {
-            eprintln!(
-                "warning: a key of {} bits can be factored; use 2048 bits or more for real data",
+            said.push(format!(
+                "a key of {} bits can be factored; use 2048 bits or more for real data",
                 self.key_bits
-            );
+            ));
         }
         if self.seed_insecure.is_some() {
-            eprintln!("warning: --seed-insecure makes every secret of this run predictable");
+            said.push("--seed-insecure makes every secret of this run predictable".to_owned());
+        }
+        for warning in said {
+            // Nobody to tell is no reason to stop.
+            let _ = writeln!(std::io::stderr(), "warning: {warning}");
         }
     }
 }

@@ -20,7 +20,8 @@ use crate::bank::Setup;
 use crate::phases::Phase;
 use crate::report::Report;
 use crate::scene::Scene;
-use model::{Bank, Page, Parameters};
+use model::{Bank, Page, Parameters, View};
+use movement::Trace;
 
 /// What all banks of a run know.
 pub(crate) struct Run<'a> {
@@ -44,9 +45,9 @@ pub(crate) fn write_joint(
     report: Report<'_>,
 ) -> Result<(), Failure> {
     let Some(first) = outcomes.first() else { return Ok(()) };
-    let scene = Scene::new(outcomes);
-    let movement = movement::trace(&scene, first.plan.steps());
-    write(file, &page(run, &scene, first, report, Some(&movement), None))
+    let scenes = Scene::all(outcomes);
+    let course = movement::follow(outcomes, &first.plan);
+    write(file, &page(run, &scenes, first, report, Some(&course), None))
 }
 
 /// Writes the page of one bank: what it knows, and nothing else.
@@ -56,32 +57,37 @@ pub(crate) fn write_own(
     outcome: &Outcome,
     phases: &[Phase],
 ) -> Result<(), Failure> {
-    let scene = Scene::new(std::slice::from_ref(outcome));
-    let report = Report::new([phases], std::slice::from_ref(outcome), None);
+    let outcomes = std::slice::from_ref(outcome);
+    let scenes = Scene::all(outcomes);
+    let report = Report::new([phases], outcomes, None);
     let bank = outcome.agreed.network().bank();
-    write(&directory.join(format!("{bank}.html")), &page(run, &scene, outcome, report, None, Some(bank)))
+    write(&directory.join(format!("{bank}.html")), &page(run, &scenes, outcome, report, None, Some(bank)))
 }
 
 fn page<'a>(
     run: &Run<'a>,
-    scene: &Scene<'a>,
+    scenes: &[Scene<'a>],
     outcome: &'a Outcome,
     measured: Report<'a>,
-    movement: Option<&movement::Trace>,
+    course: Option<&Vec<Vec<f64>>>,
     bank: Option<&'a str>,
 ) -> Page<'a> {
     let network = outcome.agreed.network();
-    let (shown, movement) = shown::choose(scene, outcome.plan.steps(), movement);
+    let view = |scene: &Scene<'a>| {
+        let trace = course.map(|course| Trace::new(course, scene));
+        let (shown, movement) = shown::choose(scene, outcome.plan.steps(), trace.as_ref());
+        let risk_type = network.columns().get(scene.column).map_or("", String::as_str);
+        View { risk_type, shown, movement }
+    };
+    let banks = network.banks();
     Page {
         bank,
         began: run.began.clone(),
         version: env!("CARGO_PKG_VERSION"),
-        banks: scene.banks.iter().enumerate().map(|(place, name)| Bank::new(place, name)).collect(),
-        risk_types: network.columns(),
+        banks: banks.iter().map(|bank| Bank::new(bank.index(), banks.name(bank))).collect(),
         parameters: parameters(run.setup, outcome, network),
         measured,
-        shown,
-        movement,
+        views: scenes.iter().map(view).collect(),
     }
 }
 

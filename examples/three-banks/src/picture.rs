@@ -6,38 +6,39 @@ pub(crate) mod canvas;
 mod network;
 mod ranks;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path as FilePath;
 
-use subrosa_risk_propagation::{BankId, Error, Outcome, data};
+use subrosa_risk_propagation::{Error, data};
 
-use crate::scene::Scene;
+use crate::scene::{Scene, float};
 
 /// Paths drawn.
 const PATHS: usize = 6;
 /// Longest path, in transfers.
 const LENGTH: usize = 4;
 
-struct Account<'a> {
-    bank: &'a str,
-    id: &'a str,
-    before: f64,
-    after: f64,
-    /// The sender whose money brings most risk: bank, account and amount.
-    source: Option<((BankId, &'a str), u128)>,
-}
-
-/// Writes `network.svg` and `ranks.svg` into a folder.
-pub(crate) fn write(directory: &FilePath, outcomes: &[Outcome]) -> Result<(), Error> {
-    let scene = Scene::new(outcomes);
-    for (name, drawing) in [("network.svg", network::draw(&scene)), ("ranks.svg", ranks::draw(&scene))] {
-        let file = directory.join(name);
-        let drawing = drawing.map_err(|source| Error::Io { path: file.clone(), source })?;
-        data::write_atomically(&file, |out| out.write_all(drawing.as_bytes()))?;
+/// Writes `network.svg` and `ranks.svg` into a folder; for a second risk type `network-2.svg` and `ranks-2.svg`, and so on.
+pub(crate) fn write(directory: &FilePath, scenes: &[Scene<'_>]) -> Result<(), Error> {
+    for scene in scenes {
+        let suffix = if scene.column == 0 { String::new() } else { format!("-{}", scene.column + 1) };
+        for (name, drawing) in [("network", network::draw(scene)), ("ranks", ranks::draw(scene))] {
+            let file = directory.join(format!("{name}{suffix}.svg"));
+            let drawing = drawing.map_err(|source| Error::Io { path: file.clone(), source })?;
+            data::write_atomically(&file, |out| out.write_all(drawing.as_bytes()))?;
+        }
     }
     Ok(())
+}
+
+/// A title with the risk type, where there are several.
+fn titled(scene: &Scene<'_>, title: &str) -> String {
+    match scene.risk_type() {
+        Some(risk_type) => format!("{title}: {}", canvas::shorten(risk_type, 30)),
+        None => title.to_owned(),
+    }
 }
 
 /// `bank/account`, not too long for a label.
@@ -48,26 +49,27 @@ fn label(scene: &Scene<'_>, account: usize) -> String {
 }
 
 /// Draws, for the accounts whose risk rose most, where it came from.
-pub(crate) fn paths(outcomes: &[Outcome]) -> String {
-    let accounts = collect(outcomes);
-    let mut risen: Vec<(&(BankId, &str), &Account<'_>)> = accounts
-        .iter()
-        .filter(|(_, account)| account.after > account.before && account.source.is_some())
+pub(crate) fn paths(scene: &Scene<'_>) -> String {
+    let rise = |account: usize| scene.accounts.get(account).map_or(0.0, |a| a.after - a.before);
+    let sources: Vec<Option<Source>> =
+        (0..scene.accounts.len()).map(|account| source(scene, account)).collect();
+    let mut risen: Vec<usize> = (0..scene.accounts.len())
+        .filter(|&account| rise(account) > 0.0 && sources.get(account).is_some_and(Option::is_some))
         .collect();
-    risen.sort_by(|(left_key, left), (right_key, right)| {
-        let rise = |account: &Account<'_>| account.after - account.before;
-        rise(right).total_cmp(&rise(left)).then_with(|| left_key.cmp(right_key))
-    });
-    let mut seen: HashSet<(BankId, &str)> = HashSet::new();
-    let mut text = String::from("Where risk arrived from (scores before → after, transfers in cents):\n");
+    risen.sort_by(|&left, &right| rise(right).total_cmp(&rise(left)).then(left.cmp(&right)));
+    let of = scene.risk_type().map_or(String::new(), |risk_type| format!(" of the type {risk_type}"));
+    let mut text = format!(
+        "Where risk{of} arrived from (scores before → after, transfers in the smallest unit of money):\n"
+    );
+    let mut seen = HashSet::new();
     let mut drawn = 0;
-    for (key, _) in risen {
-        if drawn == PATHS || seen.contains(key) {
+    for account in risen {
+        if drawn == PATHS || seen.contains(&account) {
             continue;
         }
-        let path = trace(*key, &accounts);
-        seen.extend(path.iter().map(|(key, _)| *key));
-        draw(&path, &accounts, &mut text);
+        let path = trace(scene, &sources, account);
+        seen.extend(path.iter().map(|step| step.account));
+        draw(scene, &path, &mut text);
         drawn += 1;
     }
     if drawn == 0 {
@@ -76,74 +78,50 @@ pub(crate) fn paths(outcomes: &[Outcome]) -> String {
     text
 }
 
-fn collect(outcomes: &[Outcome]) -> HashMap<(BankId, &str), Account<'_>> {
-    let mut accounts = HashMap::new();
-    for outcome in outcomes {
-        let network = outcome.agreed.network();
-        let columns = network.columns().len().max(1);
-        let before = network.initial_scores().iter().step_by(columns);
-        let after = outcome.scores.iter().step_by(columns);
-        for ((id, before), after) in network.account_ids().zip(before).zip(after) {
-            let account = Account { bank: network.bank(), id, before: *before, after: *after, source: None };
-            accounts.insert((network.own(), id), account);
-        }
-    }
-    let score =
-        |key: &(BankId, &str)| accounts.get(key).map_or(0.0, |account| account.before + account.after);
-    let mut sources = Vec::new();
-    for outcome in outcomes {
-        let network = outcome.agreed.network();
-        for (place, id) in network.account_ids().enumerate() {
-            let periods = 0..network.periods().len();
-            let edges = periods.flat_map(|period| network.incoming(period, place));
-            let brings = |(bank, sender, amount): &(BankId, &str, u128)| {
-                score(&(*bank, *sender)) * u32::try_from(*amount).map_or(f64::from(u32::MAX), f64::from)
-            };
-            let best = edges
-                .filter(|(bank, sender, _)| (*bank, *sender) != (network.own(), id))
-                .max_by(|a, b| brings(a).total_cmp(&brings(b)));
-            if let Some((bank, sender, amount)) = best
-                && score(&(bank, sender)) > 0.0
-            {
-                sources.push(((network.own(), id), ((bank, sender), amount)));
-            }
-        }
-    }
-    for (key, source) in sources {
-        if let Some(account) = accounts.get_mut(&key) {
-            account.source = Some(source);
-        }
-    }
-    accounts
+/// An account on a path, and what it paid to the next.
+#[derive(Clone, Copy)]
+struct Source {
+    account: usize,
+    amount: u128,
 }
 
-type Path<'a> = Vec<((BankId, &'a str), u128)>;
+/// The sender whose money in one period brings most risk.
+fn source(scene: &Scene<'_>, account: usize) -> Option<Source> {
+    let score = |account: usize| scene.accounts.get(account).map_or(0.0, |a| a.before + a.after);
+    let receiver = scene.accounts.get(account)?;
+    let network = scene.outcome(receiver.bank)?.agreed.network();
+    let edges = (0..network.periods().len()).flat_map(|period| network.incoming(period, receiver.place));
+    let senders = edges.filter_map(|(bank, id, amount)| {
+        Some(Source { account: scene.position(bank, id).filter(|sender| *sender != account)?, amount })
+    });
+    let brings = |source: &Source| score(source.account) * float(source.amount);
+    senders.max_by(|left, right| brings(left).total_cmp(&brings(right))).filter(|s| score(s.account) > 0.0)
+}
 
 /// From an account back to where its risk came from: the nearest account that had risk from the start.
-fn trace<'a>(start: (BankId, &'a str), accounts: &HashMap<(BankId, &'a str), Account<'a>>) -> Path<'a> {
-    let mut path = vec![(start, 0)];
+fn trace(scene: &Scene<'_>, sources: &[Option<Source>], start: usize) -> Vec<Source> {
+    let mut path = vec![Source { account: start, amount: 0 }];
     let mut here = start;
     while path.len() <= LENGTH {
-        let Some(account) = accounts.get(&here) else { break };
-        let Some((source, amount)) = account.source else { break };
-        if path.iter().any(|(key, _)| *key == source) || (account.before >= 0.5 && path.len() > 1) {
+        let known = scene.accounts.get(here).is_none_or(|account| account.before >= 0.5);
+        let Some(source) = sources.get(here).copied().flatten() else { break };
+        if path.iter().any(|step| step.account == source.account) || (known && path.len() > 1) {
             break;
         }
-        path.push((source, amount));
-        here = source;
+        path.push(source);
+        here = source.account;
     }
     path.reverse();
     path
 }
 
-fn draw(path: &Path<'_>, accounts: &HashMap<(BankId, &str), Account<'_>>, text: &mut String) {
-    // In `trace` an amount stands beside the sender, which is now on the left of its transfer.
-    for (place, (key, amount)) in path.iter().enumerate() {
-        if let Some(account) = accounts.get(key) {
-            let Account { bank, id, before, after, .. } = account;
-            let _ =
-                write!(text, "{}{bank}/{id} ({before:.2} → {after:.4})", if place == 0 { "  " } else { "" });
-        }
+fn draw(scene: &Scene<'_>, path: &[Source], text: &mut String) {
+    for (place, Source { account, amount }) in path.iter().enumerate() {
+        let (bank, id) = scene.identity(*account).unwrap_or_default();
+        let bank = scene.banks.get(bank).copied().unwrap_or("");
+        let (before, after) = scene.accounts.get(*account).map_or((0.0, 0.0), |a| (a.before, a.after));
+        let indent = if place == 0 { "  " } else { "" };
+        let _ = write!(text, "{indent}{bank}/{id} ({before:.2} → {after:.4})");
         if place + 1 < path.len() {
             let _ = write!(text, " ══{amount}══▶ ");
         }

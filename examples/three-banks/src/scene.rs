@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use subrosa_risk_propagation::{BankId, Outcome};
+use subrosa_risk_propagation::{BankId, Network, Outcome};
 
 pub(crate) mod layers;
 pub(crate) mod ranks;
@@ -36,8 +36,12 @@ pub(crate) struct Sender {
     pub(crate) share: f64,
 }
 
-/// Accounts of the first risk type. Indices count [`Scene::accounts`] first, then [`Scene::foreign`].
+/// Accounts with their scores of one risk type. Indices count [`Scene::accounts`] first, then [`Scene::foreign`].
 pub(crate) struct Scene<'a> {
+    /// Place of the risk type among the columns.
+    pub(crate) column: usize,
+    /// All risk types.
+    pub(crate) types: &'a [String],
     /// All banks of the run.
     pub(crate) banks: Vec<&'a str>,
     pub(crate) accounts: Vec<Account<'a>>,
@@ -47,25 +51,38 @@ pub(crate) struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    pub(crate) fn new(outcomes: &'a [Outcome]) -> Self {
+    pub(crate) fn new(outcomes: &'a [Outcome], column: usize) -> Self {
         let mut accounts = Vec::new();
         let mut places = HashMap::new();
         for outcome in outcomes {
             let network = outcome.agreed.network();
             let columns = network.columns().len().max(1);
-            let before = network.initial_scores().iter().step_by(columns);
-            let after = outcome.scores.iter().step_by(columns);
+            let before = network.initial_scores().iter().skip(column).step_by(columns);
+            let after = outcome.scores.iter().skip(column).step_by(columns);
             for (place, ((id, before), after)) in network.account_ids().zip(before).zip(after).enumerate() {
                 places.insert((network.own(), id), accounts.len());
                 let bank = network.own().index();
                 accounts.push(Account { bank, id, before: *before, after: *after, place });
             }
         }
-        let names = outcomes.first().map(|outcome| outcome.agreed.network().banks());
+        let first = outcomes.first().map(|outcome| outcome.agreed.network());
+        let names = first.map(Network::banks);
         let banks = names.into_iter().flat_map(|banks| banks.iter().map(|bank| banks.name(bank))).collect();
-        let mut scene = Self { banks, accounts, foreign: Vec::new(), outcomes, places };
+        let types = first.map_or(&[][..], Network::columns);
+        let mut scene = Self { column, types, banks, accounts, foreign: Vec::new(), outcomes, places };
         scene.find_foreign();
         scene
+    }
+
+    /// One for each risk type.
+    pub(crate) fn all(outcomes: &'a [Outcome]) -> Vec<Self> {
+        let columns = outcomes.first().map_or(0, |outcome| outcome.agreed.network().columns().len());
+        (0..columns).map(|column| Self::new(outcomes, column)).collect()
+    }
+
+    /// Name of the risk type, where there are several.
+    pub(crate) fn risk_type(&self) -> Option<&'a str> {
+        self.types.get(self.column).filter(|_| self.types.len() > 1).map(String::as_str)
     }
 
     fn find_foreign(&mut self) {

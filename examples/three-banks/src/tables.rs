@@ -22,7 +22,8 @@ pub(crate) fn networks(networks: &[Network]) -> String {
         "periods",
     ]);
     for network in networks {
-        let risky = network.initial_scores().iter().filter(|score| **score > 0.0).count();
+        let rows = network.initial_scores().chunks(network.columns().len().max(1));
+        let risky = rows.filter(|row| row.iter().any(|score| *score > 0.0)).count();
         let edges: usize = network.periods().iter().map(|period| period.edge_count()).sum();
         let foreign: usize = (0..network.periods().len())
             .map(|period| {
@@ -45,15 +46,16 @@ pub(crate) fn networks(networks: &[Network]) -> String {
     table.to_string()
 }
 
-/// Each bank's riskiest accounts after the run, with what they had before.
-pub(crate) fn riskiest(outcomes: &[Outcome]) -> String {
+/// Each bank's riskiest accounts after the run by one risk type, with what they had before.
+pub(crate) fn riskiest(outcomes: &[Outcome], column: usize, risk_type: Option<&str>) -> String {
     let mut table = table(&["bank", "account", "before", "after", "rank before", "rank after"]);
     for outcome in outcomes {
         let network = outcome.agreed.network();
         let columns = network.columns().len().max(1);
         let ids: Vec<&str> = network.account_ids().collect();
-        let before: Vec<f64> = network.initial_scores().iter().step_by(columns).copied().collect();
-        let after: Vec<f64> = outcome.scores.iter().step_by(columns).copied().collect();
+        let before: Vec<f64> =
+            network.initial_scores().iter().skip(column).step_by(columns).copied().collect();
+        let after: Vec<f64> = outcome.scores.iter().skip(column).step_by(columns).copied().collect();
         let rank = |scores: &[f64], score: f64| 1 + scores.iter().filter(|other| **other > score).count();
         let mut order: Vec<usize> = (0..ids.len()).collect();
         let score = |scores: &[f64], account: usize| scores.get(account).copied().unwrap_or(0.0);
@@ -73,7 +75,8 @@ pub(crate) fn riskiest(outcomes: &[Outcome]) -> String {
         }
     }
     align(&mut table, 2);
-    format!("Riskiest accounts of each bank, known to that bank alone:\n{table}")
+    let of = risk_type.map_or(String::new(), |risk_type| format!(" by {risk_type}"));
+    format!("Riskiest accounts of each bank{of}, known to that bank alone:\n{table}")
 }
 
 /// Time and traffic by phase: wall time of the slowest bank, processor time and bytes of each.

@@ -6,7 +6,7 @@ mod common;
 use std::collections::HashMap;
 use std::path::Path;
 
-use common::{HOSTILE, Run, index, page, run};
+use common::{HOSTILE, Run, index, page, run, view};
 use fantoccini::actions::{InputSource, KeyAction, KeyActions, MouseActions, PointerAction};
 use fantoccini::elements::Element;
 use fantoccini::key::Key;
@@ -67,7 +67,7 @@ async fn assert_told(client: &Client, accounts: &HashMap<String, Value>) -> Stri
 }
 
 /// Times and bytes by phase and bank, sizes, ranks.
-async fn assert_numbers(client: &Client, run: &Run, accounts: &HashMap<String, Value>) {
+async fn assert_numbers(client: &Client, run: &Run) {
     let json = run.json();
     let phases = json["phases"].as_array().unwrap();
     let cells = client.find_all(Locator::Css("#costs td[data-phase]")).await.unwrap();
@@ -91,7 +91,11 @@ async fn assert_numbers(client: &Client, run: &Run, accounts: &HashMap<String, V
         assert_equal(&[value], &[json[field].as_f64().unwrap()], field);
     }
     assert_eq!(text(client, "#tile-accounts").await, "24");
-    let after = run.after();
+}
+
+/// Ranks and scores are those of the files, of the risk type that is shown.
+async fn assert_ranks(client: &Client, run: &Run, column: usize, accounts: &HashMap<String, Value>) {
+    let after = run.after(column);
     let rows = client.find_all(Locator::Css("#ranks tbody tr")).await.unwrap();
     assert!(rows.len() > 9);
     for row in rows {
@@ -176,7 +180,7 @@ async fn assert_fits(browser: &Browser) {
 #[tokio::test]
 #[ignore = "needs Chromium: apt-get install chromium chromium-driver"]
 async fn joint_report() {
-    let run = run();
+    let run = run(2);
     let browser = Browser::start().await.unwrap();
     let client = browser.client();
     open(&browser, &run.path("report.html")).await;
@@ -184,11 +188,19 @@ async fn joint_report() {
     assert!(text(client, "#notice").await.starts_with("This page shows the data of all banks at once."));
     assert!(text(client, "#warnings").await.contains("512 bits can be factored"));
     let (data, _) = page(&run.read("report.html"));
-    let accounts = accounts(&data);
-    assert!(accounts.contains_key(&format!("north/{HOSTILE}")));
-    assert_numbers(client, &run, &accounts).await;
-    assert_interactive(&browser, &accounts).await;
-    assert_eq!(client.find_all(Locator::Css("#movement svg")).await.unwrap().len(), 3);
+    assert_numbers(client, &run).await;
+    let first = accounts(&view(&data, 0));
+    assert!(first.contains_key(&format!("north/{HOSTILE}")));
+    for column in [1, 0] {
+        let accounts = accounts(&view(&data, column));
+        let select = client.find(Locator::Id("type")).await.unwrap();
+        select.select_by_index(column).await.unwrap();
+        assert_ranks(client, &run, column, &accounts).await;
+        assert_eq!(client.find_all(Locator::Css("#movement svg")).await.unwrap().len(), 3);
+        // What is told of the first account, before any is pointed at.
+        assert_told(client, &accounts).await;
+    }
+    assert_interactive(&browser, &first).await;
     assert_fits(&browser).await;
 
     // Nothing of the hostile name ran, and no element came of it.
@@ -210,13 +222,15 @@ async fn joint_report() {
 #[tokio::test]
 #[ignore = "needs Chromium: apt-get install chromium chromium-driver"]
 async fn report_of_one_bank() {
-    let run = run();
+    let run = run(1);
     let browser = Browser::start().await.unwrap();
     let client = browser.client();
     open(&browser, &run.path("reports/south.html")).await;
     assert!(text(client, "#notice").await.starts_with("This page holds what south knows, and nothing else"));
     let (data, _) = page(&run.read("reports/south.html"));
-    let accounts = accounts(&data);
+    // With one risk type there is nothing to choose.
+    assert!(!client.find(Locator::Id("types")).await.unwrap().is_displayed().await.unwrap());
+    let accounts = accounts(&view(&data, 0));
     assert!(accounts.values().any(|account| account.get("score").is_none()));
     assert_interactive(&browser, &accounts).await;
     let movement = client.find(Locator::Id("movement-card")).await.unwrap();

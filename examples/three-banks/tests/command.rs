@@ -4,6 +4,7 @@
 mod common;
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use common::{refused, text, three_banks};
 use rand_chacha::ChaCha20Rng;
@@ -102,6 +103,62 @@ fn whole_run() {
         assert!(phase["wall_s"].as_f64().unwrap() > 0.0 && phase["cpu_s"].as_f64().unwrap() > 0.0);
         assert!(phase["bytes_sent"].as_u64().unwrap() > 1000 && phase["messages"].as_u64().unwrap() > 10);
     }
+}
+
+/// Exit code and standard error of a run whose standard output nobody reads.
+fn unread(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_three-banks"));
+    let mut running = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(running.stdout.take());
+    let output = running.wait_with_output().unwrap();
+    (output.status.code(), text(&output.stderr).to_owned())
+}
+
+#[test]
+fn ends_quietly_where_nobody_reads_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    small(&data, 30, 1);
+    let small = ["--data", data.to_str().unwrap(), "--iterations", "1"];
+    assert_eq!(unread(&[&small[..], &["--plan"]].concat()), (Some(0), String::new()));
+    assert_eq!(unread(&small), (Some(0), String::new()));
+    // Files are what such a run may be for.
+    let json = directory.path().join("run.json");
+    let (code, said) =
+        unread(&[&small[..], &["--key-bits", "512", "--json", json.to_str().unwrap()]].concat());
+    assert_eq!(code, Some(0), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    assert_eq!(report["accounts"], 30);
+}
+
+#[test]
+fn each_risk_type_is_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, output) = (directory.path().join("data"), directory.path().join("out"));
+    common::write_data(&data, 2);
+    let (data, folder) = (data.to_str().unwrap(), output.to_str().unwrap());
+    let run = three_banks(&[
+        "--data",
+        data,
+        "--key-bits",
+        "512",
+        "--iterations",
+        "2",
+        "--check",
+        "--output",
+        folder,
+    ]);
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    let shown = text(&run.stdout);
+    for risk_type in ["risk_score", "sanctions"] {
+        assert!(shown.contains(&format!("Riskiest accounts of each bank by {risk_type},")), "{shown}");
+        assert!(shown.contains(&format!("Where risk of the type {risk_type} arrived from")), "{shown}");
+    }
+    let read = |name: &str| std::fs::read_to_string(output.join(name)).unwrap();
+    for (picture, title) in [("network-2.svg", "Where risk arrives"), ("ranks-2.svg", "How ranks moved")] {
+        assert!(read(picture).contains(&format!("{title}: sanctions")), "{picture}");
+    }
+    assert!(read("ranks.svg").contains("How ranks moved: risk_score"));
 }
 
 #[test]

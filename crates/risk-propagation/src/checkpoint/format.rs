@@ -203,7 +203,9 @@ pub(crate) fn read(
         return Err(Problem::Foreign(what));
     }
     let run = read_run(&mut source)?;
-    let plan = plan_of(&run.sizes).ok_or(Problem::Corrupt)?;
+    // Before anything is measured by them: the checksum comes last.
+    let fits = run.sizes.columns == network.columns().len() && run.sizes.key_bits as u64 == key.bits();
+    let plan = Some(&run.sizes).filter(|_| fits).and_then(plan_of).ok_or(Problem::Corrupt)?;
     let state = read_state(&mut source, key, network, &plan)?;
     source.finish()?;
     Ok((run, plan, state))

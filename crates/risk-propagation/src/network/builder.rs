@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{ForeignAccount, Network, Node, Outgoing, Period, check_name};
 use crate::banks::{BankId, Banks};
 use crate::error::{Problem, Rejected};
+use crate::settings::MAX_STEPS;
 
 /// Greatest amount of one transfer: 2^63 of the smallest unit of money.
 pub const MAX_AMOUNT: u64 = 1 << 63;
@@ -110,9 +111,9 @@ impl NetworkBuilder {
         Ok(())
     }
 
-    /// Makes sure that there are at least `count` periods.
+    /// Makes sure that there are at least `count` periods, but no more than [`MAX_STEPS`], as many as a run can have.
     pub fn periods(&mut self, count: usize) {
-        while self.periods.len() < count {
+        while self.periods.len() < count.min(MAX_STEPS) {
             self.periods.push(RawPeriod::default());
         }
     }
@@ -120,8 +121,12 @@ impl NetworkBuilder {
     /// Adds a transfer to a period, counted from 0.
     ///
     /// # Errors
-    /// An empty id, an unknown bank, an amount above 2^63, a transfer of which neither end is the bank's own.
+    /// An empty id, an unknown bank, an amount above 2^63, a transfer of which neither end is the bank's own, a period beyond
+    /// [`MAX_STEPS`].
     pub fn transfer(&mut self, period: usize, transfer: &Transfer<'_>) -> Result<(), Rejected> {
+        if period >= MAX_STEPS {
+            return Err(Rejected::new("period", Problem::TooManyPeriods(period)));
+        }
         check_name("id_source", transfer.id_source)?;
         check_name("id_destination", transfer.id_destination)?;
         let source_bank = self.bank("bank_source", transfer.bank_source)?;

@@ -16,11 +16,17 @@ pub(super) struct Page<'a> {
     pub(super) began: String,
     pub(super) version: &'static str,
     pub(super) banks: Vec<Bank<'a>>,
-    /// Names of the risk types. Scores on the page are of the first.
-    pub(super) risk_types: &'a [String],
     pub(super) parameters: Parameters<'a>,
     /// What `--json` writes; on a bank's page, that bank's part of it.
     pub(super) measured: Report<'a>,
+    /// One for each risk type.
+    pub(super) views: Vec<View<'a>>,
+}
+
+/// What the page shows of one risk type.
+#[derive(Serialize)]
+pub(super) struct View<'a> {
+    pub(super) risk_type: &'a str,
     #[serde(flatten)]
     pub(super) shown: Shown<'a>,
     /// Only on the joint page.

@@ -1,40 +1,38 @@
 //! How risk moved by iteration, computed in the clear from all banks' data: in a real run nobody sees a score between
 //! the first and the last.
 
-use subrosa_risk_propagation::Step;
+use subrosa_risk_propagation::plaintext::Twin;
+use subrosa_risk_propagation::{Outcome, Plan};
 
 use super::model::Movement;
-use crate::scene::{Scene, float};
+use crate::scene::Scene;
+
+/// The scores of all accounts of all banks, one row of risk types for each, before the run and after each step: those that
+/// the ciphertexts held.
+pub(super) fn follow(outcomes: &[Outcome], plan: &Plan) -> Vec<Vec<f64>> {
+    let mut twin = Twin::new(outcomes.iter().map(|outcome| &outcome.agreed), plan);
+    let present = |twin: &Twin<'_>| (0..outcomes.len()).flat_map(|bank| twin.scores(bank)).collect();
+    let mut course = vec![present(&twin)];
+    while twin.advance() {
+        course.push(present(&twin));
+    }
+    course
+}
 
 /// The scores of all accounts of a scene before the run and after each step.
 pub(super) struct Trace {
-    pub(super) scores: Vec<Vec<f64>>,
-}
-
-/// Follows the definition, in floating point, over the transfers that the banks agreed on.
-pub(super) fn trace(scene: &Scene<'_>, steps: &[Step]) -> Trace {
-    let mut scores: Vec<Vec<f64>> = vec![scene.accounts.iter().map(|account| account.before).collect()];
-    for step in steps {
-        let Some(before) = scores.last() else { break };
-        let score = |account: usize| before.get(account).copied().unwrap_or(0.0);
-        let after = scene.accounts.iter().enumerate().map(|(index, account)| {
-            let Some(outcome) = scene.outcome(account.bank) else { return account.before };
-            let mut income = 0.0;
-            let mut brought = 0.0;
-            for (bank, id, amount) in outcome.agreed.network().incoming(step.period, account.place) {
-                income += float(amount);
-                brought += float(amount) * scene.position(bank, id).map_or(0.0, score);
-            }
-            let arrived = if income > 0.0 { brought / income } else { 0.0 };
-            (1.0 - step.delta) * score(index) + step.delta * arrived
-        });
-        let after = after.collect();
-        scores.push(after);
-    }
-    Trace { scores }
+    scores: Vec<Vec<f64>>,
 }
 
 impl Trace {
+    /// What `course` holds of the scene's risk type.
+    pub(super) fn new(course: &[Vec<f64>], scene: &Scene<'_>) -> Self {
+        let of_type = |scores: &Vec<f64>| {
+            scores.iter().skip(scene.column).step_by(scene.types.len().max(1)).copied().collect()
+        };
+        Self { scores: course.iter().map(of_type).collect() }
+    }
+
     /// The course of one account.
     pub(super) fn of(&self, account: usize) -> Vec<f64> {
         self.scores.iter().map(|scores| scores.get(account).copied().unwrap_or(0.0)).collect()

@@ -5,7 +5,7 @@ use std::io;
 use plotters::style::Color;
 
 use super::canvas::{Anchor, Canvas, FADED, HAIR, HEIGHT, INK, WIDTH, colour, curve, sheet};
-use super::label;
+use super::{label, titled};
 use crate::scene::Scene;
 use crate::scene::layers::{Layers, Placed, arrange};
 
@@ -22,7 +22,7 @@ pub(super) fn draw(scene: &Scene<'_>) -> io::Result<String> {
     let layers = arrange(scene);
     sheet(|canvas| {
         canvas.title(
-            "Where risk arrives",
+            &titled(scene, "Where risk arrives"),
             "The accounts whose scores rose most, on the right of each path, and the senders that their risk came from",
         )?;
         if layers.placed.is_empty() {

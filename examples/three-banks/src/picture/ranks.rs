@@ -5,7 +5,7 @@ use std::io;
 use plotters::style::Color;
 
 use super::canvas::{Anchor, Canvas, FADED, HAIR, HEIGHT, INK, WIDTH, colour, curve, sheet, thousands};
-use super::label;
+use super::{label, titled};
 use crate::scene::Scene;
 use crate::scene::ranks::{FIRST, Row, all, choose};
 
@@ -20,7 +20,7 @@ pub(super) fn draw(scene: &Scene<'_>) -> io::Result<String> {
     let rows = choose(&all);
     sheet(|canvas| {
         canvas.title(
-            "How ranks moved",
+            &titled(scene, "How ranks moved"),
             &format!(
                 "The {} highest scores among {} accounts of all banks, and {} more that climbed most",
                 rows.len().min(FIRST),

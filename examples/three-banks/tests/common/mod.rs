@@ -62,15 +62,28 @@ pub(crate) fn before(bank: usize, number: usize) -> f64 {
     (score * 1e5).round() / 1e5
 }
 
-/// Writes the data of all banks.
-pub(crate) fn write_data(directory: &Path) {
+/// The account's score of the second risk type at the start.
+pub(crate) fn sanctions(bank: usize, number: usize) -> f64 {
+    let place = bank * ACCOUNTS + number + 1;
+    let scattered = (place.pow(3) * 6143 % 99_961) as f64 / 99_961.0;
+    let score = if number == 2 { 0.7 + 0.2 * scattered } else { 0.02 + 0.2 * scattered };
+    (score * 1e5).round() / 1e5
+}
+
+/// The account's scores at the start, by risk type.
+pub(crate) const BEFORE: [fn(usize, usize) -> f64; 2] = [before, sanctions];
+
+/// Writes the data of all banks, with one risk type or two.
+pub(crate) fn write_data(directory: &Path, types: usize) {
     for (bank, name) in BANKS.iter().enumerate() {
         let folder = directory.join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        let mut accounts = String::from("id,risk_score\n");
+        let mut accounts = ["id", "risk_score", "sanctions"][..=types].join(",");
         for number in 0..ACCOUNTS {
-            writeln!(accounts, "{},{}", id(bank, number), before(bank, number)).unwrap();
+            let scores = BEFORE[..types].iter().map(|before| format!(",{}", before(bank, number)));
+            write!(accounts, "\n{}{}", id(bank, number), scores.collect::<String>()).unwrap();
         }
+        accounts.push('\n');
         std::fs::write(folder.join("accounts.csv"), accounts).unwrap();
         let mut rows = String::from("id_source,bank_source,id_destination,bank_destination,amount\n");
         for (from, to, amount) in transfers() {
@@ -89,11 +102,11 @@ pub(crate) struct Run {
     pub(crate) shown: String,
 }
 
-/// Runs the recognisable data.
-pub(crate) fn run() -> Run {
+/// Runs the recognisable data, with one risk type or two.
+pub(crate) fn run(types: usize) -> Run {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
-    write_data(&directory.path().join("data"));
+    write_data(&directory.path().join("data"), types);
     let output = three_banks(&[
         "--data",
         &path("data"),
@@ -133,13 +146,14 @@ impl Run {
         serde_json::from_str(&self.read("run.json")).unwrap()
     }
 
-    /// Scores after the run by bank and account, as `--output` wrote them.
-    pub(crate) fn after(&self) -> HashMap<(String, String), f64> {
+    /// Scores of a risk type after the run by bank and account, as `--output` wrote them.
+    pub(crate) fn after(&self, column: usize) -> HashMap<(String, String), f64> {
         let mut scores = HashMap::new();
         for bank in BANKS {
             for line in self.read(&format!("out/{bank}.csv")).lines().skip(1) {
                 let fields: Vec<&str> = line.split(',').collect();
-                scores.insert((bank.to_owned(), fields[0].to_owned()), fields[1].parse().unwrap());
+                scores
+                    .insert((bank.to_owned(), fields[0].to_owned()), fields[1 + 2 * column].parse().unwrap());
             }
         }
         scores
@@ -151,6 +165,15 @@ pub(crate) fn page(html: &str) -> (Value, String) {
     let (start, rest) = html.split_once("<script type=\"application/json\" id=\"data\">").unwrap();
     let (data, end) = rest.split_once("</script>").unwrap();
     (serde_json::from_str(data).unwrap(), format!("{start}…{end}"))
+}
+
+/// A page's data with what it shows of one risk type at the top.
+pub(crate) fn view(page: &Value, column: usize) -> Value {
+    let mut page = page.clone();
+    let views = page.as_object_mut().unwrap().remove("views").unwrap();
+    let shown = views[column].as_object().unwrap().clone();
+    page.as_object_mut().unwrap().extend(shown);
+    page
 }
 
 /// A number of a page that is an index.

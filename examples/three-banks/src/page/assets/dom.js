@@ -4,6 +4,8 @@
 
 const page = JSON.parse(document.getElementById("data").textContent);
 const joint = page.bank === undefined;
+/** What is shown: one risk type of the run. */
+let view = page.views[0];
 
 const byId = (id) => document.getElementById(id);
 

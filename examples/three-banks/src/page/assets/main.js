@@ -17,17 +17,6 @@ function drawTexts() {
     "The accounts whose scores rose most, with the senders that their risk " +
     (joint ? "came" : "may have come") +
     " from. Money flows from left to right. Point at an account, tab to it or tap it to see its bank and scores.";
-  byId("ranks-hint").textContent =
-    `The ${page.first} highest scores among ${whole(accounts)} accounts` +
-    (joint ? " of all banks" : ` of ${page.bank}`) +
-    (page.ranks.length > page.first ? `, and ${page.ranks.length - page.first} more that climbed most. ` : ". ") +
-    "Equal scores share a rank.";
-  byId("movement-hint").textContent = joint
-    ? "From a plain computation over the data of all banks, which this demonstration holds: in a real run nobody sees a " +
-      "score between the first and the last. It ends within " +
-      bound(page.movement.difference) +
-      " of the scores that the encrypted run disclosed."
-    : "";
   byId("costs-hint").textContent =
     "Each cell: the bank's wall time, processor time, and the bytes and messages that it sent. " +
     (joint ? "All banks shared this machine, so that the wall times hold waiting for each other." : "Wall times hold waiting for other banks.");
@@ -35,6 +24,22 @@ function drawTexts() {
   drawWarnings();
   drawTiles(accounts, edges);
   byId("limits").replaceChildren(...limits().map((text) => element("li", {}, text)));
+}
+
+/** What depends on the risk type. */
+function drawHints() {
+  const { accounts } = page.measured;
+  byId("ranks-hint").textContent =
+    `The ${view.first} highest scores among ${whole(accounts)} accounts` +
+    (joint ? " of all banks" : ` of ${page.bank}`) +
+    (view.ranks.length > view.first ? `, and ${view.ranks.length - view.first} more that climbed most. ` : ". ") +
+    "Equal scores share a rank.";
+  byId("movement-hint").textContent = joint
+    ? "From a plain computation over the data of all banks, which this demonstration holds: in a real run nobody sees a " +
+      "score between the first and the last. It ends within " +
+      bound(view.movement.difference) +
+      " of the scores that the encrypted run disclosed."
+    : "";
 }
 
 const jointNotice = () => [
@@ -116,12 +121,32 @@ function drawFigures() {
   drawMovement();
 }
 
+function drawView() {
+  drawHints();
+  drawRanks();
+  drawFigures();
+}
+
+/** Lets the reader choose among several risk types. */
+function offerTypes() {
+  const select = byId("type");
+  select.replaceChildren(...page.views.map((each, place) => element("option", { value: place }, shorten(each.risk_type, 40))));
+  // A browser may keep the choice of an earlier visit.
+  select.value = "0";
+  select.addEventListener("change", () => {
+    view = page.views[Number(select.value)];
+    network.chosen = 0;
+    drawView();
+  });
+  byId("types").hidden = page.views.length < 2;
+}
+
 drawTexts();
 drawLegend();
-drawRanks();
 drawCosts();
 drawParameters();
-drawFigures();
+offerTypes();
+drawView();
 
 let drawnAt = document.documentElement.clientWidth;
 window.addEventListener("resize", () => {

@@ -4,19 +4,21 @@ const SERIES = 8;
 
 function drawMovement() {
   const place = byId("movement");
-  byId("movement-card").hidden = !page.movement;
-  if (!page.movement) return;
-  const steps = page.movement.totals[0].length;
+  byId("movement-card").hidden = !view.movement;
+  if (!view.movement) return;
+  const steps = view.movement.totals[0].length;
   const ofBanks = (rows) => rows.map((values, bank) => ({ bank, name: bankName(bank), values }));
-  const courses = page.movement.scores.slice(0, SERIES).map((course) => {
-    const account = page.accounts[course.account];
+  const courses = view.movement.scores.slice(0, SERIES).map((course) => {
+    const account = view.accounts[course.account];
     return { bank: account.bank, name: account.id, values: course.scores };
   });
-  const numbers = place.querySelector("details") ?? movementTable(courses, steps);
+  const numbers = movementTable(courses, steps);
+  // Drawn anew, it stays as the reader left it.
+  numbers.open = place.querySelector("details")?.open ?? false;
   const charts = [
     ["Scores of the accounts that rose most", courses, (value) => value.toFixed(2)],
-    ["Risk at each bank: sum of its scores", ofBanks(page.movement.totals), (value) => value.toFixed(1)],
-    ["Accounts with a score above 0", ofBanks(page.movement.reached), whole],
+    ["Risk at each bank: sum of its scores", ofBanks(view.movement.totals), (value) => value.toFixed(1)],
+    ["Accounts with a score above 0", ofBanks(view.movement.reached), whole],
   ];
   const frames = charts.map(([title]) => element("div", { class: "chart" }, element("h3", {}, title)));
   place.replaceChildren(...frames, numbers);
@@ -96,7 +98,7 @@ function movementTable(courses, steps) {
       element("td", { class: "left" }, who(bank, name)),
       ...values.map((value) => element("td", {}, number(value, format(value)))),
     );
-  const { totals, reached } = page.movement;
+  const { totals, reached } = view.movement;
   const body = element("tbody", {});
   for (const line of courses) body.append(row(`${bankName(line.bank)}/${line.name}`, line.bank, line.values, score));
   totals.forEach((values, bank) => body.append(row(`${bankName(bank)}, sum`, bank, values, score)));

@@ -8,11 +8,12 @@ document.addEventListener("mousemove", (event) => Object.assign(pointer, { x: ev
 
 function drawNetwork() {
   const figure = byId("network");
-  if (page.nodes.length === 0) {
+  if (view.nodes.length === 0) {
     figure.replaceChildren(element("p", {}, "No account's score rose."));
     byId("detail").hidden = true;
     return;
   }
+  byId("detail").hidden = false;
   const width = Math.max(280, figure.clientWidth);
   const plan = placeNodes(width, width < 640);
   network.svg = shape("svg", {
@@ -20,29 +21,29 @@ function drawNetwork() {
     role: "group",
     "aria-label": "Accounts and the transfers through which risk came; tab through them for their scores",
   });
-  for (const edge of page.edges) network.svg.append(...drawEdge(edge, plan));
-  network.nodes = page.nodes.map((node, index) => drawNode(node, index, plan));
+  for (const edge of view.edges) network.svg.append(...drawEdge(edge, plan));
+  network.nodes = view.nodes.map((node, index) => drawNode(node, index, plan));
   // From left to right and from top to bottom, as one reads, is the order of the tab key.
-  const order = page.nodes.map((_, index) => index);
-  order.sort((a, b) => page.nodes[a].layer - page.nodes[b].layer || page.nodes[a].row - page.nodes[b].row);
+  const order = view.nodes.map((_, index) => index);
+  order.sort((a, b) => view.nodes[a].layer - view.nodes[b].layer || view.nodes[a].row - view.nodes[b].row);
   network.svg.append(...order.map((index) => network.nodes[index]));
   figure.replaceChildren(network.svg);
   choose(network.chosen, false);
 }
 
 function placeNodes(width, narrow) {
-  const layers = 1 + Math.max(...page.nodes.map((node) => node.layer));
-  const rows = Array.from({ length: layers }, (_, layer) => page.nodes.filter((node) => node.layer === layer).length);
+  const layers = 1 + Math.max(...view.nodes.map((node) => node.layer));
+  const rows = Array.from({ length: layers }, (_, layer) => view.nodes.filter((node) => node.layer === layer).length);
   const side = narrow ? 30 : 112;
   const height = Math.max(narrow ? 300 : 400, Math.max(...rows) * (narrow ? 58 : 66)) + 24;
-  const at = page.nodes.map((node) => ({
+  const at = view.nodes.map((node) => ({
     x: layers === 1 ? width / 2 : side + ((width - 2 * side) * node.layer) / (layers - 1),
     y: 6 + (height - 24) * ((node.row + 0.5) / rows[node.layer]),
   }));
   return { width, height, layers, narrow, at, radius: narrow ? 13 : 20 };
 }
 
-const accountOf = (node) => page.accounts[node.account];
+const accountOf = (node) => view.accounts[node.account];
 const radiusOf = (value, plan) => plan.radius * Math.sqrt(Math.min(1, Math.max(0, value)));
 /** Half the width of what is drawn for an account. */
 function reach(account, plan) {
@@ -52,10 +53,10 @@ function reach(account, plan) {
 
 function drawEdge(edge, plan) {
   const [from, to] = [plan.at[edge.from], plan.at[edge.to]];
-  const bank = accountOf(page.nodes[edge.from]).bank;
+  const bank = accountOf(view.nodes[edge.from]).bank;
   const stroke = (plan.narrow ? 1.2 : 1.6) + (plan.narrow ? 4 : 7) * edge.share;
   const head = { long: 5 + stroke, half: 2.5 + stroke / 2 };
-  const tip = to.x - reach(accountOf(page.nodes[edge.to]), plan) - 2;
+  const tip = to.x - reach(accountOf(view.nodes[edge.to]), plan) - 2;
   const start = tip - head.long;
   const bend = (start - from.x) / 2;
   const ends = { "data-from": edge.from, "data-to": edge.to };
@@ -144,7 +145,7 @@ function choose(index, apart) {
     node.classList.toggle("chosen", other === index);
   });
   network.svg.classList.toggle("apart", apart);
-  drawDetail(accountOf(page.nodes[index]), index);
+  drawDetail(accountOf(view.nodes[index]), index);
 }
 
 const together = () => network.svg.classList.remove("apart");
@@ -168,8 +169,8 @@ function drawDetail(account, index) {
     const more = account.sender_count - account.senders.length;
     if (more > 0) parts.push(element("p", { class: "tag" }, `and ${whole(more)} more, each with less`));
   } else if (!account.score) {
-    const to = page.edges.filter((edge) => edge.from === index);
-    const names = to.map((edge) => fullName(accountOf(page.nodes[edge.to]))).join(", ");
+    const to = view.edges.filter((edge) => edge.from === index);
+    const names = to.map((edge) => fullName(accountOf(view.nodes[edge.to]))).join(", ");
     if (names) parts.push(element("h4", {}, "Paid"), element("p", {}, names));
   } else {
     parts.push(element("p", { class: "tag" }, "Nobody paid this account."));

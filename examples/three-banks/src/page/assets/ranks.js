@@ -11,9 +11,9 @@ function drawRanks() {
     element("th", {}, "after"),
   ];
   const body = element("tbody");
-  page.ranks.forEach((index, place) => {
-    const row = rankRow(page.accounts[index]);
-    if (place + 1 === page.first && place + 1 < page.ranks.length) row.classList.add("gap");
+  view.ranks.forEach((index, place) => {
+    const row = rankRow(view.accounts[index]);
+    if (place + 1 === view.first && place + 1 < view.ranks.length) row.classList.add("gap");
     body.append(row);
   });
   byId("ranks").replaceChildren(element("table", {}, element("thead", {}, element("tr", {}, ...heads)), body));
