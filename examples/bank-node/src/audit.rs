@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -199,11 +200,7 @@ impl Trail {
         let io = |source| AuditError::Io { file: path.to_owned(), source };
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(AuditError::InUse(path.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(io(error)),
-        }
+        lock(&file, path)?;
         let secret = secret(&secret_file(path))?;
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(io)?;
@@ -255,6 +252,19 @@ impl Trail {
     pub(crate) fn secret(&self) -> &[u8; 32] {
         &self.secret
     }
+}
+
+/// Keeps other processes from a file.
+fn lock(file: &File, path: &Path) -> Result<(), AuditError> {
+    // A process that this one starts elsewhere holds a copy of an open lock until it runs its own program.
+    for _ in 0..20 {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(25)),
+            Err(TryLockError::Error(source)) => return Err(AuditError::Io { file: path.to_owned(), source }),
+        }
+    }
+    Err(AuditError::InUse(path.to_owned()))
 }
 
 /// Shortens a file; what is written next comes at its end.
