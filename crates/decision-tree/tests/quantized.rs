@@ -121,6 +121,37 @@ fn thresholds_outside_the_grid_disappear() {
     assert_eq!(splits(1e300), (0, 1.0));
 }
 
+/// A split that repeats an ancestor's on the grid is decided already, on either side.
+#[test]
+fn splits_that_an_ancestor_has_decided_disappear() {
+    let schema = numeric(Grid::Uniform { low: 0.0, high: 16.0, bits: 4 }).unwrap();
+    let split =
+        |threshold, left, right| Node::Split { feature: 0, rule: Rule::LessOrEqual, threshold, left, right };
+    // x ≤ 8 ? (x ≤ inner ? 1 : 2) : (x ≤ inner ? 3 : 4)
+    let quantized = |inner: f64| {
+        let mut nodes = vec![split(8.0, 1, 2), split(inner, 3, 4), split(inner, 5, 6)];
+        nodes.extend([1.0, 2.0, 3.0, 4.0].map(|value| Node::leaf(0, value)));
+        let model = Model::new(ModelParts {
+            task: Task::Regression,
+            kind: Kind::DecisionTree,
+            features: vec!["x".into()],
+            precision: Precision::Double,
+            trees: vec![Tree::new(nodes)],
+            aggregate: Aggregate::Sum,
+            base: vec![0.0],
+            post_transform: PostTransform::None,
+            decision_threshold: 0.0,
+        });
+        let quantized = QuantizedModel::new(&model.unwrap(), &schema).unwrap();
+        let value = |x: f64| quantized.predict(&[x]).unwrap().values()[0];
+        (quantized.splits(), [2.0, 7.5, 8.5, 14.0].map(value))
+    };
+    assert_eq!(quantized(8.0), (1, [1.0, 1.0, 4.0, 4.0]));
+    assert_eq!(quantized(8.3), (1, [1.0, 1.0, 4.0, 4.0]));
+    assert_eq!(quantized(9.0), (2, [1.0, 1.0, 3.0, 4.0]));
+    assert_eq!(quantized(7.0), (2, [1.0, 2.0, 4.0, 4.0]));
+}
+
 #[test]
 fn models_of_other_features_classes_or_precision_are_refused() {
     let mut rng = ChaCha8Rng::seed_from_u64(1);

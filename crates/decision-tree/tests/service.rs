@@ -88,6 +88,7 @@ fn refusals_are_typed_and_do_not_end_the_exchange() {
         for (frame, code) in [
             (&b""[..], 2),
             (b"SRDS", 2),
+            (b"XXXX\0\x01\x01", 2),
             (b"XXXX\0\x01\x02", 2),
             (b"SRDS\0\x02\x02", 1),
             (b"SRDS\0\x01\x09", 2),
@@ -101,7 +102,7 @@ fn refusals_are_typed_and_do_not_end_the_exchange() {
             1
         );
     });
-    assert_eq!((served.answered, served.refused), (1, 8));
+    assert_eq!((served.answered, served.refused), (1, 9));
 }
 
 #[test]
@@ -139,6 +140,16 @@ fn a_client_refuses_what_is_no_reply() {
         at_server.send(CLIENT, reply).unwrap();
         let asked = service::ask(&mut at_client, SERVER, &key, &schema, &[[0.0; 3]], soon(), &mut rng);
         assert!(matches!(asked, Err(Error::Service(ServiceError::Reply) | Error::Codec(_))));
+    }
+    // An answer is one only in a frame that says so.
+    let query = key.encrypt(&schema, &[0.0; 3], &mut rng).unwrap();
+    let answer = evaluator().0.evaluate(&query, &mut rng).unwrap().to_bytes();
+    for (kind, is_answer) in [(4, true), (2, false), (3, false), (7, false)] {
+        let [mut at_server, mut at_client] = MemoryNetwork::of(2).unwrap().try_into().unwrap();
+        at_server.send(CLIENT, &[b"SRDS\0\x01", &[kind][..], &answer].concat()).unwrap();
+        let answered = service::exchange(&mut at_client, SERVER, &query, &schema, soon());
+        let refused = matches!(answered, Err(Error::Service(ServiceError::Reply)));
+        assert_eq!((answered.is_ok(), refused), (is_answer, !is_answer), "kind {kind}");
     }
     let [at_server, mut at_client] = MemoryNetwork::of(2).unwrap().try_into().unwrap();
     let asked = service::terms(&mut at_client, SERVER, Deadline::after(Duration::from_millis(20)));
