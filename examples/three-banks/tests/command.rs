@@ -80,7 +80,8 @@ fn whole_run() {
 
     for picture in ["network.svg", "ranks.svg"] {
         let drawing = std::fs::read_to_string(output.join(picture)).unwrap();
-        assert!(drawing.starts_with("<svg") && drawing.trim_end().ends_with("</svg>"), "{picture}");
+        let head = "<svg width=\"1600\" height=\"900\" viewBox=\"0 0 12800 7200\"";
+        assert!(drawing.starts_with(head) && drawing.trim_end().ends_with("</svg>"), "{picture}");
         // Every bank is in the legend, and accounts are labelled with their bank.
         for bank in ["amber", "birch", "coral"] {
             assert!(drawing.lines().any(|line| line.trim() == bank), "{picture}: {bank}");

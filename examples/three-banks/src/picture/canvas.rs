@@ -12,6 +12,9 @@ pub(super) const WIDTH: f64 = 1600.0;
 /// Height of a picture, in pixels.
 pub(super) const HEIGHT: f64 = 900.0;
 
+/// Units of the drawing in a pixel. The backend rounds to whole ones, which would show in curves.
+const FINE: f64 = 8.0;
+
 /// Text and outlines.
 pub(super) const INK: RGBColor = RGBColor(34, 40, 49);
 /// What explains and does not matter most.
@@ -51,14 +54,15 @@ pub(super) struct Canvas<'a> {
 pub(super) fn sheet(draw: impl FnOnce(&Canvas<'_>) -> io::Result<()>) -> io::Result<String> {
     let mut text = String::new();
     {
-        let backend =
-            SVGBackend::with_string(&mut text, (pixel(WIDTH).unsigned_abs(), pixel(HEIGHT).unsigned_abs()));
+        let size = (units(WIDTH).unsigned_abs(), units(HEIGHT).unsigned_abs());
+        let backend = SVGBackend::with_string(&mut text, size);
         let canvas = Canvas { area: backend.into_drawing_area() };
         canvas.area.fill(&WHITE).map_err(io::Error::other)?;
         draw(&canvas)?;
         canvas.area.present().map_err(io::Error::other)?;
     }
-    Ok(text)
+    let fine = format!("width=\"{}\" height=\"{}\"", units(WIDTH), units(HEIGHT));
+    Ok(text.replacen(&fine, &format!("width=\"{WIDTH}\" height=\"{HEIGHT}\""), 1))
 }
 
 impl Canvas<'_> {
@@ -106,25 +110,25 @@ impl Canvas<'_> {
             Anchor::Middle => HPos::Center,
             Anchor::Right => HPos::Right,
         };
-        let font = FontDesc::new(FontFamily::SansSerif, size, style);
+        let font = FontDesc::new(FontFamily::SansSerif, size * FINE, style);
         let style = TextStyle::from(font).color(&colour).pos(Pos::new(side, VPos::Center));
         self.area.draw(&Text::new(text.to_owned(), point(at), style)).map_err(io::Error::other)
     }
 
     /// A filled disc.
     pub(super) fn disc(&self, at: (f64, f64), radius: f64, colour: RGBAColor) -> io::Result<()> {
-        self.area.draw(&Circle::new(point(at), pixel(radius), colour.filled())).map_err(io::Error::other)
+        self.area.draw(&Circle::new(point(at), units(radius), colour.filled())).map_err(io::Error::other)
     }
 
     /// A circle's outline.
-    pub(super) fn ring(&self, at: (f64, f64), radius: f64, colour: RGBColor, width: u32) -> io::Result<()> {
-        let style = colour.stroke_width(width);
-        self.area.draw(&Circle::new(point(at), pixel(radius), style)).map_err(io::Error::other)
+    pub(super) fn ring(&self, at: (f64, f64), radius: f64, colour: RGBColor, width: f64) -> io::Result<()> {
+        let style = colour.stroke_width(units(width).unsigned_abs());
+        self.area.draw(&Circle::new(point(at), units(radius), style)).map_err(io::Error::other)
     }
 
     /// A line through points.
     pub(super) fn line(&self, points: &[(f64, f64)], colour: RGBAColor, width: f64) -> io::Result<()> {
-        let style = colour.stroke_width(pixel(width).unsigned_abs().max(1));
+        let style = colour.stroke_width(units(width).unsigned_abs().max(1));
         let points: Vec<_> = points.iter().copied().map(point).collect();
         self.area.draw(&PathElement::new(points, style)).map_err(io::Error::other)
     }
@@ -188,10 +192,11 @@ pub(super) fn thousands(number: usize) -> String {
 }
 
 fn point((x, y): (f64, f64)) -> (i32, i32) {
-    (pixel(x), pixel(y))
+    (units(x), units(y))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "rounded and within the sheet")]
-fn pixel(length: f64) -> i32 {
-    length.round().clamp(-1e4, 1e4) as i32
+/// A length in pixels, in units of the drawing.
+#[expect(clippy::cast_possible_truncation, reason = "rounded and near the sheet")]
+fn units(length: f64) -> i32 {
+    (length * FINE).round().clamp(-1e5, 1e5) as i32
 }

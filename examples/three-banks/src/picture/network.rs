@@ -82,7 +82,7 @@ fn account(canvas: &Canvas<'_>, scene: &Scene<'_>, layers: &Layers, placed: &Pla
     )?;
     canvas.disc(at, radius(account.after).max(SMALLEST), colour(account.bank).to_rgba())?;
     if account.before > 0.0 {
-        canvas.ring(at, radius(account.before), INK, 3)?;
+        canvas.ring(at, radius(account.before), INK, 3.0)?;
     }
     let name = label(scene, placed.account);
     let scores = format!("{:.2} → {:.2}", account.before, account.after);
@@ -115,7 +115,7 @@ fn legend(canvas: &Canvas<'_>, scene: &Scene<'_>) -> io::Result<()> {
     let y = 850.0;
     canvas.line(&[(60.0, 806.0), (WIDTH - 60.0, 806.0)], HAIR.to_rgba(), 1.0)?;
     let mut x = canvas.banks(&scene.banks, (60.0, y))?.max(480.0) + 30.0;
-    canvas.ring((x + RADIUS, y), radius(1.0), INK, 3)?;
+    canvas.ring((x + RADIUS, y), radius(1.0), INK, 3.0)?;
     canvas.text("score 1 before", (x + 2.0 * RADIUS + 12.0, y), 22.0, INK, Anchor::Left)?;
     x += 260.0;
     canvas.disc((x, y), radius(0.5), FADED.to_rgba())?;
