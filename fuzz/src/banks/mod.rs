@@ -5,7 +5,7 @@ mod files;
 mod replay;
 mod rounds;
 mod setting;
-mod spoil;
+pub mod spoil;
 
 pub use files::*;
 pub use rounds::*;

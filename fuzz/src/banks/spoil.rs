@@ -43,7 +43,7 @@ impl Spoiled {
 }
 
 /// Overwrites places of a valid file: place, length and bytes of each patch; no bytes cut it there.
-pub(super) fn patched(valid: &[u8], mut input: &[u8]) -> Vec<u8> {
+pub fn patched(valid: &[u8], mut input: &[u8]) -> Vec<u8> {
     let mut bytes = valid.to_vec();
     while let [high, low, length, rest @ ..] = input {
         let (patch, rest) = rest.split_at(usize::from(*length).min(rest.len()));
