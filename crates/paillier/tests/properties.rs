@@ -286,8 +286,10 @@ fn the_smallest_and_the_longest_numbers_are_converted_exactly() {
     // As many bits as the bound has.
     assert_eq!(encode(-1.0, 100, 100).unwrap().mantissa(), &-(BigInt::one() << 100u32));
     // Denormal numbers have no hidden bit.
-    let smallest = encode(5e-324, 1074, 0).unwrap();
-    assert_eq!((smallest.mantissa(), smallest.to_f64()), (&BigInt::one(), 5e-324));
+    for (scale, mantissa) in [(1074, 1), (1075, 2)] {
+        let smallest = encode(5e-324, scale, 1).unwrap();
+        assert_eq!((smallest.mantissa(), smallest.to_f64()), (&BigInt::from(mantissa), 5e-324));
+    }
     let long = |bits: u32, scale| {
         let power = BigUint::one() << bits;
         Encoded::new(BigInt::from(power.clone()), Encoding::new(scale, power)).unwrap().to_f64()
