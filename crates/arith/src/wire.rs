@@ -2,7 +2,8 @@
 //!
 //! There is one encoding for each value, and a decoder refuses every other. Numbers travel as bytes whose length stands
 //! in front, so that a decoder of a format that borrows from its input (postcard does) never allocates more than the
-//! input holds; from other formats it collects bytes as they come.
+//! input holds; from other formats it collects bytes as they come. How the length is written is the format's affair:
+//! postcard reads it in more bytes than it takes, too. Compare what was received by its bytes, or by its values.
 //!
 //! A number's length shows its size. That is nothing new where it is uniform in a public range; where it is not, the
 //! protocol must say so.
