@@ -121,6 +121,33 @@ fn thresholds_outside_the_grid_disappear() {
     assert_eq!(splits(1e300), (0, 1.0));
 }
 
+/// Half-way between two edges `x < t` moves to the one below and `x ≤ t` to the one above.
+#[test]
+fn strict_rules_move_to_the_edge_below() {
+    let grid = Grid::Uniform { low: 0.0, high: 8.0, bits: 3 };
+    for (precision, rule, expected) in [
+        (Precision::Double, Rule::Less, 2.0),
+        (Precision::Single, Rule::Less, 2.0),
+        (Precision::Double, Rule::LessOrEqual, 1.0),
+    ] {
+        let schema = Schema::new(vec![Feature::numeric("x", grid.clone())], vec![], precision).unwrap();
+        let split = Node::Split { feature: 0, rule, threshold: 1.5, left: 1, right: 2 };
+        let model = Model::new(ModelParts {
+            task: Task::Regression,
+            kind: Kind::DecisionTree,
+            features: vec!["x".into()],
+            precision,
+            trees: vec![Tree::new(vec![split, Node::leaf(0, 1.0), Node::leaf(0, 2.0)])],
+            aggregate: Aggregate::Sum,
+            base: vec![0.0],
+            post_transform: PostTransform::None,
+            decision_threshold: 0.0,
+        });
+        let quantized = QuantizedModel::new(&model.unwrap(), &schema).unwrap();
+        assert_eq!([0.9, 1.7].map(|x| quantized.predict(&[x]).unwrap().values()[0]), [1.0, expected]);
+    }
+}
+
 /// A split that repeats an ancestor's on the grid is decided already, on either side.
 #[test]
 fn splits_that_an_ancestor_has_decided_disappear() {
