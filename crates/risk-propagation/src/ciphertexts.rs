@@ -2,69 +2,61 @@
 
 use subrosa_arith::{Residue, ResidueVec};
 
-/// Ciphertexts in one piece of memory. A single list would leave its former places behind as it grows, and take half as much
-/// again.
-const PIECE: usize = 256;
-
 /// A ciphertext, or none, for each of a range of accounts.
+///
+/// Each lies in memory of its own, so that one that is no longer needed makes room for another.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ciphertexts {
-    /// 1 + the index among those that there are; 0 for none.
-    places: Vec<u32>,
-    /// All of `PIECE` ciphertexts but the last.
-    pieces: Vec<ResidueVec>,
+    /// Lists of one: a residue takes less room in them than alone.
+    list: Vec<Option<Box<ResidueVec>>>,
 }
 
 impl Ciphertexts {
     /// None for each of so many accounts.
     pub(crate) fn none(accounts: usize) -> Self {
-        Self { places: vec![0; accounts], pieces: Vec::new() }
+        Self { list: vec![None; accounts] }
     }
 
     /// Accounts, with a ciphertext or without.
     pub(crate) fn len(&self) -> usize {
-        self.places.len()
+        self.list.len()
     }
 
     /// Ciphertexts that there are.
     pub(crate) fn present(&self) -> usize {
-        self.places.iter().filter(|place| **place != 0).count()
+        self.list.iter().flatten().count()
     }
 
     pub(crate) fn contains(&self, account: usize) -> bool {
-        self.places.get(account).is_some_and(|place| *place != 0)
+        self.list.get(account).is_some_and(Option::is_some)
     }
 
     pub(crate) fn get(&self, account: usize) -> Option<Residue> {
-        let place = self.places.get(account)?.checked_sub(1)? as usize;
-        self.pieces.get(place / PIECE)?.get(place % PIECE)
+        self.list.get(account)?.as_ref()?.get(0)
     }
 
     /// Puts a ciphertext in; false for an account that is not there.
     pub(crate) fn insert(&mut self, account: usize, ciphertext: &Residue) -> bool {
-        let Some(place) = self.places.get_mut(account) else { return false };
-        if self.pieces.last().is_none_or(|last| last.len() == PIECE) {
-            self.pieces.push(ResidueVec::new());
-        }
-        let whole = (self.pieces.len() - 1) * PIECE;
-        let Some(last) = self.pieces.last_mut() else { return false };
-        last.push(ciphertext);
-        // Accounts are counted in 31 bits, and so are ciphertexts.
-        *place = u32::try_from(whole + last.len()).unwrap_or(0);
+        let Some(place) = self.list.get_mut(account) else { return false };
+        *place = Some(alone(ciphertext));
         true
+    }
+
+    /// Drops an account's ciphertext.
+    pub(crate) fn remove(&mut self, account: usize) {
+        if let Some(place) = self.list.get_mut(account) {
+            *place = None;
+        }
     }
 
     /// Appends one account.
     pub(crate) fn push(&mut self, ciphertext: Option<&Residue>) {
-        self.places.push(0);
-        if let Some(ciphertext) = ciphertext {
-            self.insert(self.places.len() - 1, ciphertext);
-        }
+        self.list.push(ciphertext.map(alone));
     }
 
     /// Appends further accounts.
-    pub(crate) fn append(&mut self, other: &Self) {
-        (0..other.len()).for_each(|account| self.push(other.get(account).as_ref()));
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.list.append(&mut other.list);
     }
 
     /// Those that there are, ascending by account.
@@ -73,24 +65,16 @@ impl Ciphertexts {
     }
 }
 
+fn alone(ciphertext: &Residue) -> Box<ResidueVec> {
+    let mut list = ResidueVec::new();
+    list.push(ciphertext);
+    Box::new(list)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use subrosa_arith::Modulus;
-
-    #[test]
-    fn pieces_follow_each_other() {
-        let modulus = Modulus::new(&1_000_003_u32.into()).unwrap();
-        let mut parts = [Ciphertexts::default(), Ciphertexts::default()];
-        let number = |account: u32| (!account.is_multiple_of(3)).then(|| modulus.residue_u64(account.into()));
-        let count = 1000_u32;
-        (0..count).for_each(|account| parts[usize::from(account >= 300)].push(number(account).as_ref()));
-        let [mut all, rest] = parts;
-        all.append(&rest);
-        assert_eq!(all.len(), count as usize);
-        assert!(all.present() > 2 * PIECE);
-        assert!((0..count).all(|account| all.get(account as usize) == number(account)));
-    }
 
     #[test]
     fn keeps_each_under_its_account() {
@@ -101,11 +85,14 @@ mod tests {
         let mut more = Ciphertexts::default();
         more.push(None);
         more.push(Some(&number(7)));
-        all.append(&more);
+        all.append(more);
         assert_eq!((all.len(), all.present()), (5, 3));
         let found: Vec<_> = all.iter().collect();
         assert_eq!(found, [(0, number(5)), (2, number(20)), (4, number(7))]);
         assert!(all.contains(4) && !all.contains(3) && !all.contains(9));
         assert_eq!((all.get(1), all.get(9)), (None, None));
+        all.remove(4);
+        all.remove(9);
+        assert!(!all.contains(4) && all.contains(2) && all.len() == 5);
     }
 }

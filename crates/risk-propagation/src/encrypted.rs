@@ -134,25 +134,35 @@ impl Encrypted {
             .map(|chunks| chunks.into_iter().flatten().collect())
     }
 
-    /// One iteration: the scores after `step`.
+    /// One iteration: from the scores before `step` to those after it.
     ///
-    /// A block of accounts at a time, so that there are tables of powers for the senders of one block only.
+    /// A block of accounts at a time, so that there are tables of powers for the senders of one block only. Ciphertexts that
+    /// no later block needs make room for new ones.
     ///
     /// # Security
     /// The time taken depends on the weights, which are the bank's own and known to it; the other banks see only when
     /// its next message comes.
-    #[must_use]
     pub fn advance(
-        &self,
+        &mut self,
         agreed: &Agreed,
         plan: &Plan,
         key: &PublicKey,
         step: Step,
-        received: Received,
-    ) -> Self {
-        let part = |accounts| self.advance_part(agreed, plan, key, step, &received, accounts);
+        mut received: Received,
+    ) {
+        let own = agreed.network().account_count();
+        let parts = blocks(agreed).zip(last_uses(agreed, step)).map(|(block, unneeded)| {
+            let part = self.advance_part(agreed, plan, key, step, &received, block);
+            for node in unneeded {
+                match (node as usize).checked_sub(own) {
+                    None => self.mixed.remove(node as usize),
+                    Some(foreign) => received.scores.remove(foreign),
+                }
+            }
+            part
+        });
         // Blocks leave no account out.
-        Self::assemble(agreed, plan, blocks(agreed).map(part)).unwrap_or_else(|| Self::initial(agreed, plan))
+        *self = Self::assemble(agreed, plan, parts).unwrap_or_else(|| Self::initial(agreed, plan));
     }
 
     /// One iteration for a part of the own accounts: a pure function of the scores before and what was received.
@@ -202,7 +212,7 @@ impl Encrypted {
                 return None;
             }
             rows.extend_from_slice(part.plain.words_of_all());
-            mixed.append(&part.mixed);
+            mixed.append(part.mixed);
         }
         let accounts = agreed.network().account_count();
         let plain = FixedScores::from_words(rows, accounts, plan).filter(|_| mixed.len() == accounts)?;
@@ -257,6 +267,22 @@ impl std::fmt::Debug for Part {
 pub(crate) fn blocks(agreed: &Agreed) -> impl Iterator<Item = Range<usize>> + use<> {
     let count = agreed.network().account_count();
     (0..count).step_by(BLOCK).map(move |start| start..count.min(start + BLOCK))
+}
+
+/// For each block the nodes that it needs and no later one does.
+fn last_uses(agreed: &Agreed, step: Step) -> Vec<Vec<u32>> {
+    let network = agreed.network();
+    let mut later = vec![false; network.account_count() + network.foreign_count()];
+    let all: Vec<Range<usize>> = blocks(agreed).collect();
+    let last = all.into_iter().rev().map(|block| {
+        let nodes = uses(agreed, step, block, |_| true).into_iter().map(|(node, _)| node);
+        let first_seen =
+            |node: &u32| later.get_mut(*node as usize).is_some_and(|l| !std::mem::replace(l, true));
+        nodes.filter(first_seen).collect()
+    });
+    let mut last: Vec<Vec<u32>> = last.collect();
+    last.reverse();
+    last
 }
 
 /// The nodes whose ciphertexts enter products of the accounts in a range, ascending, and how many each enters.

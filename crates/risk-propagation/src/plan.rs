@@ -67,9 +67,10 @@ pub enum PlanError {
     },
     /// The scores of one account do not fit a ciphertext.
     #[error(
-        "step {first_too_many} of {steps} does not fit: {columns} risk types of {slot_bits} bits need \
-         {needed} bits, a key of {key_bits} bits carries {available}; ask for fewer iterations, less accuracy or a \
-         longer key"
+        "step {first_too_many} of {steps} does not fit: the slots of {}, {slot_bits} bits each, \
+         need {needed} bits, a key of {key_bits} bits carries {available}; ask for fewer iterations, less accuracy or a \
+         longer key",
+        risk_types(*columns)
     )]
     DoesNotFit {
         /// First step, counted from 1, after which the scores are too long; 0 if the initial ones are.
@@ -338,9 +339,9 @@ impl std::fmt::Display for Plan {
         writeln!(f, "senders of one account    at most 2^{}", self.in_degree_bits)?;
         writeln!(
             f,
-            "slot                      {} bits, {} risk types, {} accounts in a ciphertext of {} bits",
+            "slot                      {} bits, {}, {} accounts in a ciphertext of {} bits",
             self.slot_bits(),
-            self.columns,
+            risk_types(self.columns),
             self.accounts_per_ciphertext(),
             self.plaintext_bits()
         )?;
@@ -356,6 +357,10 @@ impl std::fmt::Display for Plan {
 #[must_use]
 pub fn in_degree_bits(degree: usize) -> u32 {
     degree.max(1).next_power_of_two().ilog2()
+}
+
+fn risk_types(count: usize) -> String {
+    if count == 1 { "1 risk type".to_owned() } else { format!("{count} risk types") }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
@@ -407,7 +412,8 @@ mod tests {
         let error = refused(&sizes(256), &settings(9, 1e-6));
         // 22 + j·33 + 2 ≤ 254 holds up to j = 6.
         assert!(matches!(error, PlanError::DoesNotFit { first_too_many: 7, steps: 9, .. }), "{error:?}");
-        assert!(error.to_string().starts_with("step 7 of 9 does not fit"));
+        let said = "step 7 of 9 does not fit: the slots of 1 risk type, 321 bits each, need 321 bits";
+        assert!(error.to_string().starts_with(said), "{error}");
         let wide = NetworkSizes { columns: 18, ..sizes(2048) };
         assert!(matches!(refused(&wide, &settings(3, 1e-6)), PlanError::DoesNotFit { .. }));
         let none = NetworkSizes { columns: 0, ..sizes(2048) };

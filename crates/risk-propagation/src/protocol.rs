@@ -291,7 +291,7 @@ fn iterate<T: Transport + ?Sized>(
         }
         tell(session, progress, Stage::Iterate { number, of });
         let received = scores::exchange_scores(session, outgoing, &state.scores, blinder, run, rng)?;
-        state.scores = state.scores.advance(agreed, plan, blinder.key(), step, received);
+        state.scores.advance(agreed, plan, blinder.key(), step, received);
         // A bank to which nobody pays would otherwise run ahead of the others, and of the states that they can go back to.
         session.confirm()?;
         if number < of {
