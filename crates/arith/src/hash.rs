@@ -137,6 +137,8 @@ mod tests {
             base().field("a", b"xyz").u64("b", 7).uint("c", &BigUint::from(0x0102_0304_0506u64)).finish();
         assert_eq!(hex(&digest), PINNED_DIGEST);
         assert_eq!(hex(&base().expand(40)), PINNED_EXPANSION);
+        // Of 189 bits of the expansion, so that no remainder is more likely than others.
+        assert_eq!(base().below(&((1u64 << 61) - 1).into()), 927_982_640_728_569_790u64.into());
     }
 
     const PINNED_DIGEST: &str = "f102d4d5ff22203fd3c6f554ba8d573182fa7b33ab52d7e1108d6038f36da53c";

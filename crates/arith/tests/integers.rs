@@ -37,6 +37,7 @@ fn secret_bounds_hold() {
     assert_eq!((a.shr(3).expose(), a.shr(3).bits()), (&31u32.into(), 5));
     assert_eq!(a.checked_sub(&b).unwrap().expose(), &254u32.into());
     assert_eq!(b.checked_sub(&a).unwrap_err(), ArithError::NegativeDifference);
+    assert!(a.checked_sub(&a).unwrap().expose().is_zero());
     assert_eq!((a.rem(&7u8.into()).unwrap().expose(), a.rem(&7u8.into()).unwrap().bits()), (&3u32.into(), 3));
     assert_eq!(a.rem(&BigUint::zero()).unwrap_err(), ArithError::EmptyRange);
     assert_eq!(a.with_bits(7).unwrap_err(), ArithError::BoundExceeded { bound: 7 });

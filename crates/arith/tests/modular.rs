@@ -153,6 +153,10 @@ proptest! {
                 let long = SecretInt::new(e.clone(), e.bits() + slack + 1).unwrap();
                 prop_assert_eq!(context.to_uint(&comb.pow(&long)), want.clone());
             }
+            if let Ok(comb) = FixedBase::new(&context, &base, e.bits() / 2, 40_000) {
+                prop_assert_eq!(context.to_uint(&comb.pow(&secret)), want.clone());
+                prop_assert_eq!(context.to_uint(&comb.vartime_pow(&e)), want);
+            }
         }
     }
 
