@@ -57,10 +57,12 @@ pub fn links(text: &str) -> Vec<String> {
 
 /// What stands between single backquotes in the prose.
 pub fn code_spans(text: &str) -> Vec<String> {
-    prose(text)
-        .lines()
-        .flat_map(|line| line.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>())
-        .collect()
+    // A span may go on in the next line of its paragraph.
+    let spans = |paragraph: &str| {
+        let line = paragraph.replace('\n', " ");
+        line.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
+    };
+    prose(text).split("\n\n").flat_map(spans).collect()
 }
 
 fn without_code_spans(prose: &str) -> String {
@@ -96,6 +98,7 @@ mod tests {
         assert_eq!(links(TEXT), ["a.md#b", "c.svg", "d.md"]);
         assert_eq!(anchors(TEXT), ["a-title-here", "a-title-here-1"]);
         assert_eq!(code_spans(TEXT), ["[no](x)"]);
+        assert_eq!(code_spans("a `b\nc` d\n\n`e`"), ["b c", "e"]);
         assert_eq!(blocks(TEXT), [("rust".to_owned(), "# [no](y)\n".to_owned())]);
     }
 }
