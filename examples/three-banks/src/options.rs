@@ -35,13 +35,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N")]
     pub(crate) seed_insecure: Option<u64>,
     /// Compare the result with a plain computation over all banks' data
-    #[arg(long)]
+    #[arg(long, conflicts_with = "plan")]
     pub(crate) check: bool,
     /// Write times, traffic and sizes to this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "plan")]
     pub(crate) json: Option<PathBuf>,
     /// Write the scores of each bank to a CSV file in this folder, and pictures of where risk arrived and how ranks moved
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "plan")]
     pub(crate) output: Option<PathBuf>,
     /// Write a web page of the whole run to this file: all banks' data, as only a demonstration can have them
     #[arg(long, value_name = "FILE", conflicts_with = "plan")]

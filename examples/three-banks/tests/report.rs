@@ -334,7 +334,7 @@ fn places_where_no_report_can_be_are_refused_first() {
     assert_eq!(refused(&["--report", folder]).0, 1);
     assert_eq!(refused(&["--report", below.to_str().unwrap()]).0, 1);
     assert_eq!(refused(&["--bank-reports", below.to_str().unwrap()]).0, 1);
-    for option in ["--report", "--bank-reports", "--explain"] {
+    for option in ["--report", "--bank-reports", "--explain", "--json", "--output"] {
         assert_eq!(refused(&["--plan", option, "x"]).0, 2);
     }
 }
