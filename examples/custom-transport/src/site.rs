@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum_server::Handle;
@@ -15,6 +16,8 @@ use crate::http::{HttpTransport, Peer};
 
 /// The name in every certificate of this example: all sites are on the loopback interface.
 const HOST: &str = "localhost";
+/// How long a host may take to answer a connection.
+const CONNECTING: Duration = Duration::from_secs(5);
 
 /// Why a site cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +72,9 @@ impl Site {
         let pinned = reqwest::Certificate::from_der(&self.certificate)?;
         // No proxy: these are banks that reach each other directly. No redirects: a frame goes to its peer.
         let client = reqwest::Client::builder().tls_certs_only([pinned]).https_only(true).no_proxy();
-        Ok(client.redirect(reqwest::redirect::Policy::none()).build()?)
+        // A host that does not answer is tried again; it must not hold up the end of a run.
+        let client = client.redirect(reqwest::redirect::Policy::none()).connect_timeout(CONNECTING);
+        Ok(client.build()?)
     }
 
     /// Serves `routes` until the handle says stop.
