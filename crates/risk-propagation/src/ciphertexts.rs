@@ -1,4 +1,4 @@
-//! Ciphertexts by the number of their account, in flat memory: most of what a bank holds during a run.
+//! Ciphertexts by the number of their account: most of what a bank holds during a run.
 
 use subrosa_arith::{Residue, ResidueVec};
 

@@ -94,7 +94,7 @@ function drawTiles(accounts, edges) {
   const difference = page.measured.largest_difference;
   tiles.push(
     difference === undefined
-      ? ["greatest error", number(page.parameters.error_bound, bound(page.parameters.error_bound)), "error"]
+      ? ["error at most", number(page.parameters.error_bound, bound(page.parameters.error_bound)), "error"]
       : ["largest error", number(difference, bound(difference)), "difference"],
   );
   const tile = ([name, value, id]) => {
