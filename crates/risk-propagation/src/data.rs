@@ -10,6 +10,9 @@
 //! `arrow` each of the files may be Parquet instead: `accounts.parquet`, `transactions.parquet` or
 //! `transactions-0.parquet` and so on, with the same columns. Equal names, scores and amounts give equal
 //! networks, whatever the format.
+//!
+//! A damaged file is an error, of either format, with one exception that is known: the `parquet` crate can be kept busy for
+//! minutes by a few bytes that announce a list of elements without any. Read Parquet files of your own making.
 
 #[cfg(feature = "arrow")]
 pub mod arrow;
