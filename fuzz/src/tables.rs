@@ -3,7 +3,7 @@
 
 use std::panic::PanicHookInfo;
 use std::path::Path;
-use std::sync::{Arc, LazyLock, Mutex, Once, PoisonError};
+use std::sync::{Arc, LazyLock, Once};
 
 use arrow_array::builder::StringDictionaryBuilder;
 use arrow_array::types::Int8Type;
@@ -25,13 +25,11 @@ const TRANSFERS: [&str; 5] = ["id_source", "bank_source", "id_destination", "ban
 /// Parquet files and record batches; the first byte chooses: the input as it is, a valid file of accounts or of
 /// transfers with patches, or batches whose types and values the input says.
 pub fn parquet(input: &[u8]) {
-    static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let_decoders_panic();
     let Some((which, input)) = input.split_first() else { return };
     let (accounts, transfers) = &*VALID;
-    let file = FOLDER.path().join("table.parquet");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("table.parquet");
     let (bytes, read): (_, fn(&Path) -> bool) = match which % 5 {
         0 => (input.to_vec(), read_accounts),
         1 => (input.to_vec(), read_transfers),

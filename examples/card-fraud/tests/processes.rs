@@ -10,7 +10,6 @@ use std::sync::{Barrier, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 use subrosa_decision_tree::{ClientKey, ParameterSet};
-use tempfile::TempDir;
 
 fn card_fraud() -> Command {
     Command::new(env!("CARGO_BIN_EXE_card-fraud"))
@@ -40,18 +39,18 @@ fn fails(command: &mut Command) -> String {
 
 /// A model that all tests share, learned by the `train` command from what `generate` made.
 fn model() -> &'static Path {
-    static FOLDER: OnceLock<TempDir> = OnceLock::new();
-    let folder = FOLDER.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let (data, model) = (folder.path().join("data.csv"), folder.path().join("model.json"));
+    static MODEL: OnceLock<PathBuf> = OnceLock::new();
+    MODEL.get_or_init(|| {
+        // Statics are never dropped, so this is not a folder that would have to be removed.
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let (data, model) = (folder.join("processes.csv"), folder.join("processes.json"));
         succeeds(card_fraud().args(["generate", "--rows", "6000", "--output"]).arg(&data));
         let said = succeeds(card_fraud().arg("train").arg("--data").arg(&data).arg("--model").arg(&model));
         for word in ["accuracy", "precision", "recall", "F1", "predicted fraud", "held out 1200"] {
             assert!(said.contains(word), "{said}");
         }
-        folder
-    });
-    Box::leak(folder.path().join("model.json").into_boxed_path())
+        model
+    })
 }
 
 /// A running server; killed if a test forgets to stop it.

@@ -140,16 +140,14 @@ pub fn checkpoints(input: &[u8]) {
 
 /// Lists of accounts and of transfers.
 pub fn csv(input: &[u8]) {
-    static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let file = FOLDER.path().join("input.csv");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("input.csv");
     std::fs::write(&file, input).unwrap();
     let banks = Banks::new(["amber", "birch"]).unwrap();
     let own = banks.find("amber").unwrap();
     let _ = data::read_accounts(&file, banks.clone(), own).map(propagation::NetworkBuilder::finish);
-    std::fs::write(FOLDER.path().join("accounts.csv"), "id,risk_score\nA1,0.5\nA2,0\n").unwrap();
-    let mut builder = data::read_accounts(&FOLDER.path().join("accounts.csv"), banks, own).unwrap();
+    std::fs::write(folder.path().join("accounts.csv"), "id,risk_score\nA1,0.5\nA2,0\n").unwrap();
+    let mut builder = data::read_accounts(&folder.path().join("accounts.csv"), banks, own).unwrap();
     let _ = data::read_transfers(&file, 0, &mut builder);
     let _ = builder.finish();
 }
