@@ -9,6 +9,7 @@ use num_traits::{One, Zero};
 use rand_core::CryptoRng;
 use rayon::prelude::*;
 use subrosa_arith::{SecretInt, sample, wipe_uint};
+use subrosa_shamir::FieldShare;
 use subrosa_transport::{PartyId, PerParty};
 
 use crate::messages::{Below, CandidateShares, ProductShares, conform};
@@ -209,6 +210,41 @@ pub fn multiply(
         })
         .collect::<Result<_, KeygenError>>()?;
     Ok(ProductShares { values })
+}
+
+/// My shares of p and q of one candidate.
+#[derive(Debug)]
+pub struct Factors {
+    /// The share of p.
+    pub p: FieldShare,
+    /// The share of q.
+    pub q: FieldShare,
+}
+
+/// My shares of p and q of the candidate at a place in the batch, from what K1 dealt me.
+///
+/// # Errors
+/// [`KeygenError::Invalid`] naming a party whose message does not have the shape of [`share_shape`];
+/// [`KeygenError::Inconsistent`] if there is no such place.
+pub fn factors(
+    parameters: &KeygenParameters,
+    me: PartyId,
+    received: &PerParty<CandidateShares>,
+    index: usize,
+) -> Result<Factors, KeygenError> {
+    conform(parameters.access().parties(), received, &share_shape(parameters))?;
+    if index >= parameters.batch() {
+        return Err(KeygenError::Inconsistent { reason: "a candidate's place" });
+    }
+    let field = parameters.candidate_field();
+    let sum = |kind: usize| {
+        let shares = received
+            .values()
+            .map(|message| field.accept(me.number(), message.values[3 * index + kind].clone()))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok::<_, KeygenError>(field.sum(&shares)?)
+    };
+    Ok(Factors { p: sum(0)?, q: sum(1)? })
 }
 
 /// K2, continued: N of each candidate, opened from all parties' shares.

@@ -4,15 +4,17 @@ use num_bigint::BigUint;
 use rand_core::CryptoRng;
 use subrosa_arith::Modulus;
 use subrosa_paillier::PublicKey;
+use subrosa_shamir::Triple;
 use subrosa_threshold_decryption::{KeyShare, ProofContext};
-use subrosa_transport::{PartyId, Protocol, Session, Transport};
+use subrosa_transport::{PartyId, PerParty, Protocol, Session, Transport};
 
-use crate::candidates::{self, BatchSecrets, Candidate, Sampler};
+use crate::candidates::{self, BatchSecrets, Candidate, Factors, Sampler};
 use crate::decryption_key::{Attempts, KeyFound, Verdict};
-use crate::{KeygenError, KeygenParameters, Progress, biprimality, sharing};
+use crate::messages::CandidateShares;
+use crate::{KeygenError, KeygenParameters, Progress, biprimality, product, sharing};
 
 /// Name and version of the protocol, for [`Session::open`].
-pub const PROTOCOL: Protocol = Protocol { name: "subrosa/distributed-paillier", version: 1 };
+pub const PROTOCOL: Protocol = Protocol { name: "subrosa/distributed-paillier", version: 2 };
 
 /// Generates a key among the parties of `session` and returns this party's share of it.
 ///
@@ -50,6 +52,16 @@ pub fn generate<T: Transport + ?Sized>(
     })
 }
 
+/// A batch after K4.
+struct Batch {
+    /// My summands.
+    secrets: BatchSecrets,
+    /// What all dealt me in K1.
+    shares: PerParty<CandidateShares>,
+    /// Places and moduli of those that passed the first test.
+    winners: Vec<(usize, Modulus)>,
+}
+
 struct Run<'r, 's, T: Transport + ?Sized> {
     session: &'r mut Session<'s, T>,
     parameters: &'r KeygenParameters,
@@ -68,12 +80,14 @@ impl<T: Transport + ?Sized> Run<'_, '_, T> {
     fn find_key(&mut self, rng: &mut impl CryptoRng) -> Result<(BigUint, KeyFound), KeygenError> {
         let sampler = Sampler::new(self.parameters, self.me())?;
         while self.tried < self.parameters.greatest_candidates() {
-            let (secrets, winners) = self.batch(&sampler, rng)?;
+            let Batch { secrets, shares, winners } = self.batch(&sampler, rng)?;
             for (index, modulus) in winners {
                 let Some(candidate) = secrets.candidate(index) else { continue };
                 if !self.test_further(candidate, &modulus)? {
                     continue;
                 }
+                let factors = candidates::factors(self.parameters, self.me(), &shares, index)?;
+                self.check_product(&factors, modulus.value(), rng)?;
                 (self.progress)(Progress::Modulus { tried: self.tried });
                 if let Some(found) = self.find_decryption_key(candidate, modulus.value(), rng)? {
                     return Ok((modulus.value().clone(), found));
@@ -83,17 +97,12 @@ impl<T: Transport + ?Sized> Run<'_, '_, T> {
         Err(KeygenError::Exhausted { candidates: self.tried })
     }
 
-    /// K1 to K4 for one batch: my secrets, and the places and moduli of those that passed the first test.
-    fn batch(
-        &mut self,
-        sampler: &Sampler,
-        rng: &mut impl CryptoRng,
-    ) -> Result<(BatchSecrets, Vec<(usize, Modulus)>), KeygenError> {
+    /// K1 to K4 for one batch.
+    fn batch(&mut self, sampler: &Sampler, rng: &mut impl CryptoRng) -> Result<Batch, KeygenError> {
         let (me, first) = (self.me(), self.tried);
         let (secrets, messages) = candidates::deal(self.parameters, sampler, me, first, rng)?;
         let shares = self.session.exchange_all(messages, &candidates::share_shape(self.parameters))?;
         let products = candidates::multiply(self.parameters, me, &shares)?;
-        drop(shares);
         let products = self.session.broadcast(&products, &candidates::product_shape(self.parameters))?;
         let moduli = candidates::open(self.parameters, &products)?;
         let survivors = biprimality::prepare(&moduli, &candidates::sieve(self.parameters, &moduli))?;
@@ -110,7 +119,8 @@ impl<T: Transport + ?Sized> Run<'_, '_, T> {
             elapsed: self.started.elapsed(),
         });
         let winners = survivors.into_iter().zip(passed).filter(|(_, passed)| *passed);
-        Ok((secrets, winners.map(|(sieved, _)| (sieved.index, sieved.modulus)).collect()))
+        let winners = winners.map(|(sieved, _)| (sieved.index, sieved.modulus)).collect();
+        Ok(Batch { secrets, shares, winners })
     }
 
     /// K5.
@@ -119,6 +129,26 @@ impl<T: Transport + ?Sized> Run<'_, '_, T> {
         let tests = biprimality::further_tests(self.parameters, self.me(), &id, candidate, modulus)?;
         let tests = self.session.broadcast(&tests, &biprimality::further_shape(self.parameters))?;
         biprimality::all_passed(self.parameters, candidate.number(), modulus, &tests)
+    }
+
+    /// K5a.
+    fn check_product(
+        &mut self,
+        factors: &Factors,
+        n: &BigUint,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), KeygenError> {
+        let (me, parameters) = (self.me(), self.parameters);
+        let messages = product::deal(parameters, rng)?;
+        let dealt = self.session.exchange_all(messages, &product::shape(parameters, Triple::VALUES))?;
+        let (triple, m) = product::triple(parameters, me, &dealt)?;
+        let products = self.session.broadcast(&m, &product::shape(parameters, 1))?;
+        let transcript = self.session.transcript();
+        let (check, differences) = product::begin(parameters, &transcript, n, factors, triple, &products)?;
+        let differences = self.session.broadcast(&differences, &product::shape(parameters, 2))?;
+        let zero = product::zero(parameters, me, n, check, &differences)?;
+        let zeros = self.session.broadcast(&zero, &product::shape(parameters, 1))?;
+        product::decide(parameters, &zeros)
     }
 
     /// K6 and K7, as often as it takes.

@@ -8,6 +8,7 @@ mod driver;
 mod error;
 pub mod messages;
 mod parameters;
+pub mod product;
 mod progress;
 pub mod sharing;
 

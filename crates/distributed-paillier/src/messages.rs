@@ -131,6 +131,14 @@ list_message! {
     FurtherTests, "keygen/further-tests"
 }
 secret_list_message! {
+    /// K5a, to one party: shares of a random triple.
+    ProductCheckTriple, "keygen/product-check-triple"
+}
+list_message! {
+    /// K5a, to all: shares of what the product check opens.
+    ProductCheckShares, "keygen/product-check"
+}
+secret_list_message! {
     /// K6, to one party: shares of φᵢ, β′ᵢ, ρᵢ and zero, then, where a key is still looked for, of βᵢ, rᵢ and zero.
     KeyShares, "keygen/key-shares"
 }

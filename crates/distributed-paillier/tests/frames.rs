@@ -23,11 +23,13 @@ const HEADER: usize = 84;
 const TAG: std::ops::Range<usize> = 76..84;
 
 /// Rounds in the order in which their first frames go over a pair; before them comes the opening of the session.
-const ROUNDS: [&str; 12] = [
+const ROUNDS: [&str; 14] = [
     "candidate shares",
     "products",
     "first test",
     "further tests",
+    "product check triples",
+    "product checks",
     "key shares",
     "key openings",
     "mask residues",
@@ -38,7 +40,21 @@ const ROUNDS: [&str; 12] = [
     "confirmation",
 ];
 /// The broadcasts among them, but for the proofs: a proof that was changed names its sender at once.
-const BROADCASTS: [usize; 7] = [1, 2, 3, 5, 6, 8, 9];
+const BROADCASTS: [&str; 8] = [
+    "products",
+    "first test",
+    "further tests",
+    "product checks",
+    "key openings",
+    "mask residues",
+    "verification keys",
+    "trial decryptions",
+];
+
+/// The place of a round in [`ROUNDS`].
+fn place(name: &str) -> usize {
+    ROUNDS.iter().position(|round| *round == name).unwrap()
+}
 
 type Change = dyn Fn(&mut Vec<u8>, &[u8]) + Send + Sync;
 
@@ -138,8 +154,12 @@ fn flip_lowest_bits(frame: &mut Vec<u8>, _: &[u8]) {
 /// Only what is checked between the last broadcast and the confirmation names the liar.
 #[test]
 fn a_changed_proof_names_its_sender() {
-    let change = |frame: &mut Vec<u8>, _: &[u8]| *frame.last_mut().unwrap() ^= 1;
-    let results = run(10, &[0], Box::new(change));
+    let change = |frame: &mut Vec<u8>, _: &[u8]| {
+        // Inside the response, where every value decodes.
+        let inside = frame.len() - 20;
+        frame[inside] ^= 1;
+    };
+    let results = run(place("trial proofs"), &[0], Box::new(change));
     let error = results[0].as_ref().unwrap_err();
     assert!(matches!(error, KeygenError::Invalid { party, .. } if *party == SPOILED), "{error}");
     assert!(results.iter().all(Result::is_err));
@@ -155,7 +175,7 @@ fn a_wrong_integer_share_gives_no_key_to_anybody() {
         frame.truncate(HEADER);
         frame.extend(postcard::to_stdvec(&message).unwrap());
     };
-    for result in run(7, &[0], Box::new(change)) {
+    for result in run(place("integer shares"), &[0], Box::new(change)) {
         let error = result.unwrap_err();
         let noticed = matches!(error, KeygenError::Key(KeyError::InconsistentVerificationKeys));
         assert!(noticed || matches!(error, KeygenError::Session(SessionError::Aborted { .. })), "{error}");
@@ -165,7 +185,7 @@ fn a_wrong_integer_share_gives_no_key_to_anybody() {
 
 #[test]
 fn a_broadcast_that_differs_between_receivers_gives_no_key_to_anybody() {
-    for round in BROADCASTS {
+    for round in BROADCASTS.map(place) {
         for (party, result) in run(round, &[0], Box::new(flip_lowest_bits)).iter().enumerate() {
             let error = result.as_ref().unwrap_err();
             // Also where the tests decide which round comes next, so that honest parties go different ways at once.
@@ -176,7 +196,7 @@ fn a_broadcast_that_differs_between_receivers_gives_no_key_to_anybody() {
 
 #[test]
 fn openings_that_differ_between_receivers_are_reported_as_different_broadcasts() {
-    for round in [5, 6] {
+    for round in ["key openings", "mask residues"].map(place) {
         for result in run(round, &[0], Box::new(flip_lowest_bits)) {
             let error = result.unwrap_err();
             let expected = matches!(

@@ -163,6 +163,38 @@ impl PrimeField {
         self.element(share.point(), self.reduced(share.value().expose() * factor))
     }
 
+    /// The negative of a share: a share of the negative of the secret.
+    ///
+    /// # Errors
+    /// None for a share of this field.
+    pub fn negate(&self, share: &FieldShare) -> Result<FieldShare, ShamirError> {
+        self.element(share.point(), self.reduced(&self.prime - share.value().expose()))
+    }
+
+    /// `a − b` for shares at one point: a share of the difference of the secrets.
+    ///
+    /// # Errors
+    /// [`ShamirError::BadPoint`] if the shares belong to different points.
+    pub fn subtract(&self, a: &FieldShare, b: &FieldShare) -> Result<FieldShare, ShamirError> {
+        self.sum([a, &self.negate(b)?])
+    }
+
+    /// The share plus a public number: a share of the sum of the secret and that number, whatever the degree.
+    ///
+    /// # Errors
+    /// None for a share of this field.
+    pub fn add_public(&self, share: &FieldShare, number: &BigUint) -> Result<FieldShare, ShamirError> {
+        self.element(share.point(), self.reduced(share.value().expose() + number))
+    }
+
+    /// A share of a public number, at `point`.
+    ///
+    /// # Errors
+    /// None.
+    pub fn constant(&self, point: u32, number: &BigUint) -> Result<FieldShare, ShamirError> {
+        self.element(point, number % &self.prime)
+    }
+
     /// `a·b + mask` for shares at one point: a share of the product of the secrets of `a` and `b`.
     ///
     /// The degree of the result is the sum of the degrees of `a` and `b`; `mask` is the sum of all parties' zero

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use subrosa_arith::SecretInt;
-use subrosa_shamir::{FieldShare, IntegerShare, IntegerSharing, PrimeField, ShamirError, factorial};
+use subrosa_shamir::{
+    FieldShare, IntegerShare, IntegerSharing, PrimeField, ProductCheck, ShamirError, Triple, factorial,
+};
 
 fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
@@ -244,4 +246,53 @@ fn shares_do_not_print_their_value() {
     let sharing = IntegerSharing::new(3, 1, BigUint::one()).unwrap();
     let share = &sharing.deal(BigInt::from(123_456), &mut rng(6))[0];
     assert!(!format!("{share:?}").contains("123456"));
+}
+
+/// Opens x·y = z by a product check among all parties, where `spoil` changes the opened m.
+fn product_check(t: u32, x: u64, y: u64, z: u64, spoil: u64, challenge: u64) -> BigUint {
+    let n = 2 * t + 1;
+    let field = PrimeField::above(&(BigUint::one() << 130u32));
+    let mut rng = rng(9);
+    let all = || (0..n as usize).collect::<Vec<_>>();
+    let open = |shares: &[FieldShare], degree| field.reconstruct(&pairs(shares, &all()), degree).unwrap();
+    let mut share = |value: u64| field.share(&BigInt::from(value), t, n, &mut rng).unwrap();
+    let (x, y, z) = (share(x), share(y), share(z));
+    let dealt: Vec<_> = (0..n).map(|_| Triple::deal(&field, t, n, &mut rng).unwrap()).collect();
+    let triples: Vec<_> = all()
+        .iter()
+        .map(|&j| {
+            Triple::total(&field, &dealt.iter().map(|rows| rows[j].clone()).collect::<Vec<_>>()).unwrap()
+        })
+        .collect();
+    let products: Vec<_> = triples.iter().map(|triple| triple.product(&field).unwrap()).collect();
+    let m = (open(&products, 2 * t) + spoil) % field.prime();
+    let checks: Vec<_> = triples
+        .into_iter()
+        .map(|triple| ProductCheck::new(triple, m.clone(), BigUint::from(challenge)))
+        .collect();
+    let (deltas, etas): (Vec<_>, Vec<_>) = all()
+        .iter()
+        .map(|&j| checks[j].differences(&field, &x[j], &y[j]).unwrap())
+        .map(|[delta, eta]| (delta, eta))
+        .unzip();
+    let (delta, eta) = (open(&deltas, t), open(&etas, t));
+    let zeros: Vec<_> =
+        checks.into_iter().zip(&z).map(|(check, z)| check.zero(&field, &delta, &eta, z).unwrap()).collect();
+    open(&zeros, t)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn a_product_passes_its_check_and_nothing_else_does(x: u32, y: u32, off in 1u64..1000, t in 1u32..4, challenge in 2u64..) {
+        let z = u64::from(x) * u64::from(y);
+        let (x, y) = (u64::from(x), u64::from(y));
+        prop_assert!(product_check(t, x, y, z, 0, challenge).is_zero());
+        prop_assert!(!product_check(t, x, y, z + off, 0, challenge).is_zero());
+        prop_assert!(!product_check(t, x, y, z, off, challenge).is_zero());
+        // An error of z that an error of m cancels for one challenge, as a cheater could who knew it beforehand.
+        prop_assert!(product_check(t, x, y, z + 1, challenge, challenge).is_zero());
+        prop_assert!(!product_check(t, x, y, z + 1, challenge, challenge ^ 1).is_zero());
+    }
 }

@@ -1,0 +1,124 @@
+//! Whether a shared number is the product of two others, checked with a random triple that is used up.
+//!
+//! With an honest majority a multiplication of sharings is right up to an error that the cheaters choose and know
+//! (Genkin et al., STOC 2014). A random triple finds such errors: after Chida et al., CRYPTO 2018, and Lindell and Nof,
+//! CCS 2017.
+
+use num_bigint::BigUint;
+use rand_core::CryptoRng;
+use subrosa_arith::SecretInt;
+
+use crate::{FieldShare, PrimeField, ShamirError};
+
+/// One party's shares of random a, b and s, and of the same s by a polynomial of twice the degree.
+///
+/// # Security
+/// A triple masks what [`ProductCheck`] opens. It is used up by one check.
+#[derive(Debug)]
+pub struct Triple {
+    /// a, of degree t.
+    pub a: FieldShare,
+    /// b, of degree t.
+    pub b: FieldShare,
+    /// s, of degree t.
+    pub s: FieldShare,
+    /// s, of degree 2t.
+    pub s_wide: FieldShare,
+}
+
+impl Triple {
+    /// How many values a party deals to each other one for its part of a triple.
+    pub const VALUES: usize = 4;
+
+    /// Deals one party's part of a triple to all: to each party its shares of a, b and s of `degree`, and of s of twice
+    /// that degree.
+    ///
+    /// # Errors
+    /// As [`PrimeField::share`].
+    pub fn deal(
+        field: &PrimeField,
+        degree: u32,
+        parties: u32,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<[FieldShare; Self::VALUES]>, ShamirError> {
+        let random = |rng: &mut _| SecretInt::random_below(rng, field.prime());
+        let (a, b, s) = (random(rng), random(rng), random(rng));
+        let mut columns = [
+            field.share_secret(&a, degree, parties, rng)?.into_iter(),
+            field.share_secret(&b, degree, parties, rng)?.into_iter(),
+            field.share_secret(&s, degree, parties, rng)?.into_iter(),
+            field.share_secret(&s, 2 * degree, parties, rng)?.into_iter(),
+        ];
+        let mut rows = Vec::new();
+        while let [Some(a), Some(b), Some(s), Some(wide)] = columns.each_mut().map(Iterator::next) {
+            rows.push([a, b, s, wide]);
+        }
+        Ok(rows)
+    }
+
+    /// The triple from what all parties dealt me.
+    ///
+    /// # Errors
+    /// [`ShamirError::TooFewShares`] for none, [`ShamirError::BadPoint`] if the points differ.
+    pub fn total(field: &PrimeField, dealt: &[[FieldShare; Self::VALUES]]) -> Result<Self, ShamirError> {
+        let sum = |place: usize| field.sum(dealt.iter().filter_map(|row| row.get(place)));
+        Ok(Self { a: sum(0)?, b: sum(1)?, s: sum(2)?, s_wide: sum(3)? })
+    }
+
+    /// A share, of degree 2t, of m = ab − s, to be opened before [`ProductCheck::new`].
+    ///
+    /// # Errors
+    /// [`ShamirError::BadPoint`] if the points differ.
+    pub fn product(&self, field: &PrimeField) -> Result<FieldShare, ShamirError> {
+        field.masked_product(&self.a, &self.b, &field.negate(&self.s_wide)?)
+    }
+}
+
+/// The check of x·y = z with a triple of which m = ab − s was opened.
+///
+/// Accepts a false product with probability at most 1/(challenges), if the challenge is drawn after x, y, z, the triple and
+/// m are fixed. What is opened, δ, η and the final 0, tells nothing about x, y and z.
+#[derive(Debug)]
+pub struct ProductCheck {
+    triple: Triple,
+    m: BigUint,
+    challenge: BigUint,
+}
+
+impl ProductCheck {
+    /// Begins a check: `m` was opened, and only then `challenge` was drawn.
+    pub fn new(triple: Triple, m: BigUint, challenge: BigUint) -> Self {
+        Self { triple, m, challenge }
+    }
+
+    /// Shares of δ = challenge·x − a and η = y − b, both to be opened.
+    ///
+    /// # Errors
+    /// [`ShamirError::BadPoint`] if the points differ.
+    pub fn differences(
+        &self,
+        field: &PrimeField,
+        x: &FieldShare,
+        y: &FieldShare,
+    ) -> Result<[FieldShare; 2], ShamirError> {
+        let delta = field.subtract(&field.scale(x, &self.challenge)?, &self.triple.a)?;
+        Ok([delta, field.subtract(y, &self.triple.b)?])
+    }
+
+    /// A share of m + s + δb + ηa + δη − challenge·z, to be opened: it is 0 if z = x·y.
+    ///
+    /// # Errors
+    /// [`ShamirError::BadPoint`] if the points differ.
+    pub fn zero(
+        self,
+        field: &PrimeField,
+        delta: &BigUint,
+        eta: &BigUint,
+        z: &FieldShare,
+    ) -> Result<FieldShare, ShamirError> {
+        let Triple { a, b, s, .. } = &self.triple;
+        let linear = field.sum([s, &field.scale(b, delta)?, &field.scale(a, eta)?])?;
+        let linear = field.add_public(&linear, &(self.m + delta * eta))?;
+        field.subtract(&linear, &field.scale(z, &self.challenge)?)
+    }
+}
