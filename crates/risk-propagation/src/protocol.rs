@@ -249,8 +249,17 @@ fn run<T: Transport + ?Sized>(
     }
     let mut absent = Vec::new();
     if position < positions.disclosed() {
-        absent =
-            decrypt::decrypt(session, share, &plan, &blinder, &run, &mut state, &announced, &mut keeper)?;
+        absent = decrypt::decrypt(
+            session,
+            share,
+            &plan,
+            &blinder,
+            &run,
+            &mut state,
+            &announced,
+            &mut keeper,
+            rng,
+        )?;
         keeper.save(positions.disclosed(), share, &run, &state)?;
     } else {
         session.confirm()?;

@@ -1,10 +1,11 @@
 //! Steps R7 to R9 on the wire: announcement, noise and decryption towards each owner.
 
 use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng;
+use rand_core::{CryptoRng, SeedableRng};
 use subrosa_arith::hash::Hasher;
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, CiphertextBatch, PublicKey};
-use subrosa_threshold_decryption::{KeyShare, protocol as decryption};
+use subrosa_threshold_decryption::KeyShare;
+use subrosa_threshold_decryption::protocol::{self as decryption, Checks, DecryptionSettings};
 use subrosa_transport::{Failure, PartyId, PerParty, Session, Transport};
 
 use super::blame;
@@ -27,6 +28,7 @@ pub(super) fn decrypt<T: Transport + ?Sized>(
     state: &mut State,
     announced: &[Digest],
     keeper: &mut Keeper<'_>,
+    rng: &mut impl CryptoRng,
 ) -> Result<Vec<Failure>, Error> {
     let counts: PerParty<usize> =
         PerParty::from_vec(run.counts.iter().map(|count| usize::try_from(*count).unwrap_or(0)).collect());
@@ -68,8 +70,10 @@ pub(super) fn decrypt<T: Transport + ?Sized>(
         noisy.push(disclosure::add_noise(key, batch, &parts)?);
     }
     session.confirm()?;
-    // R9
-    let decrypted = decryption::decrypt_towards(session, share, &PerParty::from_vec(noisy))?;
+    // R9, without proofs: banks are assumed to follow the protocol in the rounds before as well.
+    let checks = DecryptionSettings::new().with_checks(Checks::Quorum);
+    let noisy = PerParty::from_vec(noisy);
+    let decrypted = decryption::decrypt_towards_with(session, share, &noisy, &checks, None, rng)?;
     state.plaintexts = decrypted.plaintexts;
     Ok(decrypted.absent)
 }
