@@ -12,7 +12,8 @@ use rand_chacha::rand_core::SeedableRng;
 use subrosa_arith::SecretInt;
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PrivateKey, Randomness};
 use subrosa_threshold_decryption::{
-    Access, Combiner, DecryptionError, KeyError, KeyShare, PartialDecryption, ThresholdKey, dealer, protocol,
+    Access, Combiner, DecryptionError, KeyError, KeyShare, PartialDecryption, ThresholdKey, dealer,
+    protocol::{self, Checks, DecryptionSettings},
 };
 use subrosa_transport::{Parameters, PartyId, PerParty, Session, Settings, testing::run_parties};
 
@@ -192,45 +193,71 @@ fn settings() -> Settings {
     Settings::default().with_timeout(Duration::from_secs(20))
 }
 
+/// With proofs, and with those of a quorum alone.
+fn both_checks() -> [DecryptionSettings; 2] {
+    [DecryptionSettings::new(), DecryptionSettings::new().with_checks(Checks::Quorum)]
+}
+
 #[test]
 fn each_party_reads_its_own_ciphertexts_and_no_others() {
     let shares = deal(5, 2);
     let mine: [&[i64]; 5] = [&[1, 2, 3], &[], &[-4], &[5; 7], &[6]];
-    let results = run_parties(5, |me, mut transport| {
-        let mut session =
-            Session::open(&mut transport, protocol::PROTOCOL, &Parameters::new(), settings(), &mut rng(9))
-                .unwrap();
-        let counts = PerParty::from_vec(mine.iter().map(|m| m.len()).collect());
-        let ciphertexts = encrypt(mine[me.index()]);
-        protocol::decrypt(&mut session, &shares[me.index()], &ciphertexts, &counts).unwrap()
-    });
-    for (result, expected) in results.iter().zip(mine) {
-        assert_eq!(result.plaintexts, signed(expected));
-        assert!(result.absent.is_empty());
+    for checks in both_checks() {
+        let results = run_parties(5, |me, mut transport| {
+            let mut session = Session::open(
+                &mut transport,
+                protocol::PROTOCOL,
+                &Parameters::new(),
+                settings(),
+                &mut rng(9),
+            )
+            .unwrap();
+            let counts = PerParty::from_vec(mine.iter().map(|m| m.len()).collect());
+            let (share, mine) = (&shares[me.index()], encrypt(mine[me.index()]));
+            let mut rng = rng(me.index() as u64);
+            protocol::decrypt_with(&mut session, share, &mine, &counts, &checks, None, &mut rng).unwrap()
+        });
+        for (result, expected) in results.iter().zip(mine) {
+            assert_eq!(result.plaintexts, signed(expected), "{checks:?}");
+            assert!(result.absent.is_empty(), "{checks:?}");
+        }
     }
 }
 
 #[test]
 fn absent_parties_are_named_and_passed_over() {
     let shares = deal(5, 2);
-    let results = run_parties(5, |me, mut transport| {
-        let mut session =
-            Session::open(&mut transport, protocol::PROTOCOL, &Parameters::new(), settings(), &mut rng(9))
-                .unwrap();
-        let counts = PerParty::from_vec(vec![2, 0, 0, 0, 1]);
-        let plaintexts: &[i64] = [&[10, 20][..], &[], &[], &[], &[30]][me.index()];
-        let share = &shares[me.index()];
-        let batches =
-            protocol::announce(&mut session, share.key().public(), &encrypt(plaintexts), &counts).unwrap();
-        // Parties 2 and 4 leave before they help anyone.
-        (me.index() % 2 == 0).then(|| protocol::decrypt_towards(&mut session, share, &batches).unwrap())
-    });
-    for (index, expected) in [(0, &[10, 20][..]), (2, &[]), (4, &[30])] {
-        let result = results[index].as_ref().unwrap();
-        assert_eq!(result.plaintexts, signed(expected));
+    for checks in both_checks() {
+        let results = run_parties(5, |me, mut transport| {
+            let mut session = Session::open(
+                &mut transport,
+                protocol::PROTOCOL,
+                &Parameters::new(),
+                settings(),
+                &mut rng(9),
+            )
+            .unwrap();
+            let counts = PerParty::from_vec(vec![2, 0, 0, 0, 1]);
+            let plaintexts: &[i64] = [&[10, 20][..], &[], &[], &[], &[30]][me.index()];
+            let share = &shares[me.index()];
+            let batches =
+                protocol::announce(&mut session, share.key().public(), &encrypt(plaintexts), &counts)
+                    .unwrap();
+            let mut rng = rng(me.index() as u64);
+            // Parties 2 and 4 leave before they help anyone.
+            (me.index() % 2 == 0).then(|| {
+                protocol::decrypt_towards_with(&mut session, share, &batches, &checks, None, &mut rng)
+                    .unwrap()
+            })
+        });
+        for (index, expected) in [(0, &[10, 20][..]), (2, &[]), (4, &[30])] {
+            let result = results[index].as_ref().unwrap();
+            assert_eq!(result.plaintexts, signed(expected), "{checks:?}");
+        }
+        let absent: Vec<_> =
+            results[0].as_ref().unwrap().absent.iter().map(|failure| failure.party).collect();
+        assert!(absent.iter().all(|party| [1, 3].contains(&party.index())), "{checks:?}: {absent:?}");
     }
-    let absent: Vec<_> = results[0].as_ref().unwrap().absent.iter().map(|failure| failure.party).collect();
-    assert!(absent.iter().all(|party| [1, 3].contains(&party.index())), "{absent:?}");
 }
 
 #[test]
@@ -245,7 +272,8 @@ fn too_many_absent_parties_end_in_an_error_that_names_them() {
         let share = &shares[me.index()];
         let batches =
             protocol::announce(&mut session, share.key().public(), &encrypt(plaintexts), &counts).unwrap();
-        (me.index() == 0).then(|| protocol::decrypt_towards(&mut session, share, &batches).unwrap_err())
+        (me.index() == 0)
+            .then(|| protocol::decrypt_towards(&mut session, share, &batches, &mut rng(9)).unwrap_err())
     });
     let error = results[0].as_ref().unwrap();
     assert_eq!(error.culprits(), [party(1), party(2)], "{error}");
@@ -262,7 +290,7 @@ fn more_ciphertexts_than_agreed_are_refused_and_blamed() {
         let allowed = if me.index() == 1 { 3 } else { 2 };
         let counts = PerParty::from_vec(vec![2, allowed, 2]);
         let ciphertexts = encrypt(if me.index() == 1 { &[1, 2, 3] } else { &[1, 2] });
-        protocol::decrypt(&mut session, &shares[me.index()], &ciphertexts, &counts).unwrap_err()
+        protocol::decrypt(&mut session, &shares[me.index()], &ciphertexts, &counts, &mut rng(9)).unwrap_err()
     });
     for index in [0, 2] {
         assert!(results[index].culprits().contains(&party(1)), "{}", results[index]);

@@ -182,6 +182,27 @@ fn more_liars_than_t_end_in_an_error_that_names_them() {
     assert_eq!(error.culprits(), [party(1), party(2)], "{error}");
 }
 
+/// With a quorum, two parties that shift a plaintext of the third are not noticed.
+#[test]
+fn whoever_chooses_no_checks_gets_proofs() {
+    let wide = DecryptionSettings::new().with_checks(Checks::Proofs(Challenges::Wide));
+    assert_eq!((DecryptionSettings::default(), Checks::default()), (wide.clone(), wide.checks));
+    assert_eq!(DecryptionSettings::new().patience, Duration::ZERO);
+    let shares = deal(3, 1);
+    let network = falsified(3, &[1, 2], PARTIALS, |_, _, _, payload| {
+        rewrite(payload, |message: &mut Proven| message.values.0[0] = shifted(&message.values.0[0], 1));
+    });
+    let results = run_network(network, |me, mut transport| {
+        let mut session = open(&mut transport, 10);
+        let counts = PerParty::from_vec(vec![1, 0, 0]);
+        let mine = encrypt(&[5][..counts[me]]);
+        let (share, mut rng) = (&shares[me.index()], rng(me.index() as u64));
+        protocol::decrypt(&mut session, share, &mine, &counts, &mut rng)
+    });
+    let error = results[0].as_ref().unwrap_err();
+    assert_eq!(error.culprits(), [party(1), party(2)], "{error}");
+}
+
 #[test]
 fn silent_parties_are_named_and_the_others_finish() {
     let shares = deal(5, 2);
@@ -190,7 +211,7 @@ fn silent_parties_are_named_and_the_others_finish() {
         .intercept(silence_after(party(2), OPENING + PARTIALS))
         .build()
         .unwrap();
-    let settings = DecryptionSettings::proven();
+    let settings = DecryptionSettings::new();
     let results = run(&shares, network, 3, &settings);
     assert_eq!(results[0].as_ref().unwrap().plaintexts, signed(&[0, 1, 2]));
     assert_eq!(results[4].as_ref().unwrap().plaintexts, signed(&[0]));
@@ -203,6 +224,7 @@ fn without_proofs_a_quorum_is_shifted_unnoticed_and_spares_notice() {
     };
     // A quorum alone returns a wrong plaintext: that is why it is for parties that follow the protocol.
     let shares = deal(3, 1);
+    let quorum = DecryptionSettings::new().with_checks(Checks::Quorum);
     let network = subrosa_transport::MemoryNetwork::builder(names(3))
         .intercept(silence_after(party(2), OPENING + PARTIALS))
         .intercept(move |from, to, number, frame| {
@@ -215,7 +237,7 @@ fn without_proofs_a_quorum_is_shifted_unnoticed_and_spares_notice() {
         })
         .build()
         .unwrap();
-    let decrypted = run(&shares, network, 2, &DecryptionSettings::new()).swap_remove(0).unwrap();
+    let decrypted = run(&shares, network, 2, &quorum).swap_remove(0).unwrap();
     assert_ne!(decrypted.plaintexts[0], signed(&[0])[0]);
     assert_eq!(decrypted.plaintexts[1], signed(&[1])[0]);
     // One spare notices one liar, but not whom.
@@ -241,7 +263,7 @@ fn announcements_that_differ_are_noticed_and_malformed_ones_blamed() {
         values: Uints,
     }
     let shares = deal(3, 1);
-    let settings = DecryptionSettings::proven();
+    let settings = DecryptionSettings::new();
     let errors = |change: fn(PartyId, &mut Announced)| {
         let network = falsified(3, &[0], ANNOUNCEMENT, move |_, to, _, payload| {
             rewrite(payload, |message: &mut Announced| change(to, message));
@@ -298,7 +320,8 @@ fn deviations_name_party_and_ciphertext() {
 fn parties_with_other_checks_or_another_epoch_do_not_open_a_session() {
     let shares = deal(3, 1);
     let results = run_parties(3, |me, mut transport| {
-        let settings = if me == party(1) { DecryptionSettings::new() } else { DecryptionSettings::proven() };
+        let checks = if me == party(1) { Checks::Quorum } else { Checks::Proofs(Challenges::Wide) };
+        let settings = DecryptionSettings::new().with_checks(checks);
         let fields = protocol::parameters(shares[0].key(), &settings);
         let opened = subrosa_transport::Session::open(
             &mut transport,
@@ -338,7 +361,7 @@ fn a_session_or_batches_of_another_number_of_parties_are_refused() {
         let mut session = open(&mut transport, 5);
         let share = &shares[me.index().min(2)];
         let batches = PerParty::from_vec(vec![ciphertexts(1), vec![], vec![]]);
-        protocol::decrypt_towards(&mut session, share, &batches).map(drop)
+        protocol::decrypt_towards(&mut session, share, &batches, &mut rng(9)).map(drop)
     });
     for result in results {
         assert!(matches!(result, Err(DecryptionError::Roster { expected: 3, found: 4 })));
@@ -346,7 +369,7 @@ fn a_session_or_batches_of_another_number_of_parties_are_refused() {
     let results = run_parties(3, |me, mut transport| {
         let mut session = open(&mut transport, 6);
         let batches = PerParty::from_vec(vec![ciphertexts(1), vec![]]);
-        protocol::decrypt_towards(&mut session, &shares[me.index()], &batches).map(drop)
+        protocol::decrypt_towards(&mut session, &shares[me.index()], &batches, &mut rng(9)).map(drop)
     });
     assert!(results.iter().all(|result| matches!(result, Err(DecryptionError::Roster { expected: 3, .. }))));
 }
@@ -427,7 +450,7 @@ fn a_regulator_helps_within_its_policy_only() {
             let policy = DecryptionPolicy::nobody().allow_count(party(0), allowed);
             let mut ledger = policy.ledger(session.id());
             let ledger = (me == party(2)).then_some(&mut ledger);
-            let (share, settings) = (&shares[me.index()], DecryptionSettings::proven());
+            let (share, settings) = (&shares[me.index()], DecryptionSettings::new());
             protocol::decrypt_with(&mut session, share, &mine, &counts, &settings, ledger, &mut rng(8))
         })
     };

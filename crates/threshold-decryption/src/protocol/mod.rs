@@ -94,10 +94,9 @@ pub fn announce<T: Transport + ?Sized>(
     Ok(PerParty::from_vec(all))
 }
 
-/// D2 and D3: decrypts `batches[j]` towards party j, for every j, and returns my own plaintexts; for parties that
-/// follow the protocol.
+/// D2 and D3: decrypts `batches[j]` towards party j, for every j, and returns my own plaintexts.
 ///
-/// As [`decrypt_towards_with`] with [`Checks::Quorum`] and no policy.
+/// As [`decrypt_towards_with`] with the default settings, which check by proofs, and no policy.
 ///
 /// # Errors
 /// As [`decrypt_towards_with`].
@@ -105,8 +104,9 @@ pub fn decrypt_towards<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
     share: &KeyShare,
     batches: &PerParty<Vec<Ciphertext>>,
+    rng: &mut impl CryptoRng,
 ) -> Result<Decrypted, DecryptionError> {
-    in_chunks(session, share, batches, 0, |session, chunk| plain_round(session, share, chunk, 0))
+    decrypt_towards_with(session, share, batches, &DecryptionSettings::new(), None, rng)
 }
 
 /// D2 and D3: decrypts `batches[j]` towards party j, for every j, and returns my own plaintexts.
@@ -117,6 +117,8 @@ pub fn decrypt_towards<T: Transport + ?Sized>(
 ///
 /// Before anything is computed, `ledger` is asked whether each of the others may have its batch decrypted. A party
 /// with an empty batch of its own, such as a regulator, helps the others and reads nothing.
+///
+/// `rng` is for the masks of proofs; other checks leave it alone.
 ///
 /// # Security
 /// Each party computes partial decryptions of everything in `batches`: without a ledger the caller decides what
@@ -159,25 +161,25 @@ pub fn decrypt_towards_with<T: Transport + ?Sized>(
 
 /// D1 to D3: everyone announces up to its share of `counts` ciphertexts and reads its own.
 ///
+/// As [`decrypt_with`] with the default settings, which check by proofs, and no policy.
+///
 /// # Security
 /// Whoever announces a ciphertext learns its plaintext, whoever made it. Agree on `counts`, and on what may be
 /// announced, before.
 ///
 /// # Errors
-/// As [`announce`] and [`decrypt_towards`]. When an error ends the protocol here, the others are told why.
+/// As [`decrypt_with`].
 pub fn decrypt<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
     share: &KeyShare,
     mine: &[Blinded<Ciphertext>],
     counts: &PerParty<usize>,
+    rng: &mut impl CryptoRng,
 ) -> Result<Decrypted, DecryptionError> {
-    session.guard(|session| {
-        let batches = announce(session, share.key().public(), mine, counts)?;
-        decrypt_towards(session, share, &batches)
-    })
+    decrypt_with(session, share, mine, counts, &DecryptionSettings::new(), None, rng)
 }
 
-/// [`decrypt`] with checks of the others, and a policy.
+/// [`decrypt`] with other checks than the default, and a policy.
 ///
 /// # Errors
 /// As [`announce`] and [`decrypt_towards_with`]. When an error ends the protocol here, the others are told why.

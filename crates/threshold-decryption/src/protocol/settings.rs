@@ -4,18 +4,24 @@ use std::time::Duration;
 use crate::Challenges;
 
 /// How a decryption checks what the others send. Equal at all parties.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Checks {
     /// t+1 partial decryptions must fit each other. For parties that follow the protocol: one that multiplies its
     /// part by a power of 1+N is not noticed and shifts a plaintext.
-    #[default]
     Quorum,
     /// t+1 partial decryptions and so many more must fit each other. Up to so many liars are noticed, but not named,
     /// and the decryption ends with an error; against t liars it takes t spares, so 2t+1 parties must answer.
     Spares(u32),
-    /// Every partial decryption comes with a proof. Up to t liars are named and passed over.
+    /// Every partial decryption comes with a proof. Up to t liars are named and passed over. The default, with
+    /// [`Challenges::Wide`].
     Proofs(Challenges),
+}
+
+impl Default for Checks {
+    fn default() -> Self {
+        Self::Proofs(Challenges::Wide)
+    }
 }
 
 impl Checks {
@@ -42,7 +48,7 @@ impl fmt::Display for Checks {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DecryptionSettings {
-    /// How the others' work is checked.
+    /// How the others' work is checked. Default: proofs with 128-bit challenges.
     pub checks: Checks,
     /// How long to wait for further answers when there are enough, so that every liar is named. Default none: a
     /// liar that is slower than the first t others is not looked at.
@@ -50,14 +56,9 @@ pub struct DecryptionSettings {
 }
 
 impl DecryptionSettings {
-    /// No checks beyond the quorum's, no patience.
+    /// Proofs with 128-bit challenges, no patience.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Proofs with 128-bit challenges.
-    pub fn proven() -> Self {
-        Self::new().with_checks(Checks::Proofs(Challenges::Wide))
     }
 
     /// Sets the checks.
