@@ -8,8 +8,8 @@ use crate::{DecryptionError, KeyShare};
 /// One party's part in decrypting a batch: `cⱼ = c^(2Δ·sⱼ) mod N²` for each ciphertext c.
 ///
 /// # Security
-/// t+1 of them give the plaintexts away: send them only to those who may read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// t+1 of them give the plaintexts away: send them only to those who may read. The values print as `<redacted>`.
+#[derive(Clone, PartialEq, Eq)]
 #[doc(alias = "decryption share")]
 pub struct PartialDecryption {
     party: PartyId,
@@ -35,6 +35,13 @@ impl PartialDecryption {
     /// The values, in the order of the ciphertexts, without a copy.
     pub fn into_values(self) -> Vec<BigUint> {
         self.values
+    }
+}
+
+impl std::fmt::Debug for PartialDecryption {
+    // Redacted: t+1 of them give the plaintexts away.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PartialDecryption({}, <redacted>, {} values)", self.party, self.values.len())
     }
 }
 

@@ -93,7 +93,7 @@ impl ProofContext {
 /// A proof for a batch of partial decryptions.
 ///
 /// It tells nothing about the share: it can be simulated up to a statistical distance of 2^−80 per repetition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[doc(alias("Chaum-Pedersen", "DLEQ", "zero-knowledge", "Fiat-Shamir"))]
 pub struct BatchProof {
     /// a = v^ρ, one per repetition.
@@ -114,6 +114,13 @@ impl BatchProof {
         let residues = wire::max_uints_len(count, key.public().modulus_squared().bits());
         let responses = wire::max_uints_len(count, response_bits(key, challenges));
         residues.saturating_mul(2).saturating_add(responses)
+    }
+}
+
+impl std::fmt::Debug for BatchProof {
+    // Redacted: whoever holds t shares can check a guess of the plaintexts by it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BatchProof(<redacted>, {} repetitions)", self.responses.len())
     }
 }
 

@@ -12,7 +12,8 @@ use rand_chacha::rand_core::SeedableRng;
 use subrosa_arith::SecretInt;
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PrivateKey, Randomness};
 use subrosa_threshold_decryption::{
-    Access, Combiner, DecryptionError, KeyError, KeyShare, PartialDecryption, ThresholdKey, dealer,
+    Access, Challenges, Combiner, DecryptionError, KeyError, KeyShare, PartialDecryption, ProofContext,
+    ThresholdKey, dealer,
     protocol::{self, Checks, DecryptionSettings},
 };
 use subrosa_transport::{Parameters, PartyId, PerParty, Session, Settings, testing::run_parties};
@@ -297,9 +298,43 @@ fn more_ciphertexts_than_agreed_are_refused_and_blamed() {
     }
 }
 
+/// Whether five digits of `value` in a row stand in `text`, decimal or hexadecimal.
+fn shows(text: &str, value: &BigUint) -> bool {
+    [value.to_string(), format!("{value:x}")]
+        .iter()
+        .any(|digits| digits.as_bytes().windows(5).any(|w| text.contains(&*String::from_utf8_lossy(w))))
+}
+
 #[test]
 fn shares_and_partial_decryptions_do_not_print() {
     let shares = deal(3, 1);
     let text = format!("{:?}", shares[0]);
     assert!(text.contains("<redacted>") && !text.contains(&shares[0].share().expose().to_string()));
+
+    let some = unblinded(&encrypt(&[5, 6]));
+    let partial = shares[1].partially_decrypt(&some).unwrap();
+    assert_eq!(format!("{partial:?}"), "PartialDecryption(party 2, <redacted>, 2 values)");
+    let context = ProofContext::new([1; 32], ["a", "b", "c"]);
+    let proof = shares[1].prove(&context, &some, &partial, Challenges::Wide, &mut rng(1)).unwrap();
+    assert_eq!(format!("{proof:?}"), "BatchProof(<redacted>, 1 repetitions)");
+}
+
+#[test]
+fn plaintexts_do_not_print() {
+    let plaintexts = [987_654_321, -123_456_789];
+    let shares = deal(3, 1);
+    let results = run_parties(3, |me, mut transport| {
+        let mut session =
+            Session::open(&mut transport, protocol::PROTOCOL, &Parameters::new(), settings(), &mut rng(9))
+                .unwrap();
+        let counts = PerParty::from_vec(vec![2, 0, 0]);
+        let mine = encrypt(&plaintexts[..counts[me]]);
+        protocol::decrypt(&mut session, &shares[me.index()], &mine, &counts, &mut rng(9)).unwrap()
+    });
+    assert_eq!(results[0].plaintexts, signed(&plaintexts));
+    for text in [format!("{:?}", results[0]), format!("{:#?}", results[0])] {
+        assert!(text.contains("<redacted>, 2 values"), "{text}");
+        assert!(!results[0].plaintexts.iter().any(|plaintext| shows(&text, plaintext.magnitude())), "{text}");
+    }
+    assert!(shows(&format!("{:?}", results[0].plaintexts), results[0].plaintexts[0].magnitude()));
 }

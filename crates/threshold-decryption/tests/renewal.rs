@@ -406,6 +406,10 @@ fn dealt_values_and_shares_do_not_print() {
     let shares = deal(3, 1);
     let (_, dealt) = Refresh::new(shares[0].key()).unwrap().deal(&mut rng(1));
     assert_eq!(format!("{:?}", dealt[party(0)]), "RefreshShare(<redacted>)");
+    let access = Access::new(3, 1).unwrap();
+    let resharing = Resharing::new(shares[0].key(), &[party(0), party(1)], access).unwrap();
+    let (_, dealt) = resharing.deal(&shares[0], &mut rng(1)).unwrap();
+    assert_eq!(format!("{:?}", dealt[party(0)]), "ReshareShare(<redacted>)");
     let _: &ThresholdKey = shares[0].key();
 }
 

@@ -137,3 +137,49 @@ fn check_values(values: &[BigUint], count: usize, key: &PublicKey) -> Result<(),
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Access, dealer};
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use subrosa_paillier::PrivateKey;
+
+    /// Whether eight digits of `value` in a row stand in `text`, decimal or hexadecimal.
+    fn shows(text: &str, value: &BigUint) -> bool {
+        [value.to_string(), format!("{value:x}")]
+            .iter()
+            .any(|digits| digits.as_bytes().windows(8).any(|w| text.contains(&*String::from_utf8_lossy(w))))
+    }
+
+    #[test]
+    fn partial_decryptions_on_the_wire_do_not_print() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let private = PrivateKey::generate_insecure(512, &mut rng).unwrap();
+        let shares = dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng).unwrap();
+        let (key, context) = (shares[0].key().clone(), ProofContext::new([0; 32], ["a", "b", "c"]));
+        let ciphertexts = [key.public().encrypt_with_nonce(&7.into(), &BigUint::from(3u32)).unwrap()];
+        let partial = shares[0].partially_decrypt(&ciphertexts).unwrap();
+        let proof = shares[0].prove(&context, &ciphertexts, &partial, Challenges::Wide, &mut rng).unwrap();
+        let values = partial.values().to_vec();
+        assert!(shows(&format!("{values:?}"), &values[0]));
+        let claim = Claim {
+            key,
+            context,
+            challenges: Challenges::Wide,
+            sender: shares[0].party(),
+            ciphertexts: ciphertexts.into(),
+            longest: 1,
+            refused: Arc::new(Mutex::new(vec![partial])),
+        };
+        let texts = [
+            format!("{:?}", PartialMessage { values: values.clone() }),
+            format!("{:?}", ProvenMessage { values: values.clone(), proof }),
+            format!("{:?}", ProvenShape(Arc::new(claim))),
+        ];
+        for text in texts {
+            assert!(text.contains("<redacted>") && !shows(&text, &values[0]), "{text}");
+        }
+    }
+}

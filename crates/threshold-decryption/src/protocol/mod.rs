@@ -41,8 +41,8 @@ pub fn parameters(key: &ThresholdKey, settings: &DecryptionSettings) -> Paramete
         .with("checks", settings.checks)
 }
 
-/// What a decryption brought.
-#[derive(Clone, Debug)]
+/// What a decryption brought. The plaintexts print as `<redacted>`.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Decrypted {
     /// My plaintexts, signed, in the order of my ciphertexts.
@@ -52,6 +52,17 @@ pub struct Decrypted {
     /// Of the parties whose proof did not hold, which of their partial decryptions of my ciphertexts are wrong; an
     /// empty list where only the proof is.
     pub deviations: Vec<Deviation>,
+}
+
+impl std::fmt::Debug for Decrypted {
+    // Redacted: the plaintexts are the reader's secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decrypted")
+            .field("plaintexts", &format_args!("<redacted>, {} values", self.plaintexts.len()))
+            .field("absent", &self.absent)
+            .field("deviations", &self.deviations)
+            .finish()
+    }
 }
 
 /// D1: sends my ciphertexts to everybody; everybody's, mine included, checked and in roster order.
