@@ -59,9 +59,11 @@ struct Peer {
 /// operation is refused. [`Session::collect`] passes over parties that fail.
 ///
 /// # Security
-/// A result that depends on broadcasts may be used for anything that leaves this process (saving a key, sending a
-/// partial decryption, showing a result) only after [`Session::confirm`] or a later round in which everybody sent a
-/// frame. The transport supplies authentic and private channels; the session does not encrypt.
+/// An output of a protocol that depends on broadcasts, such as a key, plaintexts or scores, may be handed out only
+/// after [`Session::confirm`] or a later round in which everybody sent a frame. Messages of the protocol that depend
+/// on a broadcast are sent before that, in the frames that compare it; one that must not rest on a broadcast that
+/// others saw otherwise, such as a partial decryption, needs [`Session::confirm`] before it. The transport supplies
+/// authentic and private channels; the session does not encrypt.
 pub struct Session<'t, T: Transport + ?Sized> {
     transport: &'t mut T,
     roster: Roster,

@@ -295,7 +295,8 @@ impl<T: Transport + ?Sized> Session<'_, T> {
     /// Compares transcripts with every remaining party, with a frame that carries nothing else (S7).
     ///
     /// After it, every remaining party that is honest holds the same broadcasts as I do, or will end with an error.
-    /// Call it after the last broadcast, before anything that depends on broadcasts leaves this process.
+    /// Call it after the last broadcast, before an output of the protocol is handed out, and before every message
+    /// that must not rest on a broadcast that others saw otherwise.
     ///
     /// # Errors
     /// [`SessionError::EchoMismatch`] naming the pair; a party that is silent or breaks the protocol. Ends the session.
