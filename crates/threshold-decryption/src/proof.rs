@@ -32,10 +32,11 @@ const ONE_BIT_REPETITIONS: usize = 576;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Challenges {
-    /// One challenge of 128 bits. A false proof that passes with a probability above 2^−128 per attempt leads to a
+    /// One challenge of 128 bits. A false proof that passes with a probability above 2^−127 per attempt leads to a
     /// non-trivial square of known order below 2^256 modulo N², and from there to the factors of N where
-    /// gcd((p−1)/2, (q−1)/2) = 1, as key generation checks. For other keys that no such square can be found is an
-    /// assumption of its own (the low-order assumption).
+    /// p ≡ q ≡ 3 (mod 4) and gcd((p−1)/2, (q−1)/2) = 1. Key generation checks these conditions, also against parties
+    /// that cheat. For other keys that no such square can be found is an assumption of its own (the low-order
+    /// assumption).
     #[default]
     Wide,
     /// 576 challenges of one bit: elements of low order do not help, whatever the key. Hundreds of times as much
