@@ -1,0 +1,307 @@
+//! A bank that goes through the protocol by the public steps and does one thing of its own choice differently.
+//!
+//! It does R0 to R10 as `docs/protocols/risk-propagation.md` has them, with a hook before whatever it sends.
+
+use std::cell::RefCell;
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use num_bigint::BigInt;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use subrosa_paillier::{Blinder, Ciphertext, CiphertextBatch, Randomness};
+use subrosa_risk_propagation::agreement::{self, Offer, Selection};
+use subrosa_risk_propagation::encrypted::{self, Encrypted, Received};
+use subrosa_risk_propagation::messages::{
+    BatchShape, Declaration, Digests, Finished, NoiseChunk, OfferChunk, PlanValues, Resume, ScoreChunk,
+    SelectionBits, Sizes,
+};
+use subrosa_risk_propagation::{
+    BankId, Network, NetworkSizes, PROTOCOL, Plan, Settings, disclosure, parameters, plan::in_degree_bits,
+};
+use subrosa_threshold_decryption::{Combiner, KeyShare, PartialDecryption, protocol as decryption};
+use subrosa_transport::{MemoryTransport, PartyId, PerParty, Session, Settings as SessionSettings};
+
+use super::deviation::{Deviation, Progress, View};
+use super::wire::{Frame, Partials, Peeking};
+
+pub type Stop = Box<dyn StdError + Send + Sync>;
+
+/// What the deviating bank has in the end.
+pub struct Spoils {
+    /// Plaintexts of what it announced.
+    pub plaintexts: Vec<BigInt>,
+    /// The scores of its accounts, if its own ciphertexts hold them.
+    pub scores: Option<Vec<f64>>,
+    pub plan: Plan,
+    /// Every frame that it sent or received.
+    pub frames: Vec<Frame>,
+}
+
+/// The deviating bank's side of a run.
+pub fn deviate(
+    transport: MemoryTransport,
+    share: &KeyShare,
+    network: Network,
+    settings: &Settings,
+    seed: u64,
+    deviation: &mut dyn Deviation,
+) -> Result<Spoils, Stop> {
+    let mut wire = Peeking::new(transport);
+    let eyes = wire.clone();
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    let fields = parameters(share.key(), network.columns(), settings);
+    let timeout = SessionSettings::new().with_timeout(Duration::from_secs(20));
+    let mut session = Session::open(&mut wire, PROTOCOL, &fields, timeout, &mut rng)?;
+    let blinder = Blinder::new(share.key().public(), Randomness::Short, 1 << 16)?;
+    let mut bank = Bank { session: &mut session, eyes, share, blinder, rng: RefCell::new(rng), deviation };
+    match bank.run(network, settings) {
+        Ok(spoils) => Ok(spoils),
+        Err(error) => {
+            bank.session.abort(&error.to_string(), &[]);
+            Err(error)
+        }
+    }
+}
+
+struct Bank<'a, 's> {
+    session: &'a mut Session<'s, Peeking>,
+    eyes: Peeking,
+    share: &'a KeyShare,
+    blinder: Blinder,
+    rng: RefCell<ChaCha20Rng>,
+    deviation: &'a mut dyn Deviation,
+}
+
+impl Bank<'_, '_> {
+    fn run(&mut self, network: Network, settings: &Settings) -> Result<Spoils, Stop> {
+        let remembered = self.deviation.remembered();
+        let run = remembered.as_ref().map(|progress| progress.run);
+        let position = remembered.as_ref().map_or(0, |progress| progress.position);
+        self.session.broadcast(&self.deviation.resume(Resume { run, position }), &())?;
+        let mut progress = match remembered {
+            Some(progress) => progress,
+            None => self.agree(network, settings)?,
+        };
+        self.iterate(&mut progress)?;
+        let spoils = self.disclose(&progress)?;
+        if self.deviation.says_that_it_is_done() {
+            self.session.collect(|_| Some(Finished {}), |_| true, 0, &())?;
+        }
+        Ok(spoils)
+    }
+
+    fn keep(&mut self, progress: &Progress) -> Result<(), Stop> {
+        if self.deviation.reached(progress) { Ok(()) } else { Err("I leave".into()) }
+    }
+
+    /// R1 to R5, with lists that fit one message.
+    fn agree(&mut self, network: Network, settings: &Settings) -> Result<Progress, Stop> {
+        let banks: Vec<BankId> = network.banks().iter().collect();
+        let bank_of = |party: PartyId| banks[party.index()];
+        let offers: Vec<Offer> = banks.iter().map(|&bank| agreement::offer(&network, bank)).collect();
+        let sizes = self.deviation.sizes(Sizes {
+            active: network.periods().iter().map(|period| period.is_active()).collect(),
+            in_degree_bits: in_degree_bits(network.greatest_in_degree()),
+            offer_chunks: u32::from(offers.iter().any(|offer| offer.periods.iter().any(|p| !p.is_empty()))),
+        });
+        let all = self.session.broadcast(&sizes, &())?;
+        let periods = all.values().map(|sizes| sizes.active.len()).max().unwrap_or(0);
+        let active = |period: usize| all.values().any(|sizes| sizes.active.get(period) == Some(&true));
+        let sizes = NetworkSizes {
+            key_bits: usize::try_from(self.share.key().public().bits())?,
+            columns: network.columns().len(),
+            in_degree_bits: all.values().map(|sizes| sizes.in_degree_bits).max().unwrap_or(0),
+            active_periods: (0..periods).map(active).collect(),
+            adders: banks.len() - 1,
+        };
+        let plan = Plan::new(&sizes, settings)?;
+        let values: Vec<u64> = plan.fields().into_iter().map(|(_, value)| value).collect();
+        self.session.broadcast(&PlanValues { values: values.clone() }, &values.len())?;
+        if network.periods().len() != periods {
+            return Err("this bank wants to have all periods".into());
+        }
+        // R2
+        let (own, salt) = (network.own(), *self.session.id());
+        let digests = |party: PartyId| Digests {
+            sent: agreement::digests(&network, own, bank_of(party), &salt),
+            received: agreement::digests(&network, bank_of(party), own, &salt),
+        };
+        self.session.exchange(|party| Some(digests(party)), |_| true, &periods)?;
+        // R3
+        let mut theirs = vec![Offer { periods: vec![Vec::new(); periods] }; banks.len()];
+        for _ in 0..all.values().map(|sizes| sizes.offer_chunks).max().unwrap_or(0) {
+            let offered = |party: PartyId| {
+                let periods = (0..).zip(&offers[party.index()].periods);
+                let senders =
+                    periods.flat_map(|(period, names)| names.iter().map(move |name| (period, name)));
+                OfferChunk { senders: senders.map(|(period, name)| (period, name.clone())).collect() }
+            };
+            let messages = self.session.exchange(|party| Some(offered(party)), |_| true, &periods)?;
+            for (party, message) in messages.present() {
+                for (period, name) in &message.senders {
+                    theirs[party.index()].periods[*period as usize].push(name.clone());
+                }
+            }
+        }
+        // R4
+        let (selected, selections) = agreement::select(network, &theirs)?;
+        let bits = |party: PartyId| {
+            let wanted = selections[party.index()].periods.concat();
+            let byte = |eight: &[bool]| (0..).zip(eight).map(|(bit, wanted)| u8::from(*wanted) << bit).sum();
+            SelectionBits { bits: wanted.chunks(8).map(byte).collect() }
+        };
+        let me = self.session.me();
+        let count = |offer: &Offer| offer.periods.iter().map(Vec::len).sum::<usize>();
+        let longest = theirs.iter().map(count).max().unwrap_or(0);
+        let shape = |party: PartyId| if party == me { longest } else { count(&offers[party.index()]) };
+        let answers = self.session.exchange_shaped(|party| Some(bits(party)), |_| true, shape)?;
+        let unpack = |(party, message): (PartyId, Option<SelectionBits>)| {
+            let bytes = message.map_or(Vec::new(), |message| message.bits);
+            let mut all = bytes.into_iter().flat_map(|byte| (0..8).map(move |bit| byte >> bit & 1 == 1));
+            let mut take = |names: &Vec<String>| all.by_ref().take(names.len()).collect();
+            Selection { periods: offers[party.index()].periods.iter().map(&mut take).collect() }
+        };
+        let answers: Vec<Selection> = answers.into_iter().map(unpack).collect();
+        let agreed = selected.finish(&offers, &answers)?;
+        // R5
+        let own = disclosure::ciphertexts(encrypted::reached(&agreed, &plan).len(), &plan);
+        let sends = |period: usize| banks.iter().any(|&bank| !agreed.exports(period, bank).is_empty());
+        let declaration = self.deviation.declaration(Declaration {
+            ciphertexts: u32::try_from(own)?,
+            score_chunks: (0..periods).map(|period| u32::from(sends(period))).collect(),
+        });
+        let all = self.session.broadcast(&declaration, &periods)?;
+        let most = |period: usize| all.values().map(|all| all.score_chunks[period]).max().unwrap_or(0);
+        let progress = Progress {
+            run: *self.session.id(),
+            counts: all.values().map(|all| all.ciphertexts as usize).collect(),
+            chunks: (0..periods).map(|period| most(period) as usize).collect(),
+            position: 0,
+            scores: Encrypted::initial(&agreed, &plan),
+            packed: Vec::new(),
+            agreed,
+            plan,
+        };
+        self.keep(&progress)?;
+        Ok(progress)
+    }
+
+    /// R6 and the packing of R7.
+    fn iterate(&mut self, progress: &mut Progress) -> Result<(), Stop> {
+        let Self { share, blinder, rng, .. } = self;
+        let (key, rng, me) = (share.key().public(), &*rng, self.session.me());
+        let banks: Vec<BankId> = progress.agreed.network().banks().iter().collect();
+        let steps = progress.plan.steps().to_vec();
+        for (number, step) in steps.iter().enumerate().skip(progress.position as usize) {
+            let exported = progress.agreed.exported(step.period);
+            let made = progress.scores.encrypt(blinder, &exported, &mut *rng.borrow_mut())?;
+            let mut received = Received::new(&progress.agreed);
+            for chunk in 0..progress.chunks[step.period] {
+                let view = View { me, key, share, blinder, progress, rng };
+                let deviation = &mut *self.deviation;
+                let outgoing = |party: PartyId| {
+                    let accounts = view.agreed().exports(step.period, banks[party.index()]);
+                    let pick = |account: &u32| made[exported.binary_search(account).unwrap()].clone();
+                    let honest = accounts.iter().map(pick).collect();
+                    let sent = deviation.scores(&view, number, party, accounts, honest);
+                    let batch = CiphertextBatch::new(key, &sent).unwrap();
+                    (chunk == 0 && !sent.is_empty()).then_some(ScoreChunk { batch })
+                };
+                let owed = |party: PartyId| {
+                    view.agreed().imports(step.period, banks[party.index()]).len() * usize::from(chunk == 0)
+                };
+                let shape = |party: PartyId| BatchShape {
+                    key: key.clone(),
+                    count: if party == me { exported.len() } else { owed(party) },
+                };
+                let answers = self.session.exchange_shaped(outgoing, |party| owed(party) > 0, shape)?;
+                for (party, answer) in answers {
+                    let Some(answer) = answer else { continue };
+                    let ciphertexts = answer.batch.accept(key)?;
+                    self.deviation.received(number, party, &ciphertexts);
+                    let places = progress.agreed.imports(step.period, banks[party.index()]);
+                    received.insert(key, places, ciphertexts);
+                }
+            }
+            progress.scores.advance(&progress.agreed, &progress.plan, key, *step, received);
+            self.session.confirm()?;
+            progress.position = u32::try_from(number + 1)?;
+            if number + 1 < steps.len() && !self.deviation.reached(progress) {
+                return Err("I leave".into());
+            }
+        }
+        let packed = u32::try_from(steps.len() + 1)?;
+        if progress.position < packed {
+            let reached = encrypted::reached(&progress.agreed, &progress.plan);
+            progress.packed = disclosure::pack(&progress.scores, &reached, &progress.plan, key);
+            progress.position = packed;
+            self.keep(progress)?;
+        }
+        Ok(())
+    }
+
+    /// R7 to R9.
+    fn disclose(&mut self, progress: &Progress) -> Result<Spoils, Stop> {
+        let Self { share, blinder, rng, eyes, .. } = self;
+        let (key, rng, me) = (share.key().public(), &*rng, self.session.me());
+        let view = View { me, key, share, blinder, progress, rng };
+        let counts = PerParty::from_vec(progress.counts.clone());
+        let honest = disclosure::blind(&progress.packed, blinder, &mut *rng.borrow_mut())?;
+        let mut hear = |party: PartyId| eyes.peek(party, "decrypt/announce", key);
+        let mut mine = self.deviation.announcement(&view, honest, &mut hear).ok_or("I leave")?;
+        while mine.len() < counts[me] {
+            mine.push(view.encrypt(0));
+        }
+        let batches = decryption::announce(self.session, key, &mine, &counts)?;
+        self.deviation.announced(&batches);
+        // R8
+        let total: usize = counts.values().sum();
+        let owed = |party: PartyId| total - counts[party];
+        let honest = disclosure::noise(owed(me), view.plan(), blinder, &mut *rng.borrow_mut())?;
+        let mut hear = |party: PartyId| eyes.peek(party, "propagate/noise", key);
+        let mine = self.deviation.noise(&view, honest, &mut hear);
+        let batch = CiphertextBatch::new(key, &mine)?;
+        let shape = |party: PartyId| BatchShape { key: key.clone(), count: owed(party) };
+        let messages = self.session.broadcast_shaped(&NoiseChunk { batch }, shape)?;
+        let noise: Vec<Vec<Ciphertext>> =
+            messages.into_iter().map(|(_, message)| message.batch.accept(key)).collect::<Result<_, _>>()?;
+        let mut noisy = Vec::new();
+        for (owner, batch) in batches.iter() {
+            let part = |(adder, noise): (PartyId, &Vec<Ciphertext>)| {
+                let start = view.start(adder, owner);
+                (adder != owner).then(|| noise[start..start + batch.len()].to_vec())
+            };
+            let parts: Vec<Vec<Ciphertext>> =
+                batches.iter().map(|(adder, _)| adder).zip(&noise).filter_map(part).collect();
+            let parts: Vec<&[Ciphertext]> = parts.iter().map(Vec::as_slice).collect();
+            noisy.push(disclosure::add_noise(key, batch, &parts)?);
+        }
+        self.session.confirm()?;
+        // R9
+        let mut plaintexts = Vec::new();
+        if total > 0 {
+            let deviation = &mut *self.deviation;
+            let outgoing = |party: PartyId| {
+                let values = share.partially_decrypt(&noisy[party.index()]).unwrap().into_values();
+                let values = deviation.partials(&view, party, values);
+                (!values.is_empty()).then_some(Partials { values })
+            };
+            let (count, threshold) = (counts[me], share.key().access().threshold() as usize);
+            let enough = if count > 0 { threshold } else { 0 };
+            let answers = self.session.collect(outgoing, |_| count > 0, enough, &())?;
+            let others = answers.messages.present();
+            let others = others.map(|(party, message)| PartialDecryption::new(party, message.values.clone()));
+            if count > 0 {
+                let mut quorum = vec![share.partially_decrypt(&noisy[me.index()])?];
+                quorum.extend(others.take(threshold));
+                let members: Vec<PartyId> = quorum.iter().map(PartialDecryption::party).collect();
+                plaintexts = Combiner::new(share.key(), &members)?.combine(&quorum)?;
+            }
+        }
+        let reached = encrypted::reached(&progress.agreed, &progress.plan);
+        let own = plaintexts.get(..progress.packed.len()).unwrap_or(&[]);
+        let scores = disclosure::disclose(&progress.scores, &reached, own, &progress.plan).ok();
+        Ok(Spoils { plaintexts, scores, plan: progress.plan.clone(), frames: self.eyes.record() })
+    }
+}

@@ -1,0 +1,186 @@
+//! Noise that is none, in R8.
+
+use num_bigint::BigInt;
+use subrosa_paillier::{Blinded, Ciphertext};
+use subrosa_risk_propagation::Plan;
+use subrosa_risk_propagation::messages::Declaration;
+use subrosa_transport::PartyId;
+
+use super::deviation::{Deviation, Hear, Honest, View};
+use super::scene::{
+    EAST, NORTH, SOUTH, Truth, WEST, five, run, run_in, settings, shares, slots, three, unit,
+};
+
+/// Adds a number to the noise of north's first ciphertext.
+struct Shift(fn(&Plan) -> BigInt);
+
+impl Deviation for Shift {
+    fn noise(
+        &mut self,
+        view: &View<'_>,
+        mut honest: Vec<Blinded<Ciphertext>>,
+        _: &mut Hear<'_>,
+    ) -> Vec<Blinded<Ciphertext>> {
+        let place = &mut honest[view.start(view.me, NORTH)];
+        *place = view.blind(&view.key.add_plain(place, &(self.0)(view.plan())).unwrap());
+        honest
+    }
+}
+
+/// So many tenths of a score.
+fn tenths(plan: &Plan, count: i64) -> BigInt {
+    (BigInt::from(count) << plan.final_scale()) / 10
+}
+
+#[test]
+fn scores_of_another_bank_are_moved_by_any_amount() {
+    // North's accounts 0 and 3 are in slots 0 and 2.
+    let shift = |plan: &Plan| tenths(plan, 3) - (tenths(plan, 1) << (2 * plan.slot_bits()));
+    let honest = run(&three(), &mut Honest, 41);
+    let run = run(&three(), &mut Shift(shift), 41);
+    let moved = |account| run.score(NORTH, account) - honest.score(NORTH, account);
+    for (account, expected) in [(0, 0.3), (1, 0.0), (2, 0.0), (3, -0.1), (4, 0.0)] {
+        assert!((moved(account) - expected).abs() < 1e-6, "{account}: {}", moved(account));
+    }
+}
+
+#[test]
+fn an_impossible_score_is_shown_as_one() {
+    let run = run(&three(), &mut Shift(|plan| tenths(plan, 20)), 43);
+    assert_eq!(run.score(NORTH, 0), 1.0);
+    assert!(run.honest.iter().all(|(_, result)| result.is_ok()));
+}
+
+#[test]
+fn noise_in_a_slot_that_no_account_uses_is_not_looked_at() {
+    // Four accounts of north are reached.
+    let run = run(&three(), &mut Shift(|plan| BigInt::from(7) << (5 * plan.slot_bits() + 90)), 44);
+    run.assert_unnoticed();
+}
+
+#[test]
+fn a_bank_that_adds_no_noise_is_not_noticed() {
+    struct Quiet;
+    impl Deviation for Quiet {
+        fn noise(
+            &mut self,
+            view: &View<'_>,
+            honest: Vec<Blinded<Ciphertext>>,
+            _: &mut Hear<'_>,
+        ) -> Vec<Blinded<Ciphertext>> {
+            honest.iter().map(|_| view.encrypt(0)).collect()
+        }
+    }
+    let run = run(&three(), &mut Quiet, 45);
+    // At the edge of what noise may do, since the mean that is taken off was never put on.
+    assert!(run.largest_error() <= 2.0 * settings().accuracy);
+}
+
+/// Adds so much to north's last slot that it overflows if what is in it reaches this many hundredths.
+struct Threshold(u32);
+
+impl Deviation for Threshold {
+    fn noise(
+        &mut self,
+        view: &View<'_>,
+        mut honest: Vec<Blinded<Ciphertext>>,
+        _: &mut Hear<'_>,
+    ) -> Vec<Blinded<Ciphertext>> {
+        let plan = view.plan();
+        let below = (BigInt::from(self.0) << plan.final_scale()) / 100;
+        let add = (BigInt::from(1) << plan.slot_bits()) - below;
+        let last = (plan.accounts_per_ciphertext() - 1) * plan.slot_bits();
+        let place = &mut honest[view.start(view.me, NORTH)];
+        *place = view.blind(&view.key.add_plain(place, &(add << last)).unwrap());
+        honest
+    }
+}
+
+#[test]
+fn whether_the_run_ends_in_an_error_tells_whether_a_score_is_above_a_threshold() {
+    // East pays three more accounts of north, so that all slots of north's ciphertext are used.
+    let mut raw = three();
+    raw.accounts[NORTH.index()].extend([(5, 0), (6, 0)]);
+    for bank in [NORTH, EAST] {
+        raw.rows[bank.index()][0].extend([
+            (1, 0, 0, 2, 8),
+            (1, 2, 0, 5, 9),
+            (1, 0, 0, 6, 7),
+            (1, 1, 0, 6, 5),
+        ]);
+    }
+    let honest = run(&raw, &mut Honest, 47);
+    let plan = &honest.spoils().plan;
+    let truth = Truth::of(&raw, plan);
+    assert_eq!(truth.reached(NORTH).len(), plan.accounts_per_ciphertext());
+    let secret = unit(&truth.foreign_part(NORTH, 6), plan.final_scale());
+    assert!(secret > 0.05 && secret < 0.6, "{secret}");
+    // West has nothing to do with the account; a binary search takes a run for each bit.
+    for threshold in [5, 10, 15, 20, 25, 30, 40, 60] {
+        let run = run(&raw, &mut Threshold(threshold), 48);
+        let (_, north) = &run.honest[NORTH.index()];
+        assert_eq!(north.is_err(), secret >= f64::from(threshold) / 100.0, "{secret} {threshold}");
+        if let Err(error) = north {
+            assert!(error.culprits().is_empty(), "{error}");
+        }
+    }
+}
+
+/// Hears the others' noise for west's ciphertexts and takes it off.
+struct Friend;
+
+impl Deviation for Friend {
+    fn noise(
+        &mut self,
+        view: &View<'_>,
+        mut honest: Vec<Blinded<Ciphertext>>,
+        hear: &mut Hear<'_>,
+    ) -> Vec<Blinded<Ciphertext>> {
+        let heard: Vec<(PartyId, Vec<Ciphertext>)> = (0..5)
+            .map(PartyId::new)
+            .filter(|party| ![WEST, SOUTH].contains(party))
+            .map(|p| (p, hear(p)))
+            .collect();
+        let start = view.start(SOUTH, WEST);
+        for index in 0..view.progress.counts[WEST.index()] {
+            let theirs = heard.iter().filter_map(|(adder, list)| list.get(view.start(*adder, WEST) + index));
+            let sum = view.key.sum(theirs).unwrap();
+            honest[start + index] = view.blind(&view.key.negate(&sum).unwrap());
+        }
+        honest
+    }
+}
+
+/// Hands in a copy of north's announcement.
+struct Copy;
+
+impl Deviation for Copy {
+    fn declaration(&mut self, honest: Declaration) -> Declaration {
+        Declaration { ciphertexts: honest.ciphertexts + 1, ..honest }
+    }
+
+    fn announcement(
+        &mut self,
+        view: &View<'_>,
+        mut honest: Vec<Blinded<Ciphertext>>,
+        hear: &mut Hear<'_>,
+    ) -> Option<Vec<Blinded<Ciphertext>>> {
+        honest.extend(hear(NORTH).iter().map(|copied| view.blind(copied)));
+        Some(honest)
+    }
+}
+
+#[test]
+fn two_that_pool_what_they_see_read_to_the_last_bit() {
+    let raw = five();
+    let run = run_in(&raw, &settings(), vec![(WEST, &mut Copy), (SOUTH, &mut Friend)], 46, None);
+    run.assert_unnoticed();
+    let plan = &run.spoils().plan;
+    let truth = Truth::of(&raw, plan);
+    // Of five banks four add noise to what west hands in; south took that of the other three off again, and added none.
+    let found = slots(&run.spoils().plaintexts[1], plan);
+    for (slot, account) in found.iter().zip(truth.reached(NORTH)) {
+        assert_eq!(*slot, truth.foreign_part(NORTH, account), "to the last bit");
+    }
+    assert_eq!(shares(5)[0].key().access().threshold(), 2);
+}

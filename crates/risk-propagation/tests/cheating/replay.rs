@@ -1,0 +1,192 @@
+//! Ciphertexts of an earlier run under the same key.
+
+use num_bigint::BigInt;
+use subrosa_paillier::{Blinded, Ciphertext};
+use subrosa_risk_propagation::messages::Declaration;
+use subrosa_transport::{PartyId, PerParty};
+
+use super::common::Raw;
+use super::deviation::{Deviation, Hear, View};
+use super::resumption::Eavesdrop;
+use super::scene::{EAST, NORTH, Truth, WEST, run, slots, three, unit, without_noise};
+
+/// Follows the protocol and keeps what it sees.
+#[derive(Default)]
+struct Collector {
+    /// First scores of each bank's accounts.
+    scores: Vec<(PartyId, Vec<Ciphertext>)>,
+    announced: Vec<Vec<Ciphertext>>,
+}
+
+impl Deviation for Collector {
+    fn received(&mut self, step: usize, from: PartyId, ciphertexts: &[Ciphertext]) {
+        if step == 0 {
+            self.scores.push((from, ciphertexts.to_vec()));
+        }
+    }
+
+    fn announced(&mut self, all: &PerParty<Vec<Ciphertext>>) {
+        self.announced = all.values().cloned().collect();
+    }
+}
+
+impl Collector {
+    fn score_of_north(&self) -> Ciphertext {
+        let (_, scores) = self.scores.iter().find(|(from, _)| *from == NORTH).unwrap();
+        scores[0].clone()
+    }
+}
+
+/// This month's accounts: all scores are others.
+fn this_month() -> Raw {
+    let mut raw = three();
+    for (_, score) in raw.accounts.iter_mut().flatten() {
+        *score = 99 - *score;
+    }
+    raw
+}
+
+/// Hands in what it kept, besides what is its own.
+struct Replay {
+    kept: Vec<Ciphertext>,
+}
+
+impl Deviation for Replay {
+    fn declaration(&mut self, honest: Declaration) -> Declaration {
+        Declaration { ciphertexts: honest.ciphertexts + u32::try_from(self.kept.len()).unwrap(), ..honest }
+    }
+
+    fn announcement(
+        &mut self,
+        view: &View<'_>,
+        mut honest: Vec<Blinded<Ciphertext>>,
+        _: &mut Hear<'_>,
+    ) -> Option<Vec<Blinded<Ciphertext>>> {
+        honest.extend(self.kept.iter().map(|kept| view.blind(kept)));
+        Some(honest)
+    }
+}
+
+#[test]
+fn last_months_announcements_are_read() {
+    let (raw, mut collector) = (three(), Collector::default());
+    run(&raw, &mut collector, 21).assert_unnoticed();
+    let run = run(&this_month(), &mut Replay { kept: collector.announced[EAST.index()].clone() }, 22);
+    run.assert_unnoticed();
+    run.assert_west_has_its_own();
+    let plan = &run.spoils().plan;
+    let truth = Truth::of(&raw, plan);
+    // East's account 2 has no foreign sender at west: its score is none of west's affair in any month.
+    let read = slots(&run.spoils().plaintexts[1], plan);
+    let reached: Vec<u32> =
+        (0..3).filter(|account| truth.foreign_part(EAST, *account) > 0_u8.into()).collect();
+    assert_eq!(reached, [2]);
+    let expected = unit(&truth.foreign_part(EAST, 2), plan.final_scale());
+    assert!((without_noise(&read[0], plan) - expected).abs() < 1e-6);
+}
+
+#[test]
+fn last_months_scores_are_read_exactly() {
+    let (raw, mut collector) = (three(), Collector::default());
+    let last = run(&raw, &mut collector, 23);
+    let shift = last.spoils().plan.plaintext_bits() - last.spoils().plan.score_bits() as usize - 2;
+    let factor = BigInt::from(1) << shift;
+    let key = super::scene::shares(3)[0].key().public().clone();
+    let kept = vec![key.vartime_mul_plain(&collector.score_of_north(), &factor).unwrap()];
+    let run = run(&this_month(), &mut Replay { kept }, 24);
+    run.assert_unnoticed();
+    let truth = Truth::of(&raw, &run.spoils().plan);
+    let read = run.spoils().plaintexts[1].to_biguint().unwrap() >> shift;
+    assert_eq!(read, truth.score(NORTH, truth.sent(NORTH, WEST)[0], 0));
+}
+
+#[test]
+fn announcements_of_a_run_that_was_broken_off_are_read_in_the_next_one() {
+    let (raw, mut west) = (three(), Eavesdrop::default());
+    // Without checkpoints: the banks begin anew, with the same input.
+    run(&raw, &mut west, 27).assert_stopped(&[]);
+    let run = run(&raw, &mut Replay { kept: west.heard.into_iter().collect() }, 28);
+    run.assert_unnoticed();
+    run.assert_west_has_its_own();
+    let plan = &run.spoils().plan;
+    let expected = unit(&Truth::of(&raw, plan).foreign_part(EAST, 2), plan.final_scale());
+    assert!((without_noise(&slots(&run.spoils().plaintexts[1], plan)[0], plan) - expected).abs() < 1e-6);
+}
+
+/// What west adds to the old score, so that it reads the weight with which it comes back.
+const MARK: usize = 43;
+/// How far it shifts both, above whatever else is in the account that they pass through.
+const LIFT: usize = 60;
+
+/// Sends an old ciphertext as the score of its account 2, which pays north's account 1, which pays west: it comes back in
+/// the next step as a ciphertext of this run.
+struct Boomerang {
+    old: Ciphertext,
+    back: Option<Ciphertext>,
+    place: usize,
+}
+
+impl Boomerang {
+    fn shift(view: &View<'_>) -> usize {
+        // A weight of at most 19 bits, the mark and the lift.
+        view.plan().plaintext_bits() - 1 - (19 + MARK + LIFT + 1)
+    }
+}
+
+impl Deviation for Boomerang {
+    fn scores(
+        &mut self,
+        view: &View<'_>,
+        step: usize,
+        to: PartyId,
+        accounts: &[u32],
+        mut honest: Vec<Blinded<Ciphertext>>,
+    ) -> Vec<Blinded<Ciphertext>> {
+        if (step, to) == (0, NORTH) {
+            assert_eq!(accounts, [2]);
+            let marked = view.key.add_plain(&self.old, &(BigInt::from(1) << MARK)).unwrap();
+            honest[0] = view.blind(&view.shifted(&marked, LIFT));
+        }
+        honest
+    }
+
+    fn received(&mut self, step: usize, from: PartyId, ciphertexts: &[Ciphertext]) {
+        if (step, from) == (1, NORTH) {
+            self.back = Some(ciphertexts[self.place].clone());
+        }
+    }
+
+    fn declaration(&mut self, honest: Declaration) -> Declaration {
+        Declaration { ciphertexts: honest.ciphertexts + 1, ..honest }
+    }
+
+    fn announcement(
+        &mut self,
+        view: &View<'_>,
+        mut honest: Vec<Blinded<Ciphertext>>,
+        _: &mut Hear<'_>,
+    ) -> Option<Vec<Blinded<Ciphertext>>> {
+        honest.push(view.blind(&view.shifted(self.back.as_ref()?, Self::shift(view))));
+        Some(honest)
+    }
+}
+
+#[test]
+fn a_score_of_last_month_passes_through_an_honest_bank() {
+    let (raw, mut collector) = (three(), Collector::default());
+    let last = run(&raw, &mut collector, 25);
+    let truth = Truth::of(&raw, &last.spoils().plan);
+    let senders = truth.sent(NORTH, WEST);
+    let place = senders.iter().position(|account| *account == 1).unwrap();
+    let mut west = Boomerang { old: collector.score_of_north(), back: None, place };
+    let run = run(&this_month(), &mut west, 26);
+    // Nothing that west hands in is foreign to this run: what it hands in is what north sent it. North's account 1 is
+    // shown with a wrong score, and nobody knows why.
+    assert!(run.honest.iter().all(|(_, result)| result.is_ok()), "{:?}", run.errors());
+    let plan = &run.spoils().plan;
+    let shift = plan.plaintext_bits() - 1 - (19 + MARK + LIFT + 1);
+    let read = run.spoils().plaintexts[1].to_biguint().unwrap() >> (shift + LIFT);
+    let weight = &read >> MARK;
+    let score = (&read - (&weight << MARK)) / &weight;
+    assert_eq!(score, truth.score(NORTH, senders[0], 0), "to the last bit");
+}

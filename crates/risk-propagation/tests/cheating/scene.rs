@@ -1,0 +1,282 @@
+//! Who takes part in the attacks, how a run with cheaters goes, and what is true in it.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
+
+use num_bigint::{BigInt, BigUint};
+use num_traits::ToPrimitive;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use subrosa_paillier::PrivateKey;
+use subrosa_risk_propagation::encrypted::{self, Encrypted, Received};
+use subrosa_risk_propagation::plaintext::{self, Twin};
+use subrosa_risk_propagation::{
+    Agreed, Error, FileStore, Network, Outcome, PROTOCOL, Plan, Settings, parameters, propagate,
+    propagate_with,
+};
+use subrosa_threshold_decryption::{Access, KeyShare, dealer};
+use subrosa_transport::testing::run_network;
+use subrosa_transport::{MemoryNetwork, MemoryTransport, PartyId, Session, Settings as SessionSettings};
+
+use super::bank::{Spoils, Stop, deviate};
+use super::common::{Raw, bank_name};
+use super::deviation::Deviation;
+
+pub const NORTH: PartyId = PartyId::new(0);
+pub const EAST: PartyId = PartyId::new(1);
+/// The cheater, in most tests.
+pub const WEST: PartyId = PartyId::new(2);
+/// A bank that takes west's side.
+pub const SOUTH: PartyId = PartyId::new(3);
+
+/// Long enough that a few accounts share a ciphertext, and some room is left above them.
+const BITS: u64 = 768;
+
+/// Three banks, of which north and east pay west and one another; north's accounts 3 and 4 never deal with west.
+pub fn three() -> Raw {
+    let accounts = vec![
+        vec![(0, 91), (1, 12), (2, 50), (3, 77), (4, 25)],
+        vec![(0, 66), (1, 1), (2, 30)],
+        vec![(0, 10), (1, 20), (2, 5)],
+    ];
+    let rows = vec![
+        (0, 0, 2, 0, 500),
+        (0, 1, 2, 0, 300),
+        (0, 2, 2, 1, 30),
+        (0, 1, 2, 2, 40),
+        (1, 0, 2, 0, 200),
+        (1, 1, 2, 1, 70),
+        (1, 0, 0, 3, 4_321),
+        (1, 2, 0, 3, 1_234),
+        (1, 1, 0, 4, 77),
+        (0, 3, 1, 2, 900),
+        (0, 4, 0, 0, 10),
+        (2, 2, 0, 1, 1_000),
+        (1, 2, 0, 1, 98_765),
+    ];
+    Raw::consistent(3, accounts, vec![rows])
+}
+
+/// [`three`] and two more, so that two may pool what they see.
+pub fn five() -> Raw {
+    let mut raw = three();
+    let mut rows: Vec<_> = raw.rows.iter().flat_map(|files| files[0].clone()).collect();
+    rows.extend([(3, 0, 2, 0, 11), (4, 0, 2, 1, 12)]);
+    rows.sort_unstable();
+    rows.dedup();
+    raw.accounts.extend([vec![(0, 40)], vec![(0, 80)]]);
+    Raw::consistent(5, raw.accounts, vec![rows])
+}
+
+pub fn settings() -> Settings {
+    Settings { iterations: 3, ..Settings::default() }
+}
+
+/// A dealt key for n banks, of which ⌊(n − 1)/2⌋ may pool what they see.
+pub fn shares(banks: usize) -> Vec<KeyShare> {
+    static KEYS: LazyLock<Mutex<HashMap<usize, Vec<KeyShare>>>> = LazyLock::new(Mutex::default);
+    let deal = || {
+        let mut rng = ChaCha20Rng::seed_from_u64(banks as u64);
+        let private = PrivateKey::generate_insecure(BITS, &mut rng).unwrap();
+        let parties = u32::try_from(banks).unwrap();
+        dealer::deal(&private, Access::new(parties, (parties - 1) / 2).unwrap(), &mut rng).unwrap()
+    };
+    KEYS.lock().unwrap().entry(banks).or_insert_with(deal).clone()
+}
+
+pub type Cheats<'a> = Vec<(PartyId, &'a mut dyn Deviation)>;
+
+/// How a run ended, for each bank that follows the protocol and each that does not.
+pub struct Run {
+    pub honest: Vec<(PartyId, Result<Outcome, Error>)>,
+    pub cheats: Vec<(PartyId, Result<Spoils, Stop>)>,
+    networks: Vec<Network>,
+    settings: Settings,
+}
+
+/// One run. `folder` holds the honest banks' checkpoints; without it they have none.
+pub fn run_in(raw: &Raw, settings: &Settings, cheats: Cheats<'_>, seed: u64, folder: Option<&Path>) -> Run {
+    let wires = MemoryNetwork::builder((0..raw.banks).map(bank_name)).build().unwrap();
+    run_over(wires, raw, settings, cheats, seed, folder)
+}
+
+/// [`run_in`] over a network of the caller's.
+pub fn run_over(
+    wires: Vec<MemoryTransport>,
+    raw: &Raw,
+    settings: &Settings,
+    cheats: Cheats<'_>,
+    seed: u64,
+    folder: Option<&Path>,
+) -> Run {
+    enum End {
+        Honest(Box<Result<Outcome, Error>>),
+        Cheat(Box<Result<Spoils, Stop>>),
+    }
+    let networks = raw.networks();
+    let shares = shares(raw.banks);
+    let cheats: Mutex<HashMap<PartyId, _>> = Mutex::new(cheats.into_iter().collect());
+    let ends = run_network(wires, |me, wire| {
+        let (network, share) = (networks[me.index()].clone(), &shares[me.index()]);
+        let seed = 100 * seed + me.index() as u64;
+        let cheat = cheats.lock().unwrap().remove(&me);
+        match cheat {
+            Some(cheat) => End::Cheat(Box::new(deviate(wire, share, network, settings, seed, cheat))),
+            None => End::Honest(Box::new(follow(wire, share, network, settings, seed, folder))),
+        }
+    });
+    let mut run = Run { honest: Vec::new(), cheats: Vec::new(), networks, settings: settings.clone() };
+    for (party, end) in (0..).map(PartyId::new).zip(ends) {
+        match end {
+            End::Honest(result) => run.honest.push((party, *result)),
+            End::Cheat(result) => run.cheats.push((party, *result)),
+        }
+    }
+    run
+}
+
+/// A run without checkpoints, with one cheater: west.
+pub fn run(raw: &Raw, west: &mut dyn Deviation, seed: u64) -> Run {
+    run_in(raw, &settings(), vec![(WEST, west)], seed, None)
+}
+
+/// The shipped protocol.
+fn follow(
+    mut wire: MemoryTransport,
+    share: &KeyShare,
+    network: Network,
+    settings: &Settings,
+    seed: u64,
+    folder: Option<&Path>,
+) -> Result<Outcome, Error> {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    let fields = parameters(share.key(), network.columns(), settings);
+    let timeout = SessionSettings::new().with_timeout(Duration::from_secs(20));
+    let name = network.bank().to_owned();
+    let mut session = Session::open(&mut wire, PROTOCOL, &fields, timeout, &mut rng)?;
+    match folder {
+        None => propagate(&mut session, share, network, settings, &mut rng, &mut |_| {}),
+        Some(folder) => {
+            let mut store = FileStore::open(folder.join(name))?;
+            propagate_with(&mut session, share, network, settings, &mut store, &mut rng, &mut |_| {})
+        }
+    }
+}
+
+impl Run {
+    /// Nobody noticed: all honest banks end with scores, and they are right.
+    pub fn assert_unnoticed(&self) {
+        assert!(self.largest_error() <= self.settings.accuracy, "{}", self.largest_error());
+    }
+
+    /// The greatest error of a score of an honest bank. All have scores.
+    pub fn largest_error(&self) -> f64 {
+        let reference = plaintext::reference(&self.networks, &self.settings).unwrap();
+        let error = |(party, result): &(PartyId, Result<Outcome, Error>)| {
+            let scores = &result.as_ref().unwrap_or_else(|error| panic!("{party}: {error}")).scores;
+            plaintext::largest_difference(
+                std::slice::from_ref(scores),
+                std::slice::from_ref(&reference[party.index()]),
+            )
+        };
+        self.honest.iter().map(error).fold(0.0, f64::max)
+    }
+
+    /// All honest banks end with an error, and `culprits` are those at which the errors point.
+    pub fn assert_stopped(&self, culprits: &[PartyId]) {
+        for (party, result) in &self.honest {
+            let Err(error) = result else { panic!("{party} has scores") };
+            assert_eq!(error.culprits(), culprits, "{party}: {error}");
+        }
+    }
+
+    /// The errors of the honest banks.
+    pub fn errors(&self) -> Vec<String> {
+        self.honest.iter().filter_map(|(_, result)| Some(result.as_ref().err()?.to_string())).collect()
+    }
+
+    /// What an honest bank shows for one of its accounts.
+    pub fn score(&self, bank: PartyId, account: usize) -> f64 {
+        let (_, result) = self.honest.iter().find(|(party, _)| *party == bank).unwrap();
+        result.as_ref().unwrap().scores[account]
+    }
+
+    /// What west has.
+    pub fn spoils(&self) -> &Spoils {
+        let (_, result) = self.cheats.iter().find(|(party, _)| *party == WEST).unwrap();
+        result.as_ref().unwrap_or_else(|error| panic!("west: {error}"))
+    }
+
+    /// Whether west has its own accounts' scores, as if it had not cheated.
+    pub fn assert_west_has_its_own(&self) {
+        let reference = plaintext::reference(&self.networks, &self.settings).unwrap();
+        let scores = self.spoils().scores.as_ref().unwrap();
+        for (found, expected) in scores.iter().zip(&reference[WEST.index()]) {
+            assert!((found - expected).abs() <= self.settings.accuracy, "{found} {expected}");
+        }
+    }
+}
+
+/// What nobody but the banks concerned should know.
+pub struct Truth {
+    agreed: Vec<Agreed>,
+    plan: Plan,
+}
+
+impl Truth {
+    pub fn of(raw: &Raw, plan: &Plan) -> Self {
+        Self { agreed: Agreed::among(raw.networks()).unwrap(), plan: plan.clone() }
+    }
+
+    /// The own accounts of `from` whose scores go to `to`, in the order of the wire.
+    pub fn sent(&self, from: PartyId, to: PartyId) -> &[u32] {
+        let bank = self.agreed[from.index()].network().banks().get(to.index()).unwrap();
+        self.agreed[from.index()].exports(0, bank)
+    }
+
+    /// The accounts of a bank that foreign money reaches: one for each slot.
+    pub fn reached(&self, bank: PartyId) -> Vec<u32> {
+        encrypted::reached(&self.agreed[bank.index()], &self.plan)
+    }
+
+    /// An account's score after so many steps, as the whole number that ciphertexts hold.
+    pub fn score(&self, bank: PartyId, account: u32, steps: usize) -> BigUint {
+        let mut twin = Twin::new(&self.agreed, &self.plan);
+        while twin.steps_done() < steps {
+            assert!(twin.advance());
+        }
+        twin.fixed()[bank.index()].packed(account as usize)
+    }
+
+    /// The part of an account's final score that comes from other banks.
+    pub fn foreign_part(&self, bank: PartyId, account: u32) -> BigUint {
+        let agreed = &self.agreed[bank.index()];
+        let shares = shares(self.agreed.len());
+        let mut own = Encrypted::initial(agreed, &self.plan);
+        for step in self.plan.steps() {
+            own.advance(agreed, &self.plan, shares[0].key().public(), *step, Received::new(agreed));
+        }
+        self.score(bank, account, self.plan.steps().len()) - own.plain().packed(account as usize)
+    }
+}
+
+/// The slots of a plaintext, lowest first.
+pub fn slots(plaintext: &BigInt, plan: &Plan) -> Vec<BigUint> {
+    let whole = plaintext.to_biguint().unwrap();
+    let mask = (BigUint::from(1_u8) << plan.slot_bits()) - 1_u8;
+    (0..plan.accounts_per_ciphertext()).map(|slot| (&whole >> (slot * plan.slot_bits())) & &mask).collect()
+}
+
+/// A whole number of so many units as a fraction of one.
+pub fn unit(value: &BigUint, scale: usize) -> f64 {
+    let excess = scale.saturating_sub(60);
+    (value >> excess).to_f64().unwrap() / f64::exp2((scale - excess).to_f64().unwrap())
+}
+
+/// What a slot holds with the mean of the noise taken off.
+pub fn without_noise(slot: &BigUint, plan: &Plan) -> f64 {
+    let mean = (BigUint::from(plan.adders()) << plan.noise_bits()) >> 1_u8;
+    unit(slot, plan.final_scale()) - unit(&mean, plan.final_scale())
+}

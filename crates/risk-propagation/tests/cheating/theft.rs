@@ -1,0 +1,171 @@
+//! Ciphertexts of other banks, handed in for decryption as one's own.
+
+use num_bigint::{BigInt, BigUint};
+use subrosa_paillier::{Blinded, Ciphertext};
+use subrosa_risk_propagation::messages::Declaration;
+use subrosa_transport::PartyId;
+
+use super::deviation::{Deviation, Hear, Honest, View};
+use super::scene::{EAST, NORTH, Truth, WEST, run, slots, three, unit, without_noise};
+
+#[test]
+fn a_bank_that_deviates_in_nothing_is_a_bank() {
+    let run = run(&three(), &mut Honest, 1);
+    run.assert_unnoticed();
+    run.assert_west_has_its_own();
+    let frames = &run.spoils().frames;
+    for (round, sent) in [("propagate/scores", true), ("propagate/noise", true), ("decrypt/partial", false)] {
+        assert!(frames.iter().any(|frame| frame.sent == sent && frame.is_of(round)), "{round}");
+    }
+}
+
+/// West declares more ciphertexts than it has, and hands in what it received in R6 and what north announces in R7.
+#[derive(Default)]
+struct Thief {
+    /// Step, sender, place in its message.
+    seen: Vec<(usize, PartyId, usize, Ciphertext)>,
+    copies: bool,
+}
+
+impl Deviation for Thief {
+    fn declaration(&mut self, honest: Declaration) -> Declaration {
+        Declaration { ciphertexts: honest.ciphertexts + 40, ..honest }
+    }
+
+    fn received(&mut self, step: usize, from: PartyId, ciphertexts: &[Ciphertext]) {
+        let all = ciphertexts.iter().enumerate();
+        self.seen.extend(all.map(|(place, ciphertext)| (step, from, place, ciphertext.clone())));
+    }
+
+    fn announcement(
+        &mut self,
+        view: &View<'_>,
+        mut all: Vec<Blinded<Ciphertext>>,
+        hear: &mut Hear<'_>,
+    ) -> Option<Vec<Blinded<Ciphertext>>> {
+        for (step, _, _, ciphertext) in &self.seen {
+            // As high as it goes, above all noise.
+            let shift = top(view, *step);
+            all.push(view.blind(&view.shifted(ciphertext, shift)));
+        }
+        if self.copies {
+            all.extend(hear(NORTH).iter().map(|copied| view.blind(copied)));
+        }
+        Some(all)
+    }
+}
+
+/// How far a score after so many steps can be shifted.
+fn top(view: &View<'_>, steps: usize) -> usize {
+    view.plan().plaintext_bits() - 1 - (view.plan().scale_after(steps) + 1)
+}
+
+#[test]
+fn received_scores_handed_in_are_read() {
+    let (raw, mut west) = (three(), Thief::default());
+    let run = run(&raw, &mut west, 3);
+    run.assert_unnoticed();
+    run.assert_west_has_its_own();
+    let spoils = run.spoils();
+    let truth = Truth::of(&raw, &spoils.plan);
+    let plan = &spoils.plan;
+    let mut exact = 0;
+    for ((step, from, place, _), plaintext) in west.seen.iter().zip(&spoils.plaintexts[1..]) {
+        let bits = plan.scale_after(*step) + 1;
+        let shift = plan.plaintext_bits() - 1 - bits;
+        let read = plaintext.to_biguint().unwrap() >> shift;
+        let expected = truth.score(*from, truth.sent(*from, WEST)[*place], *step);
+        // What noise covers, counted from below.
+        let noise = (plan.accounts_per_ciphertext() - 1) * plan.slot_bits() + plan.noise_bits() as usize + 1;
+        let covered = noise.saturating_sub(shift);
+        assert_eq!(&read >> (covered + 1), &expected >> (covered + 1), "step {step}");
+        assert!(bits - covered > 40 || covered == 0);
+        exact += usize::from(covered == 0);
+    }
+    // All scores that it received before and after the first step, to the last bit.
+    assert!(exact >= 10, "{exact}");
+}
+
+#[test]
+fn an_announcement_copied_in_the_same_round_is_read() {
+    let (raw, mut west) = (three(), Thief { copies: true, ..Thief::default() });
+    let run = run(&raw, &mut west, 4);
+    run.assert_unnoticed();
+    let spoils = run.spoils();
+    let truth = Truth::of(&raw, &spoils.plan);
+    let copied = slots(&spoils.plaintexts[1 + west.seen.len()], &spoils.plan);
+    // Accounts 3 and 4 never dealt with west.
+    assert_eq!(truth.reached(NORTH), [0, 1, 3, 4]);
+    for (slot, account) in copied.iter().zip(truth.reached(NORTH)) {
+        let read = without_noise(slot, &spoils.plan);
+        let expected = unit(&truth.foreign_part(NORTH, account), spoils.plan.final_scale());
+        assert!((read - expected).abs() < 1e-6, "{read} {expected}");
+    }
+}
+
+#[test]
+fn a_received_score_in_place_of_an_own_one_is_read() {
+    /// Declares what it has; its first account's slot holds the score of one of east's.
+    struct Swap(Option<Ciphertext>);
+    impl Deviation for Swap {
+        fn received(&mut self, step: usize, from: PartyId, ciphertexts: &[Ciphertext]) {
+            if (step, from) == (0, EAST) {
+                self.0 = ciphertexts.first().cloned();
+            }
+        }
+        fn announcement(
+            &mut self,
+            view: &View<'_>,
+            _: Vec<Blinded<Ciphertext>>,
+            _: &mut Hear<'_>,
+        ) -> Option<Vec<Blinded<Ciphertext>>> {
+            let bits = view.plan().final_scale() - view.plan().score_bits() as usize;
+            let stolen = view.shifted(self.0.as_ref().unwrap(), bits);
+            // Shifted by a number and blinded, it looks like nothing that anybody saw before.
+            let other = view.key.add_plain(&stolen, &(BigInt::from(1) << (bits - 3))).unwrap();
+            Some(vec![view.blind(&other)])
+        }
+    }
+    let raw = three();
+    let run = run(&raw, &mut Swap(None), 5);
+    run.assert_unnoticed();
+    let plan = &run.spoils().plan;
+    let truth = Truth::of(&raw, plan);
+    let read = without_noise(&slots(&run.spoils().plaintexts[0], plan)[0], plan);
+    let expected = unit(&truth.score(EAST, truth.sent(EAST, WEST)[0], 0), plan.score_bits() as usize);
+    assert!((read - expected).abs() < 1e-6, "{read} {expected}");
+}
+
+#[test]
+fn weights_of_ones_own_choice_tell_a_senders_score() {
+    /// Its products are right but for one account, to which a single sender seems to pay everything.
+    #[derive(Default)]
+    struct Weights {
+        last: Option<Ciphertext>,
+    }
+    impl Deviation for Weights {
+        fn received(&mut self, step: usize, from: PartyId, ciphertexts: &[Ciphertext]) {
+            if (step, from) == (2, NORTH) {
+                self.last = ciphertexts.first().cloned();
+            }
+        }
+        fn announcement(
+            &mut self,
+            view: &View<'_>,
+            _: Vec<Blinded<Ciphertext>>,
+            _: &mut Hear<'_>,
+        ) -> Option<Vec<Blinded<Ciphertext>>> {
+            // In range, and a sum of weights that an honest account could have.
+            let weight = view.plan().weight_bits() as usize - 1;
+            Some(vec![view.blind(&view.shifted(self.last.as_ref().unwrap(), weight))])
+        }
+    }
+    let raw = three();
+    let run = run(&raw, &mut Weights::default(), 6);
+    run.assert_unnoticed();
+    let plan = &run.spoils().plan;
+    let truth = Truth::of(&raw, plan);
+    let read = 2.0 * without_noise(&slots(&run.spoils().plaintexts[0], plan)[0], plan);
+    let expected: BigUint = truth.score(NORTH, truth.sent(NORTH, WEST)[0], 2);
+    assert!((read - unit(&expected, plan.scale_after(2))).abs() < 2e-6, "{read}");
+}
