@@ -13,6 +13,8 @@ mod store;
 
 use std::io::{Read, Write};
 
+use crate::randomness::RunSeed;
+
 pub use store::FileStore;
 
 /// What is wrong with a checkpoint.
@@ -107,6 +109,20 @@ pub trait CheckpointStore {
     /// # Errors
     /// [`CheckpointProblem::Io`].
     fn remove(&mut self, position: u32) -> Result<(), CheckpointError>;
+
+    /// Keeps the seed of a run that begins in the session `run`, before anything depends on it. Does nothing unless overridden.
+    ///
+    /// Whoever wants a run to be computed again later needs its seed, which goes with the checkpoints otherwise.
+    ///
+    /// # Security
+    /// The seed is as secret as a checkpoint.
+    ///
+    /// # Errors
+    /// [`CheckpointProblem::Io`].
+    fn keep_seed(&mut self, run: &[u8; 32], seed: &RunSeed) -> Result<(), CheckpointError> {
+        let _ = (run, seed);
+        Ok(())
+    }
 
     /// Removes all of them: the run is given up. The latest goes last, so that a crash in between loses no state that
     /// others may still need.

@@ -7,10 +7,11 @@ use rayon::prelude::*;
 use subrosa_arith::sample;
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey};
 
-use crate::encrypted::{Encrypted, stream};
+use crate::encrypted::Encrypted;
 use crate::error::Error;
 use crate::fixed::{lanes, to_grid};
 use crate::plan::Plan;
+use crate::randomness::split;
 
 /// Ciphertexts that a number of reached accounts take.
 #[must_use]
@@ -52,7 +53,7 @@ pub fn blind(
     blinder: &Blinder,
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<Blinded<Ciphertext>>, Error> {
-    let streams: Vec<_> = packed.iter().map(|_| stream(rng)).collect();
+    let streams: Vec<_> = packed.iter().map(|_| split(rng)).collect();
     let pairs = packed.par_iter().zip(streams);
     pairs.map(|(packed, mut rng)| Ok(blinder.blind(packed, &mut rng)?)).collect()
 }
@@ -71,7 +72,7 @@ pub fn noise(
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<Blinded<Ciphertext>>, Error> {
     let slots = plan.accounts_per_ciphertext() * plan.columns();
-    let streams: Vec<_> = (0..count).map(|_| stream(rng)).collect();
+    let streams: Vec<_> = (0..count).map(|_| split(rng)).collect();
     streams
         .into_par_iter()
         .map(|mut rng| {

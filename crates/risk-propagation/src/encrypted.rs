@@ -7,12 +7,10 @@
 use std::ops::Range;
 
 use num_bigint::BigInt;
-use rand_chacha::ChaCha20Rng;
-use rand_core::{CryptoRng, SeedableRng};
+use rand_core::CryptoRng;
 use rayon::prelude::*;
 use subrosa_arith::{Residue, WindowTable, vartime_multi_pow_tables};
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey};
-use zeroize::Zeroize;
 
 use crate::agreement::Agreed;
 use crate::ciphertexts::Ciphertexts;
@@ -20,11 +18,9 @@ use crate::error::Error;
 use crate::fixed::{FixedScores, add_product};
 use crate::network::Node;
 use crate::plan::Plan;
+use crate::randomness::Streams;
 use crate::settings::Step;
 use crate::weights::{Mixing, sender_weights};
-
-/// Accounts that share a stream of randomness in [`Encrypted::encrypt`].
-const STREAM: usize = 64;
 
 /// Widest window of a sender's table: 2^(w−1) residues. With 4 an iteration was no faster on networks of average degree 6
 /// and took a third more memory.
@@ -106,32 +102,41 @@ impl Encrypted {
     /// Encrypts the present scores of some accounts, each with fresh randomness.
     ///
     /// # Errors
-    /// [`Error::Paillier`] where a score does not fit the key, which the plan rules out.
+    /// As [`encrypt_with`](Self::encrypt_with).
     pub fn encrypt(
         &self,
         blinder: &Blinder,
         accounts: &[u32],
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<Blinded<Ciphertext>>, Error> {
+        self.encrypt_with(blinder, accounts, &Streams::draw(rng))
+    }
+
+    /// Encrypts the present scores of some accounts, each with the stream of its number: it does not matter which others are
+    /// encrypted in the same call.
+    ///
+    /// # Security
+    /// Streams serve one step only: two scores under the same randomiser show their difference.
+    ///
+    /// # Errors
+    /// [`Error::Paillier`] where a score does not fit the key, which the plan rules out.
+    pub fn encrypt_with(
+        &self,
+        blinder: &Blinder,
+        accounts: &[u32],
+        streams: &Streams,
+    ) -> Result<Vec<Blinded<Ciphertext>>, Error> {
         let key = blinder.key();
         let modulus = key.modulus_squared();
-        let encrypt = |account: usize, rng: &mut ChaCha20Rng| -> Result<Blinded<Ciphertext>, Error> {
-            let plain = key.encrypt_unblinded(&BigInt::from(self.plain.packed(account)))?;
-            let whole = match self.mixed(account) {
+        let encrypt = |&account: &u32| -> Result<Blinded<Ciphertext>, Error> {
+            let plain = key.encrypt_unblinded(&BigInt::from(self.plain.packed(account as usize)))?;
+            let whole = match self.mixed(account as usize) {
                 None => plain,
                 Some(mixed) => key.wrap(&modulus.mul(&mixed, &modulus.residue(plain.value()))),
             };
-            Ok(blinder.blind(&whole, rng)?)
+            Ok(blinder.blind(&whole, &mut streams.stream(u64::from(account)))?)
         };
-        let streams: Vec<ChaCha20Rng> = accounts.chunks(STREAM).map(|_| stream(rng)).collect();
-        accounts
-            .par_chunks(STREAM)
-            .zip(streams)
-            .map(|(accounts, mut rng)| {
-                accounts.iter().map(|&account| encrypt(account as usize, &mut rng)).collect()
-            })
-            .collect::<Result<Vec<Vec<_>>, Error>>()
-            .map(|chunks| chunks.into_iter().flatten().collect())
+        accounts.par_iter().map(encrypt).collect()
     }
 
     /// One iteration: from the scores before `step` to those after it.
@@ -358,15 +363,6 @@ fn advance_range(
 /// each use.
 pub(crate) fn window(uses: u32) -> u32 {
     (1..=MAX_WINDOW).min_by_key(|w| (60 << (w - 1)) + uses.saturating_mul(60 * 32 / (w + 1))).unwrap_or(1)
-}
-
-/// A generator of its own for one piece of parallel work, seeded from the caller's.
-pub(crate) fn stream(rng: &mut impl CryptoRng) -> ChaCha20Rng {
-    let mut seed = [0_u8; 32];
-    rng.fill_bytes(&mut seed);
-    let stream = ChaCha20Rng::from_seed(seed);
-    seed.zeroize();
-    stream
 }
 
 /// Own accounts that foreign money can reach within the steps of a plan, ascending: those whose scores have a ciphertext

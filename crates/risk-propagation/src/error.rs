@@ -222,6 +222,9 @@ pub enum Error {
         /// What is wrong with its message.
         reason: String,
     },
+    /// The seed of the run is not there, so that it cannot be computed again.
+    #[error("the seed of this run is missing")]
+    NoSeed,
     /// A checkpoint cannot be used or written.
     #[error(transparent)]
     Checkpoint(#[from] crate::checkpoint::CheckpointError),
@@ -295,6 +298,7 @@ impl Error {
             | Self::Mismatch { .. }
             | Self::Checkpoint(_)
             | Self::PlanDiffers { .. }
+            | Self::NoSeed
             | Self::Roster(_)
             | Self::Plaintext(_)
             | Self::Paillier(_) => Vec::new(),

@@ -20,6 +20,7 @@ pub mod network;
 pub mod plaintext;
 pub mod plan;
 pub mod protocol;
+pub mod randomness;
 mod resume;
 pub mod settings;
 pub mod weights;
@@ -32,6 +33,7 @@ pub use forecast::{Calibration, Forecast};
 pub use network::{Network, NetworkBuilder, Transfer};
 pub use plan::{NetworkSizes, Plan, PlanError};
 pub use protocol::{Event, Outcome, PROTOCOL, Stage, parameters, propagate, propagate_with, recover};
+pub use randomness::RunSeed;
 pub use settings::{Delta, Mismatch, Settings, Step};
 
 /// Re-exported: a session, a key share and a key are what a run is given.

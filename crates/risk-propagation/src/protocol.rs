@@ -2,6 +2,7 @@
 
 mod agree;
 mod decrypt;
+mod role;
 mod scores;
 
 use rand_core::CryptoRng;
@@ -23,6 +24,8 @@ use crate::plan::Plan;
 use crate::protocol::scores::Outgoing;
 use crate::resume::{self, Keeper, Loaded, Positions};
 use crate::settings::Settings;
+
+pub(crate) use role::Role;
 
 /// Name and version of the protocol, for [`Session::open`].
 pub const PROTOCOL: Protocol = Protocol { name: "subrosa/risk-propagation", version: 2 };
@@ -159,7 +162,9 @@ pub fn propagate<T: Transport + ?Sized>(
     rng: &mut impl CryptoRng,
     progress: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Outcome, Error> {
-    session.guard(|session| run(session, share, network, settings, None, rng, progress))
+    let bank = Role::Bank(share);
+    let outcome = session.guard(|session| run(session, &bank, network, settings, None, rng, progress))?;
+    outcome.ok_or_else(no_outcome)
 }
 
 /// [`propagate`] with checkpoints: if the run is stopped at any moment, opening a new session and calling this again with the
@@ -183,7 +188,10 @@ pub fn propagate_with<T: Transport + ?Sized>(
     rng: &mut impl CryptoRng,
     progress: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Outcome, Error> {
-    session.guard(|session| run(session, share, network, settings, Some(checkpoints), rng, progress))
+    let bank = Role::Bank(share);
+    let outcome =
+        session.guard(|session| run(session, &bank, network, settings, Some(checkpoints), rng, progress))?;
+    outcome.ok_or_else(no_outcome)
 }
 
 /// The outcome of a run that had ended for this bank when it was stopped; `None` if it had not. Needs no other bank and leaves
@@ -198,6 +206,7 @@ pub fn recover(
     settings: &Settings,
     checkpoints: &mut dyn CheckpointStore,
 ) -> Result<Option<Outcome>, Error> {
+    let share = &Role::Bank(share);
     check_roster(roster, share, &network)?;
     let keeper = Keeper::new(Some(checkpoints), share, roster, &network, settings);
     let Some(latest) = keeper.latest(share, &network, settings)? else { return Ok(None) };
@@ -219,22 +228,23 @@ struct Begun {
     announced: Vec<Digest>,
 }
 
-fn run<T: Transport + ?Sized>(
+/// The protocol; without an outcome for an auditor, who reads nothing.
+pub(crate) fn run<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
-    share: &KeyShare,
+    share: &Role<'_>,
     network: Network,
     settings: &Settings,
     checkpoints: Option<&mut dyn CheckpointStore>,
     rng: &mut impl CryptoRng,
     progress: &mut dyn FnMut(&Event<'_>),
-) -> Result<Outcome, Error> {
+) -> Result<Option<Outcome>, Error> {
     check_roster(session.roster(), share, &network)?;
     tell(session, progress, Stage::Agree);
     let mut keeper = Keeper::new(checkpoints, share, session.roster(), &network, settings);
     let mut begun = begin(session, &mut keeper, share, network, settings, rng)?;
     tell(session, progress, Stage::Encrypt { plan: &begun.plan });
     let blinder = Blinder::new(share.key().public(), Randomness::Short, TABLE_BYTES)?;
-    iterate(session, &mut keeper, share, &blinder, &mut begun, rng, progress)?;
+    iterate(session, &mut keeper, share, &blinder, &mut begun, progress)?;
 
     let Begun { agreed, plan, run, position, mut state, announced } = begun;
     let reached = encrypted::reached(&agreed, &plan);
@@ -243,28 +253,26 @@ fn run<T: Transport + ?Sized>(
     let positions = Positions::new(&plan);
     if position < positions.packed() {
         state.packed = disclosure::pack(&state.scores, &reached, &plan, blinder.key());
-        state.blinding = resume::seed(rng);
+        state.packed_in = *session.id();
         state.scores.forget_mixed();
         keeper.save(positions.packed(), share, &run, &state)?;
     }
     let mut absent = Vec::new();
     if position < positions.disclosed() {
-        absent = decrypt::decrypt(
-            session,
-            share,
-            &plan,
-            &blinder,
-            &run,
-            &mut state,
-            &announced,
-            &mut keeper,
-            rng,
-        )?;
+        let decrypted =
+            decrypt::decrypt(session, share, &plan, &blinder, &run, &mut state, &announced, &mut keeper)?;
         keeper.save(positions.disclosed(), share, &run, &state)?;
+        match decrypted {
+            Some(passed_over) => absent = passed_over,
+            None => return Ok(None),
+        }
     } else {
         session.confirm()?;
     }
-    let outcome = outcome(agreed, plan, &state, absent)?;
+    let outcome = match share {
+        Role::Bank(_) => Some(outcome(agreed, plan, &state, absent)?),
+        Role::Auditor(_) => None,
+    };
     finish(session, &mut keeper)?;
     tell(session, progress, Stage::Done);
     Ok(outcome)
@@ -282,10 +290,9 @@ fn tell<T: Transport + ?Sized>(
 fn iterate<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
     keeper: &mut Keeper<'_>,
-    share: &KeyShare,
+    share: &Role<'_>,
     blinder: &Blinder,
     begun: &mut Begun,
-    rng: &mut impl CryptoRng,
     progress: &mut dyn FnMut(&Event<'_>),
 ) -> Result<(), Error> {
     let Begun { agreed, plan, run, position, state, .. } = begun;
@@ -293,13 +300,13 @@ fn iterate<T: Transport + ?Sized>(
     let first = *position as usize;
     for (index, &step) in plan.steps().iter().enumerate().skip(first) {
         let number = index + 1;
-        let mut outgoing = Outgoing::new(agreed, step);
+        let mut outgoing = Outgoing::new(agreed, step, run.seed.scores(session.id(), index));
         if index == first {
             // Told of as a stage of its own.
-            outgoing.encrypt_all(&state.scores, blinder, rng)?;
+            outgoing.encrypt_all(&state.scores, blinder)?;
         }
         tell(session, progress, Stage::Iterate { number, of });
-        let received = scores::exchange_scores(session, outgoing, &state.scores, blinder, run, rng)?;
+        let received = scores::exchange_scores(session, outgoing, &state.scores, blinder, run)?;
         state.scores.advance(agreed, plan, blinder.key(), step, received);
         // A bank to which nobody pays would otherwise run ahead of the others, and of the states that they can go back to.
         session.confirm()?;
@@ -314,7 +321,7 @@ fn iterate<T: Transport + ?Sized>(
 fn begin<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
     keeper: &mut Keeper<'_>,
-    share: &KeyShare,
+    share: &Role<'_>,
     network: Network,
     settings: &Settings,
     rng: &mut impl CryptoRng,
@@ -325,13 +332,15 @@ fn begin<T: Transport + ?Sized>(
         let agreed = resume::restore(network, &run);
         return Ok(Begun { agreed, plan, run, position, state, announced });
     }
+    let seed = share.seed(session.id(), rng)?;
+    keeper.keep_seed(session.id(), &seed)?;
     let (agreed, plan, sizes) = agree::agree(session, share.key(), network, settings)?;
     let own = disclosure::ciphertexts(encrypted::reached(&agreed, &plan).len(), &plan);
     let (counts, chunks) = agree::declare(session, &agreed, &plan, own, settings)?;
     let (exports, imports) = agreed.lists();
     let run = Run {
         id: *session.id(),
-        noise: resume::seed(rng),
+        seed,
         sizes,
         exports: exports.clone(),
         imports: imports.clone(),
@@ -363,7 +372,7 @@ fn finish<T: Transport + ?Sized>(session: &mut Session<'_, T>, keeper: &mut Keep
 }
 
 /// Whether session, key and network are of the same banks in the same order.
-fn check_roster(roster: &Roster, share: &KeyShare, network: &Network) -> Result<(), Error> {
+fn check_roster(roster: &Roster, share: &Role<'_>, network: &Network) -> Result<(), Error> {
     let banks = network.banks();
     if roster.len() != banks.len() || roster.len() != share.key().access().parties() as usize {
         return Err(Error::Roster(format!(
@@ -381,10 +390,16 @@ fn check_roster(roster: &Roster, share: &KeyShare, network: &Network) -> Result<
             )));
         }
     }
-    if roster.me().index() != network.own().index() || share.party() != roster.me() {
+    let other = matches!(share, Role::Bank(share) if share.party() != roster.me());
+    if roster.me().index() != network.own().index() || other {
         return Err(Error::Roster("session, key share and network are not of the same bank".to_owned()));
     }
     Ok(())
+}
+
+/// What a bank never meets: only an auditor ends without an outcome.
+fn no_outcome() -> Error {
+    Error::Roster("the run ended without an outcome".to_owned())
 }
 
 /// The bank of a party: banks and parties stand in the same order.

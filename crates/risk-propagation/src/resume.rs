@@ -1,18 +1,16 @@
 //! Where a run begins: at the start, or at the last state that all banks have.
 
-use rand_core::CryptoRng;
-use subrosa_threshold_decryption::KeyShare;
 use subrosa_transport::{PartyId, Roster, Session, Transport};
-use zeroize::Zeroizing;
 
 use crate::agreement::Agreed;
-use crate::checkpoint::format::{self, Binding, Digest, Run, Seed, State};
+use crate::checkpoint::format::{self, Binding, Digest, Run, State};
 use crate::checkpoint::{CheckpointError, CheckpointProblem, CheckpointStore, WriteBytes};
 use crate::error::Error;
 use crate::messages::Resume;
 use crate::network::Network;
 use crate::plan::Plan;
-use crate::protocol::parameters;
+use crate::protocol::{Role, parameters};
+use crate::randomness::RunSeed;
 use crate::settings::Settings;
 
 /// The states in which a bank is saved, as numbers that grow: 0 after the agreement, j after iteration j (but the last), then
@@ -60,7 +58,7 @@ pub(crate) struct Loaded {
 impl<'a> Keeper<'a> {
     pub(crate) fn new(
         store: Option<&'a mut dyn CheckpointStore>,
-        share: &KeyShare,
+        share: &Role<'_>,
         roster: &Roster,
         network: &Network,
         settings: &Settings,
@@ -77,7 +75,7 @@ impl<'a> Keeper<'a> {
     /// The latest checkpoint, if there is one.
     pub(crate) fn latest(
         &self,
-        share: &KeyShare,
+        share: &Role<'_>,
         network: &Network,
         settings: &Settings,
     ) -> Result<Option<Loaded>, CheckpointError> {
@@ -89,7 +87,7 @@ impl<'a> Keeper<'a> {
     fn load(
         &self,
         position: u32,
-        share: &KeyShare,
+        share: &Role<'_>,
         network: &Network,
         settings: &Settings,
     ) -> Result<Loaded, CheckpointError> {
@@ -111,7 +109,7 @@ impl<'a> Keeper<'a> {
     pub(crate) fn save(
         &mut self,
         position: u32,
-        share: &KeyShare,
+        share: &Role<'_>,
         run: &Run,
         state: &State,
     ) -> Result<(), CheckpointError> {
@@ -123,6 +121,11 @@ impl<'a> Keeper<'a> {
         kept.retain(|&kept| kept <= position);
         let old = kept.len().saturating_sub(2);
         kept.into_iter().take(old).try_for_each(|old| store.remove(old))
+    }
+
+    /// Keeps the seed of a run that begins.
+    pub(crate) fn keep_seed(&mut self, run: &Digest, seed: &RunSeed) -> Result<(), CheckpointError> {
+        self.store.as_mut().map_or(Ok(()), |store| store.keep_seed(run, seed))
     }
 
     pub(crate) fn clear(&mut self) -> Result<(), CheckpointError> {
@@ -138,7 +141,7 @@ impl<'a> Keeper<'a> {
     pub(crate) fn meet<T: Transport + ?Sized>(
         &mut self,
         session: &mut Session<'_, T>,
-        share: &KeyShare,
+        share: &Role<'_>,
         network: &Network,
         settings: &Settings,
     ) -> Result<Option<(Loaded, Vec<Digest>)>, Error> {
@@ -172,13 +175,6 @@ impl<'a> Keeper<'a> {
 /// The network of a run as its banks agreed on it, from a checkpoint.
 pub(crate) fn restore(network: Network, run: &Run) -> Agreed {
     Agreed::restore(network, run.exports.clone(), run.imports.clone())
-}
-
-/// Fresh randomness that a checkpoint can hold.
-pub(crate) fn seed(rng: &mut impl CryptoRng) -> Seed {
-    let mut seed = Zeroizing::new([0; 32]);
-    rng.fill_bytes(&mut *seed);
-    seed
 }
 
 /// Whether everybody announces what it announced before the run was stopped, if this bank has seen it before.

@@ -268,7 +268,7 @@ fn what_cannot_be_used_is_refused_with_its_reason() {
     assert!(matches!(refusal(&with(&longer)), CheckpointProblem::Corrupt));
     let mut old = good.clone();
     old[8] = 0;
-    assert!(matches!(refusal(&with(&old)), CheckpointProblem::Version { found: 0, expected: 1 }));
+    assert!(matches!(refusal(&with(&old)), CheckpointProblem::Version { found: 0, expected: 2 }));
     // Another bank's, put here.
     let others = std::fs::read(folder(base.path(), 1).join("position-00002.checkpoint")).unwrap();
     assert!(matches!(refusal(&with(&others)), CheckpointProblem::Foreign("list of banks")));

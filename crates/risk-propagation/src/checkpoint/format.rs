@@ -17,16 +17,15 @@ use crate::encrypted::Encrypted;
 use crate::fixed::FixedScores;
 use crate::network::Network;
 use crate::plan::{NetworkSizes, Plan};
+use crate::randomness::RunSeed;
 
 const MAGIC: &[u8; 8] = b"subrosaC";
 /// Version of the format.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 /// Bytes that enter the checksum at a time.
 const BLOCK: usize = 1 << 16;
 
 pub(crate) type Digest = [u8; 32];
-/// Seed of a generator; wiped when dropped.
-pub(crate) type Seed = Zeroizing<[u8; 32]>;
 
 /// What a checkpoint belongs to: it is of no use with anything else.
 pub(crate) struct Binding([(&'static str, Digest); 4]);
@@ -55,7 +54,7 @@ impl Binding {
 }
 
 /// Everything that a bank hands in.
-fn input(network: &Network) -> Digest {
+pub(crate) fn input(network: &Network) -> Digest {
     let mut hash = Hasher::new("subrosa/risk-propagation/checkpoint/input", 1)
         .u64("accounts", network.accounts as u64)
         .u64("listed", network.listed as u64);
@@ -94,8 +93,8 @@ pub(crate) type Lists = Vec<Vec<Vec<u32>>>;
 pub(crate) struct Run {
     /// Session in which it began.
     pub(crate) id: Digest,
-    /// All noise of the bank comes from this, so that it is the same whenever the run goes on.
-    pub(crate) noise: Seed,
+    /// All randomness of the bank comes from this.
+    pub(crate) seed: RunSeed,
     pub(crate) sizes: NetworkSizes,
     pub(crate) exports: Lists,
     pub(crate) imports: Lists,
@@ -109,8 +108,8 @@ pub(crate) struct State {
     pub(crate) scores: Encrypted,
     /// What [`crate::disclosure::pack`] made.
     pub(crate) packed: Vec<Ciphertext>,
-    /// Seed of the randomisers of `packed`, so that the very same ciphertexts are announced again.
-    pub(crate) blinding: Seed,
+    /// The session in which they were packed: the very same ciphertexts are announced again.
+    pub(crate) packed_in: Digest,
     /// Hash of what each bank announced.
     pub(crate) announced: Vec<Digest>,
     /// What was decrypted.
@@ -120,7 +119,7 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(scores: Encrypted) -> Self {
         let (packed, announced, plaintexts) = (Vec::new(), Vec::new(), Vec::new());
-        Self { scores, packed, blinding: Seed::default(), announced, plaintexts }
+        Self { scores, packed, packed_in: [0; 32], announced, plaintexts }
     }
 }
 
@@ -139,7 +138,7 @@ pub(crate) fn write(
         out.bytes(digest)?;
     }
     out.bytes(&run.id)?;
-    out.bytes(&*run.noise)?;
+    out.bytes(run.seed.expose())?;
     let sizes = &run.sizes;
     let active = sizes.active_periods.iter().map(|active| u64::from(*active));
     out.list([sizes.key_bits, sizes.columns, sizes.in_degree_bits as usize, sizes.adders].map(|n| n as u64))?;
@@ -162,7 +161,7 @@ pub(crate) fn write(
     for ciphertext in &state.packed {
         out.fixed(key, ciphertext.value())?;
     }
-    out.bytes(&*state.blinding)?;
+    out.bytes(&state.packed_in)?;
     out.number(state.announced.len() as u64)?;
     for digest in &state.announced {
         out.bytes(digest)?;
@@ -213,7 +212,7 @@ pub(crate) fn read(
 
 fn read_run(source: &mut Source<'_>) -> Result<Run, Problem> {
     let id = source.array()?;
-    let noise = Zeroizing::new(source.array()?);
+    let seed = RunSeed::from_bytes(source.array()?);
     let sizes = source.list()?;
     let [key_bits, columns, in_degree_bits, adders] = sizes.try_into().map_err(|_| Problem::Corrupt)?;
     let sizes = NetworkSizes {
@@ -225,7 +224,7 @@ fn read_run(source: &mut Source<'_>) -> Result<Run, Problem> {
     };
     let (counts, chunks) = (source.list()?, source.list()?);
     let (exports, imports) = (source.lists()?, source.lists()?);
-    Ok(Run { id, noise, sizes, exports, imports, counts, chunks })
+    Ok(Run { id, seed, sizes, exports, imports, counts, chunks })
 }
 
 fn read_state(
@@ -249,7 +248,7 @@ fn read_state(
         let value = source.fixed(key)?;
         state.packed.push(key.accept(value).map_err(|_| Problem::Corrupt)?);
     }
-    state.blinding = Zeroizing::new(source.array()?);
+    state.packed_in = source.array()?;
     for _ in 0..source.number()? {
         state.announced.push(source.array()?);
     }

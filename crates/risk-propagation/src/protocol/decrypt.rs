@@ -1,44 +1,45 @@
 //! Steps R7 to R9 on the wire: announcement, noise and decryption towards each owner.
 
-use rand_chacha::ChaCha20Rng;
-use rand_core::{CryptoRng, SeedableRng};
 use subrosa_arith::hash::Hasher;
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, CiphertextBatch, PublicKey};
-use subrosa_threshold_decryption::KeyShare;
 use subrosa_threshold_decryption::protocol::{self as decryption, Checks, DecryptionSettings};
 use subrosa_transport::{Failure, PartyId, PerParty, Session, Transport};
 
-use super::blame;
 use super::scores::piece;
-use crate::checkpoint::format::{Digest, Run, Seed, State};
+use super::{Role, blame};
+use crate::checkpoint::format::{Digest, Run, State};
 use crate::disclosure;
 use crate::error::Error;
 use crate::messages::{BatchShape, CHUNK, NoiseChunk};
 use crate::plan::Plan;
+use crate::randomness::Purpose;
 use crate::resume::{self, Keeper, Positions};
 
-/// R7 to R9: puts my plaintexts into `state`; the parties that were passed over.
+/// R7 to R9: puts my plaintexts into `state`; the parties that were passed over, or `None` for an auditor, who reads nothing.
 #[expect(clippy::too_many_arguments, reason = "one caller, and each is used in another round")]
 pub(super) fn decrypt<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
-    share: &KeyShare,
+    share: &Role<'_>,
     plan: &Plan,
     blinder: &Blinder,
     run: &Run,
     state: &mut State,
     announced: &[Digest],
     keeper: &mut Keeper<'_>,
-    rng: &mut impl CryptoRng,
-) -> Result<Vec<Failure>, Error> {
+) -> Result<Option<Vec<Failure>>, Error> {
     let counts: PerParty<usize> =
         PerParty::from_vec(run.counts.iter().map(|count| usize::try_from(*count).unwrap_or(0)).collect());
     if counts.values().all(|count| *count == 0) {
         session.confirm()?;
-        return Ok(Vec::new());
+        return Ok(Some(Vec::new()));
     }
     let key = share.key().public();
     // R7
-    let packed = disclosure::blind(&state.packed, blinder, &mut generator(&state.blinding))?;
+    let packed = disclosure::blind(
+        &state.packed,
+        blinder,
+        &mut run.seed.derive(Purpose::Packed, &[&state.packed_in]).first(),
+    )?;
     let batches = decryption::announce(session, key, &packed, &counts)?;
     state.announced = batches.values().map(|batch| announcement(batch)).collect();
     // Noise covers one set of ciphertexts only: the difference of two under the same noise would be bare.
@@ -53,7 +54,12 @@ pub(super) fn decrypt<T: Transport + ?Sized>(
     // R8
     let total: usize = counts.values().sum();
     let others = |party: PartyId| total - counts.get(party).copied().unwrap_or(0);
-    let mine = disclosure::noise(others(session.me()), plan, blinder, &mut generator(&run.noise))?;
+    let mine = disclosure::noise(
+        others(session.me()),
+        plan,
+        blinder,
+        &mut run.seed.derive(Purpose::Noise, &[]).first(),
+    )?;
     let noise = broadcast_noise(session, key, &mine, &others)?;
     let mut noisy = Vec::with_capacity(batches.len());
     for (owner, batch) in batches.iter() {
@@ -73,13 +79,17 @@ pub(super) fn decrypt<T: Transport + ?Sized>(
     // R9, without proofs: banks are assumed to follow the protocol in the rounds before as well.
     let checks = DecryptionSettings::new().with_checks(Checks::Quorum);
     let noisy = PerParty::from_vec(noisy);
-    let decrypted = decryption::decrypt_towards_with(session, share, &noisy, &checks, None, rng)?;
+    let share = match share {
+        Role::Bank(share) => share,
+        Role::Auditor(auditor) => {
+            auditor.noisy.replace(Some(noisy));
+            return Ok(None);
+        }
+    };
+    let mut masks = run.seed.derive(Purpose::Proofs, &[session.id()]).first();
+    let decrypted = decryption::decrypt_towards_with(session, share, &noisy, &checks, None, &mut masks)?;
     state.plaintexts = decrypted.plaintexts;
-    Ok(decrypted.absent)
-}
-
-fn generator(seed: &Seed) -> ChaCha20Rng {
-    ChaCha20Rng::from_seed(**seed)
+    Ok(Some(decrypted.absent))
 }
 
 /// Hash of what a bank announced.

@@ -1,6 +1,5 @@
 //! Step R6 on the wire: the scores that one bank needs of another.
 
-use rand_core::CryptoRng;
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, CiphertextBatch, PublicKey};
 use subrosa_transport::{PartyId, Roster, Session, Transport};
 
@@ -11,6 +10,7 @@ use crate::checkpoint::format::Run;
 use crate::encrypted::{Encrypted, Received};
 use crate::error::Error;
 use crate::messages::{BatchShape, CHUNK, ScoreChunk};
+use crate::randomness::Streams;
 use crate::settings::Step;
 
 /// The scores that other banks need in one iteration, each encrypted once for all of them.
@@ -20,6 +20,8 @@ use crate::settings::Step;
 pub(super) struct Outgoing<'a> {
     agreed: &'a Agreed,
     step: Step,
+    /// Randomness of this step in this session.
+    streams: Streams,
     /// Own accounts that some bank needs, ascending.
     accounts: Vec<u32>,
     /// The last message that each is in.
@@ -28,7 +30,7 @@ pub(super) struct Outgoing<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    pub(super) fn new(agreed: &'a Agreed, step: Step) -> Self {
+    pub(super) fn new(agreed: &'a Agreed, step: Step, streams: Streams) -> Self {
         let accounts = agreed.exported(step.period);
         let mut last = vec![0; accounts.len()];
         for bank in agreed.network().banks().iter() {
@@ -41,27 +43,16 @@ impl<'a> Outgoing<'a> {
             }
         }
         let ciphertexts = vec![None; accounts.len()];
-        Self { agreed, step, accounts, last, ciphertexts }
+        Self { agreed, step, streams, accounts, last, ciphertexts }
     }
 
     /// Encrypts all of them.
-    pub(super) fn encrypt_all(
-        &mut self,
-        scores: &Encrypted,
-        blinder: &Blinder,
-        rng: &mut impl CryptoRng,
-    ) -> Result<(), Error> {
-        self.encrypt(&(0..self.accounts.len()).collect::<Vec<_>>(), scores, blinder, rng)
+    pub(super) fn encrypt_all(&mut self, scores: &Encrypted, blinder: &Blinder) -> Result<(), Error> {
+        self.encrypt(&(0..self.accounts.len()).collect::<Vec<_>>(), scores, blinder)
     }
 
     /// Encrypts what the messages of a chunk need and what is not there yet.
-    fn encrypt_chunk(
-        &mut self,
-        chunk: usize,
-        scores: &Encrypted,
-        blinder: &Blinder,
-        rng: &mut impl CryptoRng,
-    ) -> Result<(), Error> {
+    fn encrypt_chunk(&mut self, chunk: usize, scores: &Encrypted, blinder: &Blinder) -> Result<(), Error> {
         let banks = self.agreed.network().banks().iter();
         let needed = banks.flat_map(|bank| piece(self.agreed.exports(self.step.period, bank), chunk));
         let mut places: Vec<usize> = needed
@@ -70,19 +61,15 @@ impl<'a> Outgoing<'a> {
             .collect();
         places.sort_unstable();
         places.dedup();
-        self.encrypt(&places, scores, blinder, rng)
+        self.encrypt(&places, scores, blinder)
     }
 
-    fn encrypt(
-        &mut self,
-        places: &[usize],
-        scores: &Encrypted,
-        blinder: &Blinder,
-        rng: &mut impl CryptoRng,
-    ) -> Result<(), Error> {
+    fn encrypt(&mut self, places: &[usize], scores: &Encrypted, blinder: &Blinder) -> Result<(), Error> {
         let accounts: Vec<u32> =
             places.iter().filter_map(|&place| self.accounts.get(place).copied()).collect();
-        for (&place, ciphertext) in places.iter().zip(scores.encrypt(blinder, &accounts, rng)?) {
+        for (&place, ciphertext) in
+            places.iter().zip(scores.encrypt_with(blinder, &accounts, &self.streams)?)
+        {
             if let Some(slot) = self.ciphertexts.get_mut(place) {
                 *slot = Some(ciphertext);
             }
@@ -115,7 +102,6 @@ pub(super) fn exchange_scores<T: Transport + ?Sized>(
     scores: &Encrypted,
     blinder: &Blinder,
     run: &Run,
-    rng: &mut impl CryptoRng,
 ) -> Result<Received, Error> {
     let (agreed, step, key) = (outgoing.agreed, outgoing.step, blinder.key());
     let me = session.me();
@@ -124,7 +110,7 @@ pub(super) fn exchange_scores<T: Transport + ?Sized>(
     let mut received = Received::new(agreed);
     let chunks = run.chunks.get(step.period).copied().unwrap_or(0);
     for chunk in 0..usize::try_from(chunks).unwrap_or(usize::MAX) {
-        outgoing.encrypt_chunk(chunk, scores, blinder, rng)?;
+        outgoing.encrypt_chunk(chunk, scores, blinder)?;
         let messages = banks.iter().map(|&bank| outgoing.message(key, bank, chunk));
         let mut messages: Vec<Option<ScoreChunk>> = messages.collect::<Result<_, Error>>()?;
         outgoing.forget(chunk);
@@ -178,7 +164,7 @@ mod tests {
     use super::*;
     use crate::generate::{Shape, generate};
     use crate::plan::NetworkSizes;
-    use crate::{PROTOCOL, Plan, Settings};
+    use crate::{PROTOCOL, Plan, RunSeed, Settings};
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
     use subrosa_paillier::{PrivateKey, Randomness};
@@ -210,7 +196,7 @@ mod tests {
             let (exports, imports) = agreed.lists();
             let run = Run {
                 id: *session.id(),
-                noise: Default::default(),
+                seed: RunSeed::from_bytes([9; 32]),
                 sizes: sizes.clone(),
                 exports: exports.clone(),
                 imports: imports.clone(),
@@ -218,12 +204,12 @@ mod tests {
                 chunks: vec![chunks],
             };
             let scores = Encrypted::initial(agreed, &plan);
-            let mut outgoing = Outgoing::new(agreed, step);
+            let mut outgoing = Outgoing::new(agreed, step, run.seed.scores(&run.id, 0));
             // Ciphertexts that are there are not made again.
             if me.index() == 0 {
-                outgoing.encrypt_all(&scores, &blinder, &mut rng)?;
+                outgoing.encrypt_all(&scores, &blinder)?;
             }
-            let received = exchange_scores(&mut session, outgoing, &scores, &blinder, &run, &mut rng)?;
+            let received = exchange_scores(&mut session, outgoing, &scores, &blinder, &run)?;
             let owed = agreed.network().banks().iter().flat_map(|bank| agreed.imports(0, bank));
             Ok(owed.filter(|account| received.contains(**account)).count())
         })
