@@ -1,5 +1,6 @@
 use num_bigint::BigUint;
 use serde::{Deserialize, Serialize};
+use subrosa_arith::hash::Hasher;
 
 use crate::{Blinded, Ciphertext, KeyId, PaillierError, PublicKey};
 
@@ -38,6 +39,15 @@ impl CiphertextBatch {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
+    }
+
+    /// A hash of the key's fingerprint and all ciphertexts.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        Hasher::new("subrosa/paillier/batch", 1)
+            .field("key", self.key.as_bytes())
+            .uints("ciphertexts", &self.values)
+            .finish()
     }
 
     /// Greatest encoded length, in bytes, of a batch of `count` ciphertexts under `key`.

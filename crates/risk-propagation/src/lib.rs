@@ -15,6 +15,7 @@ pub mod explain;
 pub mod fixed;
 pub mod forecast;
 pub mod generate;
+pub mod links;
 pub mod messages;
 pub mod network;
 pub mod plaintext;

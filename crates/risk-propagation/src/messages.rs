@@ -178,6 +178,8 @@ impl Message for OfferChunk {
 pub struct SelectionBits {
     /// Eight senders to a byte; bits beyond the last are 0.
     pub bits: Vec<u8>,
+    /// Makes the hash of what the sender sent to the receiver in R2 to R4, which all are told, useless for guessing names.
+    pub salt: [u8; 32],
 }
 
 impl std::fmt::Debug for SelectionBits {
@@ -193,7 +195,7 @@ impl Message for SelectionBits {
     type Shape = usize;
 
     fn max_bytes(offered: &usize) -> usize {
-        NUMBER + offered.div_ceil(8)
+        NUMBER + offered.div_ceil(8) + 32
     }
 
     fn check(&self, offered: &usize) -> Result<(), Malformed> {
@@ -213,6 +215,10 @@ pub struct Declaration {
     pub ciphertexts: u32,
     /// For each period, chunks of the longest list of scores that it sends in an iteration.
     pub score_chunks: Vec<u32>,
+    /// [`RunSeed::digest`](crate::RunSeed::digest) of the seed from which all its randomness in the run comes.
+    pub seed_hash: [u8; 32],
+    /// Salted hash of its input.
+    pub input_hash: [u8; 32],
 }
 
 impl Message for Declaration {
@@ -221,7 +227,7 @@ impl Message for Declaration {
     type Shape = usize;
 
     fn max_bytes(periods: &usize) -> usize {
-        2 * NUMBER + 5 * periods
+        2 * NUMBER + 5 * periods + 64
     }
 
     fn check(&self, periods: &usize) -> Result<(), Malformed> {
@@ -232,6 +238,31 @@ impl Message for Declaration {
             return Err(Malformed::new("more scores than this version takes"));
         }
         Ok(())
+    }
+}
+
+/// R6b, to all: what the sender has sent to each bank alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// For each bank in roster order the hash of all messages to it in this session; zeros for the sender itself.
+    pub links: Vec<[u8; 32]>,
+}
+
+impl Message for Sent {
+    const ROUND: &'static str = "propagate/sent";
+    /// Banks.
+    type Shape = usize;
+
+    fn max_bytes(banks: &usize) -> usize {
+        NUMBER + 32 * banks
+    }
+
+    fn check(&self, banks: &usize) -> Result<(), Malformed> {
+        if self.links.len() == *banks {
+            Ok(())
+        } else {
+            Err(Malformed::new("hashes for another number of banks"))
+        }
     }
 }
 
@@ -311,14 +342,26 @@ mod tests {
         assert!(offer(1, "x"));
         assert!(!offer(2, "x") && !offer(0, "") && !offer(0, &"x".repeat(NAME_LIMIT + 1)));
         assert!(OfferChunk { senders: vec![(0, "x".to_owned()); CHUNK + 1] }.check(&1).is_err());
-        let selection =
-            |bits: &[u8], offered: usize| SelectionBits { bits: bits.to_vec() }.check(&offered).is_ok();
+        let selection = |bits: &[u8], offered: usize| {
+            SelectionBits { bits: bits.to_vec(), salt: [1; 32] }.check(&offered).is_ok()
+        };
         assert!(selection(&[], 0) && selection(&[255], 8) && selection(&[255, 1], 9) && selection(&[7], 3));
         assert!(
             !selection(&[8], 3) && !selection(&[255, 2], 9) && !selection(&[], 1) && !selection(&[0, 0], 8)
         );
-        let declaration =
-            |chunks: &[u32]| Declaration { ciphertexts: 0, score_chunks: chunks.to_vec() }.check(&1).is_ok();
+        let declaration = |chunks: &[u32]| {
+            Declaration {
+                ciphertexts: 0,
+                score_chunks: chunks.to_vec(),
+                seed_hash: [1; 32],
+                input_hash: [2; 32],
+            }
+            .check(&1)
+            .is_ok()
+        };
+        assert!(
+            Sent { links: vec![[0; 32]; 3] }.check(&3).is_ok() && Sent { links: vec![] }.check(&3).is_err()
+        );
         assert!(declaration(&[5]) && !declaration(&[]) && !declaration(&[1, 1]) && !declaration(&[u32::MAX]));
     }
 }

@@ -18,6 +18,7 @@ use crate::checkpoint::format::{Digest, Run, State};
 use crate::disclosure;
 use crate::encrypted::{self, Encrypted};
 use crate::error::Error;
+use crate::links::Links;
 use crate::messages::{CHUNK, Finished};
 use crate::network::Network;
 use crate::plan::Plan;
@@ -28,7 +29,7 @@ use crate::settings::Settings;
 pub(crate) use role::Role;
 
 /// Name and version of the protocol, for [`Session::open`].
-pub const PROTOCOL: Protocol = Protocol { name: "subrosa/risk-propagation", version: 2 };
+pub const PROTOCOL: Protocol = Protocol { name: "subrosa/risk-propagation", version: 3 };
 
 /// Room for the table that makes blinding fast; the best table for a key of 2,048 bits takes a fifth of it.
 pub(crate) const TABLE_BYTES: usize = 16 << 20;
@@ -224,6 +225,8 @@ struct Begun {
     run: Run,
     position: u32,
     state: State,
+    /// What was sent to single banks in this session.
+    links: Links,
     /// Hashes of the announcements that were answered with noise before the run was stopped.
     announced: Vec<Digest>,
 }
@@ -246,7 +249,7 @@ pub(crate) fn run<T: Transport + ?Sized>(
     let blinder = Blinder::new(share.key().public(), Randomness::Short, TABLE_BYTES)?;
     iterate(session, &mut keeper, share, &blinder, &mut begun, progress)?;
 
-    let Begun { agreed, plan, run, position, mut state, announced } = begun;
+    let Begun { agreed, plan, run, position, mut state, announced, .. } = begun;
     let reached = encrypted::reached(&agreed, &plan);
     let ciphertexts = disclosure::ciphertexts(reached.len(), &plan);
     tell(session, progress, Stage::Decrypt { ciphertexts });
@@ -295,7 +298,7 @@ fn iterate<T: Transport + ?Sized>(
     begun: &mut Begun,
     progress: &mut dyn FnMut(&Event<'_>),
 ) -> Result<(), Error> {
-    let Begun { agreed, plan, run, position, state, .. } = begun;
+    let Begun { agreed, plan, run, position, state, links, .. } = begun;
     let of = plan.steps().len();
     let first = *position as usize;
     for (index, &step) in plan.steps().iter().enumerate().skip(first) {
@@ -306,10 +309,10 @@ fn iterate<T: Transport + ?Sized>(
             outgoing.encrypt_all(&state.scores, blinder)?;
         }
         tell(session, progress, Stage::Iterate { number, of });
-        let received = scores::exchange_scores(session, outgoing, &state.scores, blinder, run)?;
+        let received = scores::exchange_scores(session, links, outgoing, &state.scores, blinder, run)?;
+        // R6b. By this a bank to which nobody pays does not run ahead of the others, and of the states that they can go back to.
+        links.compare(session)?;
         state.scores.advance(agreed, plan, blinder.key(), step, received);
-        // A bank to which nobody pays would otherwise run ahead of the others, and of the states that they can go back to.
-        session.confirm()?;
         if number < of {
             keeper.save(u32::try_from(number).unwrap_or(u32::MAX), share, run, state)?;
         }
@@ -326,17 +329,19 @@ fn begin<T: Transport + ?Sized>(
     settings: &Settings,
     rng: &mut impl CryptoRng,
 ) -> Result<Begun, Error> {
+    let mut links = Links::new(session.id(), session.roster());
     if let Some((Loaded { position, run, plan, state }, announced)) =
         keeper.meet(session, share, &network, settings)?
     {
         let agreed = resume::restore(network, &run);
-        return Ok(Begun { agreed, plan, run, position, state, announced });
+        return Ok(Begun { agreed, plan, run, position, state, links, announced });
     }
     let seed = share.seed(session.id(), rng)?;
+    let hashes = [seed.digest(), seed.input_hash(&network)];
     keeper.keep_seed(session.id(), &seed)?;
-    let (agreed, plan, sizes) = agree::agree(session, share.key(), network, settings)?;
+    let (agreed, plan, sizes) = agree::agree(session, &mut links, &seed, share.key(), network, settings)?;
     let own = disclosure::ciphertexts(encrypted::reached(&agreed, &plan).len(), &plan);
-    let (counts, chunks) = agree::declare(session, &agreed, &plan, own, settings)?;
+    let (counts, chunks) = agree::declare(session, &agreed, &plan, own, hashes, settings)?;
     let (exports, imports) = agreed.lists();
     let run = Run {
         id: *session.id(),
@@ -350,7 +355,7 @@ fn begin<T: Transport + ?Sized>(
     let state = State::new(Encrypted::initial(&agreed, &plan));
     keeper.clear()?;
     keeper.save(0, share, &run, &state)?;
-    Ok(Begun { agreed, plan, run, position: 0, state, announced: Vec::new() })
+    Ok(Begun { agreed, plan, run, position: 0, state, links, announced: Vec::new() })
 }
 
 /// The end of R9: scores from plaintexts.

@@ -8,6 +8,9 @@ use rand_core::{CryptoRng, Rng as _, SeedableRng};
 use subrosa_arith::hash::Hasher;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::checkpoint::format::input;
+use crate::network::Network;
+
 /// What a stream of randomness is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -79,6 +82,14 @@ impl RunSeed {
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         Hasher::new("subrosa/risk-propagation/seed", 1).field("seed", &*self.0).finish()
+    }
+
+    /// The hash of a bank's input that is announced in R5, salted so that guesses of a small bank's books cannot be tried.
+    #[must_use]
+    pub fn input_hash(&self, network: &Network) -> [u8; 32] {
+        let salt = self.derive(Purpose::Input, &[]).salt();
+        let hash = Hasher::new("subrosa/risk-propagation/input", 1);
+        hash.field("salt", &salt).field("input", &input(network)).finish()
     }
 
     /// The streams for one purpose in one context.

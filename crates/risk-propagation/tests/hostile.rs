@@ -11,6 +11,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 use subrosa_paillier::{KeyId, PrivateKey};
+use subrosa_risk_propagation::links::Links;
 use subrosa_risk_propagation::messages::{Declaration, OfferChunk, PlanValues, Resume, SelectionBits, Sizes};
 use subrosa_risk_propagation::{
     Error, Mismatch, Network, NetworkSizes, Outcome, PROTOCOL, Plan, Settings, agreement, parameters,
@@ -36,6 +37,7 @@ enum Evil {
     Period,
     /// R4: too few bits.
     Selection,
+    Sent,
     /// R1: more offers than anybody is ready for.
     Offers,
     /// R3: more senders in a message than anybody is ready for.
@@ -144,10 +146,18 @@ fn west(evil: Evil, wire: &mut MemoryTransport, share: &KeyShare) -> Result<(), 
         }
         Some(OfferChunk { senders })
     };
-    session.exchange(offer, |_| true, &1)?;
+    let mut links = Links::new(session.id(), session.roster());
+    session.exchange(|party| offer(party).map(|offer| links.sent(party, offer)), |_| true, &1)?;
     let bits = if evil == Evil::Selection { vec![] } else { vec![1] };
     let shape = |party: PartyId| if party.index() == 2 { 8 } else { offer(party).unwrap().senders.len() };
-    session.exchange_shaped(|_| Some(SelectionBits { bits: bits.clone() }), |_| true, shape)?;
+    let selection = |party| Some(links.sent(party, SelectionBits { bits: bits.clone(), salt: [7; 32] }));
+    session.exchange_shaped(selection, |_| true, shape)?;
+    let mut sent = links.message();
+    if evil == Evil::Sent {
+        sent.links[0][5] ^= 1;
+        sent.links[1][5] ^= 1;
+    }
+    session.broadcast(&sent, &3)?;
     let chunks = match evil {
         Evil::Declaration => vec![1, 1],
         Evil::Chunks => vec![0],
@@ -155,7 +165,8 @@ fn west(evil: Evil, wire: &mut MemoryTransport, share: &KeyShare) -> Result<(), 
         _ => vec![1],
     };
     let ciphertexts = if evil == Evil::Ciphertexts { 101 } else { 1 };
-    let declaration = Declaration { ciphertexts, score_chunks: chunks.clone() };
+    let declaration =
+        Declaration { ciphertexts, score_chunks: chunks.clone(), seed_hash: [1; 32], input_hash: [2; 32] };
     session.broadcast_shaped(&declaration, |party| if party.index() == 2 { chunks.len() } else { 1 })?;
     let other = PrivateKey::generate_insecure(256, &mut rng).unwrap();
     let scores = |party: PartyId| {
@@ -198,10 +209,10 @@ fn every_breach_names_its_bank() {
     let shares = shares();
     use Evil::{
         Chunks, Ciphertexts, Count, Declaration, Factor, Key, Large, Names, Offer, Offers, Period, Scores,
-        Selection, Sizes, Zero,
+        Selection, Sent, Sizes, Zero,
     };
     let agreement =
-        [Sizes, Offers, Offer, Period, Names, Selection, Declaration, Chunks, Ciphertexts, Scores];
+        [Sizes, Offers, Offer, Period, Names, Selection, Sent, Declaration, Chunks, Ciphertexts, Scores];
     for evil in agreement.into_iter().chain([Count, Zero, Large, Factor, Key]) {
         let wires = MemoryNetwork::builder((0..3).map(bank_name)).build().unwrap();
         let results = run_network(wires, |me, mut wire| {

@@ -6,16 +6,21 @@ use subrosa_transport::{PartyId, Roster, Session, Transport};
 use super::{bank_of, blame};
 use crate::agreement::{self, Agreed, Offer, Selection};
 use crate::banks::BankId;
+use crate::checkpoint::format::Digest;
 use crate::disclosure;
 use crate::error::Error;
+use crate::links::Links;
 use crate::messages::{CHUNK, Declaration, Digests, OfferChunk, PlanValues, SelectionBits, Sizes};
 use crate::network::Network;
 use crate::plan::{NetworkSizes, Plan, in_degree_bits};
+use crate::randomness::{Purpose, RunSeed};
 use crate::settings::{Mismatch, Settings};
 
 /// Steps R1 to R4.
 pub(super) fn agree<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
+    links: &mut Links,
+    seed: &RunSeed,
     key: &ThresholdKey,
     mut network: Network,
     settings: &Settings,
@@ -54,17 +59,19 @@ pub(super) fn agree<T: Transport + ?Sized>(
     }
 
     if settings.mismatch == Mismatch::Refuse {
-        compare_digests(session, &network)?;
+        compare_digests(session, links, &network)?;
     }
     let chunks = sizes.values().map(|sizes| sizes.offer_chunks).max().unwrap_or(0);
-    let theirs = exchange_offers(session, &offers, periods, chunks, settings)?;
+    let theirs = exchange_offers(session, links, &offers, periods, chunks, settings)?;
     let roster = session.roster().clone();
     let disagreement = |error: agreement::Disagreement| match party_of(&roster, error.bank) {
         Some(party) => blame(&roster, party, error.reason),
         None => Error::Roster(error.reason.to_owned()),
     };
     let (selected, selections) = agreement::select(network, &theirs).map_err(disagreement)?;
-    let answers = exchange_selections(session, &offers, &selections)?;
+    let answers = exchange_selections(session, links, seed, &offers, &selections)?;
+    // R6b
+    links.compare(session)?;
     let agreed = selected.finish(&offers, &answers).map_err(disagreement)?;
     Ok((agreed, plan, sizes_of_all))
 }
@@ -107,6 +114,7 @@ fn chunks_of(length: usize) -> u32 {
 /// R2: compares the hashes of the transfers between every two banks.
 fn compare_digests<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
+    links: &mut Links,
     network: &Network,
 ) -> Result<(), Error> {
     let own = network.own();
@@ -121,8 +129,13 @@ fn compare_digests<T: Transport + ?Sized>(
     };
     let mine: Vec<Option<Digests>> = session.roster().parties().map(digests).collect();
     let outgoing = |party: PartyId| mine.get(party.index()).cloned().flatten();
-    let theirs = session.exchange(outgoing, |_| true, &periods)?;
+    let theirs = session.exchange(
+        |party| outgoing(party).map(|message| links.sent(party, message)),
+        |_| true,
+        &periods,
+    )?;
     for (party, theirs) in theirs.present() {
+        links.received(party, theirs);
         let Some(mine) = outgoing(party) else { continue };
         let other = network.banks().name(bank_of(network, party)?).to_owned();
         for period in 0..periods {
@@ -147,6 +160,7 @@ fn compare_digests<T: Transport + ?Sized>(
 /// R3: what every bank offers me, by bank.
 fn exchange_offers<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
+    links: &mut Links,
     offers: &[Offer],
     periods: usize,
     chunks: u32,
@@ -163,12 +177,16 @@ fn exchange_offers<T: Transport + ?Sized>(
     for chunk in 0..chunks as usize {
         let outgoing = |party: PartyId| {
             let senders = flat.get(party.index())?.iter().skip(chunk * CHUNK).take(CHUNK);
-            Some(OfferChunk { senders: senders.map(|(period, name)| (*period, (*name).clone())).collect() })
+            let senders = senders.map(|(period, name)| (*period, (*name).clone())).collect();
+            Some(links.sent(party, OfferChunk { senders }))
         };
         let messages = session.exchange(outgoing, |_| true, &periods)?;
         let roster = session.roster();
         for (party, message) in messages {
             let Some(offer) = theirs.get_mut(party.index()) else { continue };
+            if let Some(message) = &message {
+                links.received(party, message);
+            }
             for (period, name) in message.map(|message| message.senders).unwrap_or_default() {
                 let Some(names) = offer.periods.get_mut(period as usize) else { continue };
                 // Checked as they come, so that repetitions take no memory.
@@ -188,23 +206,28 @@ fn exchange_offers<T: Transport + ?Sized>(
 /// R4: what every bank selects among my offers, by bank.
 fn exchange_selections<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
+    links: &mut Links,
+    seed: &RunSeed,
     offers: &[Offer],
     selections: &[Selection],
 ) -> Result<Vec<Selection>, Error> {
-    let me = session.me();
+    let (me, id) = (session.me(), *session.id());
     let counts = |selection: &Selection| selection.periods.iter().map(Vec::len).sum::<usize>();
     let longest = selections.iter().map(counts).max().unwrap_or(0);
     let offered: Vec<usize> = offers.iter().map(offered).collect();
     let outgoing = |party: PartyId| {
         let wanted: Vec<bool> = selections.get(party.index())?.periods.concat();
         let byte = |eight: &[bool]| (0..).zip(eight).map(|(bit, wanted)| u8::from(*wanted) << bit).sum();
-        Some(SelectionBits { bits: wanted.chunks(8).map(byte).collect() })
+        let bits = wanted.chunks(8).map(byte).collect();
+        let salt = seed.derive(Purpose::Link, &[&id, &(party.index() as u64).to_le_bytes()]).salt();
+        Some(links.sent(party, SelectionBits { bits, salt }))
     };
     let shape = |party: PartyId| match party == me {
         true => longest,
         false => offered.get(party.index()).copied().unwrap_or(0),
     };
     let received = session.exchange_shaped(outgoing, |_| true, shape)?;
+    received.present().for_each(|(party, message)| links.received(party, message));
     let unpack = |(party, message): (PartyId, Option<SelectionBits>)| {
         let bits = message.map(|message| message.bits).unwrap_or_default();
         let mut all =
@@ -222,6 +245,7 @@ pub(super) fn declare<T: Transport + ?Sized>(
     agreed: &Agreed,
     plan: &Plan,
     ciphertexts: usize,
+    [seed_hash, input_hash]: [Digest; 2],
     settings: &Settings,
 ) -> Result<(Vec<u64>, Vec<u64>), Error> {
     let network = agreed.network();
@@ -234,6 +258,8 @@ pub(super) fn declare<T: Transport + ?Sized>(
         ciphertexts: u32::try_from(ciphertexts)
             .map_err(|_| Error::Roster("more than 2^32 ciphertexts".to_owned()))?,
         score_chunks: (0..periods).map(longest).collect(),
+        seed_hash,
+        input_hash,
     };
     let all = session.broadcast(&mine, &periods)?;
     for (party, theirs) in all.iter() {

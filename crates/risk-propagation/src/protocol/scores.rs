@@ -9,6 +9,7 @@ use crate::banks::BankId;
 use crate::checkpoint::format::Run;
 use crate::encrypted::{Encrypted, Received};
 use crate::error::Error;
+use crate::links::Links;
 use crate::messages::{BatchShape, CHUNK, ScoreChunk};
 use crate::randomness::Streams;
 use crate::settings::Step;
@@ -98,6 +99,7 @@ impl<'a> Outgoing<'a> {
 /// R6: sends the scores that other banks need and takes theirs.
 pub(super) fn exchange_scores<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
+    links: &mut Links,
     mut outgoing: Outgoing<'_>,
     scores: &Encrypted,
     blinder: &Blinder,
@@ -122,12 +124,16 @@ pub(super) fn exchange_scores<T: Transport + ?Sized>(
             count: if party == me { CHUNK } else { expected(party).len() },
         };
         let answers = session.exchange_shaped(
-            |party| messages.get_mut(party.index()).and_then(Option::take),
+            |party| {
+                let message = messages.get_mut(party.index()).and_then(Option::take)?;
+                Some(links.sent(party, message))
+            },
             |party| !expected(party).is_empty(),
             shape,
         )?;
         for (party, answer) in answers {
             let Some(answer) = answer else { continue };
+            links.received(party, &answer);
             let ciphertexts =
                 answer.batch.accept(key).map_err(|error| blame(&roster, party, error.to_string()))?;
             received.insert(key, expected(party), ciphertexts);
@@ -209,7 +215,8 @@ mod tests {
             if me.index() == 0 {
                 outgoing.encrypt_all(&scores, &blinder)?;
             }
-            let received = exchange_scores(&mut session, outgoing, &scores, &blinder, &run)?;
+            let mut links = Links::new(session.id(), session.roster());
+            let received = exchange_scores(&mut session, &mut links, outgoing, &scores, &blinder, &run)?;
             let owed = agreed.network().banks().iter().flat_map(|bank| agreed.imports(0, bank));
             Ok(owed.filter(|account| received.contains(**account)).count())
         })

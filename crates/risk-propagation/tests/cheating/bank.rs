@@ -12,12 +12,15 @@ use rand_core::SeedableRng;
 use subrosa_paillier::{Blinder, Ciphertext, CiphertextBatch, Randomness};
 use subrosa_risk_propagation::agreement::{self, Offer, Selection};
 use subrosa_risk_propagation::encrypted::{self, Encrypted, Received};
+use subrosa_risk_propagation::links::Links;
 use subrosa_risk_propagation::messages::{
     BatchShape, Declaration, Digests, Finished, NoiseChunk, OfferChunk, PlanValues, Resume, ScoreChunk,
     SelectionBits, Sizes,
 };
+use subrosa_risk_propagation::randomness::Purpose;
 use subrosa_risk_propagation::{
-    BankId, Network, NetworkSizes, PROTOCOL, Plan, Settings, disclosure, parameters, plan::in_degree_bits,
+    BankId, Network, NetworkSizes, PROTOCOL, Plan, RunSeed, Settings, disclosure, parameters,
+    plan::in_degree_bits,
 };
 use subrosa_threshold_decryption::{Combiner, KeyShare, PartialDecryption, protocol as decryption};
 use subrosa_transport::{MemoryTransport, PartyId, PerParty, Session, Settings as SessionSettings};
@@ -50,11 +53,14 @@ pub fn deviate(
     let mut wire = Peeking::new(transport);
     let eyes = wire.clone();
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    let seed = RunSeed::draw(&mut rng);
     let fields = parameters(share.key(), network.columns(), settings);
     let timeout = SessionSettings::new().with_timeout(Duration::from_secs(20));
     let mut session = Session::open(&mut wire, PROTOCOL, &fields, timeout, &mut rng)?;
     let blinder = Blinder::new(share.key().public(), Randomness::Short, 1 << 16)?;
-    let mut bank = Bank { session: &mut session, eyes, share, blinder, rng: RefCell::new(rng), deviation };
+    let links = Links::new(session.id(), session.roster());
+    let rng = RefCell::new(rng);
+    let mut bank = Bank { session: &mut session, eyes, share, blinder, seed, links, rng, deviation };
     match bank.run(network, settings) {
         Ok(spoils) => Ok(spoils),
         Err(error) => {
@@ -69,6 +75,10 @@ struct Bank<'a, 's> {
     eyes: Peeking,
     share: &'a KeyShare,
     blinder: Blinder,
+    /// Of a run that begins.
+    seed: RunSeed,
+    links: Links,
+    /// For what it does not owe to anybody.
     rng: RefCell<ChaCha20Rng>,
     deviation: &'a mut dyn Deviation,
 }
@@ -123,11 +133,16 @@ impl Bank<'_, '_> {
         }
         // R2
         let (own, salt) = (network.own(), *self.session.id());
+        let seed = self.seed.clone();
+        let input_hash = seed.input_hash(&network);
         let digests = |party: PartyId| Digests {
             sent: agreement::digests(&network, own, bank_of(party), &salt),
             received: agreement::digests(&network, bank_of(party), own, &salt),
         };
-        self.session.exchange(|party| Some(digests(party)), |_| true, &periods)?;
+        let links = &mut self.links;
+        let sent =
+            self.session.exchange(|party| Some(links.sent(party, digests(party))), |_| true, &periods)?;
+        sent.present().for_each(|(party, message)| links.received(party, message));
         // R3
         let mut theirs = vec![Offer { periods: vec![Vec::new(); periods] }; banks.len()];
         for _ in 0..all.values().map(|sizes| sizes.offer_chunks).max().unwrap_or(0) {
@@ -137,8 +152,10 @@ impl Bank<'_, '_> {
                     periods.flat_map(|(period, names)| names.iter().map(move |name| (period, name)));
                 OfferChunk { senders: senders.map(|(period, name)| (period, name.clone())).collect() }
             };
-            let messages = self.session.exchange(|party| Some(offered(party)), |_| true, &periods)?;
+            let messages =
+                self.session.exchange(|party| Some(links.sent(party, offered(party))), |_| true, &periods)?;
             for (party, message) in messages.present() {
+                links.received(party, message);
                 for (period, name) in &message.senders {
                     theirs[party.index()].periods[*period as usize].push(name.clone());
                 }
@@ -149,13 +166,18 @@ impl Bank<'_, '_> {
         let bits = |party: PartyId| {
             let wanted = selections[party.index()].periods.concat();
             let byte = |eight: &[bool]| (0..).zip(eight).map(|(bit, wanted)| u8::from(*wanted) << bit).sum();
-            SelectionBits { bits: wanted.chunks(8).map(byte).collect() }
+            let place = (party.index() as u64).to_le_bytes();
+            let salt = seed.derive(Purpose::Link, &[&salt, &place]).salt();
+            SelectionBits { bits: wanted.chunks(8).map(byte).collect(), salt }
         };
         let me = self.session.me();
         let count = |offer: &Offer| offer.periods.iter().map(Vec::len).sum::<usize>();
         let longest = theirs.iter().map(count).max().unwrap_or(0);
         let shape = |party: PartyId| if party == me { longest } else { count(&offers[party.index()]) };
-        let answers = self.session.exchange_shaped(|party| Some(bits(party)), |_| true, shape)?;
+        let outgoing = |party| Some(links.sent(party, bits(party)));
+        let answers = self.session.exchange_shaped(outgoing, |_| true, shape)?;
+        answers.present().for_each(|(party, message)| links.received(party, message));
+        self.session.broadcast(&links.message(), &banks.len())?;
         let unpack = |(party, message): (PartyId, Option<SelectionBits>)| {
             let bytes = message.map_or(Vec::new(), |message| message.bits);
             let mut all = bytes.into_iter().flat_map(|byte| (0..8).map(move |bit| byte >> bit & 1 == 1));
@@ -170,16 +192,20 @@ impl Bank<'_, '_> {
         let declaration = self.deviation.declaration(Declaration {
             ciphertexts: u32::try_from(own)?,
             score_chunks: (0..periods).map(|period| u32::from(sends(period))).collect(),
+            seed_hash: seed.digest(),
+            input_hash,
         });
         let all = self.session.broadcast(&declaration, &periods)?;
         let most = |period: usize| all.values().map(|all| all.score_chunks[period]).max().unwrap_or(0);
         let progress = Progress {
             run: *self.session.id(),
+            seed,
             counts: all.values().map(|all| all.ciphertexts as usize).collect(),
             chunks: (0..periods).map(|period| most(period) as usize).collect(),
             position: 0,
             scores: Encrypted::initial(&agreed, &plan),
             packed: Vec::new(),
+            packed_in: [0; 32],
             agreed,
             plan,
         };
@@ -189,13 +215,14 @@ impl Bank<'_, '_> {
 
     /// R6 and the packing of R7.
     fn iterate(&mut self, progress: &mut Progress) -> Result<(), Stop> {
-        let Self { share, blinder, rng, .. } = self;
+        let Self { share, blinder, rng, links, .. } = self;
         let (key, rng, me) = (share.key().public(), &*rng, self.session.me());
         let banks: Vec<BankId> = progress.agreed.network().banks().iter().collect();
         let steps = progress.plan.steps().to_vec();
         for (number, step) in steps.iter().enumerate().skip(progress.position as usize) {
             let exported = progress.agreed.exported(step.period);
-            let made = progress.scores.encrypt(blinder, &exported, &mut *rng.borrow_mut())?;
+            let streams = progress.seed.scores(self.session.id(), number);
+            let made = progress.scores.encrypt_with(blinder, &exported, &streams)?;
             let mut received = Received::new(&progress.agreed);
             for chunk in 0..progress.chunks[step.period] {
                 let view = View { me, key, share, blinder, progress, rng };
@@ -206,7 +233,7 @@ impl Bank<'_, '_> {
                     let honest = accounts.iter().map(pick).collect();
                     let sent = deviation.scores(&view, number, party, accounts, honest);
                     let batch = CiphertextBatch::new(key, &sent).unwrap();
-                    (chunk == 0 && !sent.is_empty()).then_some(ScoreChunk { batch })
+                    (chunk == 0 && !sent.is_empty()).then(|| links.sent(party, ScoreChunk { batch }))
                 };
                 let owed = |party: PartyId| {
                     view.agreed().imports(step.period, banks[party.index()]).len() * usize::from(chunk == 0)
@@ -218,14 +245,15 @@ impl Bank<'_, '_> {
                 let answers = self.session.exchange_shaped(outgoing, |party| owed(party) > 0, shape)?;
                 for (party, answer) in answers {
                     let Some(answer) = answer else { continue };
+                    links.received(party, &answer);
                     let ciphertexts = answer.batch.accept(key)?;
                     self.deviation.received(number, party, &ciphertexts);
                     let places = progress.agreed.imports(step.period, banks[party.index()]);
                     received.insert(key, places, ciphertexts);
                 }
             }
+            self.session.broadcast(&links.message(), &banks.len())?;
             progress.scores.advance(&progress.agreed, &progress.plan, key, *step, received);
-            self.session.confirm()?;
             progress.position = u32::try_from(number + 1)?;
             if number + 1 < steps.len() && !self.deviation.reached(progress) {
                 return Err("I leave".into());
@@ -235,6 +263,7 @@ impl Bank<'_, '_> {
         if progress.position < packed {
             let reached = encrypted::reached(&progress.agreed, &progress.plan);
             progress.packed = disclosure::pack(&progress.scores, &reached, &progress.plan, key);
+            progress.packed_in = *self.session.id();
             progress.position = packed;
             self.keep(progress)?;
         }
@@ -247,7 +276,8 @@ impl Bank<'_, '_> {
         let (key, rng, me) = (share.key().public(), &*rng, self.session.me());
         let view = View { me, key, share, blinder, progress, rng };
         let counts = PerParty::from_vec(progress.counts.clone());
-        let honest = disclosure::blind(&progress.packed, blinder, &mut *rng.borrow_mut())?;
+        let mut randomness = progress.seed.derive(Purpose::Packed, &[&progress.packed_in]).first();
+        let honest = disclosure::blind(&progress.packed, blinder, &mut randomness)?;
         let mut hear = |party: PartyId| eyes.peek(party, "decrypt/announce", key);
         let mut mine = self.deviation.announcement(&view, honest, &mut hear).ok_or("I leave")?;
         while mine.len() < counts[me] {
@@ -258,7 +288,8 @@ impl Bank<'_, '_> {
         // R8
         let total: usize = counts.values().sum();
         let owed = |party: PartyId| total - counts[party];
-        let honest = disclosure::noise(owed(me), view.plan(), blinder, &mut *rng.borrow_mut())?;
+        let mut randomness = progress.seed.derive(Purpose::Noise, &[]).first();
+        let honest = disclosure::noise(owed(me), view.plan(), blinder, &mut randomness)?;
         let mut hear = |party: PartyId| eyes.peek(party, "propagate/noise", key);
         let mine = self.deviation.noise(&view, honest, &mut hear);
         let batch = CiphertextBatch::new(key, &mine)?;

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha20Rng;
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey};
 use subrosa_risk_propagation::encrypted::{self, Encrypted};
 use subrosa_risk_propagation::messages::{Declaration, Resume, Sizes};
-use subrosa_risk_propagation::{Agreed, Plan};
+use subrosa_risk_propagation::{Agreed, Plan, RunSeed};
 use subrosa_threshold_decryption::KeyShare;
 use subrosa_transport::{PartyId, PerParty};
 
@@ -16,6 +16,8 @@ use subrosa_transport::{PartyId, PerParty};
 pub struct Progress {
     /// The session in which the run began.
     pub run: [u8; 32],
+    /// Of its own randomness.
+    pub seed: RunSeed,
     pub agreed: Agreed,
     pub plan: Plan,
     /// What each bank declared in R5.
@@ -25,6 +27,8 @@ pub struct Progress {
     pub position: u32,
     pub scores: Encrypted,
     pub packed: Vec<Ciphertext>,
+    /// The session in which they were packed.
+    pub packed_in: [u8; 32],
 }
 
 impl Progress {

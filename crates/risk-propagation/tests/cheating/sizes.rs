@@ -28,6 +28,7 @@ impl Deviation for Boast {
         Declaration {
             ciphertexts: honest.ciphertexts + self.ciphertexts,
             score_chunks: honest.score_chunks.iter().map(|chunks| chunks + self.chunks).collect(),
+            ..honest
         }
     }
 }
