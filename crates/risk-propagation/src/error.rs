@@ -209,6 +209,14 @@ pub enum Error {
         /// Period, counted from 0.
         period: usize,
     },
+    /// This bank has more accounts than the banks agreed on.
+    #[error("this bank has {accounts} accounts, and {most} were agreed for it (most_accounts)")]
+    TooManyAccounts {
+        /// Its accounts, those without a score from the start included.
+        accounts: usize,
+        /// What was agreed.
+        most: u32,
+    },
     /// The roster, the key and the network do not belong together.
     #[error("{0}")]
     Roster(String),
@@ -299,6 +307,7 @@ impl Error {
             | Self::Checkpoint(_)
             | Self::PlanDiffers { .. }
             | Self::NoSeed
+            | Self::TooManyAccounts { .. }
             | Self::Roster(_)
             | Self::Plaintext(_)
             | Self::Paillier(_) => Vec::new(),

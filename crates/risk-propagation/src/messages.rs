@@ -211,8 +211,8 @@ impl Message for SelectionBits {
 /// R5, to all: what the sender will send and hand in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Declaration {
-    /// Ciphertexts that the sender hands in for decryption.
-    pub ciphertexts: u32,
+    /// Accounts of the sender that foreign money can reach within the run: those whose scores it has decrypted.
+    pub accounts: u32,
     /// For each period, chunks of the longest list of scores that it sends in an iteration.
     pub score_chunks: Vec<u32>,
     /// [`RunSeed::digest`](crate::RunSeed::digest) of the seed from which all its randomness in the run comes.
@@ -351,7 +351,7 @@ mod tests {
         );
         let declaration = |chunks: &[u32]| {
             Declaration {
-                ciphertexts: 0,
+                accounts: 0,
                 score_chunks: chunks.to_vec(),
                 seed_hash: [1; 32],
                 input_hash: [2; 32],

@@ -42,11 +42,6 @@ pub fn parameters(key: &ThresholdKey, columns: &[String], settings: &Settings) -
         hash = hash.field("column", column.as_bytes());
     }
     let columns_hash: String = hash.finish().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let mut delta = settings.delta.to_string();
-    if delta.len() > 200 {
-        let hash = Hasher::new("subrosa/risk-propagation/delta", 1).field("delta", delta.as_bytes()).finish();
-        delta = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    }
     Parameters::new()
         .with("key", key.public().id())
         .with("key_bits", key.public().bits())
@@ -55,10 +50,23 @@ pub fn parameters(key: &ThresholdKey, columns: &[String], settings: &Settings) -
         .with("risk_types", columns.len())
         .with("risk_types_hash", columns_hash)
         .with("iterations", settings.iterations)
-        .with("delta", delta)
+        .with("delta", short("subrosa/risk-propagation/delta", settings.delta.to_string()))
         .with("accuracy", settings.accuracy)
         .with("mismatch", settings.mismatch)
+        .with(
+            "most_accounts",
+            short("subrosa/risk-propagation/most-accounts", format!("{:?}", settings.most_accounts)),
+        )
         .with("chunk", CHUNK)
+}
+
+/// A value as it is where it is short, and its hash where it is not.
+fn short(domain: &str, value: String) -> String {
+    if value.len() <= 200 {
+        return value;
+    }
+    let hash = Hasher::new(domain, 1).field("value", value.as_bytes()).finish();
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What a run is about to do.
@@ -242,6 +250,7 @@ pub(crate) fn run<T: Transport + ?Sized>(
     progress: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Option<Outcome>, Error> {
     check_roster(session.roster(), share, &network)?;
+    check_accounts(&network, settings)?;
     tell(session, progress, Stage::Agree);
     let mut keeper = Keeper::new(checkpoints, share, session.roster(), &network, settings);
     let mut begun = begin(session, &mut keeper, share, network, settings, rng)?;
@@ -340,8 +349,8 @@ fn begin<T: Transport + ?Sized>(
     let hashes = [seed.digest(), seed.input_hash(&network)];
     keeper.keep_seed(session.id(), &seed)?;
     let (agreed, plan, sizes) = agree::agree(session, &mut links, &seed, share.key(), network, settings)?;
-    let own = disclosure::ciphertexts(encrypted::reached(&agreed, &plan).len(), &plan);
-    let (counts, chunks) = agree::declare(session, &agreed, &plan, own, hashes, settings)?;
+    let own = encrypted::reached(&agreed, &plan).len();
+    let (accounts, chunks) = agree::declare(session, &agreed, own, hashes, settings)?;
     let (exports, imports) = agreed.lists();
     let run = Run {
         id: *session.id(),
@@ -349,7 +358,7 @@ fn begin<T: Transport + ?Sized>(
         sizes,
         exports: exports.clone(),
         imports: imports.clone(),
-        counts,
+        accounts,
         chunks,
     };
     let state = State::new(Encrypted::initial(&agreed, &plan));
@@ -405,6 +414,18 @@ fn check_roster(roster: &Roster, share: &Role<'_>, network: &Network) -> Result<
 /// What a bank never meets: only an auditor ends without an outcome.
 fn no_outcome() -> Error {
     Error::Roster("the run ended without an outcome".to_owned())
+}
+
+/// Whether the banks for which a number of accounts was agreed are there, and the own accounts are no more than that.
+fn check_accounts(network: &Network, settings: &Settings) -> Result<(), Error> {
+    if let Some(name) = settings.most_accounts.keys().find(|name| network.banks().find(name).is_none()) {
+        return Err(Error::Roster(format!("accounts were agreed for `{name}`, which takes no part")));
+    }
+    let (accounts, agreed) = (network.account_count(), settings.agreed_accounts(network.bank()));
+    match agreed {
+        Some(most) if accounts > most as usize => Err(Error::TooManyAccounts { accounts, most }),
+        _ => Ok(()),
+    }
 }
 
 /// The bank of a party: banks and parties stand in the same order.

@@ -1,5 +1,7 @@
 //! What the banks agree on before they start.
 
+use std::collections::BTreeMap;
+
 use crate::plan::PlanError;
 
 /// Greatest number of steps (iterations over all periods) that can be asked for.
@@ -83,6 +85,13 @@ pub struct Settings {
     /// What this bank is ready for: no other may offer more senders in a period, or hand in more ciphertexts than so many
     /// accounts take. Each sender takes some hundred bytes during the agreement, and a ciphertext afterwards if it is one.
     pub max_accounts: u32,
+    /// What the banks agreed on: the most accounts that each bank may have, by its name. A bank that declares more ends the
+    /// run and is named. Banks that are not in the list are bounded by `max_accounts` alone. Default none.
+    ///
+    /// # Security
+    /// A bank that cheats has one number decrypted for each account that it declares. The list keeps it from declaring
+    /// accounts that it does not have.
+    pub most_accounts: BTreeMap<String, u32>,
 }
 
 impl Default for Settings {
@@ -94,6 +103,7 @@ impl Default for Settings {
             accuracy: 1e-6,
             mismatch: Mismatch::Refuse,
             max_accounts: 10_000_000,
+            most_accounts: BTreeMap::new(),
         }
     }
 }
@@ -110,6 +120,17 @@ pub struct Step {
 }
 
 impl Settings {
+    /// The most accounts that a bank may have, if it was agreed.
+    #[must_use]
+    pub fn agreed_accounts(&self, bank: &str) -> Option<u32> {
+        self.most_accounts.get(bank).copied()
+    }
+
+    /// The most accounts of another bank that this one goes along with.
+    pub(crate) fn accounts_of(&self, bank: &str) -> usize {
+        self.agreed_accounts(bank).map_or(self.max_accounts, |most| most.min(self.max_accounts)) as usize
+    }
+
     /// The steps of a run, in order. Periods in which nobody received anything are passed over.
     ///
     /// # Arguments

@@ -333,6 +333,29 @@ fn settings_that_differ_name_the_field_and_the_bank() {
 }
 
 #[test]
+fn a_bank_with_more_accounts_than_were_agreed_does_not_begin() {
+    let networks = tangle(3, 1).networks();
+    let agreed = |most: u32| {
+        let most_accounts = ["north", "east", "west"].map(|bank| (bank.to_owned(), most)).into();
+        Settings { iterations: 1, most_accounts, ..Settings::default() }
+    };
+    check(&networks, &agreed(14));
+    for result in run(&networks, &agreed(13)) {
+        let error = result.unwrap_err();
+        let own = matches!(error, Error::TooManyAccounts { accounts: 14, most: 13 });
+        assert!(own || error.to_string().contains("cannot use its own data"), "{error}");
+    }
+    let stranger = Settings { most_accounts: [("south".to_owned(), 5)].into(), ..agreed(14) };
+    let error = run(&networks, &stranger).remove(0).unwrap_err();
+    assert!(error.to_string().contains("`south`, which takes no part"), "{error}");
+    // The numbers are agreed on: banks that hold others do not begin either.
+    let settings = |me: PartyId| agreed(14 + u32::try_from(me.index()).unwrap() / 2);
+    let results = run_over(wires(3).build().unwrap(), &networks, settings, Duration::from_secs(20));
+    let error = results[0].as_ref().unwrap_err().to_string();
+    assert!(error.contains("west") && error.contains("most_accounts"), "{error}");
+}
+
+#[test]
 fn what_does_not_fit_is_refused_by_all() {
     let results = run(&tangle(3, 1).networks(), &Settings { iterations: 40, ..Settings::default() });
     for result in results {

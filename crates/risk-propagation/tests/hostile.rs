@@ -46,8 +46,8 @@ enum Evil {
     Declaration,
     /// R5: fewer chunks of scores than it owes.
     Chunks,
-    /// R5: more ciphertexts than anybody is ready for.
-    Ciphertexts,
+    /// R5: more accounts than anybody is ready for.
+    Accounts,
     /// R5: more scores than anybody is ready for.
     Scores,
     /// R6: a ciphertext too few.
@@ -80,7 +80,14 @@ impl Message for Scores {
 
 fn settings() -> Settings {
     let delta = Settings::default().delta;
-    Settings { iterations: 1, delta, accuracy: 1e-4, mismatch: Mismatch::LeaveOut, max_accounts: 100 }
+    Settings {
+        iterations: 1,
+        delta,
+        accuracy: 1e-4,
+        mismatch: Mismatch::LeaveOut,
+        max_accounts: 100,
+        ..Settings::default()
+    }
 }
 
 fn networks() -> Vec<Network> {
@@ -164,9 +171,9 @@ fn west(evil: Evil, wire: &mut MemoryTransport, share: &KeyShare) -> Result<(), 
         Evil::Scores => vec![2],
         _ => vec![1],
     };
-    let ciphertexts = if evil == Evil::Ciphertexts { 101 } else { 1 };
+    let accounts = if evil == Evil::Accounts { 101 } else { 1 };
     let declaration =
-        Declaration { ciphertexts, score_chunks: chunks.clone(), seed_hash: [1; 32], input_hash: [2; 32] };
+        Declaration { accounts, score_chunks: chunks.clone(), seed_hash: [1; 32], input_hash: [2; 32] };
     session.broadcast_shaped(&declaration, |party| if party.index() == 2 { chunks.len() } else { 1 })?;
     let other = PrivateKey::generate_insecure(256, &mut rng).unwrap();
     let scores = |party: PartyId| {
@@ -208,11 +215,11 @@ fn another_plan_names_the_number_and_the_bank() {
 fn every_breach_names_its_bank() {
     let shares = shares();
     use Evil::{
-        Chunks, Ciphertexts, Count, Declaration, Factor, Key, Large, Names, Offer, Offers, Period, Scores,
+        Accounts, Chunks, Count, Declaration, Factor, Key, Large, Names, Offer, Offers, Period, Scores,
         Selection, Sent, Sizes, Zero,
     };
     let agreement =
-        [Sizes, Offers, Offer, Period, Names, Selection, Sent, Declaration, Chunks, Ciphertexts, Scores];
+        [Sizes, Offers, Offer, Period, Names, Selection, Sent, Declaration, Chunks, Accounts, Scores];
     for evil in agreement.into_iter().chain([Count, Zero, Large, Factor, Key]) {
         let wires = MemoryNetwork::builder((0..3).map(bank_name)).build().unwrap();
         let results = run_network(wires, |me, mut wire| {
@@ -226,7 +233,7 @@ fn every_breach_names_its_bank() {
         assert!(errors.iter().any(|error| error.culprits() == [PartyId::new(2)]), "{evil:?}: {errors:?}");
         assert!(errors.iter().all(|error| error.to_string().contains("west")), "{evil:?}: {errors:?}");
         let reason = match evil {
-            Offers | Names | Ciphertexts | Scores => "more than the 100 accounts",
+            Offers | Names | Accounts | Scores => "more than the 100 accounts",
             Chunks => "fewer scores than it owes",
             _ => continue,
         };

@@ -2,7 +2,7 @@
 //!
 //! What the file holds is turned into [`Config`] once, checked; every refusal names the file and the field.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -88,6 +88,8 @@ struct SettingsSection {
     accuracy: Option<f64>,
     mismatch: Option<String>,
     max_accounts: Option<u32>,
+    #[serde(default)]
+    most_accounts: BTreeMap<String, u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -319,7 +321,7 @@ impl Check<'_> {
                 key: self.path(file.tls.key),
                 authority: file.tls.authority.map(|path| self.path(path)),
             },
-            settings: self.settings(file.settings)?,
+            settings: self.settings(file.settings, &file.name, &peers)?,
             key: self.key(&file.key, peers.len() + 1)?,
             insecure,
             patience: self.patience(&file.network)?,
@@ -378,7 +380,7 @@ impl Check<'_> {
         Ok(checked)
     }
 
-    fn settings(&self, section: SettingsSection) -> Result<Settings, ConfigError> {
+    fn settings(&self, section: SettingsSection, me: &str, peers: &[Peer]) -> Result<Settings, ConfigError> {
         let default = Settings::default();
         let iterations = section.iterations.unwrap_or(default.iterations);
         if iterations as usize > MAX_STEPS {
@@ -407,7 +409,12 @@ impl Check<'_> {
             Some(_) => return Err(self.refuse("settings.mismatch", "`refuse` or `leave-out`")),
         };
         let max_accounts = section.max_accounts.unwrap_or(default.max_accounts);
-        Ok(Settings { iterations, delta, accuracy, mismatch, max_accounts })
+        let most_accounts = section.most_accounts;
+        let is_bank = |name: &String| name == me || peers.iter().any(|peer| peer.name == *name);
+        if let Some(name) = most_accounts.keys().find(|name| !is_bank(name)) {
+            return Err(self.refuse(format!("settings.most_accounts.{name}"), "there is no such bank"));
+        }
+        Ok(Settings { iterations, delta, accuracy, mismatch, max_accounts, most_accounts })
     }
 
     fn key(&self, section: &KeySection, parties: usize) -> Result<KeygenParameters, ConfigError> {

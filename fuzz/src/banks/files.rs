@@ -132,7 +132,7 @@ pub fn checkpoints(input: &[u8]) {
     let _ = look(input.to_vec());
     // Files of less than a block have one checksum over all.
     let mut bytes = patched(&valid[..valid.len() - 32], input);
-    let checksum = Hasher::new("subrosa/risk-propagation/checkpoint", 1).field("end", &bytes).finish();
+    let checksum = Hasher::new("subrosa/risk-propagation/checkpoint", 2).field("end", &bytes).finish();
     bytes.extend_from_slice(&checksum);
     let result = look(bytes);
     assert!(!input.is_empty() || result.is_ok(), "the unspoiled checkpoint is refused: {result:?}");

@@ -98,8 +98,8 @@ pub(crate) struct Run {
     pub(crate) sizes: NetworkSizes,
     pub(crate) exports: Lists,
     pub(crate) imports: Lists,
-    /// What all banks declared in R5.
-    pub(crate) counts: Vec<u64>,
+    /// What all banks declared in R5: accounts by bank, and chunks by period.
+    pub(crate) accounts: Vec<u64>,
     pub(crate) chunks: Vec<u64>,
 }
 
@@ -143,7 +143,7 @@ pub(crate) fn write(
     let active = sizes.active_periods.iter().map(|active| u64::from(*active));
     out.list([sizes.key_bits, sizes.columns, sizes.in_degree_bits as usize, sizes.adders].map(|n| n as u64))?;
     out.list(active)?;
-    out.list(run.counts.iter().copied())?;
+    out.list(run.accounts.iter().copied())?;
     out.list(run.chunks.iter().copied())?;
     for lists in [&run.exports, &run.imports] {
         out.list(lists.iter().map(|banks| banks.len() as u64))?;
@@ -222,9 +222,9 @@ fn read_run(source: &mut Source<'_>) -> Result<Run, Problem> {
         adders: size(adders)?,
         active_periods: source.list()?.into_iter().map(|active| active == 1).collect(),
     };
-    let (counts, chunks) = (source.list()?, source.list()?);
+    let (accounts, chunks) = (source.list()?, source.list()?);
     let (exports, imports) = (source.lists()?, source.lists()?);
-    Ok(Run { id, seed, sizes, exports, imports, counts, chunks })
+    Ok(Run { id, seed, sizes, exports, imports, accounts, chunks })
 }
 
 fn read_state(

@@ -7,7 +7,6 @@ use super::{bank_of, blame};
 use crate::agreement::{self, Agreed, Offer, Selection};
 use crate::banks::BankId;
 use crate::checkpoint::format::Digest;
-use crate::disclosure;
 use crate::error::Error;
 use crate::links::Links;
 use crate::messages::{CHUNK, Declaration, Digests, OfferChunk, PlanValues, SelectionBits, Sizes};
@@ -45,10 +44,10 @@ pub(super) fn agree<T: Transport + ?Sized>(
         active_periods: (0..periods).map(active).collect(),
         adders: banks.len() - 1,
     };
-    let accounts = settings.max_accounts as usize;
     for (party, sizes) in sizes.iter().filter(|(party, _)| *party != session.me()) {
-        if sizes.offer_chunks > chunks_of(accounts.saturating_mul(periods)) {
-            return Err(too_much(session.roster(), party, "offers", settings));
+        let most = settings.accounts_of(session.roster().name(party));
+        if sizes.offer_chunks > chunks_of(most.saturating_mul(periods)) {
+            return Err(too_much(session.roster(), party, "it offers more", settings));
         }
     }
     let plan = Plan::new(&sizes_of_all, settings)?;
@@ -76,10 +75,16 @@ pub(super) fn agree<T: Transport + ?Sized>(
     Ok((agreed, plan, sizes_of_all))
 }
 
-/// The answer to a bank that declares more than this one is ready for.
+/// The answer to a bank that declares more than was agreed, or than this one is ready for.
 fn too_much(roster: &Roster, party: PartyId, what: &str, settings: &Settings) -> Error {
-    let limit = settings.max_accounts;
-    blame(roster, party, format!("it {what} more than the {limit} accounts that max_accounts allows"))
+    let own = settings.max_accounts;
+    let reason = match settings.agreed_accounts(roster.name(party)) {
+        Some(most) if most <= own => {
+            format!("{what} than the {most} accounts that were agreed (most_accounts)")
+        }
+        _ => format!("{what} than the {own} accounts that max_accounts allows"),
+    };
+    blame(roster, party, reason)
 }
 
 /// The end of R1: whether all banks derive the same plan.
@@ -193,8 +198,8 @@ fn exchange_offers<T: Transport + ?Sized>(
                 if names.last().is_some_and(|last| *last >= name) {
                     return Err(blame(roster, party, "its offered senders are not in ascending order"));
                 }
-                if names.len() >= settings.max_accounts as usize {
-                    return Err(too_much(roster, party, "offers", settings));
+                if names.len() >= settings.accounts_of(roster.name(party)) {
+                    return Err(too_much(roster, party, "it offers more", settings));
                 }
                 names.push(name);
             }
@@ -239,12 +244,11 @@ fn exchange_selections<T: Transport + ?Sized>(
     Ok(received.into_iter().map(unpack).collect())
 }
 
-/// R5: what all banks declare: ciphertexts of each bank, and for each period the messages that an iteration takes.
+/// R5: what all banks declare: the reached accounts of each bank, and for each period the messages that an iteration takes.
 pub(super) fn declare<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
     agreed: &Agreed,
-    plan: &Plan,
-    ciphertexts: usize,
+    accounts: usize,
     [seed_hash, input_hash]: [Digest; 2],
     settings: &Settings,
 ) -> Result<(Vec<u64>, Vec<u64>), Error> {
@@ -255,8 +259,7 @@ pub(super) fn declare<T: Transport + ?Sized>(
         chunks_of(lists.max().unwrap_or(0))
     };
     let mine = Declaration {
-        ciphertexts: u32::try_from(ciphertexts)
-            .map_err(|_| Error::Roster("more than 2^32 ciphertexts".to_owned()))?,
+        accounts: u32::try_from(accounts).map_err(|_| Error::Roster("more than 2^32 accounts".to_owned()))?,
         score_chunks: (0..periods).map(longest).collect(),
         seed_hash,
         input_hash,
@@ -270,14 +273,19 @@ pub(super) fn declare<T: Transport + ?Sized>(
         {
             return Err(blame(session.roster(), party, "it declares fewer scores than it owes"));
         }
-        let most = chunks_of(settings.max_accounts as usize);
-        let packed = disclosure::ciphertexts(settings.max_accounts as usize, plan);
-        let large = theirs.ciphertexts as usize > packed || theirs.score_chunks.iter().any(|n| *n > most);
-        if party != session.me() && large {
-            return Err(too_much(session.roster(), party, "declares", settings));
+        let most = settings.accounts_of(session.roster().name(party));
+        if party == session.me() {
+            continue;
+        }
+        if theirs.accounts as usize > most {
+            let what = format!("it declares {} accounts, more", theirs.accounts);
+            return Err(too_much(session.roster(), party, &what, settings));
+        }
+        if theirs.score_chunks.iter().any(|chunks| *chunks > chunks_of(most)) {
+            return Err(too_much(session.roster(), party, "it declares scores of more", settings));
         }
     }
     let most = |period: usize| all.values().filter_map(|d| d.score_chunks.get(period)).max().copied();
     let chunks = (0..periods).map(|period| u64::from(most(period).unwrap_or(0))).collect();
-    Ok((all.values().map(|declaration| u64::from(declaration.ciphertexts)).collect(), chunks))
+    Ok((all.values().map(|declaration| u64::from(declaration.accounts)).collect(), chunks))
 }

@@ -27,8 +27,8 @@ pub(super) fn decrypt<T: Transport + ?Sized>(
     announced: &[Digest],
     keeper: &mut Keeper<'_>,
 ) -> Result<Option<Vec<Failure>>, Error> {
-    let counts: PerParty<usize> =
-        PerParty::from_vec(run.counts.iter().map(|count| usize::try_from(*count).unwrap_or(0)).collect());
+    let ciphertexts = |accounts: &u64| disclosure::ciphertexts(usize::try_from(*accounts).unwrap_or(0), plan);
+    let counts: PerParty<usize> = PerParty::from_vec(run.accounts.iter().map(ciphertexts).collect());
     if counts.values().all(|count| *count == 0) {
         session.confirm()?;
         return Ok(Some(Vec::new()));

@@ -206,7 +206,7 @@ mod tests {
                 sizes: sizes.clone(),
                 exports: exports.clone(),
                 imports: imports.clone(),
-                counts: Vec::new(),
+                accounts: Vec::new(),
                 chunks: vec![chunks],
             };
             let scores = Encrypted::initial(agreed, &plan);

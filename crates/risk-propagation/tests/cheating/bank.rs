@@ -146,11 +146,12 @@ impl Bank<'_, '_> {
         // R3
         let mut theirs = vec![Offer { periods: vec![Vec::new(); periods] }; banks.len()];
         for _ in 0..all.values().map(|sizes| sizes.offer_chunks).max().unwrap_or(0) {
-            let offered = |party: PartyId| {
+            let deviation = &mut *self.deviation;
+            let mut offered = |party: PartyId| {
                 let periods = (0..).zip(&offers[party.index()].periods);
                 let senders =
-                    periods.flat_map(|(period, names)| names.iter().map(move |name| (period, name)));
-                OfferChunk { senders: senders.map(|(period, name)| (period, name.clone())).collect() }
+                    periods.flat_map(|(period, names)| names.iter().map(move |name| (period, name.clone())));
+                OfferChunk { senders: deviation.offer(party, senders.collect()) }
             };
             let messages =
                 self.session.exchange(|party| Some(links.sent(party, offered(party))), |_| true, &periods)?;
@@ -187,20 +188,23 @@ impl Bank<'_, '_> {
         let answers: Vec<Selection> = answers.into_iter().map(unpack).collect();
         let agreed = selected.finish(&offers, &answers)?;
         // R5
-        let own = disclosure::ciphertexts(encrypted::reached(&agreed, &plan).len(), &plan);
+        let own = encrypted::reached(&agreed, &plan).len();
         let sends = |period: usize| banks.iter().any(|&bank| !agreed.exports(period, bank).is_empty());
-        let declaration = self.deviation.declaration(Declaration {
-            ciphertexts: u32::try_from(own)?,
-            score_chunks: (0..periods).map(|period| u32::from(sends(period))).collect(),
-            seed_hash: seed.digest(),
-            input_hash,
-        });
+        let declaration = self.deviation.declaration(
+            &plan,
+            Declaration {
+                accounts: u32::try_from(own)?,
+                score_chunks: (0..periods).map(|period| u32::from(sends(period))).collect(),
+                seed_hash: seed.digest(),
+                input_hash,
+            },
+        );
         let all = self.session.broadcast(&declaration, &periods)?;
         let most = |period: usize| all.values().map(|all| all.score_chunks[period]).max().unwrap_or(0);
         let progress = Progress {
             run: *self.session.id(),
             seed,
-            counts: all.values().map(|all| all.ciphertexts as usize).collect(),
+            counts: all.values().map(|all| disclosure::ciphertexts(all.accounts as usize, &plan)).collect(),
             chunks: (0..periods).map(|period| most(period) as usize).collect(),
             position: 0,
             scores: Encrypted::initial(&agreed, &plan),

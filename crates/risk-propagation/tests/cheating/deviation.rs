@@ -7,7 +7,7 @@ use rand_chacha::ChaCha20Rng;
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey};
 use subrosa_risk_propagation::encrypted::{self, Encrypted};
 use subrosa_risk_propagation::messages::{Declaration, Resume, Sizes};
-use subrosa_risk_propagation::{Agreed, Plan, RunSeed};
+use subrosa_risk_propagation::{Agreed, Plan, RunSeed, disclosure};
 use subrosa_threshold_decryption::KeyShare;
 use subrosa_transport::{PartyId, PerParty};
 
@@ -20,7 +20,7 @@ pub struct Progress {
     pub seed: RunSeed,
     pub agreed: Agreed,
     pub plan: Plan,
-    /// What each bank declared in R5.
+    /// Ciphertexts that the accounts take which each bank declared in R5.
     pub counts: Vec<usize>,
     pub chunks: Vec<usize>,
     /// As the library numbers its checkpoints.
@@ -103,8 +103,13 @@ pub trait Deviation: Send {
         honest
     }
 
-    /// R5. Counts above the honest one are filled up with encryptions of 0 in R7.
-    fn declaration(&mut self, honest: Declaration) -> Declaration {
+    /// R3, to one bank: period and name of each sender.
+    fn offer(&mut self, _to: PartyId, honest: Vec<(u32, String)>) -> Vec<(u32, String)> {
+        honest
+    }
+
+    /// R5. Ciphertexts above the honest number are filled up with encryptions of 0 in R7.
+    fn declaration(&mut self, _: &Plan, honest: Declaration) -> Declaration {
         honest
     }
 
@@ -160,6 +165,12 @@ pub trait Deviation: Send {
     fn says_that_it_is_done(&self) -> bool {
         true
     }
+}
+
+/// A declaration of so many ciphertexts more than there are.
+pub fn more(plan: &Plan, honest: Declaration, ciphertexts: usize) -> Declaration {
+    let all = disclosure::ciphertexts(honest.accounts as usize, plan) + ciphertexts;
+    Declaration { accounts: u32::try_from(all * plan.accounts_per_ciphertext()).unwrap(), ..honest }
 }
 
 /// A bank that follows the protocol.

@@ -6,9 +6,10 @@ use subrosa_risk_propagation::Plan;
 use subrosa_risk_propagation::messages::Declaration;
 use subrosa_transport::PartyId;
 
-use super::deviation::{Deviation, Hear, Honest, View};
+use super::deviation::{Deviation, Hear, Honest, View, more};
 use super::scene::{
-    EAST, NORTH, SOUTH, Truth, WEST, five, run, run_in, settings, shares, slots, three, unit,
+    EAST, NORTH, SOUTH, Truth, WEST, five, run, run_in, run_uncapped, settings, shares, slots, three,
+    uncapped, unit,
 };
 
 /// Adds a number to the noise of north's first ciphertext.
@@ -109,7 +110,7 @@ fn whether_the_run_ends_in_an_error_tells_whether_a_score_is_above_a_threshold()
             (1, 1, 0, 6, 5),
         ]);
     }
-    let honest = run(&raw, &mut Honest, 47);
+    let honest = run_uncapped(&raw, &mut Honest, 47);
     let plan = &honest.spoils().plan;
     let truth = Truth::of(&raw, plan);
     assert_eq!(truth.reached(NORTH).len(), plan.accounts_per_ciphertext());
@@ -117,7 +118,7 @@ fn whether_the_run_ends_in_an_error_tells_whether_a_score_is_above_a_threshold()
     assert!(secret > 0.05 && secret < 0.6, "{secret}");
     // West has nothing to do with the account; a binary search takes a run for each bit.
     for threshold in [5, 10, 15, 20, 25, 30, 40, 60] {
-        let run = run(&raw, &mut Threshold(threshold), 48);
+        let run = run_uncapped(&raw, &mut Threshold(threshold), 48);
         let (_, north) = &run.honest[NORTH.index()];
         assert_eq!(north.is_err(), secret >= f64::from(threshold) / 100.0, "{secret} {threshold}");
         if let Err(error) = north {
@@ -155,8 +156,8 @@ impl Deviation for Friend {
 struct Copy;
 
 impl Deviation for Copy {
-    fn declaration(&mut self, honest: Declaration) -> Declaration {
-        Declaration { ciphertexts: honest.ciphertexts + 1, ..honest }
+    fn declaration(&mut self, plan: &Plan, honest: Declaration) -> Declaration {
+        more(plan, honest, 1)
     }
 
     fn announcement(
@@ -173,7 +174,7 @@ impl Deviation for Copy {
 #[test]
 fn two_that_pool_what_they_see_read_to_the_last_bit() {
     let raw = five();
-    let run = run_in(&raw, &settings(), vec![(WEST, &mut Copy), (SOUTH, &mut Friend)], 46, None);
+    let run = run_in(&raw, &uncapped(), vec![(WEST, &mut Copy), (SOUTH, &mut Friend)], 46, None);
     run.assert_unnoticed();
     let plan = &run.spoils().plan;
     let truth = Truth::of(&raw, plan);

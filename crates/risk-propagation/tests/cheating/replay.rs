@@ -2,13 +2,14 @@
 
 use num_bigint::BigInt;
 use subrosa_paillier::{Blinded, Ciphertext};
+use subrosa_risk_propagation::Plan;
 use subrosa_risk_propagation::messages::Declaration;
 use subrosa_transport::{PartyId, PerParty};
 
 use super::common::Raw;
-use super::deviation::{Deviation, Hear, View};
+use super::deviation::{Deviation, Hear, View, more};
 use super::resumption::Eavesdrop;
-use super::scene::{EAST, NORTH, Truth, WEST, run, slots, three, unit, without_noise};
+use super::scene::{EAST, NORTH, Truth, WEST, run_uncapped, slots, three, unit, without_noise};
 
 /// Follows the protocol and keeps what it sees.
 #[derive(Default)]
@@ -52,8 +53,8 @@ struct Replay {
 }
 
 impl Deviation for Replay {
-    fn declaration(&mut self, honest: Declaration) -> Declaration {
-        Declaration { ciphertexts: honest.ciphertexts + u32::try_from(self.kept.len()).unwrap(), ..honest }
+    fn declaration(&mut self, plan: &Plan, honest: Declaration) -> Declaration {
+        more(plan, honest, self.kept.len())
     }
 
     fn announcement(
@@ -70,8 +71,9 @@ impl Deviation for Replay {
 #[test]
 fn last_months_announcements_are_read() {
     let (raw, mut collector) = (three(), Collector::default());
-    run(&raw, &mut collector, 21).assert_unnoticed();
-    let run = run(&this_month(), &mut Replay { kept: collector.announced[EAST.index()].clone() }, 22);
+    run_uncapped(&raw, &mut collector, 21).assert_unnoticed();
+    let run =
+        run_uncapped(&this_month(), &mut Replay { kept: collector.announced[EAST.index()].clone() }, 22);
     run.assert_unnoticed();
     run.assert_west_has_its_own();
     let plan = &run.spoils().plan;
@@ -88,12 +90,12 @@ fn last_months_announcements_are_read() {
 #[test]
 fn last_months_scores_are_read_exactly() {
     let (raw, mut collector) = (three(), Collector::default());
-    let last = run(&raw, &mut collector, 23);
+    let last = run_uncapped(&raw, &mut collector, 23);
     let shift = last.spoils().plan.plaintext_bits() - last.spoils().plan.score_bits() as usize - 2;
     let factor = BigInt::from(1) << shift;
     let key = super::scene::shares(3)[0].key().public().clone();
     let kept = vec![key.vartime_mul_plain(&collector.score_of_north(), &factor).unwrap()];
-    let run = run(&this_month(), &mut Replay { kept }, 24);
+    let run = run_uncapped(&this_month(), &mut Replay { kept }, 24);
     run.assert_unnoticed();
     let truth = Truth::of(&raw, &run.spoils().plan);
     let read = run.spoils().plaintexts[1].to_biguint().unwrap() >> shift;
@@ -104,8 +106,8 @@ fn last_months_scores_are_read_exactly() {
 fn announcements_of_a_run_that_was_broken_off_are_read_in_the_next_one() {
     let (raw, mut west) = (three(), Eavesdrop::default());
     // Without checkpoints: the banks begin anew, with the same input.
-    run(&raw, &mut west, 27).assert_stopped(&[]);
-    let run = run(&raw, &mut Replay { kept: west.heard.into_iter().collect() }, 28);
+    run_uncapped(&raw, &mut west, 27).assert_stopped(&[]);
+    let run = run_uncapped(&raw, &mut Replay { kept: west.heard.into_iter().collect() }, 28);
     run.assert_unnoticed();
     run.assert_west_has_its_own();
     let plan = &run.spoils().plan;
@@ -156,8 +158,8 @@ impl Deviation for Boomerang {
         }
     }
 
-    fn declaration(&mut self, honest: Declaration) -> Declaration {
-        Declaration { ciphertexts: honest.ciphertexts + 1, ..honest }
+    fn declaration(&mut self, plan: &Plan, honest: Declaration) -> Declaration {
+        more(plan, honest, 1)
     }
 
     fn announcement(
@@ -174,12 +176,12 @@ impl Deviation for Boomerang {
 #[test]
 fn a_score_of_last_month_passes_through_an_honest_bank() {
     let (raw, mut collector) = (three(), Collector::default());
-    let last = run(&raw, &mut collector, 25);
+    let last = run_uncapped(&raw, &mut collector, 25);
     let truth = Truth::of(&raw, &last.spoils().plan);
     let senders = truth.sent(NORTH, WEST);
     let place = senders.iter().position(|account| *account == 1).unwrap();
     let mut west = Boomerang { old: collector.score_of_north(), back: None, place };
-    let run = run(&this_month(), &mut west, 26);
+    let run = run_uncapped(&this_month(), &mut west, 26);
     // Nothing that west hands in is foreign to this run: what it hands in is what north sent it. North's account 1 is
     // shown with a wrong score, and nobody knows why.
     assert!(run.honest.iter().all(|(_, result)| result.is_ok()), "{:?}", run.errors());

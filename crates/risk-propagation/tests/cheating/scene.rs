@@ -70,7 +70,15 @@ pub fn five() -> Raw {
     Raw::consistent(5, raw.accounts, vec![rows])
 }
 
+/// With what each bank of [`five`] may have, and no more.
 pub fn settings() -> Settings {
+    let accounts = [("north", 5), ("east", 3), ("west", 3)];
+    let most_accounts = accounts.map(|(bank, most)| (bank.to_owned(), most)).into();
+    Settings { most_accounts, ..uncapped() }
+}
+
+/// [`settings`] without an agreement on numbers of accounts.
+pub fn uncapped() -> Settings {
     Settings { iterations: 3, ..Settings::default() }
 }
 
@@ -140,6 +148,11 @@ pub fn run_over(
 /// A run without checkpoints, with one cheater: west.
 pub fn run(raw: &Raw, west: &mut dyn Deviation, seed: u64) -> Run {
     run_in(raw, &settings(), vec![(WEST, west)], seed, None)
+}
+
+/// [`run`] without an agreement on numbers of accounts.
+pub fn run_uncapped(raw: &Raw, west: &mut dyn Deviation, seed: u64) -> Run {
+    run_in(raw, &uncapped(), vec![(WEST, west)], seed, None)
 }
 
 /// The shipped protocol.

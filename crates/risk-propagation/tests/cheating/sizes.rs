@@ -1,17 +1,18 @@
 //! Sizes that nobody can plan with, in R1, and numbers above the true ones, in R5.
 
-use subrosa_risk_propagation::Settings;
 use subrosa_risk_propagation::messages::{Declaration, Sizes};
+use subrosa_risk_propagation::{Plan, Settings};
+use subrosa_transport::PartyId;
 
 use super::deviation::Deviation;
-use super::scene::{NORTH, WEST, run, run_in, settings, three};
+use super::scene::{NORTH, WEST, run, run_in, run_uncapped, settings, three, uncapped};
 
 /// What west says of itself.
 #[derive(Default)]
 struct Boast {
     periods: Option<usize>,
     in_degree_bits: Option<u32>,
-    ciphertexts: u32,
+    accounts: u32,
     chunks: u32,
 }
 
@@ -24,9 +25,9 @@ impl Deviation for Boast {
         }
     }
 
-    fn declaration(&mut self, honest: Declaration) -> Declaration {
+    fn declaration(&mut self, _: &Plan, honest: Declaration) -> Declaration {
         Declaration {
-            ciphertexts: honest.ciphertexts + self.ciphertexts,
+            accounts: honest.accounts + self.accounts,
             score_chunks: honest.score_chunks.iter().map(|chunks| chunks + self.chunks).collect(),
             ..honest
         }
@@ -60,26 +61,55 @@ fn a_bound_on_senders_that_is_no_ones_makes_all_weights_longer() {
 }
 
 #[test]
-fn declared_ciphertexts_that_are_not_there_are_worked_on() {
+fn declared_accounts_that_are_not_there_are_worked_on_where_no_number_was_agreed() {
     // A bank of three accounts.
-    let run = run(&three(), &mut Boast { ciphertexts: 200, ..Boast::default() }, 73);
-    run.assert_unnoticed();
-    assert_eq!(run.spoils().plaintexts.len(), 201);
+    let boast = || Boast { accounts: 200, ..Boast::default() };
+    let free = run_uncapped(&three(), &mut boast(), 73);
+    free.assert_unnoticed();
+    let plan = &free.spoils().plan;
+    assert_eq!(free.spoils().plaintexts.len(), 203_usize.div_ceil(plan.accounts_per_ciphertext()));
+    let agreed = run(&three(), &mut boast(), 73);
+    agreed.assert_stopped(&[WEST]);
+    let reason =
+        "`west`: it declares 203 accounts, more than the 3 accounts that were agreed (most_accounts)";
+    assert!(agreed.errors().iter().any(|error| error == reason), "{:?}", agreed.errors());
+}
+
+#[test]
+fn a_single_account_above_the_agreed_number_ends_the_run() {
+    run(&three(), &mut Boast { accounts: 1, ..Boast::default() }, 76).assert_stopped(&[WEST]);
+}
+
+#[test]
+fn more_senders_offered_than_accounts_agreed_end_the_run() {
+    /// Offers accounts that nobody asked for.
+    struct Strangers;
+    impl Deviation for Strangers {
+        fn offer(&mut self, _: PartyId, mut honest: Vec<(u32, String)>) -> Vec<(u32, String)> {
+            honest.extend((0..3).map(|number| (0, format!("~{number}"))));
+            honest
+        }
+    }
+    let run = run(&three(), &mut Strangers, 77);
+    run.assert_stopped(&[WEST]);
+    let reason = "`west`: it offers more than the 3 accounts that were agreed (most_accounts)";
+    assert!(run.errors().iter().any(|error| error == reason), "{:?}", run.errors());
 }
 
 #[test]
 fn declared_scores_that_are_not_there_are_waited_for() {
-    let run = run(&three(), &mut Boast { chunks: 20, ..Boast::default() }, 74);
+    let run = run_uncapped(&three(), &mut Boast { chunks: 20, ..Boast::default() }, 74);
     run.assert_unnoticed();
     let waits = run.spoils().frames.len();
     let honest = super::scene::run(&three(), &mut super::deviation::Honest, 74).spoils().frames.len();
     // Rounds in which nobody has anything to say cost no frame, but a look at everybody.
     assert_eq!(waits, honest);
+    super::scene::run(&three(), &mut Boast { chunks: 20, ..Boast::default() }, 74).assert_stopped(&[WEST]);
 }
 
 #[test]
 fn more_than_a_bank_is_ready_for_names_who_declared_it() {
-    let settings = Settings { max_accounts: 100, ..settings() };
-    let mut boast = Boast { ciphertexts: 200, ..Boast::default() };
+    let settings = Settings { max_accounts: 100, ..uncapped() };
+    let mut boast = Boast { accounts: 200, ..Boast::default() };
     run_in(&three(), &settings, vec![(WEST, &mut boast)], 75, None).assert_stopped(&[WEST]);
 }

@@ -2,11 +2,12 @@
 
 use num_bigint::{BigInt, BigUint};
 use subrosa_paillier::{Blinded, Ciphertext};
+use subrosa_risk_propagation::Plan;
 use subrosa_risk_propagation::messages::Declaration;
 use subrosa_transport::PartyId;
 
-use super::deviation::{Deviation, Hear, Honest, View};
-use super::scene::{EAST, NORTH, Truth, WEST, run, slots, three, unit, without_noise};
+use super::deviation::{Deviation, Hear, Honest, View, more};
+use super::scene::{EAST, NORTH, Truth, WEST, run, run_uncapped, slots, three, unit, without_noise};
 
 #[test]
 fn a_bank_that_deviates_in_nothing_is_a_bank() {
@@ -28,8 +29,8 @@ struct Thief {
 }
 
 impl Deviation for Thief {
-    fn declaration(&mut self, honest: Declaration) -> Declaration {
-        Declaration { ciphertexts: honest.ciphertexts + 40, ..honest }
+    fn declaration(&mut self, plan: &Plan, honest: Declaration) -> Declaration {
+        more(plan, honest, 40)
     }
 
     fn received(&mut self, step: usize, from: PartyId, ciphertexts: &[Ciphertext]) {
@@ -61,9 +62,12 @@ fn top(view: &View<'_>, steps: usize) -> usize {
 }
 
 #[test]
-fn received_scores_handed_in_are_read() {
-    let (raw, mut west) = (three(), Thief::default());
-    let run = run(&raw, &mut west, 3);
+fn received_scores_handed_in_are_read_where_no_number_of_accounts_was_agreed() {
+    let raw = three();
+    // Where it was agreed how many accounts it has, it gets no further than R5.
+    run(&raw, &mut Thief::default(), 3).assert_stopped(&[WEST]);
+    let mut west = Thief::default();
+    let run = run_uncapped(&raw, &mut west, 3);
     run.assert_unnoticed();
     run.assert_west_has_its_own();
     let spoils = run.spoils();
@@ -89,7 +93,7 @@ fn received_scores_handed_in_are_read() {
 #[test]
 fn an_announcement_copied_in_the_same_round_is_read() {
     let (raw, mut west) = (three(), Thief { copies: true, ..Thief::default() });
-    let run = run(&raw, &mut west, 4);
+    let run = run_uncapped(&raw, &mut west, 4);
     run.assert_unnoticed();
     let spoils = run.spoils();
     let truth = Truth::of(&raw, &spoils.plan);

@@ -7,8 +7,8 @@ use subrosa_risk_propagation::Plan;
 use subrosa_risk_propagation::messages::Declaration;
 use subrosa_transport::PartyId;
 
-use super::deviation::{Deviation, Hear, View};
-use super::scene::{NORTH, Truth, WEST, run, three};
+use super::deviation::{Deviation, Hear, View, more};
+use super::scene::{NORTH, Truth, WEST, run_uncapped, three};
 
 /// Adds 2^`bit` to the score of its account 2, which pays north's account 1 a sum of 1,000, and reads with which weight it
 /// comes back.
@@ -46,8 +46,8 @@ impl Deviation for Tracer {
         }
     }
 
-    fn declaration(&mut self, honest: Declaration) -> Declaration {
-        Declaration { ciphertexts: honest.ciphertexts + 1, ..honest }
+    fn declaration(&mut self, plan: &Plan, honest: Declaration) -> Declaration {
+        more(plan, honest, 1)
     }
 
     fn announcement(
@@ -65,10 +65,10 @@ impl Deviation for Tracer {
 fn the_income_of_another_banks_account_is_read() {
     let raw = three();
     for (bit, visible) in [(520, false), (420, false), (60, true)] {
-        let plan = run(&raw, &mut super::deviation::Honest, 31).spoils().plan.clone();
+        let plan = run_uncapped(&raw, &mut super::deviation::Honest, 31).spoils().plan.clone();
         let truth = Truth::of(&raw, &plan);
         let place = truth.sent(NORTH, WEST).iter().position(|account| *account == 1).unwrap();
-        let run = run(&raw, &mut Tracer { bit, place, back: None }, 32);
+        let run = run_uncapped(&raw, &mut Tracer { bit, place, back: None }, 32);
         let weight: BigUint = run.spoils().plaintexts[1].to_biguint().unwrap() >> (shift(&plan, bit) + bit);
         // W/D = 1,000/income: 98,765 of it came from east.
         let income = 1_000.0 * f64::exp2(f64::from(plan.weight_bits()) - 1.0) / weight.to_f64().unwrap();
