@@ -191,6 +191,16 @@ pub enum Error {
     /// Settings that make no sense or that do not fit the key.
     #[error("{0}")]
     Plan(#[from] crate::plan::PlanError),
+    /// Sizes of other banks of which no plan can be made, where there would be one without those of a single bank.
+    #[error("{error}; there would be a plan without the sizes of {}", listed(banks))]
+    Unplannable {
+        /// Why there is none.
+        error: crate::plan::PlanError,
+        /// Names of the banks without any one of which there would be a plan.
+        banks: Vec<String>,
+        /// These banks.
+        culprits: Vec<PartyId>,
+    },
     /// Two banks disagree about the transfers between them.
     #[error(
         "`{ours}` and `{theirs}` hold different transfers from `{from}` to `{to}` in period {period}; \
@@ -262,6 +272,10 @@ pub enum Error {
     Session(#[from] SessionError),
 }
 
+fn listed(banks: &[String]) -> String {
+    banks.iter().map(|bank| format!("`{bank}`")).collect::<Vec<_>>().join(", or without those of ")
+}
+
 impl Culprits for Error {
     fn culprits(&self) -> Vec<PartyId> {
         Self::culprits(self)
@@ -271,6 +285,7 @@ impl Culprits for Error {
     fn told(&self) -> String {
         match self {
             Self::Plan(_)
+            | Self::Unplannable { .. }
             | Self::PlanDiffers { .. }
             | Self::Mismatch { .. }
             | Self::Roster(_)
@@ -291,6 +306,7 @@ impl Error {
     pub fn culprits(&self) -> Vec<PartyId> {
         match self {
             Self::Peer { party, .. } => vec![*party],
+            Self::Unplannable { culprits, .. } => culprits.clone(),
             Self::Session(error) => error.culprits(),
             Self::Decryption(error) => error.culprits(),
             Self::Data { .. }

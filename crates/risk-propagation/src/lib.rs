@@ -18,6 +18,7 @@ pub mod generate;
 pub mod links;
 pub mod messages;
 pub mod network;
+pub mod periods;
 pub mod plaintext;
 pub mod plan;
 pub mod protocol;
@@ -32,6 +33,7 @@ pub use checkpoint::{CheckpointError, CheckpointProblem, CheckpointStore, FileSt
 pub use error::{Error, Problem, Rejected};
 pub use forecast::{Calibration, Forecast};
 pub use network::{Network, NetworkBuilder, Transfer};
+pub use periods::PeriodActivity;
 pub use plan::{NetworkSizes, Plan, PlanError};
 pub use protocol::{Event, Outcome, PROTOCOL, Stage, parameters, propagate, propagate_with, recover};
 pub use randomness::RunSeed;

@@ -88,8 +88,8 @@ impl Message for Finished {
 /// R1, to all: sizes from which the plan follows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sizes {
-    /// For each period, whether the sender lists a transfer to one of its accounts.
-    pub active: Vec<bool>,
+    /// For each period the sender's [`Period::activity`](crate::network::Period::activity).
+    pub activity: Vec<u8>,
     /// None of the sender's accounts has more than 2^this senders.
     pub in_degree_bits: u32,
     /// Chunks of the sender's longest offer.
@@ -106,8 +106,12 @@ impl Message for Sizes {
 
     fn check(&self, (): &()) -> Result<(), Malformed> {
         let sane = self.in_degree_bits <= MAX_IN_DEGREE_BITS && self.offer_chunks <= MAX_CHUNKS;
-        if !sane || self.active.len() > MAX_STEPS {
+        if !sane || self.activity.len() > MAX_STEPS {
             return Err(Malformed::new("sizes beyond what this version takes"));
+        }
+        // 2^31 accounts at most, with 2^in_degree_bits senders each.
+        if self.activity.iter().any(|bits| u32::from(*bits) > MAX_IN_DEGREE_BITS + self.in_degree_bits + 1) {
+            return Err(Malformed::new("more senders in a period than its accounts can have"));
         }
         Ok(())
     }
@@ -330,9 +334,13 @@ mod tests {
 
     #[test]
     fn shapes_are_checked() {
-        let sizes = |active, in_degree_bits, offer_chunks| {
-            Sizes { active: vec![true; active], in_degree_bits, offer_chunks }.check(&()).is_ok()
+        let sizes = |periods, in_degree_bits, offer_chunks| {
+            Sizes { activity: vec![1; periods], in_degree_bits, offer_chunks }.check(&()).is_ok()
         };
+        let told = |bits, in_degree_bits| {
+            Sizes { activity: vec![0, bits], in_degree_bits, offer_chunks: 0 }.check(&()).is_ok()
+        };
+        assert!(told(32, 0) && !told(33, 0) && told(63, 31) && !told(64, 31) && !told(u8::MAX, 31));
         assert!(sizes(3, 31, 0));
         assert!(!sizes(3, 32, 0) && !sizes(MAX_STEPS + 1, 1, 0) && !sizes(3, 1, u32::MAX));
         let digests = Digests { sent: vec![[0; 32]; 2], received: vec![[0; 32]] };

@@ -44,8 +44,8 @@ pub(crate) struct Outgoing {
 /// The transfers of one period as one bank sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Period {
-    /// Whether any transfer to an own account is listed, if only of amount 0, by a bank that hands in scores.
-    pub(crate) active: bool,
+    /// See [`Period::activity`].
+    pub(crate) activity: u8,
     /// `offsets[v]..offsets[v + 1]` are the incoming edges of own account `v`.
     pub(crate) offsets: Vec<usize>,
     /// Sender of each edge; ascending within one account.
@@ -77,10 +77,20 @@ impl Period {
         self.senders.len()
     }
 
-    /// Whether this bank lists a transfer to one of its accounts in this period. False for a bank that lists no account.
+    /// What this bank tells the others of the period: the bit length of the number of pairs of a sender and an own receiver
+    /// that is another account, with an amount above 0. Own senders without a score are left out.
+    ///
+    /// 0 for a period in which nothing of the kind is listed, such as one of zero amounts and transfers from accounts to
+    /// themselves, and for a bank that [hands in no scores](Network::hands_in_scores).
+    #[must_use]
+    pub fn activity(&self) -> u8 {
+        self.activity
+    }
+
+    /// Whether the period has any [`Period::activity`] at this bank.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        self.active
+        self.activity > 0
     }
 
     /// Greatest number of senders that one own account has.
@@ -91,7 +101,7 @@ impl Period {
 
     fn empty(accounts: usize) -> Self {
         Self {
-            active: false,
+            activity: 0,
             offsets: vec![0; accounts + 1],
             senders: Vec::new(),
             amounts: Vec::new(),
@@ -199,6 +209,12 @@ impl Network {
     #[must_use]
     pub fn periods(&self) -> &[Period] {
         &self.periods
+    }
+
+    /// [`Period::activity`] of each period: what all banks are told of them in R1.
+    #[must_use]
+    pub fn activity(&self) -> Vec<u8> {
+        self.periods.iter().map(Period::activity).collect()
     }
 
     /// Foreign accounts that pay own ones or are paid by them.

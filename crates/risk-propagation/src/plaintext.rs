@@ -12,6 +12,7 @@ use crate::agreement::Agreed;
 use crate::banks::BankId;
 use crate::fixed::{self, FixedScores, add_product};
 use crate::network::{Network, Node};
+use crate::periods;
 use crate::plan::{Plan, PlanError};
 use crate::settings::{Mismatch, Settings, Step};
 use crate::weights::{Mixing, sender_weights};
@@ -167,13 +168,9 @@ pub fn disclosed(scores: &FixedScores, plan: &Plan) -> Vec<f64> {
 /// One row of risk types for each account of each bank.
 ///
 /// # Errors
-/// [`PlanError`] for a δ out of range or too many steps.
+/// [`PlanError`] for a δ out of range, too many steps or more periods than agreed.
 pub fn reference(networks: &[Network], settings: &Settings) -> Result<Vec<Vec<f64>>, PlanError> {
-    let periods = networks.iter().map(|network| network.periods().len()).max().unwrap_or(0);
-    let active = |period: usize| {
-        networks.iter().any(|network| network.periods().get(period).is_some_and(|period| period.is_active()))
-    };
-    let active: Vec<bool> = (0..periods).map(active).collect();
+    let active = periods::counted(&periods::among(networks, settings)?);
     let mut places = HashMap::new();
     for (index, network) in networks.iter().enumerate() {
         for (account, id) in network.account_ids().enumerate() {

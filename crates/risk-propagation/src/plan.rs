@@ -41,6 +41,14 @@ pub enum PlanError {
         /// Iterations times periods.
         steps: usize,
     },
+    /// More periods than the banks agreed on.
+    #[error("there are {found} periods where the settings say {agreed}")]
+    Periods {
+        /// Periods of a bank's data.
+        found: usize,
+        /// [`Settings::periods`].
+        agreed: usize,
+    },
     /// No risk type at all.
     #[error("there is no column of scores")]
     NoColumns,
@@ -99,7 +107,7 @@ pub struct NetworkSizes {
     pub columns: usize,
     /// No account has more than 2^`in_degree_bits` senders in any period.
     pub in_degree_bits: u32,
-    /// For each period, whether any bank lists a transfer to one of its accounts.
+    /// For each period, whether the run takes it: see [`periods`](crate::periods).
     pub active_periods: Vec<bool>,
     /// Parties that add noise before a score is disclosed.
     pub adders: usize,

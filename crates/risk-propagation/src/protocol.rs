@@ -21,7 +21,9 @@ use crate::error::Error;
 use crate::links::Links;
 use crate::messages::{CHUNK, Finished};
 use crate::network::Network;
+use crate::periods::{self, PeriodActivity};
 use crate::plan::Plan;
+use crate::protocol::agree::Terms;
 use crate::protocol::scores::Outgoing;
 use crate::resume::{self, Keeper, Loaded, Positions};
 use crate::settings::Settings;
@@ -57,6 +59,8 @@ pub fn parameters(key: &ThresholdKey, columns: &[String], settings: &Settings) -
             "most_accounts",
             short("subrosa/risk-propagation/most-accounts", format!("{:?}", settings.most_accounts)),
         )
+        .with("periods", settings.periods.map_or("all".to_owned(), |periods| periods.to_string()))
+        .with("least_activity", settings.least_activity)
         .with("chunk", CHUNK)
 }
 
@@ -76,9 +80,12 @@ pub enum Stage<'a> {
     /// R1 to R5: sizes, hashes, offers, selections, declarations.
     Agree,
     /// The plan is made; the first scores are encrypted.
+    #[non_exhaustive]
     Encrypt {
         /// The plan of the run.
         plan: &'a Plan,
+        /// Its periods, and which bank made each of them count.
+        periods: &'a [PeriodActivity],
     },
     /// R6: an iteration, the encryption of its scores included except for the first.
     Iterate {
@@ -114,6 +121,8 @@ pub struct Outcome {
     pub agreed: Agreed,
     /// The plan that was followed.
     pub plan: Plan,
+    /// The periods, and which bank made each of them count.
+    pub periods: Vec<PeriodActivity>,
     /// Final scores of the own accounts: one row of risk types for each, in the network's order.
     pub scores: Vec<f64>,
     /// Accounts whose scores were decrypted.
@@ -222,14 +231,16 @@ pub fn recover(
     if latest.position < Positions::new(&latest.plan).disclosed() {
         return Ok(None);
     }
+    let periods = periods::agree(&latest.run.activity, settings)?;
     let agreed = resume::restore(network, &latest.run);
-    outcome(agreed, latest.plan, &latest.state, Vec::new()).map(Some)
+    outcome(agreed, latest.plan, periods, &latest.state, Vec::new()).map(Some)
 }
 
 /// What all banks agreed on, and where this one is.
 struct Begun {
     agreed: Agreed,
     plan: Plan,
+    periods: Vec<PeriodActivity>,
     run: Run,
     position: u32,
     state: State,
@@ -254,11 +265,11 @@ pub(crate) fn run<T: Transport + ?Sized>(
     tell(session, progress, Stage::Agree);
     let mut keeper = Keeper::new(checkpoints, share, session.roster(), &network, settings);
     let mut begun = begin(session, &mut keeper, share, network, settings, rng)?;
-    tell(session, progress, Stage::Encrypt { plan: &begun.plan });
+    tell(session, progress, Stage::Encrypt { plan: &begun.plan, periods: &begun.periods });
     let blinder = Blinder::new(share.key().public(), Randomness::Short, TABLE_BYTES)?;
     iterate(session, &mut keeper, share, &blinder, &mut begun, progress)?;
 
-    let Begun { agreed, plan, run, position, mut state, announced, .. } = begun;
+    let Begun { agreed, plan, periods, run, position, mut state, announced, .. } = begun;
     let reached = encrypted::reached(&agreed, &plan);
     let ciphertexts = disclosure::ciphertexts(reached.len(), &plan);
     tell(session, progress, Stage::Decrypt { ciphertexts });
@@ -282,7 +293,7 @@ pub(crate) fn run<T: Transport + ?Sized>(
         session.confirm()?;
     }
     let outcome = match share {
-        Role::Bank(_) => Some(outcome(agreed, plan, &state, absent)?),
+        Role::Bank(_) => Some(outcome(agreed, plan, periods, &state, absent)?),
         Role::Auditor(_) => None,
     };
     finish(session, &mut keeper)?;
@@ -343,12 +354,15 @@ fn begin<T: Transport + ?Sized>(
         keeper.meet(session, share, &network, settings)?
     {
         let agreed = resume::restore(network, &run);
-        return Ok(Begun { agreed, plan, run, position, state, links, announced });
+        let periods = periods::agree(&run.activity, settings)?;
+        return Ok(Begun { agreed, plan, periods, run, position, state, links, announced });
     }
     let seed = share.seed(session.id(), rng)?;
     let hashes = [seed.digest(), seed.input_hash(&network)];
     keeper.keep_seed(session.id(), &seed)?;
-    let (agreed, plan, sizes) = agree::agree(session, &mut links, &seed, share.key(), network, settings)?;
+    let Terms { agreed, plan, sizes, activity } =
+        agree::agree(session, &mut links, &seed, share.key(), network, settings)?;
+    let periods = periods::agree(&activity, settings)?;
     let own = encrypted::reached(&agreed, &plan).len();
     let (accounts, chunks) = agree::declare(session, &agreed, own, hashes, settings)?;
     let (exports, imports) = agreed.lists();
@@ -356,6 +370,7 @@ fn begin<T: Transport + ?Sized>(
         id: *session.id(),
         seed,
         sizes,
+        activity,
         exports: exports.clone(),
         imports: imports.clone(),
         accounts,
@@ -364,15 +379,21 @@ fn begin<T: Transport + ?Sized>(
     let state = State::new(Encrypted::initial(&agreed, &plan));
     keeper.clear()?;
     keeper.save(0, share, &run, &state)?;
-    Ok(Begun { agreed, plan, run, position: 0, state, links, announced: Vec::new() })
+    Ok(Begun { agreed, plan, periods, run, position: 0, state, links, announced: Vec::new() })
 }
 
 /// The end of R9: scores from plaintexts.
-fn outcome(agreed: Agreed, plan: Plan, state: &State, absent: Vec<Failure>) -> Result<Outcome, Error> {
+fn outcome(
+    agreed: Agreed,
+    plan: Plan,
+    periods: Vec<PeriodActivity>,
+    state: &State,
+    absent: Vec<Failure>,
+) -> Result<Outcome, Error> {
     let reached = encrypted::reached(&agreed, &plan);
     let scores = disclosure::disclose(&state.scores, &reached, &state.plaintexts, &plan)?;
     let ciphertexts = state.plaintexts.len();
-    Ok(Outcome { agreed, plan, scores, decrypted_accounts: reached.len(), ciphertexts, absent })
+    Ok(Outcome { agreed, plan, periods, scores, decrypted_accounts: reached.len(), ciphertexts, absent })
 }
 
 /// R10: says that this bank is done; once all have, its checkpoints go.

@@ -82,6 +82,12 @@ pub struct Settings {
     pub accuracy: f64,
     /// What a difference between two banks leads to.
     pub mismatch: Mismatch,
+    /// Number of periods. A bank with more is refused, one with fewer takes part in the further ones without transfers. `None`
+    /// for as many as any bank has: then each bank decides for all of them.
+    pub periods: Option<u32>,
+    /// Fewest pairs of a sender and another account that it pays, over all banks, from which on a period counts; 0 is taken as
+    /// 1. Each bank tells its own number to within a factor of two: see [`PeriodActivity::least`](crate::PeriodActivity::least).
+    pub least_activity: u32,
     /// What this bank is ready for: no other may offer more senders in a period, or hand in more ciphertexts than so many
     /// accounts take. Each sender takes some hundred bytes during the agreement, and a ciphertext afterwards if it is one.
     pub max_accounts: u32,
@@ -95,13 +101,16 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// Three iterations, δ = 0.5, accuracy 10^-6, differences refused, ready for ten million accounts.
+    /// Three iterations, δ = 0.5, accuracy 10^-6, differences refused, all periods in which anybody is paid, ready for ten
+    /// million accounts.
     fn default() -> Self {
         Self {
             iterations: 3,
             delta: Delta::fixed(0.5),
             accuracy: 1e-6,
             mismatch: Mismatch::Refuse,
+            periods: None,
+            least_activity: 1,
             max_accounts: 10_000_000,
             most_accounts: BTreeMap::new(),
         }
@@ -131,10 +140,10 @@ impl Settings {
         self.agreed_accounts(bank).map_or(self.max_accounts, |most| most.min(self.max_accounts)) as usize
     }
 
-    /// The steps of a run, in order. Periods in which nobody received anything are passed over.
+    /// The steps of a run, in order.
     ///
     /// # Arguments
-    /// `active` says of each period whether any bank lists a transfer to one of its accounts.
+    /// `active` says of each period whether the run takes it: see [`periods`](crate::periods).
     ///
     /// # Errors
     /// A δ that is missing or outside [0, 1]; more than [`MAX_STEPS`] steps.

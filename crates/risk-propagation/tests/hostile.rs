@@ -129,7 +129,7 @@ fn west(evil: Evil, wire: &mut MemoryTransport, share: &KeyShare) -> Result<(), 
     session.broadcast(&Resume { run: None, position: 0 }, &())?;
     let bits = if evil == Evil::Sizes { 77 } else { in_degree_bits(network.greatest_in_degree()) };
     let offer_chunks = if evil == Evil::Offers { 2 } else { 1 };
-    session.broadcast(&Sizes { active: vec![true], in_degree_bits: bits, offer_chunks }, &())?;
+    session.broadcast(&Sizes { activity: vec![1], in_degree_bits: bits, offer_chunks }, &())?;
     let sizes = NetworkSizes {
         key_bits: 256,
         columns: 1,

@@ -6,18 +6,16 @@ mod common;
 use common::{Raw, conflicting, consistent};
 use proptest::prelude::*;
 use subrosa_risk_propagation::{
-    Agreed, Delta, Mismatch, Network, NetworkSizes, Plan, Settings, plaintext, plan,
+    Agreed, Delta, Mismatch, Network, NetworkSizes, Plan, Settings, periods, plaintext, plan,
 };
 
 fn plan_for(networks: &[Network], settings: &Settings) -> Plan {
-    let periods = networks.iter().map(|n| n.periods().len()).max().unwrap();
-    let active =
-        |period: usize| networks.iter().any(|n| n.periods().get(period).is_some_and(|p| p.is_active()));
+    let periods = periods::among(networks, settings).unwrap();
     let sizes = NetworkSizes {
         key_bits: 2048,
         columns: 1,
         in_degree_bits: plan::in_degree_bits(networks.iter().map(Network::greatest_in_degree).max().unwrap()),
-        active_periods: (0..periods).map(active).collect(),
+        active_periods: periods::counted(&periods),
         adders: 2,
     };
     Plan::new(&sizes, settings).unwrap()

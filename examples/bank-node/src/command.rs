@@ -12,7 +12,9 @@ use bank_node::compare::compare;
 use bank_node::config::Config;
 use bank_node::node::{self, Node, NodeError, Task};
 use clap::{Parser, Subcommand};
-use subrosa_risk_propagation::{Banks, NetworkSizes, Plan, data, network::Period, plan::in_degree_bits};
+use subrosa_risk_propagation::{
+    Banks, NetworkSizes, Plan, data, network::Period, periods, plan::in_degree_bits,
+};
 
 /// One bank: generates a key with the other banks and traces risk through their common network, over TLS.
 #[derive(Debug, Parser)]
@@ -259,11 +261,19 @@ fn plan(file: &Path) -> Result<bool, Failure> {
     let edges: usize = network.periods().iter().map(Period::edge_count).sum();
     println!("who pays own accounts     {edges} pairs of a sender and an own account");
     println!("periods                   {}", network.periods().len());
+    let periods = periods::among(std::slice::from_ref(&network), &config.settings)?;
+    for period in &periods {
+        let (least, most) = (period.least(), period.most());
+        println!(
+            "period {:<19}{least} to {most} pairs of a sender and another account, told to all banks",
+            period.period + 1
+        );
+    }
     let sizes = NetworkSizes {
         key_bits: usize::try_from(config.key.key_bits())?,
         columns: network.columns().len(),
         in_degree_bits: in_degree_bits(network.greatest_in_degree()),
-        active_periods: network.periods().iter().map(Period::is_active).collect(),
+        active_periods: periods::counted(&periods),
         adders: banks.len() - 1,
     };
     println!(

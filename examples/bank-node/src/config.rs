@@ -88,6 +88,8 @@ struct SettingsSection {
     accuracy: Option<f64>,
     mismatch: Option<String>,
     max_accounts: Option<u32>,
+    periods: Option<u32>,
+    least_activity: Option<u32>,
     #[serde(default)]
     most_accounts: BTreeMap<String, u32>,
 }
@@ -409,12 +411,26 @@ impl Check<'_> {
             Some(_) => return Err(self.refuse("settings.mismatch", "`refuse` or `leave-out`")),
         };
         let max_accounts = section.max_accounts.unwrap_or(default.max_accounts);
+        let periods = section.periods;
+        if periods.is_some_and(|periods| periods as usize > MAX_STEPS) {
+            return Err(self.refuse("settings.periods", format!("at most {MAX_STEPS}")));
+        }
+        let least_activity = section.least_activity.unwrap_or(default.least_activity);
         let most_accounts = section.most_accounts;
         let is_bank = |name: &String| name == me || peers.iter().any(|peer| peer.name == *name);
         if let Some(name) = most_accounts.keys().find(|name| !is_bank(name)) {
             return Err(self.refuse(format!("settings.most_accounts.{name}"), "there is no such bank"));
         }
-        Ok(Settings { iterations, delta, accuracy, mismatch, max_accounts, most_accounts })
+        Ok(Settings {
+            iterations,
+            delta,
+            accuracy,
+            mismatch,
+            max_accounts,
+            most_accounts,
+            periods,
+            least_activity,
+        })
     }
 
     fn key(&self, section: &KeySection, parties: usize) -> Result<KeygenParameters, ConfigError> {

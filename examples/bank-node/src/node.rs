@@ -1,7 +1,7 @@
 //! What one bank does: meet the others, generate a key if there is none, propagate, write the scores.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use subrosa_distributed_paillier::{self as keygen, KeygenError, Progress};
 use subrosa_risk_propagation::{
-    self as propagation, Banks, CheckpointStore, Event as Told, Network, Outcome, Stage, data,
-    network::Period,
+    self as propagation, BankId, Banks, CheckpointStore, Event as Told, Network, Outcome, PeriodActivity,
+    Stage, data, network::Period,
 };
 use subrosa_transport::tls::{TlsConfig, TlsError, TlsParty, TlsTransport};
 use subrosa_transport::{
@@ -468,7 +468,7 @@ impl Run<'_, '_> {
             Session::open(&mut self.wire, propagation::PROTOCOL, &fields, self.settings.clone(), &mut rng)?;
         let mut progress = |event: &Told<'_>| {
             begun.set(begun.get() || event.stage != Stage::Agree);
-            tell(event);
+            tell(event, network.banks());
         };
         let outcome = propagation::propagate_with(
             &mut session,
@@ -482,7 +482,13 @@ impl Run<'_, '_> {
         drop(session);
         write(config, &outcome)?;
         *self.finished = true;
-        let facts = [("iterations".to_owned(), outcome.plan.steps().len().to_string())].into();
+        let mut facts: BTreeMap<String, String> =
+            [("iterations".to_owned(), outcome.plan.steps().len().to_string())].into();
+        for period in outcome.periods.iter().filter(|period| period.most() > 0) {
+            let counted = if period.counted { "counted" } else { "passed over" };
+            let told = told(period, network.banks());
+            facts.insert(format!("period {}", period.period + 1), format!("{counted}: {told}"));
+        }
         Ok(self.wire.note(Event::Done { phase: "propagation".to_owned(), facts })?)
     }
 }
@@ -497,11 +503,26 @@ fn write(config: &Config, outcome: &Outcome) -> Result<(), NodeError> {
     Ok(())
 }
 
-fn tell(event: &Told<'_>) {
+/// What each bank tells of a period.
+fn told(period: &PeriodActivity, banks: &Banks) -> String {
+    let bank =
+        |(bank, (least, most)): (BankId, (u64, u64))| format!("{} {least} to {most}", banks.name(bank));
+    banks.iter().zip(period.ranges()).map(bank).collect::<Vec<_>>().join(", ")
+}
+
+fn tell(event: &Told<'_>, banks: &Banks) {
     let (sent, received) = (event.traffic.bytes_sent, event.traffic.bytes_received);
     match event.stage {
         Stage::Agree => tracing::info!("comparing the transfers between the banks"),
-        Stage::Encrypt { plan } => {
+        Stage::Encrypt { plan, periods, .. } => {
+            for period in periods.iter().filter(|period| period.most() > 0) {
+                let (number, told) = (period.period + 1, told(period, banks));
+                if period.counted {
+                    tracing::info!(period = number, told, "a period that counts");
+                } else {
+                    tracing::warn!(period = number, told, "a period that is passed over");
+                }
+            }
             tracing::info!(steps = plan.steps().len(), slot_bits = plan.slot_bits(), "encrypting scores");
         }
         Stage::Iterate { number, of } => tracing::info!(number, of, sent, received, "iteration"),

@@ -22,7 +22,7 @@ use std::time::Instant;
 use clap::Parser;
 use subrosa_distributed_paillier::{KeygenParameters, SecurityLevel};
 use subrosa_risk_propagation::{
-    Banks, Error, Network, NetworkSizes, Outcome, Plan, data, plaintext, plan::in_degree_bits,
+    Banks, Error, Network, NetworkSizes, Outcome, Plan, data, periods, plaintext, plan::in_degree_bits,
 };
 use subrosa_transport::MemoryNetwork;
 use time::OffsetDateTime;
@@ -88,6 +88,8 @@ fn run(options: &Options, out: &mut impl Write) -> Result<(), Failure> {
     }
     if options.plan {
         let plan = plan_of(&networks, options)?;
+        let periods = periods::among(&networks, &options.settings()).map_err(Error::from)?;
+        writeln!(out, "{}", tables::periods(&networks, &periods))?;
         return forecast::print(out, &networks, &plan, &options.settings());
     }
     let wanted: Vec<explain::Wanted> =
@@ -107,7 +109,9 @@ fn run(options: &Options, out: &mut impl Write) -> Result<(), Failure> {
     let difference = if options.check { Some(difference(options, &networks, &outcomes)?) } else { None };
     write_scores(options, &outcomes, &scenes)?;
     write_reports(options, &Run::new(&setup, began), &outcomes, &phases, difference)?;
-    let printed = print(out, &outcomes, &scenes, &wanted)
+    let periods = outcomes.first().map_or(&[][..], |outcome| &outcome.periods);
+    let printed = writeln!(out, "{}", tables::periods(&networks, periods))
+        .and_then(|()| print(out, &outcomes, &scenes, &wanted))
         .and_then(|()| writeln!(out, "{}", tables::phases(&phases, wall)))
         .and_then(|()| end(out, options, difference));
     match difference {
@@ -193,18 +197,13 @@ fn read(options: &Options) -> Result<Vec<Network>, Failure> {
 
 /// The plan that the banks will agree on, from all networks at once.
 fn plan_of(networks: &[Network], options: &Options) -> Result<Plan, Failure> {
-    let periods = networks.iter().map(|network| network.periods().len()).max().unwrap_or(0);
-    let active = |period: usize| {
-        networks.iter().any(|network| {
-            network.periods().get(period).is_some_and(subrosa_risk_propagation::network::Period::is_active)
-        })
-    };
+    let periods = periods::among(networks, &options.settings()).map_err(Error::from)?;
     let degree = networks.iter().map(Network::greatest_in_degree).max().unwrap_or(0);
     let sizes = NetworkSizes {
         key_bits: usize::try_from(options.key_bits).unwrap_or(usize::MAX),
         columns: networks.first().map_or(0, |network| network.columns().len()),
         in_degree_bits: in_degree_bits(degree),
-        active_periods: (0..periods).map(active).collect(),
+        active_periods: periods::counted(&periods),
         adders: networks.len().saturating_sub(1),
     };
     Ok(Plan::new(&sizes, &options.settings()).map_err(Error::from)?)

@@ -31,6 +31,12 @@ pub(crate) struct Options {
     /// What to do when two banks list different transfers between them
     #[arg(long, value_enum, default_value_t = OnMismatch::Refuse)]
     mismatch: OnMismatch,
+    /// Number of periods; a bank with more of them is refused [default: as many as any bank has]
+    #[arg(long, value_name = "N")]
+    periods: Option<u32>,
+    /// Fewest pairs of a sender and another account, over all banks, from which on a period counts
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    least_activity: u32,
     /// Take all randomness from this number: repeatable, and not secret at all
     #[arg(long, value_name = "N")]
     pub(crate) seed_insecure: Option<u64>,
@@ -99,6 +105,8 @@ impl Options {
                 OnMismatch::Refuse => Mismatch::Refuse,
                 OnMismatch::LeaveOut => Mismatch::LeaveOut,
             },
+            periods: self.periods,
+            least_activity: self.least_activity,
             ..Settings::default()
         }
     }

@@ -49,7 +49,7 @@ impl Bars {
                 self.steps.reset();
                 self.steps.set_message("comparing transfers");
             }
-            Stage::Encrypt { plan } => {
+            Stage::Encrypt { plan, .. } => {
                 self.steps.set_length(plan.steps().len() as u64 + 2);
                 self.steps.set_message("encrypting");
             }

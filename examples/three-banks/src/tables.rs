@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
-use subrosa_risk_propagation::{Network, Outcome};
+use subrosa_risk_propagation::{Network, Outcome, PeriodActivity};
 
 use crate::phases::Phase;
 
@@ -44,6 +44,24 @@ pub(crate) fn networks(networks: &[Network]) -> String {
     }
     align(&mut table, 1);
     table.to_string()
+}
+
+/// Which bank made each period count, as all of them tell one another before the run.
+pub(crate) fn periods(networks: &[Network], periods: &[PeriodActivity]) -> String {
+    let mut header = vec!["period", "counted"];
+    header.extend(networks.iter().map(Network::bank));
+    let mut table = table(&header);
+    for period in periods {
+        let told = period.ranges().map(|(least, most)| match most {
+            0 => "none".to_owned(),
+            1 => "1".to_owned(),
+            _ => format!("{least} to {most}"),
+        });
+        let counted = if period.counted { "yes" } else { "no" };
+        table.add_row([(period.period + 1).to_string(), counted.to_owned()].into_iter().chain(told));
+    }
+    align(&mut table, 2);
+    format!("Pairs of a sender and another account that it pays, as each bank tells all others:\n{table}")
 }
 
 /// Each bank's riskiest accounts after the run by one risk type, with what they had before.

@@ -68,7 +68,7 @@ pub(crate) fn input(network: &Network) -> Digest {
         hash = hash.u64("bank", account.bank.index() as u64).field("foreign", account.id.as_bytes());
     }
     for period in &network.periods {
-        hash = hash.u64("active", u64::from(period.active));
+        hash = hash.u64("activity", u64::from(period.activity));
         for account in 0..network.accounts {
             let (senders, amounts) = period.incoming(account);
             hash = hash.u64("senders", senders.len() as u64);
@@ -96,6 +96,8 @@ pub(crate) struct Run {
     /// All randomness of the bank comes from this.
     pub(crate) seed: RunSeed,
     pub(crate) sizes: NetworkSizes,
+    /// What each bank told of its periods in R1.
+    pub(crate) activity: Vec<Vec<u8>>,
     pub(crate) exports: Lists,
     pub(crate) imports: Lists,
     /// What all banks declared in R5: accounts by bank, and chunks by period.
@@ -143,6 +145,10 @@ pub(crate) fn write(
     let active = sizes.active_periods.iter().map(|active| u64::from(*active));
     out.list([sizes.key_bits, sizes.columns, sizes.in_degree_bits as usize, sizes.adders].map(|n| n as u64))?;
     out.list(active)?;
+    out.list(run.activity.iter().map(|bank| bank.len() as u64))?;
+    for &told in run.activity.iter().flatten() {
+        out.number(u64::from(told))?;
+    }
     out.list(run.accounts.iter().copied())?;
     out.list(run.chunks.iter().copied())?;
     for lists in [&run.exports, &run.imports] {
@@ -222,9 +228,10 @@ fn read_run(source: &mut Source<'_>) -> Result<Run, Problem> {
         adders: size(adders)?,
         active_periods: source.list()?.into_iter().map(|active| active == 1).collect(),
     };
+    let activity = source.activity()?;
     let (accounts, chunks) = (source.list()?, source.list()?);
     let (exports, imports) = (source.lists()?, source.lists()?);
-    Ok(Run { id, seed, sizes, exports, imports, accounts, chunks })
+    Ok(Run { id, seed, sizes, activity, exports, imports, accounts, chunks })
 }
 
 fn read_state(
@@ -346,6 +353,12 @@ impl Source<'_> {
     /// Grows with what is there, whatever the length claims.
     fn list(&mut self) -> Result<Vec<u64>, Problem> {
         (0..self.number()?).map(|_| self.number()).collect()
+    }
+
+    fn activity(&mut self) -> Result<Vec<Vec<u8>>, Problem> {
+        let told = |source: &mut Self| u8::try_from(source.number()?).map_err(|_| Problem::Corrupt);
+        let lengths = self.list()?;
+        lengths.into_iter().map(|length| (0..length).map(|_| told(self)).collect()).collect()
     }
 
     fn lists(&mut self) -> Result<Lists, Problem> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{ForeignAccount, Network, Node, Outgoing, Period, check_name};
 use crate::banks::{BankId, Banks};
 use crate::error::{Problem, Rejected};
+use crate::periods::activity_of;
 use crate::settings::MAX_STEPS;
 
 /// Greatest amount of one transfer: 2^63 of the smallest unit of money.
@@ -202,7 +203,9 @@ impl NetworkBuilder {
             .collect::<Result<Vec<Period>, Rejected>>()?;
         for period in &mut periods {
             // Where nobody hands in scores, nothing propagates.
-            period.active &= listed > 0;
+            if listed == 0 {
+                period.activity = 0;
+            }
         }
         Ok(Network {
             banks: self.banks,
@@ -259,7 +262,6 @@ fn next_index(count: usize) -> Result<u32, Rejected> {
 impl RawPeriod {
     /// Sorts, adds up and lays out as CSR. `place` maps a raw own name to its final index.
     fn finish(mut self, accounts: usize, place: &[u32]) -> Result<Period, Rejected> {
-        let active = !self.incoming.is_empty();
         let own = |raw: u32| place.get(raw as usize).copied().unwrap_or(u32::MAX);
         let first_foreign = next_index(accounts)?;
         for edge in &mut self.incoming {
@@ -281,15 +283,19 @@ impl RawPeriod {
         }
         self.outgoing.sort_unstable_by_key(|edge| (edge.source, edge.destination));
 
-        let mut period = Period { active, ..Period::empty(accounts) };
+        let mut period = Period::empty(accounts);
+        let mut pairs = 0;
         for edge in sums(&self.incoming) {
             let edge = edge?;
+            // Money that stays where it is makes no period count.
+            pairs += usize::from(edge.source != edge.destination);
             period.senders.push(Node(edge.source));
             period.amounts.push(edge.amount);
             if let Some(count) = period.offsets.get_mut(edge.destination as usize + 1) {
                 *count += 1;
             }
         }
+        period.activity = activity_of(pairs);
         let mut total = 0;
         for offset in &mut period.offsets {
             total += *offset;

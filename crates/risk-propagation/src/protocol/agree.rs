@@ -1,7 +1,7 @@
 //! Steps R1 to R5: from every bank's own view to the network, the plan and the sizes of which all of them agree.
 
 use subrosa_threshold_decryption::ThresholdKey;
-use subrosa_transport::{PartyId, Roster, Session, Transport};
+use subrosa_transport::{PartyId, PerParty, Roster, Session, Transport};
 
 use super::{bank_of, blame};
 use crate::agreement::{self, Agreed, Offer, Selection};
@@ -11,9 +11,19 @@ use crate::error::Error;
 use crate::links::Links;
 use crate::messages::{CHUNK, Declaration, Digests, OfferChunk, PlanValues, SelectionBits, Sizes};
 use crate::network::Network;
-use crate::plan::{NetworkSizes, Plan, in_degree_bits};
+use crate::periods;
+use crate::plan::{NetworkSizes, Plan, PlanError, in_degree_bits};
 use crate::randomness::{Purpose, RunSeed};
 use crate::settings::{Mismatch, Settings};
+
+/// What all banks know after R4.
+pub(super) struct Terms {
+    pub(super) agreed: Agreed,
+    pub(super) plan: Plan,
+    pub(super) sizes: NetworkSizes,
+    /// What each bank told of its periods in R1.
+    pub(super) activity: Vec<Vec<u8>>,
+}
 
 /// Steps R1 to R4.
 pub(super) fn agree<T: Transport + ?Sized>(
@@ -23,34 +33,47 @@ pub(super) fn agree<T: Transport + ?Sized>(
     key: &ThresholdKey,
     mut network: Network,
     settings: &Settings,
-) -> Result<(Agreed, Plan, NetworkSizes), Error> {
+) -> Result<Terms, Error> {
+    if let Some(agreed) = settings.periods.map(|periods| periods as usize)
+        && network.periods().len() > agreed
+    {
+        return Err(PlanError::Periods { found: network.periods().len(), agreed }.into());
+    }
     let banks: Vec<BankId> = network.banks().iter().collect();
     let mut offers: Vec<Offer> = banks.iter().map(|&bank| agreement::offer(&network, bank)).collect();
 
     // R1
     let chunks = offers.iter().map(|offer| chunks_of(offered(offer))).max().unwrap_or(0);
     let mine = Sizes {
-        active: network.periods().iter().map(|period| period.is_active()).collect(),
+        activity: network.activity(),
         in_degree_bits: in_degree_bits(network.greatest_in_degree()),
         offer_chunks: chunks,
     };
     let sizes = session.broadcast(&mine, &())?;
-    let periods = sizes.values().map(|sizes| sizes.active.len()).max().unwrap_or(0);
-    let active = |period: usize| sizes.values().any(|sizes| sizes.active.get(period) == Some(&true));
-    let sizes_of_all = NetworkSizes {
-        key_bits: usize::try_from(key.public().bits()).unwrap_or(usize::MAX),
-        columns: network.columns().len(),
-        in_degree_bits: sizes.values().map(|sizes| sizes.in_degree_bits).max().unwrap_or(0),
-        active_periods: (0..periods).map(active).collect(),
-        adders: banks.len() - 1,
+    let roster = session.roster().clone();
+    check_periods(&roster, &sizes, settings)?;
+    let activity: Vec<Vec<u8>> = sizes.values().map(|sizes| sizes.activity.clone()).collect();
+    let plan_of = |without: Option<PartyId>| -> Result<_, PlanError> {
+        let left = || sizes.iter().filter(|(party, _)| Some(*party) != without).map(|(_, sizes)| sizes);
+        let activity: Vec<&[u8]> = left().map(|sizes| sizes.activity.as_slice()).collect();
+        let sizes = NetworkSizes {
+            key_bits: usize::try_from(key.public().bits()).unwrap_or(usize::MAX),
+            columns: network.columns().len(),
+            in_degree_bits: left().map(|sizes| sizes.in_degree_bits).max().unwrap_or(0),
+            active_periods: periods::counted(&periods::agree(&activity, settings)?),
+            adders: banks.len() - 1,
+        };
+        Ok((Plan::new(&sizes, settings)?, sizes))
     };
+    let (plan, sizes_of_all) =
+        plan_of(None).map_err(|error| unplannable(&roster, error, |party| plan_of(Some(party)).is_ok()))?;
+    let periods = sizes_of_all.active_periods.len();
     for (party, sizes) in sizes.iter().filter(|(party, _)| *party != session.me()) {
-        let most = settings.accounts_of(session.roster().name(party));
+        let most = settings.accounts_of(roster.name(party));
         if sizes.offer_chunks > chunks_of(most.saturating_mul(periods)) {
-            return Err(too_much(session.roster(), party, "it offers more", settings));
+            return Err(too_much(&roster, party, "it offers more", settings));
         }
     }
-    let plan = Plan::new(&sizes_of_all, settings)?;
     compare_plans(session, &plan)?;
     network.extend_periods(periods);
     for offer in &mut offers {
@@ -62,7 +85,6 @@ pub(super) fn agree<T: Transport + ?Sized>(
     }
     let chunks = sizes.values().map(|sizes| sizes.offer_chunks).max().unwrap_or(0);
     let theirs = exchange_offers(session, links, &offers, periods, chunks, settings)?;
-    let roster = session.roster().clone();
     let disagreement = |error: agreement::Disagreement| match party_of(&roster, error.bank) {
         Some(party) => blame(&roster, party, error.reason),
         None => Error::Roster(error.reason.to_owned()),
@@ -72,7 +94,30 @@ pub(super) fn agree<T: Transport + ?Sized>(
     // R6b
     links.compare(session)?;
     let agreed = selected.finish(&offers, &answers).map_err(disagreement)?;
-    Ok((agreed, plan, sizes_of_all))
+    Ok(Terms { agreed, plan, sizes: sizes_of_all, activity })
+}
+
+/// R1: whether no bank tells of more periods than were agreed.
+fn check_periods(roster: &Roster, sizes: &PerParty<Sizes>, settings: &Settings) -> Result<(), Error> {
+    let Some(agreed) = settings.periods else { return Ok(()) };
+    match sizes.iter().find(|(_, sizes)| sizes.activity.len() > agreed as usize) {
+        None => Ok(()),
+        Some((party, sizes)) => {
+            let reason = format!("it has {} periods where the settings say {agreed}", sizes.activity.len());
+            Err(blame(roster, party, reason))
+        }
+    }
+}
+
+/// The answer to sizes of which no plan can be made: names each other bank without whose sizes there would be one. If this
+/// bank's own are among those, it names nobody.
+fn unplannable(roster: &Roster, error: PlanError, without: impl Fn(PartyId) -> bool) -> Error {
+    let culprits: Vec<PartyId> = roster.parties().filter(|party| without(*party)).collect();
+    if culprits.is_empty() || culprits.contains(&roster.me()) {
+        return error.into();
+    }
+    let banks = culprits.iter().map(|party| roster.name(*party).to_owned()).collect();
+    Error::Unplannable { error, banks, culprits }
 }
 
 /// The answer to a bank that declares more than was agreed, or than this one is ready for.

@@ -204,6 +204,7 @@ mod tests {
                 id: *session.id(),
                 seed: RunSeed::from_bytes([9; 32]),
                 sizes: sizes.clone(),
+                activity: vec![vec![1]],
                 exports: exports.clone(),
                 imports: imports.clone(),
                 accounts: Vec::new(),

@@ -19,7 +19,7 @@ use subrosa_risk_propagation::messages::{
 };
 use subrosa_risk_propagation::randomness::Purpose;
 use subrosa_risk_propagation::{
-    BankId, Network, NetworkSizes, PROTOCOL, Plan, RunSeed, Settings, disclosure, parameters,
+    BankId, Network, NetworkSizes, PROTOCOL, Plan, RunSeed, Settings, disclosure, parameters, periods,
     plan::in_degree_bits,
 };
 use subrosa_threshold_decryption::{Combiner, KeyShare, PartialDecryption, protocol as decryption};
@@ -111,18 +111,19 @@ impl Bank<'_, '_> {
         let bank_of = |party: PartyId| banks[party.index()];
         let offers: Vec<Offer> = banks.iter().map(|&bank| agreement::offer(&network, bank)).collect();
         let sizes = self.deviation.sizes(Sizes {
-            active: network.periods().iter().map(|period| period.is_active()).collect(),
+            activity: network.activity(),
             in_degree_bits: in_degree_bits(network.greatest_in_degree()),
             offer_chunks: u32::from(offers.iter().any(|offer| offer.periods.iter().any(|p| !p.is_empty()))),
         });
         let all = self.session.broadcast(&sizes, &())?;
-        let periods = all.values().map(|sizes| sizes.active.len()).max().unwrap_or(0);
-        let active = |period: usize| all.values().any(|sizes| sizes.active.get(period) == Some(&true));
+        let activity: Vec<&[u8]> = all.values().map(|sizes| sizes.activity.as_slice()).collect();
+        let active_periods = periods::counted(&periods::agree(&activity, settings)?);
+        let periods = active_periods.len();
         let sizes = NetworkSizes {
             key_bits: usize::try_from(self.share.key().public().bits())?,
             columns: network.columns().len(),
             in_degree_bits: all.values().map(|sizes| sizes.in_degree_bits).max().unwrap_or(0),
-            active_periods: (0..periods).map(active).collect(),
+            active_periods,
             adders: banks.len() - 1,
         };
         let plan = Plan::new(&sizes, settings)?;

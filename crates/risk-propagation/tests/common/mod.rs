@@ -86,7 +86,6 @@ impl Raw {
         type Edges = BTreeMap<((usize, String), (usize, String)), BigInt>;
         let mut periods: BTreeMap<usize, Edges> = BTreeMap::new();
         let mut offered = BTreeSet::new();
-        let mut active = BTreeSet::new();
         for (bank, files) in self.rows.iter().enumerate() {
             for (period, rows) in files.iter().enumerate() {
                 for row in rows {
@@ -99,15 +98,23 @@ impl Raw {
                         let edge =
                             periods.entry(period).or_default().entry((source, destination)).or_default();
                         *edge += row.4;
-                        // A period counts if a bank that lists accounts receives anything in it.
-                        if !self.accounts[bank].is_empty() {
-                            active.insert(period);
-                        }
                     }
                 }
             }
         }
-        for (period, edges) in periods.iter().filter(|(period, _)| active.contains(period)) {
+        // A period counts if an account of a bank that lists accounts is paid anything by another one; senders of its own
+        // bank that have no score are nobody.
+        let moves = |edges: &Edges| {
+            edges.iter().any(|((source, destination), amount)| {
+                let known = source.0 != destination.0 || scores.contains_key(source);
+                !self.accounts[destination.0].is_empty()
+                    && known
+                    && source != destination
+                    && !amount.is_zero()
+            })
+        };
+        periods.retain(|_, edges| moves(edges));
+        for (period, edges) in &periods {
             for _ in 0..iterations {
                 let mut next = BTreeMap::new();
                 for (account, score) in &scores {
