@@ -17,6 +17,9 @@ use crate::error::Error;
 use crate::plan::Plan;
 use crate::protocol::TABLE_BYTES;
 
+/// What a partial decryption takes with its part in the proofs that are made and verified, as measured.
+const WITH_PROOFS: f64 = 1.066;
+
 /// What a run costs one bank.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -31,7 +34,7 @@ pub struct Forecast {
     pub multiplications: u64,
     /// Own ciphertexts that are decrypted. Exact.
     pub ciphertexts: usize,
-    /// Bytes of ciphertexts that the bank sends. Exact; names, headers and checkpoints come on top.
+    /// Bytes of ciphertexts that the bank sends. Exact; names, headers, hashes and proofs come on top.
     pub bytes_sent: u64,
     /// Bytes of memory for ciphertexts, tables and scores at the worst moment. An estimate; the network comes on top.
     pub memory: u64,
@@ -100,7 +103,7 @@ impl Forecast {
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     pub fn processor_time(&self, machine: &Calibration) -> Duration {
         let seconds = self.blindings as f64 * machine.blinding
-            + self.partial_decryptions as f64 * machine.partial_decryption
+            + self.partial_decryptions as f64 * machine.partial_decryption * WITH_PROOFS
             + self.multiplications as f64 * machine.multiplication;
         Duration::from_secs_f64(seconds)
     }

@@ -8,7 +8,7 @@ mod scores;
 use rand_core::CryptoRng;
 use subrosa_arith::hash::Hasher;
 use subrosa_paillier::{Blinder, Randomness};
-use subrosa_threshold_decryption::{KeyShare, ThresholdKey};
+use subrosa_threshold_decryption::{Deviation, KeyShare, ThresholdKey};
 use subrosa_transport::{Failure, Parameters, PartyId, Protocol, Roster, Session, Traffic, Transport};
 
 use crate::agreement::Agreed;
@@ -61,6 +61,7 @@ pub fn parameters(key: &ThresholdKey, columns: &[String], settings: &Settings) -
         )
         .with("periods", settings.periods.map_or("all".to_owned(), |periods| periods.to_string()))
         .with("least_activity", settings.least_activity)
+        .with("checks", settings.checks)
         .with("chunk", CHUNK)
 }
 
@@ -129,8 +130,11 @@ pub struct Outcome {
     pub decrypted_accounts: usize,
     /// Ciphertexts that were decrypted for them.
     pub ciphertexts: usize,
-    /// Parties that did not take part in the decryption, with the reasons.
+    /// Parties that did not take part in the decryption, with the reasons: they were silent, or their proof did not hold.
     pub absent: Vec<Failure>,
+    /// Of the parties whose proof did not hold, which of their partial decryptions are wrong, by the own ciphertexts' places;
+    /// an empty list where only the proof is.
+    pub deviations: Vec<Deviation>,
 }
 
 impl Outcome {
@@ -233,7 +237,14 @@ pub fn recover(
     }
     let periods = periods::agree(&latest.run.activity, settings)?;
     let agreed = resume::restore(network, &latest.run);
-    outcome(agreed, latest.plan, periods, &latest.state, Vec::new()).map(Some)
+    outcome(agreed, latest.plan, periods, &latest.state, PassedOver::default()).map(Some)
+}
+
+/// Parties without which the decryption went on.
+#[derive(Default)]
+struct PassedOver {
+    absent: Vec<Failure>,
+    deviations: Vec<Deviation>,
 }
 
 /// What all banks agreed on, and where this one is.
@@ -280,20 +291,29 @@ pub(crate) fn run<T: Transport + ?Sized>(
         state.scores.forget_mixed();
         keeper.save(positions.packed(), share, &run, &state)?;
     }
-    let mut absent = Vec::new();
+    let mut passed_over = PassedOver::default();
     if position < positions.disclosed() {
-        let decrypted =
-            decrypt::decrypt(session, share, &plan, &blinder, &run, &mut state, &announced, &mut keeper)?;
+        let decrypted = decrypt::decrypt(
+            session,
+            share,
+            settings.checks,
+            &plan,
+            &blinder,
+            &run,
+            &mut state,
+            &announced,
+            &mut keeper,
+        )?;
         keeper.save(positions.disclosed(), share, &run, &state)?;
         match decrypted {
-            Some(passed_over) => absent = passed_over,
+            Some(found) => passed_over = found,
             None => return Ok(None),
         }
     } else {
         session.confirm()?;
     }
     let outcome = match share {
-        Role::Bank(_) => Some(outcome(agreed, plan, periods, &state, absent)?),
+        Role::Bank(_) => Some(outcome(agreed, plan, periods, &state, passed_over)?),
         Role::Auditor(_) => None,
     };
     finish(session, &mut keeper)?;
@@ -388,12 +408,14 @@ fn outcome(
     plan: Plan,
     periods: Vec<PeriodActivity>,
     state: &State,
-    absent: Vec<Failure>,
+    passed_over: PassedOver,
 ) -> Result<Outcome, Error> {
     let reached = encrypted::reached(&agreed, &plan);
     let scores = disclosure::disclose(&state.scores, &reached, &state.plaintexts, &plan)?;
     let ciphertexts = state.plaintexts.len();
-    Ok(Outcome { agreed, plan, periods, scores, decrypted_accounts: reached.len(), ciphertexts, absent })
+    let PassedOver { absent, deviations } = passed_over;
+    let decrypted_accounts = reached.len();
+    Ok(Outcome { agreed, plan, periods, scores, decrypted_accounts, ciphertexts, absent, deviations })
 }
 
 /// R10: says that this bank is done; once all have, its checkpoints go.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use subrosa_threshold_decryption::protocol::Checks;
+
 use crate::plan::PlanError;
 
 /// Greatest number of steps (iterations over all periods) that can be asked for.
@@ -98,6 +100,8 @@ pub struct Settings {
     /// A bank that cheats has one number decrypted for each account that it declares. The list keeps it from declaring
     /// accounts that it does not have.
     pub most_accounts: BTreeMap<String, u32>,
+    /// How partial decryptions are checked in R9. Default proofs: a wrong answer is refused, and its bank named.
+    pub checks: Checks,
 }
 
 impl Default for Settings {
@@ -113,6 +117,7 @@ impl Default for Settings {
             least_activity: 1,
             max_accounts: 10_000_000,
             most_accounts: BTreeMap::new(),
+            checks: Checks::default(),
         }
     }
 }

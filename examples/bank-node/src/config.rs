@@ -430,6 +430,7 @@ impl Check<'_> {
             most_accounts,
             periods,
             least_activity,
+            ..default
         })
     }
 

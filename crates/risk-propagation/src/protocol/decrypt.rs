@@ -3,10 +3,10 @@
 use subrosa_arith::hash::Hasher;
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, CiphertextBatch, PublicKey};
 use subrosa_threshold_decryption::protocol::{self as decryption, Checks, DecryptionSettings};
-use subrosa_transport::{Failure, PartyId, PerParty, Session, Transport};
+use subrosa_transport::{PartyId, PerParty, Session, Transport};
 
 use super::scores::piece;
-use super::{Role, blame};
+use super::{PassedOver, Role, blame};
 use crate::checkpoint::format::{Digest, Run, State};
 use crate::disclosure;
 use crate::error::Error;
@@ -20,18 +20,19 @@ use crate::resume::{self, Keeper, Positions};
 pub(super) fn decrypt<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
     share: &Role<'_>,
+    checks: Checks,
     plan: &Plan,
     blinder: &Blinder,
     run: &Run,
     state: &mut State,
     announced: &[Digest],
     keeper: &mut Keeper<'_>,
-) -> Result<Option<Vec<Failure>>, Error> {
+) -> Result<Option<PassedOver>, Error> {
     let ciphertexts = |accounts: &u64| disclosure::ciphertexts(usize::try_from(*accounts).unwrap_or(0), plan);
     let counts: PerParty<usize> = PerParty::from_vec(run.accounts.iter().map(ciphertexts).collect());
     if counts.values().all(|count| *count == 0) {
         session.confirm()?;
-        return Ok(Some(Vec::new()));
+        return Ok(Some(PassedOver::default()));
     }
     let key = share.key().public();
     // R7
@@ -76,8 +77,7 @@ pub(super) fn decrypt<T: Transport + ?Sized>(
         noisy.push(disclosure::add_noise(key, batch, &parts)?);
     }
     session.confirm()?;
-    // R9, without proofs: banks are assumed to follow the protocol in the rounds before as well.
-    let checks = DecryptionSettings::new().with_checks(Checks::Quorum);
+    // R9
     let noisy = PerParty::from_vec(noisy);
     let share = match share {
         Role::Bank(share) => share,
@@ -87,9 +87,10 @@ pub(super) fn decrypt<T: Transport + ?Sized>(
         }
     };
     let mut masks = run.seed.derive(Purpose::Proofs, &[session.id()]).first();
+    let checks = DecryptionSettings::new().with_checks(checks);
     let decrypted = decryption::decrypt_towards_with(session, share, &noisy, &checks, None, &mut masks)?;
     state.plaintexts = decrypted.plaintexts;
-    Ok(Some(decrypted.absent))
+    Ok(Some(PassedOver { absent: decrypted.absent, deviations: decrypted.deviations }))
 }
 
 /// Hash of what a bank announced.

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::error::Error as StdError;
 use std::time::Duration;
 
-use num_bigint::BigInt;
+use num_bigint::{BigInt, BigUint};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_paillier::{Blinder, Ciphertext, CiphertextBatch, Randomness};
@@ -22,11 +22,12 @@ use subrosa_risk_propagation::{
     BankId, Network, NetworkSizes, PROTOCOL, Plan, RunSeed, Settings, disclosure, parameters, periods,
     plan::in_degree_bits,
 };
-use subrosa_threshold_decryption::{Combiner, KeyShare, PartialDecryption, protocol as decryption};
+use subrosa_threshold_decryption::protocol::{self as decryption, Checks};
+use subrosa_threshold_decryption::{Combiner, KeyShare, PartialDecryption, ProofContext};
 use subrosa_transport::{MemoryTransport, PartyId, PerParty, Session, Settings as SessionSettings};
 
 use super::deviation::{Deviation, Progress, View};
-use super::wire::{Frame, Partials, Peeking};
+use super::wire::{Frame, Partials, Peeking, Proven};
 
 pub type Stop = Box<dyn StdError + Send + Sync>;
 
@@ -94,7 +95,7 @@ impl Bank<'_, '_> {
             None => self.agree(network, settings)?,
         };
         self.iterate(&mut progress)?;
-        let spoils = self.disclose(&progress)?;
+        let spoils = self.disclose(&progress, settings.checks)?;
         if self.deviation.says_that_it_is_done() {
             self.session.collect(|_| Some(Finished {}), |_| true, 0, &())?;
         }
@@ -276,7 +277,7 @@ impl Bank<'_, '_> {
     }
 
     /// R7 to R9.
-    fn disclose(&mut self, progress: &Progress) -> Result<Spoils, Stop> {
+    fn disclose(&mut self, progress: &Progress, checks: Checks) -> Result<Spoils, Stop> {
         let Self { share, blinder, rng, eyes, .. } = self;
         let (key, rng, me) = (share.key().public(), &*rng, self.session.me());
         let view = View { me, key, share, blinder, progress, rng };
@@ -318,16 +319,33 @@ impl Bank<'_, '_> {
         let mut plaintexts = Vec::new();
         if total > 0 {
             let deviation = &mut *self.deviation;
-            let outgoing = |party: PartyId| {
+            let mut partials = |party: PartyId| {
                 let values = share.partially_decrypt(&noisy[party.index()]).unwrap().into_values();
-                let values = deviation.partials(&view, party, values);
-                (!values.is_empty()).then_some(Partials { values })
+                deviation.partials(&view, party, values)
             };
             let (count, threshold) = (counts[me], share.key().access().threshold() as usize);
             let enough = if count > 0 { threshold } else { 0 };
-            let answers = self.session.collect(outgoing, |_| count > 0, enough, &())?;
-            let others = answers.messages.present();
-            let others = others.map(|(party, message)| PartialDecryption::new(party, message.values.clone()));
+            let answers: Vec<(PartyId, Vec<BigUint>)> = if let Checks::Proofs(challenges) = checks {
+                let context = ProofContext::of(self.session);
+                let mut masks = progress.seed.derive(Purpose::Proofs, &[self.session.id()]).first();
+                let outgoing = |party: PartyId| {
+                    let partial = PartialDecryption::new(me, partials(party));
+                    let noisy = &noisy[party.index()];
+                    // Of values that are not right, nothing can be proved that holds.
+                    let proof = share.prove(&context, noisy, &partial, challenges, &mut masks).ok()?;
+                    (!noisy.is_empty()).then(|| Proven { values: partial.into_values(), proof })
+                };
+                let answers = self.session.collect(outgoing, |_| count > 0, enough, &())?.messages;
+                answers.present().map(|(party, message)| (party, message.values.clone())).collect()
+            } else {
+                let outgoing = |party: PartyId| {
+                    let values = partials(party);
+                    (!values.is_empty()).then_some(Partials { values })
+                };
+                let answers = self.session.collect(outgoing, |_| count > 0, enough, &())?.messages;
+                answers.present().map(|(party, message)| (party, message.values.clone())).collect()
+            };
+            let others = answers.into_iter().map(|(party, values)| PartialDecryption::new(party, values));
             if count > 0 {
                 let mut quorum = vec![share.partially_decrypt(&noisy[me.index()])?];
                 quorum.extend(others.take(threshold));

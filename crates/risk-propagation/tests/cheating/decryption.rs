@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use num_bigint::{BigInt, BigUint};
 use num_integer::Integer;
+use subrosa_risk_propagation::Settings;
+use subrosa_threshold_decryption::protocol::Checks;
 use subrosa_transport::memory::Action;
 use subrosa_transport::{MemoryNetwork, PartyId};
 
 use super::common::bank_name;
 use super::deviation::{Deviation, Honest, View};
-use super::scene::{EAST, NORTH, WEST, run, run_over, settings, three};
+use super::scene::{EAST, NORTH, Run, WEST, run_in, run_over, settings, three};
 use super::wire::is_of;
 
 /// Multiplies its part of north's ciphertexts by a power of 1 + N, so that 0.3 more is read in north's first slot.
@@ -33,18 +35,43 @@ impl Deviation for Liar {
     }
 }
 
-#[test]
-fn a_false_part_that_comes_first_moves_a_score() {
-    let honest = run(&three(), &mut Honest, 61);
-    // East's true answer is on its way when north has all that it waits for.
+/// A run in which east's true answer is on its way when north has all that it waits for.
+fn hurried(settings: &Settings) -> Run {
     let slow = |from: PartyId, to: PartyId, _: u64, frame: &mut Vec<u8>| {
-        if (from, to) == (EAST, NORTH) && is_of(frame, "decrypt/partial") {
+        let answer = is_of(frame, "decrypt/partial") || is_of(frame, "decrypt/proven-partial");
+        if (from, to) == (EAST, NORTH) && answer {
             std::thread::sleep(Duration::from_millis(800));
         }
         Action::Deliver
     };
     let wires = MemoryNetwork::builder((0..3).map(bank_name)).intercept(slow).build().unwrap();
-    let run = run_over(wires, &three(), &settings(), vec![(WEST, &mut Liar)], 61, None);
+    run_over(wires, &three(), settings, vec![(WEST, &mut Liar)], 61, None)
+}
+
+#[test]
+fn a_false_part_is_refused_and_named_and_the_true_one_waited_for() {
+    let run = hurried(&settings());
+    run.assert_unnoticed();
+    for (party, result) in &run.honest {
+        let outcome = result.as_ref().unwrap();
+        let absent: Vec<PartyId> = outcome.absent.iter().map(|failure| failure.party).collect();
+        let deviations: Vec<_> =
+            outcome.deviations.iter().map(|d| (d.party, d.ciphertexts.clone())).collect();
+        if *party == NORTH {
+            assert_eq!(absent, [WEST]);
+            // The first ciphertext is wrong.
+            assert_eq!(deviations, [(WEST, vec![0])]);
+        } else {
+            assert!(absent.is_empty() && deviations.is_empty());
+        }
+    }
+}
+
+#[test]
+fn without_proofs_a_false_part_that_comes_first_moves_a_score() {
+    let quorum = Settings { checks: Checks::Quorum, ..settings() };
+    let honest = run_in(&three(), &quorum, vec![(WEST, &mut Honest)], 61, None);
+    let run = hurried(&quorum);
     assert!((run.score(NORTH, 0) - honest.score(NORTH, 0) - 0.3).abs() < 1e-6);
     for account in 1..5 {
         assert!((run.score(NORTH, account) - honest.score(NORTH, account)).abs() < 1e-6);

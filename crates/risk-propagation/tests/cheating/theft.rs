@@ -15,7 +15,9 @@ fn a_bank_that_deviates_in_nothing_is_a_bank() {
     run.assert_unnoticed();
     run.assert_west_has_its_own();
     let frames = &run.spoils().frames;
-    for (round, sent) in [("propagate/scores", true), ("propagate/noise", true), ("decrypt/partial", false)] {
+    for (round, sent) in
+        [("propagate/scores", true), ("propagate/noise", true), ("decrypt/proven-partial", false)]
+    {
         assert!(frames.iter().any(|frame| frame.sent == sent && frame.is_of(round)), "{round}");
     }
 }

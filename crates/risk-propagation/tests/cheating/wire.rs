@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subrosa_paillier::{Ciphertext, CiphertextBatch, PublicKey};
+use subrosa_threshold_decryption::BatchProof;
 use subrosa_transport::{
     Deadline, HEADER_BYTES, Malformed, MemoryTransport, Message, PartyId, Roster, Transport, TransportError,
 };
@@ -112,6 +113,27 @@ fn round_tag(round: &str) -> [u8; 8] {
 pub struct Partials {
     #[serde(with = "subrosa_arith::wire::uints")]
     pub values: Vec<num_bigint::BigUint>,
+}
+
+/// [`Partials`] with a proof, which may be worth nothing.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Proven {
+    #[serde(with = "subrosa_arith::wire::uints")]
+    pub values: Vec<num_bigint::BigUint>,
+    pub proof: BatchProof,
+}
+
+impl Message for Proven {
+    const ROUND: &'static str = "decrypt/proven-partial";
+    type Shape = ();
+
+    fn max_bytes((): &()) -> usize {
+        1 << 20
+    }
+
+    fn check(&self, (): &()) -> Result<(), Malformed> {
+        Ok(())
+    }
 }
 
 impl Message for Partials {
