@@ -4,6 +4,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod agreement;
+pub mod audit;
 pub mod banks;
 pub mod checkpoint;
 mod ciphertexts;
@@ -23,6 +24,7 @@ pub mod plaintext;
 pub mod plan;
 pub mod protocol;
 pub mod randomness;
+pub mod record;
 mod resume;
 pub mod settings;
 pub mod weights;

@@ -28,7 +28,7 @@ use crate::protocol::scores::Outgoing;
 use crate::resume::{self, Keeper, Loaded, Positions};
 use crate::settings::Settings;
 
-pub(crate) use role::Role;
+pub(crate) use role::{Auditor, Role};
 
 /// Name and version of the protocol, for [`Session::open`].
 pub const PROTOCOL: Protocol = Protocol { name: "subrosa/risk-propagation", version: 3 };

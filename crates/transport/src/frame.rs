@@ -54,7 +54,9 @@ impl Kind {
 /// Eight bytes that stand for a round's name. Names are constants of the program, so a short hash suffices.
 pub(crate) type RoundTag = [u8; 8];
 
-pub(crate) fn round_tag(name: &str) -> RoundTag {
+/// The tag by which every frame says to which round it belongs: bytes 76 to 83 of its header.
+#[must_use]
+pub fn round_tag(name: &str) -> [u8; 8] {
     let mut hash = Sha256::new();
     hash.update(b"subrosa round v1");
     hash.update(name.as_bytes());

@@ -25,7 +25,7 @@ pub mod tls;
 pub use counters::{Counters, Traffic};
 pub use deadline::Deadline;
 pub use error::{Cause, Culprits, Failure, FailureKind, Misuse, SessionError, Violation};
-pub use frame::{FRAME_VERSION, HEADER_BYTES};
+pub use frame::{FRAME_VERSION, HEADER_BYTES, round_tag};
 pub use memory::{MemoryNetwork, MemoryTransport};
 pub use message::{Malformed, Message};
 pub use parameters::{Parameters, Protocol, Settings};

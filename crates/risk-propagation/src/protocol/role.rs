@@ -13,7 +13,6 @@ use crate::randomness::RunSeed;
 pub(crate) enum Role<'a> {
     /// A bank with its share of the key.
     Bank(&'a KeyShare),
-    #[expect(dead_code, reason = "the audit comes with the recording of runs")]
     /// An auditor, who has no share and so stops where ciphertexts are decrypted.
     Auditor(&'a Auditor<'a>),
 }

@@ -1,0 +1,51 @@
+//! Checkpoints in memory: how a recomputation carries a run from one session to the next.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use crate::checkpoint::{CheckpointError, CheckpointProblem, CheckpointStore, WriteBytes};
+
+#[derive(Default)]
+pub(super) struct Memory(BTreeMap<u32, Vec<u8>>);
+
+impl Memory {
+    /// The positions that are kept, ascending.
+    pub(super) fn kept(&self) -> Vec<u32> {
+        self.0.keys().copied().collect()
+    }
+
+    /// Goes back to a position.
+    pub(super) fn go_back(&mut self, position: u32) {
+        self.0.retain(|&kept, _| kept <= position);
+    }
+}
+
+impl CheckpointStore for Memory {
+    fn positions(&self) -> Result<Vec<u32>, CheckpointError> {
+        Ok(self.kept())
+    }
+
+    fn name(&self, position: u32) -> String {
+        format!("at position {position}")
+    }
+
+    fn read(&self, position: u32) -> Result<Box<dyn Read + '_>, CheckpointError> {
+        let bytes = self.0.get(&position);
+        let bytes =
+            bytes.ok_or_else(|| CheckpointError::new(self.name(position), CheckpointProblem::Missing))?;
+        Ok(Box::new(&bytes[..]))
+    }
+
+    fn write(&mut self, position: u32, bytes: &mut WriteBytes<'_>) -> Result<(), CheckpointError> {
+        let mut out = Vec::new();
+        bytes(&mut out)
+            .map_err(|error| CheckpointError::new(self.name(position), CheckpointProblem::Io(error)))?;
+        self.0.insert(position, out);
+        Ok(())
+    }
+
+    fn remove(&mut self, position: u32) -> Result<(), CheckpointError> {
+        self.0.remove(&position);
+        Ok(())
+    }
+}
