@@ -1,0 +1,82 @@
+//! When a check fails without a name, everybody opens the seeds of the batch, and all compute it again.
+//!
+//! Audits do the same for batches that were rejected as a whole.
+
+use subrosa_transport::{PerParty, Transport};
+
+use super::Run;
+use crate::receipts::Opening;
+use crate::records::{AttemptRecord, BatchRecord, CandidateRecord, SharingRecord};
+use crate::replay::{Deviation, Scope, find_deviation};
+use crate::{KeygenError, Progress};
+
+const NO_RECORD: KeygenError = KeygenError::Inconsistent { reason: "a record is missing" };
+
+impl<T: Transport + ?Sized> Run<'_, '_, T> {
+    /// The batch at hand.
+    pub(super) fn batch_record(&mut self) -> Result<&mut BatchRecord, KeygenError> {
+        self.records.last_mut().ok_or(NO_RECORD)
+    }
+
+    /// The candidate at hand.
+    pub(super) fn candidate_record(&mut self) -> Result<&mut CandidateRecord, KeygenError> {
+        self.batch_record()?.candidates.last_mut().ok_or(NO_RECORD)
+    }
+
+    /// The attempt at hand.
+    pub(super) fn attempt_record(&mut self) -> Result<&mut AttemptRecord, KeygenError> {
+        self.candidate_record()?.attempts.last_mut().ok_or(NO_RECORD)
+    }
+
+    /// The sharing at hand.
+    pub(super) fn sharing_record(&mut self) -> Result<&mut SharingRecord, KeygenError> {
+        self.candidate_record()?.sharing.as_mut().ok_or(NO_RECORD)
+    }
+
+    /// Opens the batch in which a check failed: the same failure with a name, where one is found.
+    ///
+    /// All honest parties come here alike, since what fails follows from broadcasts; the run is over, and nothing that is
+    /// opened is used again.
+    pub(super) fn explain(&mut self, failure: KeygenError) -> KeygenError {
+        let Some(batch) = self.records.pop() else { return failure };
+        match self.open(&[batch], Scope::Verified) {
+            Ok(()) => failure,
+            Err(error) => error,
+        }
+    }
+
+    /// After more candidates without success than 98 of 100 honest runs take: opens all batches since the last audit,
+    /// none of whose candidates is used any more.
+    pub(super) fn audit(&mut self) -> Result<(), KeygenError> {
+        if self.tried - self.audited < self.parameters.audit_after() {
+            return Ok(());
+        }
+        (self.progress)(Progress::Audit { tried: self.tried });
+        self.audited = self.tried;
+        let batches = std::mem::take(&mut self.records);
+        self.open(&batches, Scope::Primes)
+    }
+
+    /// Opens the seeds of batches and computes these again.
+    fn open(&mut self, batches: &[BatchRecord], scope: Scope) -> Result<(), KeygenError> {
+        let seeds = batches.iter().flat_map(BatchRecord::dealings).map(|dealing| dealing.seed.clone());
+        let mine = Opening { seeds: seeds.collect() };
+        let count = mine.seeds.len();
+        let openings = self.session.broadcast(&mine, &count)?;
+        let mut openings = openings.map(|opening| opening.seeds.into_iter()).into_vec();
+        for batch in batches {
+            let count = batch.dealings().count();
+            let of_batch =
+                |seeds: &mut std::vec::IntoIter<_>| Opening { seeds: seeds.by_ref().take(count).collect() };
+            let of_batch = PerParty::from_vec(openings.iter_mut().map(of_batch).collect());
+            if let Some(Deviation { party, reason }) =
+                find_deviation(self.parameters, &self.id, batch, &of_batch, scope)?
+            {
+                // Named when all have seen the same openings.
+                self.session.confirm()?;
+                return Err(KeygenError::Deviated { party, reason });
+            }
+        }
+        Ok(())
+    }
+}

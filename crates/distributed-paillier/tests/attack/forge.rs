@@ -1,0 +1,92 @@
+//! Values that come out as the deviating party wants, given those of its peers.
+
+use num_bigint::BigUint;
+use num_integer::Integer;
+use subrosa_arith::Modulus;
+use subrosa_distributed_paillier::messages::{FirstTest, FurtherTests, ProductShares};
+use subrosa_distributed_paillier::receipts::{Committed, Receipted};
+use subrosa_shamir::ShareRing;
+use subrosa_transport::PartyId;
+
+use super::script::Script;
+
+/// The share with which all shares together open as `target`, and what they would open as with `honest` in its place.
+pub fn steer(
+    modulus: &BigUint,
+    parties: u32,
+    me: PartyId,
+    others: &[(PartyId, BigUint)],
+    honest: &BigUint,
+    target: &BigUint,
+) -> (BigUint, BigUint) {
+    let points: Vec<u32> = (1..=parties).collect();
+    let lagrange = ShareRing::assume_prime(modulus.clone()).lagrange(&points, 0).unwrap();
+    let sum: BigUint = others.iter().map(|(party, value)| &lagrange[party.index()] * value).sum();
+    let mine = &lagrange[me.index()];
+    let opening = (&sum + mine * honest) % modulus;
+    (((target + modulus - sum % modulus) * mine.modinv(modulus).unwrap()).mod_floor(modulus), opening)
+}
+
+/// The value with which `v_lead` = ∏ others.
+pub fn fit(modulus: &Modulus, lead: PartyId, me: PartyId, others: &[(PartyId, BigUint)]) -> BigUint {
+    let (mut product, mut top) = (modulus.one(), modulus.one());
+    for (party, value) in others {
+        modulus.mul_assign(if *party == lead { &mut top } else { &mut product }, &modulus.residue(value));
+    }
+    let fitting =
+        if lead == me { product } else { modulus.mul(&top, &modulus.vartime_invert(&product).unwrap()) };
+    modulus.to_uint(&fitting)
+}
+
+/// K2: what a candidate opens as is `target`, and no longer what its summands give, which `opened` is told.
+pub fn chooses(
+    script: &mut Script,
+    index: usize,
+    target: BigUint,
+    mut opened: impl FnMut(BigUint) + 'static,
+) {
+    script.sends(move |scene, message: &mut Receipted<ProductShares>| {
+        let Receipted::Complete(mine) = message else { return };
+        let value = |message| match message {
+            Receipted::<ProductShares>::Complete(products) => Some(products.values[index].clone()),
+            Receipted::Disputed(_) | Receipted::OutOfRange => None,
+        };
+        let others = scene.peek().into_iter().filter_map(|(peer, message)| Some((peer, value(message)?)));
+        let others: Vec<_> = others.collect();
+        let modulus = scene.candidate_modulus();
+        let (share, honest) =
+            steer(&modulus, scene.parties(), scene.me, &others, &mine.values[index], &target);
+        mine.values[index] = share;
+        opened(honest);
+    });
+}
+
+/// K4 and K5: the first survivor of the first batch passes every test, whatever it is.
+pub fn forges_tests(script: &mut Script) {
+    script.sends(|scene, mine: &mut Committed<FirstTest>| {
+        if let (0, Some(sieved)) = (scene.first, scene.survivors.first()) {
+            let others = scene.peek::<Committed<FirstTest>>().into_iter();
+            let others: Vec<_> =
+                others.map(|(peer, theirs)| (peer, theirs.message.values[0].clone())).collect();
+            mine.message.values[0] = fit(&sieved.modulus, scene.lead(sieved.index), scene.me, &others);
+        }
+    });
+    script.sends(|scene, mine: &mut Committed<FurtherTests>| {
+        let Some((index, modulus)) = &scene.candidate else { return };
+        if scene.survivors.first().is_none_or(|sieved| sieved.index != *index) || scene.first > 0 {
+            return;
+        }
+        let others = scene.peek::<Committed<FurtherTests>>();
+        for (round, value) in mine.message.values.iter_mut().enumerate() {
+            let others: Vec<_> =
+                others.iter().map(|(peer, theirs)| (*peer, theirs.message.values[round].clone())).collect();
+            *value = fit(modulus, scene.lead(*index), scene.me, &others);
+        }
+    });
+}
+
+/// Adds to the shares of one kind (0 for p, 1 for q, 2 for zero) of a candidate, so that what is shared is `add` more.
+pub fn shift(values: &mut [BigUint], index: usize, kind: usize, add: &BigUint, modulus: &BigUint) {
+    let value = &mut values[3 * index + kind];
+    *value = (&*value + add) % modulus;
+}
