@@ -98,8 +98,8 @@ fn attack(script: &mut Script, trapdoor: &Arc<Trapdoor>, besides: Besides, found
             let quarter = BigUint::from(4u32).modinv(prime).unwrap();
             for (place, (wanted, is)) in [(&trap.p, p), (&trap.q, q)].into_iter().enumerate() {
                 let add = (prime + wanted - is) * &quarter;
-                for party in (0..scene.parties()).filter_map(|index| u16::try_from(index).ok()) {
-                    let lift = &mut dealing.messages[PartyId::new(party)].lifts[place];
+                for party in scene.everybody() {
+                    let lift = &mut dealing.messages[party].lifts[place];
                     *lift = (&*lift + &add) % prime;
                 }
             }

@@ -153,12 +153,13 @@ fn a_malformed_complaint_is_named() {
 #[test]
 fn who_complains_twice_or_says_nothing_after_its_complaint_is_named() {
     fn test<M: Wrong>(stage: &Stage) {
-        let lates: [fn() -> Option<Receipted<M::Next>>; 3] =
-            [|| None, || Some(Receipted::Disputed(vec![0])), || Some(Receipted::Disputed(vec![]))];
-        for late in lates {
+        for late in [None, Some(vec![0]), Some(vec![])] {
             stage.names(&["second complaint, or a message", "complaint about no party"], |script| {
                 complains::<M>(script, &[0]);
-                script.sends(move |_, said: &mut Late<M::Next>| said.0 = late());
+                let late = late.clone();
+                script.sends(move |_, said: &mut Late<M::Next>| {
+                    said.0 = late.clone().map(Receipted::Disputed);
+                });
             });
         }
     }

@@ -18,7 +18,7 @@ use subrosa_threshold_decryption::{ProofContext, verification_key};
 use subrosa_transport::{Message, PartyId, PerParty, Session, Settings};
 
 use super::rushing::Rushing;
-use super::script::{Dealing, Ending, Scene, Script};
+use super::script::{Audited, Dealing, Ending, Scene, Script};
 
 /// A dealing to which the party has committed.
 struct Prepared<M, K> {
@@ -106,6 +106,12 @@ impl<'p> Deviant<'_, 'p> {
                 self.audited = self.tried;
                 let seeds = std::mem::take(&mut self.rejected);
                 self.open(seeds)?;
+                let mut audited = Audited::GoesOn;
+                self.script.change(&self.scene, &mut audited);
+                if audited == Audited::Ends {
+                    self.end()?;
+                    return Err(KeygenError::Exhausted { candidates: self.tried });
+                }
             }
             if self.tried >= self.scene.parameters.greatest_candidates() {
                 return Err(KeygenError::Exhausted { candidates: self.tried });

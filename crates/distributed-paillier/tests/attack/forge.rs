@@ -2,13 +2,16 @@
 
 use num_bigint::BigUint;
 use num_integer::Integer;
-use subrosa_arith::Modulus;
-use subrosa_distributed_paillier::messages::{FirstTest, FurtherTests, ProductShares};
+use subrosa_arith::{Modulus, hash::Hasher};
+use subrosa_distributed_paillier::messages::{
+    CandidateShares, FirstTest, FurtherTests, ProductShares, WinnerAnswers, WinnerShares,
+};
 use subrosa_distributed_paillier::receipts::{Committed, Receipted};
+use subrosa_distributed_paillier::winner::RANGE_REPETITIONS;
 use subrosa_shamir::ShareRing;
 use subrosa_transport::PartyId;
 
-use super::script::Script;
+use super::script::{Dealing, Script};
 
 /// The share with which all shares together open as `target`, and what they would open as with `honest` in its place.
 pub fn steer(
@@ -85,8 +88,41 @@ pub fn forges_tests(script: &mut Script) {
     });
 }
 
-/// Adds to the shares of one kind (0 for p, 1 for q, 2 for zero) of a candidate, so that what is shared is `add` more.
-pub fn shift(values: &mut [BigUint], index: usize, kind: usize, add: &BigUint, modulus: &BigUint) {
-    let value = &mut values[3 * index + kind];
-    *value = (&*value + add) % modulus;
+/// Deals other summands than it draws, by as much more as is said for p and for q, and goes on as if it had drawn them: in
+/// W1 it lifts them, and in W3 it answers for them as far as an answer has room for them.
+pub fn adds_to_summands(script: &mut Script, add: [BigUint; 2]) {
+    let (first, lifted) = (add.clone(), add.clone());
+    script.deals(move |scene, dealing: &mut Dealing<CandidateShares>| {
+        let prime = scene.candidate_modulus();
+        for party in scene.everybody() {
+            for candidate in dealing.messages[party].values.chunks_mut(3) {
+                for (value, add) in candidate.iter_mut().zip(&first) {
+                    *value = (&*value + add) % &prime;
+                }
+            }
+        }
+    });
+    script.deals(move |scene, dealing: &mut Dealing<WinnerShares>| {
+        let prime = &scene.winner_moduli.as_ref().unwrap()[0];
+        let quarter = BigUint::from(4u32).modinv(prime).unwrap();
+        for party in scene.everybody() {
+            for (value, add) in dealing.messages[party].lifts.iter_mut().zip(&lifted) {
+                *value = (&*value + add * &quarter) % prime;
+            }
+        }
+    });
+    script.sends(move |scene, answers: &mut WinnerAnswers| {
+        let (index, _) = scene.candidate.as_ref().unwrap();
+        let bits = Hasher::new("subrosa/distributed-paillier/winner-challenges", 1)
+            .field("transcript", &scene.transcript)
+            .u64("candidate", scene.first + *index as u64)
+            .field("challenge", b"ranges")
+            .expand(2 * RANGE_REPETITIONS);
+        let room = scene.parameters.key_bits() / 2;
+        for (answer, bits) in answers.small.iter_mut().zip(bits.chunks(2)) {
+            let [p, q] = [0, 1].map(|place| u32::from(bits[0] >> place & 1));
+            let more = (&add[0] >> 2u32) * p + (&add[1] >> 2u32) * q;
+            *answer += if more.bits() < room { more } else { BigUint::ZERO };
+        }
+    });
 }

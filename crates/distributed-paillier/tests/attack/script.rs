@@ -32,6 +32,15 @@ pub enum Ending {
     Leave,
 }
 
+/// What the deviating party does after an audit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audited {
+    /// It deals the next batch, as whoever has not been found out.
+    GoesOn,
+    /// It lets the others name it.
+    Ends,
+}
+
 /// What the deviating party knows when it speaks.
 pub struct Scene<'p> {
     pub parameters: &'p KeygenParameters,
@@ -74,6 +83,10 @@ impl Scene<'_> {
     /// P₁.
     pub fn candidate_modulus(&self) -> BigUint {
         candidates::share_shape(self.parameters).bound
+    }
+
+    pub fn everybody(&self) -> impl Iterator<Item = PartyId> + use<> {
+        (0..self.parties()).filter_map(|index| u16::try_from(index).ok()).map(PartyId::new)
     }
 
     /// How many parties there are.
