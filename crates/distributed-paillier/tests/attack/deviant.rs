@@ -168,7 +168,9 @@ impl<'p> Deviant<'_, 'p> {
         self.scene.transcript = self.session.transcript();
         self.script.change(&self.scene, &mut message);
         self.script.tell(&self.scene, &message);
-        Ok(self.session.broadcast_shaped(&message, shape)?)
+        let mut received = self.session.broadcast_shaped(&message, shape)?;
+        self.script.change(&self.scene, &mut received);
+        Ok(received)
     }
 
     fn prepare<M: Dealt + 'static, K>(

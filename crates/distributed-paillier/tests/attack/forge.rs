@@ -2,7 +2,7 @@
 
 use num_bigint::BigUint;
 use num_integer::Integer;
-use subrosa_arith::{Modulus, hash::Hasher};
+use subrosa_arith::{Modulus, hash::Hasher, jacobi::jacobi, sieve::primes_below};
 use subrosa_distributed_paillier::messages::{
     CandidateShares, FirstTest, FurtherTests, ProductShares, WinnerAnswers, WinnerShares,
 };
@@ -11,7 +11,7 @@ use subrosa_distributed_paillier::winner::RANGE_REPETITIONS;
 use subrosa_shamir::ShareRing;
 use subrosa_transport::PartyId;
 
-use super::script::{Dealing, Script};
+use super::script::{Dealing, Scene, Script};
 
 /// The share with which all shares together open as `target`, and what they would open as with `honest` in its place.
 pub fn steer(
@@ -123,6 +123,45 @@ pub fn adds_to_summands(script: &mut Script, add: [BigUint; 2]) {
             let [p, q] = [0, 1].map(|place| u32::from(bits[0] >> place & 1));
             let more = (&add[0] >> 2u32) * p + (&add[1] >> 2u32) * q;
             *answer += if more.bits() < room { more } else { BigUint::ZERO };
+        }
+    });
+}
+
+/// K4 and K5 as they are for summands whose p and q together are `more`, a multiple of 4, than what is drawn.
+pub fn tests_of_other_summands(script: &mut Script, more: &BigUint) {
+    let (first, further) = (more >> 2u32, more >> 2u32);
+    // The exponent of the lead is N + 1 less the summands.
+    let shifted = |scene: &Scene<'_>,
+                   index: usize,
+                   modulus: &Modulus,
+                   base: &BigUint,
+                   value: &mut BigUint,
+                   more: &BigUint| {
+        let factor = modulus.vartime_pow(&modulus.residue(base), more);
+        let leads = scene.lead(index) == scene.me;
+        let factor = if leads { modulus.vartime_invert(&factor).unwrap() } else { factor };
+        *value = modulus.to_uint(&modulus.mul(&modulus.residue(value), &factor));
+    };
+    script.sends(move |scene, mine: &mut Committed<FirstTest>| {
+        for (sieved, value) in scene.survivors.iter().zip(&mut mine.message.values) {
+            let bases = primes_below(1 << 12).into_iter().skip(1).map(BigUint::from);
+            let base = bases.into_iter().find(|base| jacobi(base, sieved.modulus.value()) == 1).unwrap();
+            shifted(scene, sieved.index, &sieved.modulus, &base, value, &first);
+        }
+    });
+    script.sends(move |scene, mine: &mut Committed<FurtherTests>| {
+        let (index, modulus) = scene.candidate.as_ref().unwrap();
+        for (round, value) in mine.message.values.iter_mut().enumerate() {
+            let attempts = (0u64..).map(|attempt| {
+                Hasher::new("subrosa/distributed-paillier/biprimality-base", 1)
+                    .field("session", &scene.id)
+                    .uint("n", modulus.value())
+                    .u64("round", round as u64)
+                    .u64("attempt", attempt)
+                    .below(modulus.value())
+            });
+            let base = attempts.into_iter().find(|base| jacobi(base, modulus.value()) == 1).unwrap();
+            shifted(scene, *index, modulus, &base, value, &further);
         }
     });
 }

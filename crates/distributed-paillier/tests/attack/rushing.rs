@@ -97,14 +97,15 @@ impl Transport for Rushing {
         let mut line = self.line.lock().unwrap();
         let mut frame = frame.to_vec();
         line.mine = frame[TRANSCRIPT].to_vec();
-        if line.mute.contains(&to) {
+        // Who deceives its peers does not tell them that it noticed.
+        if line.mute.contains(&to) || (line.mirror && frame[KIND] == ABORT) {
             return Ok(());
         }
         if let Some(payload) = line.instead.remove(&to) {
             frame.truncate(HEADER_BYTES);
             frame.extend(payload);
         }
-        if line.mirror && frame[KIND] != ABORT {
+        if line.mirror {
             let theirs = line.peek(to, |frame| Some(frame[TRANSCRIPT].to_vec()));
             frame[TRANSCRIPT].copy_from_slice(&theirs.unwrap_or_else(|| line.mine.clone()));
         }

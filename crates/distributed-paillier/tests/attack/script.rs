@@ -139,6 +139,11 @@ impl Script {
         self.tales.insert(TypeId::of::<M>(), tale);
     }
 
+    /// Looks at everybody's messages of a broadcast.
+    pub fn hears<M: Message + 'static>(&mut self, mut look: impl FnMut(&Scene<'_>, &PerParty<M>) + 'static) {
+        self.on(move |scene, messages: &mut PerParty<M>| look(scene, messages));
+    }
+
     /// Falls silent towards some peers from the first message of a kind on.
     pub fn mutes<M: 'static>(&mut self, peers: &[PartyId]) {
         self.muted.insert(TypeId::of::<M>(), peers.to_vec());

@@ -10,7 +10,7 @@ use subrosa_distributed_paillier::{
 };
 use subrosa_transport::memory::Action;
 use subrosa_transport::testing::run_network;
-use subrosa_transport::{MemoryNetwork, PartyId, Session, SessionError, Settings};
+use subrosa_transport::{HEADER_BYTES, MemoryNetwork, PartyId, Session, SessionError, Settings};
 
 use super::deviant;
 use super::rushing::{KIND, Rushing};
@@ -31,8 +31,23 @@ pub struct Stage {
     pub timeout: Duration,
 }
 
-/// A frame on the wire: its sender, its receiver and its kind.
-pub type Frame = (PartyId, PartyId, u8);
+/// A frame on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub from: PartyId,
+    pub to: PartyId,
+    pub kind: u8,
+    /// Whether it carries seeds: their number, then 32 bytes of each.
+    pub opens: bool,
+}
+
+impl Frame {
+    fn of(from: PartyId, to: PartyId, frame: &[u8]) -> Self {
+        let payload = &frame[HEADER_BYTES..];
+        let seeds = payload.first().map_or(0, |&count| usize::from(count));
+        Self { from, to, kind: frame[KIND], opens: seeds > 0 && payload.len() == 1 + 32 * seeds }
+    }
+}
 
 /// What a run left behind.
 pub struct Played {
@@ -78,7 +93,7 @@ impl Stage {
         let names = (1..=self.parties).map(|number| format!("party-{number}"));
         let network = MemoryNetwork::builder(names)
             .intercept(move |from, to, _, frame| {
-                tap.lock().unwrap().push((from, to, frame[KIND]));
+                tap.lock().unwrap().push(Frame::of(from, to, frame));
                 Action::Deliver
             })
             .build()
@@ -148,21 +163,18 @@ impl Stage {
         played
     }
 
-    /// Plays, and expects that no honest party finds a key or finds an honest party guilty: it reports that two saw
-    /// different broadcasts, or names a liar. What a liar's abort says is its own word.
+    /// Plays, and expects that no honest party finds a key, that each finds out that two saw different broadcasts or that
+    /// a liar did wrong, and that none finds an honest party guilty.
     pub fn frames_nobody(&self, script: impl Fn(&mut Script) + Sync) -> Played {
         let played = self.play(script);
         for (party, result) in &played.results {
             let Err(error) = result else { panic!("{party} accepted a key") };
-            if let KeygenError::Session(SessionError::Aborted { by, .. }) = error
-                && self.liars.contains(by)
-            {
-                continue;
-            }
             let culprits = error.culprits();
             assert!(culprits.iter().all(|named| self.liars.contains(named)), "{party}: {error}");
+            let by_liar = matches!(error, KeygenError::Session(SessionError::Aborted { by, .. }) if self.liars.contains(by));
+            assert!(!by_liar, "{party}: {error}");
             let mismatch = error.to_string().contains("different broadcasts");
-            assert!(mismatch || !culprits.is_empty(), "{party}: {error}");
+            assert!(mismatch || culprits == self.liars, "{party}: {error}");
         }
         played
     }
