@@ -181,10 +181,12 @@ fn neither_the_last_nor_the_leader_of_three_chooses_the_modulus() {
 }
 
 #[test]
-fn one_of_five_does_not_choose_the_modulus() {
+fn neither_a_follower_nor_the_leader_of_five_chooses_the_modulus() {
     let trapdoor = trapdoor(512, 20);
     for besides in [Besides::Nothing, Besides::OtherLifts, Besides::Bet, Besides::Zero] {
         run(&stage(5, 512, 3), &trapdoor, besides);
+        // As the leader of the candidate.
+        run(&stage(5, 512, 0), &trapdoor, besides);
     }
 }
 
