@@ -64,8 +64,8 @@ pub fn chooses(
     });
 }
 
-/// K4 and K5: the first survivor of the first batch passes every test, whatever it is.
-pub fn forges_tests(script: &mut Script) {
+/// K4: the first survivor of the first batch passes, whatever it is.
+pub fn forges_first_test(script: &mut Script) {
     script.sends(|scene, mine: &mut Committed<FirstTest>| {
         if let (0, Some(sieved)) = (scene.first, scene.survivors.first()) {
             let others = scene.peek::<Committed<FirstTest>>().into_iter();
@@ -74,6 +74,11 @@ pub fn forges_tests(script: &mut Script) {
             mine.message.values[0] = fit(&sieved.modulus, scene.lead(sieved.index), scene.me, &others);
         }
     });
+}
+
+/// K4 and K5: the first survivor of the first batch passes every test, whatever it is.
+pub fn forges_tests(script: &mut Script) {
+    forges_first_test(script);
     script.sends(|scene, mine: &mut Committed<FurtherTests>| {
         let Some((index, modulus)) = &scene.candidate else { return };
         if scene.survivors.first().is_none_or(|sieved| sieved.index != *index) || scene.first > 0 {
