@@ -71,7 +71,7 @@ fn a_lie_in_a_second_attempt_is_named() {
     });
     stage.convicts(W4, |script| {
         second(script, |scene, zeros: &mut Committed<WinnerZeros>| {
-            add_one(&mut zeros.message.values[0], scene)
+            add_one(&mut zeros.message.values[0], scene);
         });
     });
     stage.convicts(K9, makes_an_excuse);

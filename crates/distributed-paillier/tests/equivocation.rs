@@ -171,11 +171,12 @@ fn answers_that_differ_between_receivers_find_nobody_honest_guilty() {
     });
 }
 
-/// One party sees a seed that does not open, the others see the true one and find the wrong product.
+/// One party sees a seed that does not open, the others see the true one and find the wrong product: before they name
+/// anybody they find out that they saw different openings.
 #[test]
-fn openings_that_differ_between_receivers_find_nobody_honest_guilty() {
+fn openings_that_differ_between_receivers_name_nobody() {
     on_several(|stage| {
-        stage.frames_nobody(|script| {
+        let played = stage.frames_nobody(|script| {
             script.sends(|_, message: &mut Receipted<ProductShares>| {
                 if let Receipted::Complete(products) = message {
                     flip(&mut products.values);
@@ -185,6 +186,11 @@ fn openings_that_differ_between_receivers_find_nobody_honest_guilty() {
                 opening.seeds[0] = Seed::random(&mut ChaCha20Rng::seed_from_u64(9));
             });
         });
+        for (party, result) in played.results {
+            let error = result.unwrap_err();
+            assert!(error.to_string().contains("different broadcasts"), "{party}: {error}");
+            assert!(error.culprits().is_empty(), "{party}: {error}");
+        }
     });
 }
 
