@@ -96,7 +96,7 @@ impl KeygenError {
         }
     }
 
-    /// The parties to blame, as far as they can be told.
+    /// The parties to blame, as far as they can be told. Whom a party blames that ended the run is that party's word.
     pub fn culprits(&self) -> Vec<PartyId> {
         match self {
             Self::Invalid { party, .. } | Self::Deviated { party, .. } => vec![*party],

@@ -2,6 +2,8 @@
 //!
 //! Audits do the same for batches that were rejected as a whole.
 
+use std::time::Instant;
+
 use subrosa_transport::{PerParty, Transport};
 
 use super::Run;
@@ -9,6 +11,9 @@ use crate::receipts::Opening;
 use crate::records::{AttemptRecord, BatchRecord, CandidateRecord, SharingRecord};
 use crate::replay::{Deviation, Scope, find_deviation};
 use crate::{KeygenError, Progress};
+
+/// How many times longer than this party another one may take to compute opened batches again.
+const PATIENCE: u32 = 20;
 
 const NO_RECORD: KeygenError = KeygenError::Inconsistent { reason: "a record is missing" };
 
@@ -63,20 +68,29 @@ impl<T: Transport + ?Sized> Run<'_, '_, T> {
         let mine = Opening { seeds: seeds.collect() };
         let count = mine.seeds.len();
         let openings = self.session.broadcast(&mine, &count)?;
+        let started = Instant::now();
         let mut openings = openings.map(|opening| opening.seeds.into_iter()).into_vec();
+        let mut found = None;
         for batch in batches {
             let count = batch.dealings().count();
             let of_batch =
                 |seeds: &mut std::vec::IntoIter<_>| Opening { seeds: seeds.by_ref().take(count).collect() };
             let of_batch = PerParty::from_vec(openings.iter_mut().map(of_batch).collect());
-            if let Some(Deviation { party, reason }) =
-                find_deviation(self.parameters, &self.id, batch, &of_batch, scope)?
-            {
-                // Named when all have seen the same openings.
-                self.session.confirm()?;
-                return Err(KeygenError::Deviated { party, reason });
+            let deviation = find_deviation(self.parameters, &self.id, batch, &of_batch, scope)?;
+            found = found.or(deviation);
+            if found.is_some() {
+                break;
             }
         }
-        Ok(())
+        // A party is named when all have seen the same openings, and none is taken for silent because it computes longer.
+        let timeout = self.session.settings().round_timeout;
+        self.session.set_round_timeout(timeout + started.elapsed() * PATIENCE);
+        let confirmed = self.session.confirm();
+        self.session.set_round_timeout(timeout);
+        confirmed?;
+        match found {
+            Some(Deviation { party, reason }) => Err(KeygenError::Deviated { party, reason }),
+            None => Ok(()),
+        }
     }
 }

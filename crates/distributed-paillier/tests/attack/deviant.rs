@@ -156,7 +156,8 @@ impl<'p> Deviant<'_, 'p> {
 
     fn open(&mut self, seeds: Vec<Seed>) -> Result<(), KeygenError> {
         let count = seeds.len();
-        self.say(Opening { seeds }, |_| count).map(drop)
+        self.say(Opening { seeds }, |_| count)?;
+        Ok(self.session.confirm()?)
     }
 
     /// A broadcast.
