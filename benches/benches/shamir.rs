@@ -5,11 +5,11 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use num_bigint::{BigInt, BigUint};
 use num_traits::One;
 use subrosa_benches::{number, rng};
-use subrosa_shamir::{IntegerSharing, PrimeField};
+use subrosa_shamir::{IntegerSharing, ShareRing};
 
 fn shamir(c: &mut Criterion) {
     let mut rng = rng(1);
-    let field = PrimeField::assume_prime((BigUint::one() << 2050u32) + 1435u32);
+    let field = ShareRing::assume_prime((BigUint::one() << 2050u32) + 1435u32);
     let secret = BigInt::from(number(&mut rng, 1024));
     let mut group = c.benchmark_group("shamir, 2050-bit field");
     for (n, t) in [(3, 1), (7, 3)] {

@@ -2,7 +2,7 @@
 //!
 //! The test of Boneh and Franklin (J. ACM 2001, section 4): with p ≡ q ≡ 3 (mod 4) and g of Jacobi symbol 1,
 //! `g^(φ(N)/4) ≡ ±1 (mod N)` always holds if N = p·q with both prime, and for at most half of all g otherwise, but for
-//! a kind of N that the gcd of step K7 rejects. Each party raises g to its own summand of φ(N)/4.
+//! a kind of N that step K9 rejects, where θ is no unit. Each party raises g to its own summand of φ(N)/4.
 
 use num_bigint::BigUint;
 use num_traits::Zero;

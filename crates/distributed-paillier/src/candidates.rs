@@ -9,7 +9,7 @@ use num_traits::{One, Zero};
 use rand_core::CryptoRng;
 use rayon::prelude::*;
 use subrosa_arith::{SecretInt, sample, wipe_uint};
-use subrosa_shamir::FieldShare;
+use subrosa_shamir::RingShare;
 use subrosa_transport::{PartyId, PerParty};
 
 use crate::messages::{Below, CandidateShares, ProductShares, conform};
@@ -46,7 +46,7 @@ impl Candidate {
 /// Draws summands so that p = Σ pᵢ lies in [¾, 1)·2^(k/2), p ≡ 3 (mod 4), and no prime of M divides p or p − 1.
 ///
 /// Built once for a party; holds the Chinese-remainder coefficients of its own primes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sampler {
     /// The CRT coefficient of each of my primes ℓ: ≡ 1 mod ℓ, ≡ 0 mod 4 and mod every other prime of M.
     mine: Vec<(u32, BigUint)>,
@@ -138,12 +138,12 @@ impl BatchSecrets {
 
 /// The shape of [`CandidateShares`]: three values for each candidate.
 pub fn share_shape(parameters: &KeygenParameters) -> Below {
-    Below { count: 3 * parameters.batch(), bound: parameters.candidate_field().prime().clone() }
+    Below { count: 3 * parameters.batch(), bound: parameters.candidate_field().modulus().clone() }
 }
 
 /// The shape of [`ProductShares`].
 pub fn product_shape(parameters: &KeygenParameters) -> Below {
-    Below { count: parameters.batch(), bound: parameters.candidate_field().prime().clone() }
+    Below { count: parameters.batch(), bound: parameters.candidate_field().modulus().clone() }
 }
 
 /// K1: draws the summands of a batch whose first candidate has the number `first`, and deals each with degree t and,
@@ -212,16 +212,16 @@ pub fn multiply(
     Ok(ProductShares { values })
 }
 
-/// My shares of p and q of one candidate.
-#[derive(Debug)]
+/// My shares of what one dealer dealt in K1 for one candidate.
+#[derive(Clone, Debug)]
 pub struct Factors {
-    /// The share of p.
-    pub p: FieldShare,
-    /// The share of q.
-    pub q: FieldShare,
+    /// The share of pᵢ.
+    pub p: RingShare,
+    /// The share of qᵢ.
+    pub q: RingShare,
 }
 
-/// My shares of p and q of the candidate at a place in the batch, from what K1 dealt me.
+/// My shares of every dealer's summands of the candidate at a place in the batch, from what K1 dealt me.
 ///
 /// # Errors
 /// [`KeygenError::Invalid`] naming a party whose message does not have the shape of [`share_shape`];
@@ -231,20 +231,17 @@ pub fn factors(
     me: PartyId,
     received: &PerParty<CandidateShares>,
     index: usize,
-) -> Result<Factors, KeygenError> {
+) -> Result<PerParty<Factors>, KeygenError> {
     conform(parameters.access().parties(), received, &share_shape(parameters))?;
     if index >= parameters.batch() {
         return Err(KeygenError::Inconsistent { reason: "a candidate's place" });
     }
     let field = parameters.candidate_field();
-    let sum = |kind: usize| {
-        let shares = received
-            .values()
-            .map(|message| field.accept(me.number(), message.values[3 * index + kind].clone()))
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok::<_, KeygenError>(field.sum(&shares)?)
+    let share = |message: &CandidateShares, kind: usize| {
+        field.accept(me.number(), message.values[3 * index + kind].clone())
     };
-    Ok(Factors { p: sum(0)?, q: sum(1)? })
+    let of = |message| Ok::<_, KeygenError>(Factors { p: share(message, 0)?, q: share(message, 1)? });
+    Ok(PerParty::from_vec(received.values().map(of).collect::<Result<_, _>>()?))
 }
 
 /// K2, continued: N of each candidate, opened from all parties' shares.

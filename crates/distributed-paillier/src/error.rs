@@ -34,6 +34,14 @@ pub enum KeygenError {
         /// What is wrong.
         reason: Malformed,
     },
+    /// A party was found out when the run was computed again from opened seeds, or contradicts its own commitment.
+    #[error("{party} did not follow the protocol: {reason}")]
+    Deviated {
+        /// The party to blame.
+        party: PartyId,
+        /// What it did.
+        reason: &'static str,
+    },
     /// The openings contradict each other, or give a modulus of the wrong form; who lied cannot be told.
     #[error("the openings are inconsistent: {reason}")]
     Inconsistent {
@@ -71,10 +79,27 @@ impl KeygenError {
         Self::Invalid { party, reason: Malformed::new(reason) }
     }
 
-    /// The parties to blame, as far as they can be told.
+    /// Whether a check failed that all parties see alike, without telling who made it fail.
+    pub(crate) fn is_unexplained(&self) -> bool {
+        match self {
+            Self::Inconsistent { .. } | Self::Key(_) => true,
+            Self::Decryption(error) => error.culprits().is_empty(),
+            Self::KeySize { .. }
+            | Self::Roster { .. }
+            | Self::Invalid { .. }
+            | Self::Deviated { .. }
+            | Self::Exhausted { .. }
+            | Self::Session(_)
+            | Self::Paillier(_)
+            | Self::Shamir(_)
+            | Self::Arith(_) => false,
+        }
+    }
+
+    /// The parties to blame, as far as they can be told. Whom a party blames that ended the run is that party's word.
     pub fn culprits(&self) -> Vec<PartyId> {
         match self {
-            Self::Invalid { party, .. } => vec![*party],
+            Self::Invalid { party, .. } | Self::Deviated { party, .. } => vec![*party],
             Self::Session(error) => error.culprits(),
             Self::Decryption(error) => error.culprits(),
             Self::KeySize { .. }

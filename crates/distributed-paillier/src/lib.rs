@@ -3,14 +3,17 @@
 
 pub mod biprimality;
 pub mod candidates;
-pub mod decryption_key;
+pub mod dealing;
 mod driver;
 mod error;
 pub mod messages;
 mod parameters;
-pub mod product;
 mod progress;
+pub mod receipts;
+pub mod records;
+pub mod replay;
 pub mod sharing;
+pub mod winner;
 
 pub use driver::{PROTOCOL, generate};
 pub use error::KeygenError;

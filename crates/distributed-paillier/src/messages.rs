@@ -58,7 +58,7 @@ pub(crate) fn conform<M: Message>(
 macro_rules! integers {
     ($(#[$attribute:meta])* $name:ident, $round:literal) => {
         $(#[$attribute])*
-        #[derive(Clone, Serialize, Deserialize)]
+        #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
         pub struct $name {
             /// The values, in the order that the round's step gives.
             #[serde(with = "wire::uints")]
@@ -75,6 +75,53 @@ macro_rules! integers {
 
             fn check(&self, shape: &Below) -> Result<(), Malformed> {
                 shape.check(&self.values)
+            }
+        }
+
+        impl Lists for $name {
+            fn list(&self, place: usize) -> &[BigUint] {
+                if place == 0 { &self.values } else { &[] }
+            }
+        }
+    };
+}
+
+/// A message that consists of lists of integers.
+pub(crate) trait Lists {
+    /// The list at a place, in the order of the shape; empty if there is none.
+    fn list(&self, place: usize) -> &[BigUint];
+}
+
+/// A message of several lists of integers, each below a bound of its own, without `Debug`.
+macro_rules! several_lists {
+    ($(#[$attribute:meta])* $name:ident, $round:literal, $count:literal, {
+        $($(#[$doc:meta])* $place:literal $field:ident),+ $(,)?
+    }) => {
+        $(#[$attribute])*
+        #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct $name {
+            $($(#[$doc])* #[serde(with = "wire::uints")] pub $field: Vec<BigUint>,)+
+        }
+
+        impl Lists for $name {
+            fn list(&self, place: usize) -> &[BigUint] {
+                match place {
+                    $($place => &self.$field,)+
+                    _ => &[],
+                }
+            }
+        }
+
+        impl Message for $name {
+            const ROUND: &'static str = $round;
+            type Shape = [Below; $count];
+
+            fn max_bytes(shape: &Self::Shape) -> usize {
+                shape.iter().map(Below::max_bytes).fold(0, usize::saturating_add)
+            }
+
+            fn check(&self, shape: &Self::Shape) -> Result<(), Malformed> {
+                shape.iter().enumerate().try_for_each(|(place, shape)| shape.check(self.list(place)))
             }
         }
     };
@@ -130,29 +177,58 @@ list_message! {
     /// K5, to all: the values of the further tests of one modulus.
     FurtherTests, "keygen/further-tests"
 }
-secret_list_message! {
-    /// K5a, to one party: shares of a random triple.
-    ProductCheckTriple, "keygen/product-check-triple"
+several_lists! {
+    /// W1, to one party: shares for the modulus that passed every test.
+    WinnerShares, "keygen/winner-shares", 2, {
+        /// Shares of p′ᵢ and q′ᵢ modulo P₃.
+        0 lifts,
+        /// Shares modulo Q: of β and r, of every β′, of every ρ, of the masks μ and ν, of two triples, of zeros.
+        1 values,
+    }
+}
+
+impl Drop for WinnerShares {
+    fn drop(&mut self) {
+        self.lifts.iter_mut().chain(&mut self.values).for_each(subrosa_arith::wipe_uint);
+    }
+}
+
+impl std::fmt::Debug for WinnerShares {
+    // Redacted: enough shares give the factors away.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "WinnerShares(<redacted>, {} values)", self.lifts.len() + self.values.len())
+    }
+}
+
+list_message! {
+    /// W2, to all: shares of u, of every w, and of m of both triples.
+    WinnerProducts, "keygen/winner-products"
+}
+several_lists! {
+    /// W3, to all: answers to the challenges.
+    #[derive(Debug)]
+    WinnerAnswers, "keygen/winner-answers", 3, {
+        /// Masked combinations of p′ᵢ and q′ᵢ, over ℤ.
+        0 small,
+        /// Masked combinations of βᵢ, β′ᵢ and ρᵢ, over ℤ.
+        1 wide,
+        /// Shares of δ and η of both product checks.
+        2 differences,
+    }
 }
 list_message! {
-    /// K5a, to all: shares of what the product check opens.
-    ProductCheckShares, "keygen/product-check"
+    /// W4, to all: shares of what must be 0, for each dealer and for both product checks.
+    WinnerZeros, "keygen/winner-zeros"
 }
-secret_list_message! {
-    /// K6, to one party: shares of φᵢ, β′ᵢ, ρᵢ and zero, then, where a key is still looked for, of βᵢ, rᵢ and zero.
-    KeyShares, "keygen/key-shares"
-}
-list_message! {
-    /// K7, to all: shares of the masked openings.
-    KeyOpenings, "keygen/key-openings"
-}
-list_message! {
-    /// K7, to all: the residue rᵢ mod N of the mask.
-    MaskResidue, "keygen/mask-residue"
-}
-list_message! {
-    /// K9, to all: the party's verification key.
-    VerificationKey, "keygen/verification-key"
+several_lists! {
+    /// K9, to all: the party's verification key, and the residue that θ takes.
+    #[derive(Debug)]
+    VerificationKey, "keygen/verification-key", 2, {
+        /// vⱼ.
+        0 key,
+        /// rⱼ mod N.
+        1 residue,
+    }
 }
 list_message! {
     /// K10, to all: the party's part in a trial decryption.

@@ -2,7 +2,7 @@ use num_bigint::BigUint;
 use num_integer::Integer;
 use num_traits::One;
 use subrosa_arith::sieve::{TrialDivision, primes_below};
-use subrosa_shamir::PrimeField;
+use subrosa_shamir::{ProductRing, ShareRing};
 use subrosa_threshold_decryption::Access;
 use subrosa_transport::{Parameters, PartyId};
 
@@ -17,6 +17,8 @@ pub enum SecurityLevel {
     Insecure,
 }
 
+/// e^−4 = 1.8 %.
+const AUDIT_FACTOR: f64 = 4.0;
 const LEAST_SECURE_BITS: u64 = 2048;
 const LEAST_BITS: u64 = 256;
 const GREATEST_BITS: u64 = 8192;
@@ -39,9 +41,10 @@ pub struct KeygenParameters {
     batch: usize,
     sieve: TrialDivision,
     rounds: usize,
+    /// After how many candidates rejected ones are audited.
+    audit_after: u64,
     small_primes: Vec<(u32, PartyId)>,
-    candidate_field: PrimeField,
-    key_field: PrimeField,
+    winner_ring: ProductRing,
 }
 
 impl KeygenParameters {
@@ -84,16 +87,19 @@ impl KeygenParameters {
         if key_bits < least || key_bits > GREATEST_BITS || key_bits.is_odd() {
             return Err(KeygenError::KeySize { bits: key_bits, least, greatest: GREATEST_BITS });
         }
-        Ok(Self {
+        let winner_ring = ProductRing::new(candidate_field(key_bits), lift_field(key_bits))?;
+        let mut parameters = Self {
             access,
             key_bits,
             batch: default_batch(key_bits),
             sieve: TrialDivision::new(default_sieve_bound(key_bits)),
             rounds: 80,
             small_primes: assign_small_primes(access, key_bits),
-            candidate_field: candidate_field(key_bits),
-            key_field: key_field(key_bits),
-        })
+            winner_ring,
+            audit_after: 0,
+        };
+        parameters.audit_after = parameters.bound(AUDIT_FACTOR);
+        Ok(parameters)
     }
 
     /// How many candidates are drawn, multiplied and tested together: more for slow networks, since every batch takes
@@ -109,6 +115,24 @@ impl KeygenParameters {
     pub fn with_sieve_bound(mut self, bound: u32) -> Self {
         self.sieve = TrialDivision::new(bound.clamp(256, 1 << 24));
         self
+    }
+
+    /// After how many candidates without success all that were rejected are opened and computed again. The default is
+    /// four times the expected number, which two of a hundred honest runs reach.
+    #[must_use]
+    pub fn with_audit_after(mut self, candidates: u64) -> Self {
+        self.audit_after = candidates.max(1);
+        self
+    }
+
+    /// After how many candidates rejected ones are audited.
+    pub fn audit_after(&self) -> u64 {
+        self.audit_after
+    }
+
+    /// All parties, in roster order.
+    pub(crate) fn parties(&self) -> Vec<PartyId> {
+        (0..self.access.parties()).filter_map(|index| u16::try_from(index).ok()).map(PartyId::new).collect()
     }
 
     /// n and t.
@@ -141,12 +165,14 @@ impl KeygenParameters {
         &self.small_primes
     }
 
-    pub(crate) fn candidate_field(&self) -> &PrimeField {
-        &self.candidate_field
+    /// The field modulo P₁, of the candidates.
+    pub(crate) fn candidate_field(&self) -> &ShareRing {
+        self.winner_ring.first()
     }
 
-    pub(crate) fn key_field(&self) -> &PrimeField {
-        &self.key_field
+    /// The integers modulo Q = P₁·P₃, of the winner.
+    pub(crate) fn winner_ring(&self) -> &ProductRing {
+        &self.winner_ring
     }
 
     /// The party that works in the place of party 1 of the paper for a candidate: it takes turns.
@@ -164,6 +190,7 @@ impl KeygenParameters {
             .with("batch", self.batch)
             .with("sieve_bound", self.sieve.bound())
             .with("rounds", self.rounds)
+            .with("audit_after", self.audit_after)
     }
 
     /// How many candidates are expected until one is a product of two primes.
@@ -179,7 +206,12 @@ impl KeygenParameters {
     /// After how many candidates to give up: a bound that an honest run passes with probability below 2^−50.
     pub fn greatest_candidates(&self) -> u64 {
         // P(more than c·mean) = e^−c; e^−36 < 2^−51.
-        let bound = (36.0 * self.expected_candidates()).ceil();
+        self.bound(36.0)
+    }
+
+    /// So many times the expected number of candidates.
+    fn bound(&self, factor: f64) -> u64 {
+        let bound = (factor * self.expected_candidates()).ceil();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most a few million")]
         let bound = bound as u64;
         bound.max(1000)
@@ -193,36 +225,36 @@ fn key_half_log(key_bits: u64) -> f64 {
     half * std::f64::consts::LN_2 - 0.13
 }
 
-/// For common sizes k: the least c such that 2^(k+2) + c, and the least c such that 2^(2k+100) + c, is a prime. Looking
+/// For common sizes k: the least c such that 2^(k+2) + c, and the least c such that 2^(k+202) + c, is a prime. Looking
 /// for them anew would take seconds.
 const FIELDS: [(u64, u32, u32); 9] = [
-    (256, 73, 297),
-    (384, 235, 237),
-    (512, 169, 495),
-    (768, 63, 25),
-    (1024, 537, 1087),
-    (1536, 579, 793),
-    (2048, 1435, 33),
-    (3072, 309, 1555),
-    (4096, 6357, 163),
+    (256, 73, 127),
+    (384, 235, 73),
+    (512, 169, 19),
+    (768, 63, 459),
+    (1024, 537, 75),
+    (1536, 579, 2697),
+    (2048, 1435, 613),
+    (3072, 309, 3103),
+    (4096, 6357, 3747),
 ];
 
 /// P₁, the field of the candidates: every product of two factors is below 2^k.
-fn candidate_field(key_bits: u64) -> PrimeField {
+fn candidate_field(key_bits: u64) -> ShareRing {
     field(key_bits + 2, FIELDS.iter().find(|entry| entry.0 == key_bits).map(|entry| entry.1))
 }
 
-/// P₂, the field of the decryption key: it holds u < n·2^2k + n²·2^(2k+σ) and w < n·2^2k + n²·2^(2k+σ+2), with room
-/// for n² of up to 2^17.
-fn key_field(key_bits: u64) -> PrimeField {
-    field(2 * key_bits + 100, FIELDS.iter().find(|entry| entry.0 == key_bits).map(|entry| entry.2))
+/// P₃, the field to which the winner's factors are lifted: modulo P₁·P₃ nothing that the checks of W3 let pass wraps
+/// around.
+fn lift_field(key_bits: u64) -> ShareRing {
+    field(key_bits + 202, FIELDS.iter().find(|entry| entry.0 == key_bits).map(|entry| entry.2))
 }
 
-fn field(bits: u64, offset: Option<u32>) -> PrimeField {
+fn field(bits: u64, offset: Option<u32>) -> ShareRing {
     let power = BigUint::one() << bits;
     match offset {
-        Some(offset) => PrimeField::assume_prime(power + offset),
-        None => PrimeField::above(&power),
+        Some(offset) => ShareRing::assume_prime(power + offset),
+        None => ShareRing::above(&power),
     }
 }
 
@@ -292,17 +324,14 @@ mod tests {
 
     #[test]
     fn the_known_fields_are_the_ones_that_a_search_finds() {
-        for (bits, candidate, key) in FIELDS.into_iter().filter(|entry| entry.0 <= 1024) {
-            assert_eq!(
-                candidate_field(bits),
-                PrimeField::above(&(BigUint::one() << (bits + 2))),
-                "{candidate}"
-            );
-            assert_eq!(key_field(bits), PrimeField::above(&(BigUint::one() << (2 * bits + 100))), "{key}");
+        for (bits, candidate, lift) in FIELDS.into_iter().filter(|entry| entry.0 <= 1024) {
+            let above = |bits: u64| ShareRing::above(&(BigUint::one() << bits));
+            assert_eq!(candidate_field(bits), above(bits + 2), "{candidate}");
+            assert_eq!(lift_field(bits), above(bits + 202), "{lift}");
         }
         for (bits, ..) in FIELDS {
-            for field in [candidate_field(bits), key_field(bits)] {
-                assert!(PrimeField::new(field.prime().clone()).is_ok(), "{bits}");
+            for field in [candidate_field(bits), lift_field(bits)] {
+                assert!(ShareRing::prime(field.modulus().clone()).is_ok(), "{bits}");
             }
         }
     }

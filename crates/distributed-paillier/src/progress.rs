@@ -21,6 +21,11 @@ pub enum Progress {
         /// How many candidates were tried.
         tried: u64,
     },
+    /// So many candidates were rejected that all of them are opened and computed again.
+    Audit {
+        /// How many candidates were tried.
+        tried: u64,
+    },
     /// The decryption key is shared and its verification keys agree.
     Shared,
 }

@@ -13,10 +13,10 @@ use subrosa_threshold_decryption::{
 };
 use subrosa_transport::{PartyId, PerParty};
 
-use crate::decryption_key::KeySummand;
 use crate::messages::{
     Below, Bits, IntegerShareMessage, TrialDecryption, TrialProof, VerificationKey, conform,
 };
+use crate::winner::KeySummand;
 use crate::{KeygenError, KeygenParameters};
 
 /// Above this many minimal subsets of parties only the consecutive ones try to decrypt.
@@ -29,7 +29,12 @@ pub fn share_shape(parameters: &KeygenParameters) -> Bits {
 }
 
 /// The shape of [`VerificationKey`].
-pub fn verification_shape(public: &PublicKey) -> Below {
+pub fn verification_shape(public: &PublicKey) -> [Below; 2] {
+    [trial_shape(public), Below { count: 1, bound: public.n().clone() }]
+}
+
+/// The shape of [`TrialDecryption`].
+pub fn trial_shape(public: &PublicKey) -> Below {
     Below { count: 1, bound: public.modulus_squared().value().clone() }
 }
 
@@ -52,7 +57,11 @@ pub fn deal(
     ))
 }
 
-/// K9: my share of d, the sum of what all parties dealt me, and its verification key.
+/// K9: my share of d, the sum of what all parties dealt me, and its verification key, with my `residue` rⱼ mod N.
+///
+/// # Security
+/// The residues give θ, and with it a party that knows φ(N) has β and the honest parties' d. They are published when
+/// nobody can change its dealing of K8 any more.
 ///
 /// # Errors
 /// [`KeygenError::Invalid`] naming a party whose share is longer than [`share_shape`] says;
@@ -61,9 +70,10 @@ pub fn total(
     parameters: &KeygenParameters,
     me: PartyId,
     public: &PublicKey,
-    received: PerParty<IntegerShareMessage>,
+    received: &PerParty<IntegerShareMessage>,
+    residue: &SecretInt,
 ) -> Result<(SecretInt, VerificationKey), KeygenError> {
-    conform(parameters.access().parties(), &received, &share_shape(parameters))?;
+    conform(parameters.access().parties(), received, &share_shape(parameters))?;
     let shares: Vec<IntegerShare> =
         received.values().map(|message| IntegerShare::new(me.number(), message.value.clone())).collect();
     let inconsistent =
@@ -74,28 +84,38 @@ pub fn total(
         reason: "my share of the decryption key is out of range",
     })?;
     let value = verification_key(public, parameters.access(), bits, &share)?;
-    Ok((share, VerificationKey { values: vec![value] }))
+    Ok((share, VerificationKey { key: vec![value], residue: vec![residue.expose().clone()] }))
 }
 
-/// K9, continued: the key share, if its verification key is mine. [`check_trial`] compares the others'.
+/// K9, continued: θ = (u − Σ rⱼ) mod N with the opening u of W2, and the key share, if its verification key is mine.
+/// [`check_trial`] compares the others'.
+///
+/// θ must be a unit modulo N, which is the second half of the biprimality test, since φ ≡ −(p+q−1) modulo N. For two
+/// primes it is one unless β is a multiple of one of them.
 ///
 /// # Errors
-/// [`KeygenError::Invalid`] naming a party whose verification key is no unit modulo N²; [`KeygenError::Key`].
+/// [`KeygenError::Invalid`] naming a party whose verification key is no unit modulo N²; [`KeygenError::Inconsistent`] if θ
+/// is no unit, alike at all parties; [`KeygenError::Key`].
 pub fn finish(
     parameters: &KeygenParameters,
     me: PartyId,
     public: PublicKey,
-    theta: BigUint,
+    opening: &BigUint,
     share: SecretInt,
     received: PerParty<VerificationKey>,
 ) -> Result<KeyShare, KeygenError> {
     let access = parameters.access();
     conform(access.parties(), &received, &verification_shape(&public))?;
-    let unit = |message: &VerificationKey| message.values.iter().all(|value| value.gcd(public.n()).is_one());
+    let residues: BigUint = received.values().flat_map(|message| &message.residue).sum();
+    let theta = (opening + public.n() * received.len() - residues) % public.n();
+    if !theta.gcd(public.n()).is_one() {
+        return Err(KeygenError::Inconsistent { reason: "θ is no unit modulo N" });
+    }
+    let unit = |message: &VerificationKey| message.key.iter().all(|value| value.gcd(public.n()).is_one());
     if let Some((party, _)) = received.iter().find(|(_, message)| !unit(message)) {
         return Err(KeygenError::invalid(party, "its verification key is not a unit modulo N"));
     }
-    let verification_keys = received.into_iter().filter_map(|(_, message)| message.values.into_iter().next());
+    let verification_keys = received.into_iter().filter_map(|(_, message)| message.key.into_iter().next());
     let key = ThresholdKey::provisional(ThresholdKeyParts {
         access,
         scale: access.delta(),
@@ -107,12 +127,13 @@ pub fn finish(
     Ok(KeyShare::new(key, me, share)?)
 }
 
-/// K10: my part in decrypting a ciphertext whose plaintext everyone knows.
+/// K10: my part in decrypting a ciphertext whose plaintext everyone knows; `transcript` is the session's after K9, so
+/// that nobody knows the ciphertext while it can still change its share.
 ///
 /// # Errors
 /// [`KeygenError::Decryption`] if the key is not usable.
-pub fn try_decrypt(share: &KeyShare) -> Result<TrialDecryption, KeygenError> {
-    let (_, ciphertext) = known_plaintext(share.key().public())?;
+pub fn try_decrypt(share: &KeyShare, transcript: &[u8; 32]) -> Result<TrialDecryption, KeygenError> {
+    let (_, ciphertext) = known_plaintext(share.key().public(), transcript)?;
     Ok(TrialDecryption { values: share.partially_decrypt(&[ciphertext])?.into_values() })
 }
 
@@ -123,10 +144,11 @@ pub fn try_decrypt(share: &KeyShare) -> Result<TrialDecryption, KeygenError> {
 pub fn prove_trial(
     share: &KeyShare,
     context: &ProofContext,
+    transcript: &[u8; 32],
     trial: &TrialDecryption,
     rng: &mut impl CryptoRng,
 ) -> Result<TrialProof, KeygenError> {
-    let (_, ciphertext) = known_plaintext(share.key().public())?;
+    let (_, ciphertext) = known_plaintext(share.key().public(), transcript)?;
     let partial = PartialDecryption::new(share.party(), trial.values.clone());
     let proof = share.prove(context, &[ciphertext], &partial, Challenges::Wide, rng)?;
     Ok(TrialProof { proof })
@@ -140,13 +162,14 @@ pub fn prove_trial(
 pub fn check_proofs(
     key: &ThresholdKey,
     context: &ProofContext,
+    transcript: &[u8; 32],
     trial: &PerParty<TrialDecryption>,
     proofs: &PerParty<TrialProof>,
 ) -> Result<(), KeygenError> {
     let parties = key.access().parties();
-    conform(parties, trial, &verification_shape(key.public()))?;
+    conform(parties, trial, &trial_shape(key.public()))?;
     conform(parties, proofs, key)?;
-    let (_, ciphertext) = known_plaintext(key.public())?;
+    let (_, ciphertext) = known_plaintext(key.public(), transcript)?;
     let ciphertexts = std::slice::from_ref(&ciphertext);
     for ((party, message), (_, TrialProof { proof })) in trial.iter().zip(proofs.iter()) {
         let partial = PartialDecryption::new(party, message.values.clone());
@@ -166,10 +189,14 @@ pub fn check_proofs(
 /// [`KeygenError::Key`] if the verification keys contradict each other;
 /// [`KeygenError::Invalid`] or [`KeygenError::Decryption`] naming a party whose value cannot be one;
 /// [`KeygenError::Decryption`] or [`KeygenError::Inconsistent`] if a set does not decrypt, or not correctly.
-pub fn check_trial(key: &ThresholdKey, received: PerParty<TrialDecryption>) -> Result<(), KeygenError> {
-    conform(key.access().parties(), &received, &verification_shape(key.public()))?;
+pub fn check_trial(
+    key: &ThresholdKey,
+    transcript: &[u8; 32],
+    received: PerParty<TrialDecryption>,
+) -> Result<(), KeygenError> {
+    conform(key.access().parties(), &received, &trial_shape(key.public()))?;
     key.check_consistency()?;
-    let (expected, _) = known_plaintext(key.public())?;
+    let (expected, _) = known_plaintext(key.public(), transcript)?;
     let partials: Vec<PartialDecryption> =
         received.into_iter().map(|(party, message)| PartialDecryption::new(party, message.values)).collect();
     for subset in quorums(key.access()) {
@@ -212,9 +239,13 @@ fn extend(parties: &[PartyId], missing: usize, begun: &mut Vec<PartyId>, sets: &
     }
 }
 
-/// A plaintext of k − 2 bits and an encryption of it, both from a hash of the key.
-fn known_plaintext(public: &PublicKey) -> Result<(BigInt, Ciphertext), KeygenError> {
-    let hasher = || Hasher::new("subrosa/distributed-paillier/trial-decryption", 1).uint("n", public.n());
+/// A plaintext of k − 2 bits and an encryption of it, both from a hash of transcript and key.
+fn known_plaintext(public: &PublicKey, transcript: &[u8; 32]) -> Result<(BigInt, Ciphertext), KeygenError> {
+    let hasher = || {
+        Hasher::new("subrosa/distributed-paillier/trial-decryption", 2)
+            .field("transcript", transcript)
+            .uint("n", public.n())
+    };
     let half = (public.n() - BigUint::one()) >> 1u32;
     let plaintext = BigInt::from(hasher().field("part", b"plaintext").below(&half));
     let nonce = hasher().field("part", b"nonce").below(public.n());

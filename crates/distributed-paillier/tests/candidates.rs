@@ -11,7 +11,7 @@ use subrosa_arith::Modulus;
 use subrosa_distributed_paillier::candidates::{self, Candidate, Sampler};
 use subrosa_distributed_paillier::messages::{CandidateShares, FurtherTests, ProductShares};
 use subrosa_distributed_paillier::{KeygenError, KeygenParameters, biprimality};
-use subrosa_shamir::{PrimeField, ShamirError};
+use subrosa_shamir::{ShamirError, ShareRing};
 use subrosa_transport::{PartyId, PerParty};
 
 fn parties(n: u16) -> impl Iterator<Item = PartyId> {
@@ -58,7 +58,7 @@ fn factors_have_the_promised_form_and_all_its_values() {
 fn summands_are_shared_with_degree_t_and_zeros_with_twice_as_much() {
     for (n, t) in [(3, 1), (5, 2), (7, 3), (7, 1)] {
         let parameters = KeygenParameters::insecure(n, t, 256).unwrap().with_batch(2);
-        let field = PrimeField::new(candidates::share_shape(&parameters).bound).unwrap();
+        let field = ShareRing::prime(candidates::share_shape(&parameters).bound).unwrap();
         for (secrets, messages) in dealt(&parameters) {
             for (place, degree) in [t, t, 2 * t].into_iter().cycle().take(6).enumerate() {
                 let shares: Vec<(u32, &BigUint)> = messages

@@ -5,50 +5,42 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use num_bigint::BigUint;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use subrosa_distributed_paillier::messages::IntegerShareMessage;
+use subrosa_distributed_paillier::messages::{
+    CandidateShares, FirstTest, FurtherTests, IntegerShareMessage, ProductShares, TrialDecryption,
+    TrialProof, VerificationKey, WinnerAnswers, WinnerProducts, WinnerShares, WinnerZeros,
+};
+use subrosa_distributed_paillier::receipts::{Committed, Nothing, Receipted};
 use subrosa_distributed_paillier::{KeyShare, KeygenError, KeygenParameters, PROTOCOL, generate};
-use subrosa_threshold_decryption::KeyError;
 use subrosa_transport::{
-    FailureKind, MemoryNetwork, PartyId, Session, SessionError, Settings, memory::Action,
-    testing::run_network,
+    FailureKind, HEADER_BYTES, MemoryNetwork, Message, PartyId, Session, SessionError, Settings,
+    memory::Action, testing::run_network,
 };
 
 const SPOILED: PartyId = PartyId::new(1);
 const HONEST: [usize; 2] = [0, 2];
 
-/// The header of a frame, and where the tag of its round is.
-const HEADER: usize = 84;
+/// Where in a frame the tag of its round is.
 const TAG: std::ops::Range<usize> = 76..84;
 
 /// Rounds in the order in which their first frames go over a pair; before them comes the opening of the session.
 const ROUNDS: [&str; 14] = [
-    "candidate shares",
-    "products",
-    "first test",
-    "further tests",
-    "product check triples",
-    "product checks",
-    "key shares",
-    "key openings",
-    "mask residues",
-    "integer shares",
-    "verification keys",
-    "trial decryptions",
-    "trial proofs",
-    "confirmation",
-];
-/// The broadcasts among them, but for the proofs: a proof that was changed names its sender at once.
-const BROADCASTS: [&str; 8] = [
-    "products",
-    "first test",
-    "further tests",
-    "product checks",
-    "key openings",
-    "mask residues",
-    "verification keys",
-    "trial decryptions",
+    Nothing::ROUND,
+    CandidateShares::ROUND,
+    ProductShares::ROUND,
+    FirstTest::ROUND,
+    FurtherTests::ROUND,
+    WinnerShares::ROUND,
+    WinnerProducts::ROUND,
+    WinnerAnswers::ROUND,
+    WinnerZeros::ROUND,
+    IntegerShareMessage::ROUND,
+    VerificationKey::ROUND,
+    TrialDecryption::ROUND,
+    TrialProof::ROUND,
+    "session/confirm",
 ];
 
 /// The place of a round in [`ROUNDS`].
@@ -63,15 +55,21 @@ type Change = dyn Fn(&mut Vec<u8>, &[u8]) + Send + Sync;
 struct Pair {
     tags: Vec<Vec<u8>>,
     last: Vec<u8>,
-    done: bool,
+    /// The rounds whose first frame is gone.
+    done: Vec<usize>,
 }
 
 /// Runs key generation among three parties where the first frame of round `round` from the spoiled party to each of
 /// `victims` is changed; the change also sees the frame before.
 fn run(round: usize, victims: &'static [usize], change: Box<Change>) -> Vec<Result<KeyShare, KeygenError>> {
+    run_with(vec![(round, victims, change)])
+}
+
+/// As [`run`], with several changes.
+fn run_with(changes: Vec<(usize, &'static [usize], Box<Change>)>) -> Vec<Result<KeyShare, KeygenError>> {
     let pairs: Mutex<HashMap<PartyId, Pair>> = Mutex::default();
     let spoil = move |from: PartyId, to: PartyId, _: u64, frame: &mut Vec<u8>| {
-        if from == SPOILED && victims.contains(&to.index()) {
+        if from == SPOILED {
             let mut pairs = pairs.lock().unwrap();
             let pair = pairs.entry(to).or_default();
             let tag = frame[TAG].to_vec();
@@ -80,8 +78,12 @@ fn run(round: usize, victims: &'static [usize], change: Box<Change>) -> Vec<Resu
             }
             let genuine = frame.clone();
             // Tag 0 is that of the session's opening.
-            if pair.tags.len() == round + 2 && !std::mem::replace(&mut pair.done, true) {
-                change(frame, &pair.last);
+            for (round, victims, change) in &changes {
+                let now = pair.tags.len() == round + 2 && victims.contains(&to.index());
+                if now && !pair.done.contains(round) {
+                    pair.done.push(*round);
+                    change(frame, &pair.last);
+                }
             }
             pair.last = genuine;
         }
@@ -100,16 +102,33 @@ fn run(round: usize, victims: &'static [usize], change: Box<Change>) -> Vec<Resu
 }
 
 /// Every honest party blames the spoiled one.
-fn assert_blamed(what: &str, round: usize, change: Box<Change>) {
-    let results = run(round, &HONEST, change);
+fn assert_blamed(what: &str, round: usize, results: &[Result<KeyShare, KeygenError>]) {
     for honest in HONEST {
         let error = results[honest].as_ref().unwrap_err();
-        assert_eq!(error.culprits(), [SPOILED], "{what} in {}: {error}", ROUNDS[round]);
-        let KeygenError::Session(error) = error else { panic!("{what} in {}: {error}", ROUNDS[round]) };
+        assert_eq!(error.culprits(), [SPOILED], "{what} in {round}: {error}");
+        let KeygenError::Session(error) = error else { panic!("{what} in {round}: {error}") };
         let expected = matches!(error.kind(), FailureKind::Peer | FailureKind::Abort);
-        assert!(expected, "{what} in {}: {error}", ROUNDS[round]);
+        assert!(expected, "{what} in {round}: {error}");
     }
 }
+
+/// Half of a frame's payload; a confirmation has none: its header is cut.
+fn cut(frame: &mut Vec<u8>, _: &[u8]) {
+    let payload = frame.len() - HEADER_BYTES;
+    frame.truncate(if payload == 0 { HEADER_BYTES / 2 } else { HEADER_BYTES + payload / 2 });
+}
+
+fn lengthen(frame: &mut Vec<u8>, _: &[u8]) {
+    frame.push(0);
+}
+
+fn repeat(frame: &mut Vec<u8>, last: &[u8]) {
+    *frame = last.to_vec();
+}
+
+type Spoiling = fn(&mut Vec<u8>, &[u8]);
+
+const SPOILINGS: [(&str, Spoiling); 3] = [("truncated", cut), ("longer", lengthen), ("replayed", repeat)];
 
 #[test]
 fn an_unspoiled_run_gives_a_key_from_its_first_batch() {
@@ -118,37 +137,78 @@ fn an_unspoiled_run_gives_a_key_from_its_first_batch() {
 }
 
 #[test]
-fn truncated_frames_name_their_sender_in_every_round() {
-    for round in 0..ROUNDS.len() {
-        let half = |frame: &mut Vec<u8>, _: &[u8]| {
-            let payload = frame.len() - HEADER;
-            // A confirmation has no payload: its header is cut.
-            frame.truncate(if payload == 0 { HEADER / 2 } else { HEADER + payload / 2 });
-        };
-        assert_blamed("truncated", round, Box::new(half));
+fn truncated_longer_or_replayed_frames_name_their_sender_in_every_round() {
+    for (what, spoiling) in SPOILINGS {
+        for round in 0..ROUNDS.len() {
+            assert_blamed(what, round, &run(round, &HONEST, Box::new(spoiling)));
+        }
     }
 }
 
+/// Where a message of K1 was changed, the answer and what is late come behind the round of K2.
 #[test]
-fn longer_frames_name_their_sender_in_every_round() {
-    for round in 0..ROUNDS.len() {
-        assert_blamed("longer", round, Box::new(|frame, _| frame.push(0)));
+fn truncated_longer_or_replayed_answers_to_a_complaint_name_their_sender() {
+    for (what, spoiling) in SPOILINGS {
+        for round in [1, 2].map(|more| place(ProductShares::ROUND) + more) {
+            let wrong = rewrite(|message: &mut CandidateShares| flip(&mut message.values));
+            let changes: Vec<(usize, &'static [usize], Box<Change>)> =
+                vec![(place(CandidateShares::ROUND), &[0], wrong), (round, &HONEST, Box::new(spoiling))];
+            assert_blamed(what, round, &run_with(changes));
+        }
     }
 }
 
-#[test]
-fn replayed_frames_name_their_sender_in_every_round() {
-    for round in 0..ROUNDS.len() {
-        assert_blamed("replayed", round, Box::new(|frame, last| *frame = last.to_vec()));
-    }
+/// Decodes a frame's message, changes it, and encodes it again.
+fn rewrite<M: Message>(change: impl Fn(&mut M) + Send + Sync + 'static) -> Box<Change> {
+    Box::new(move |frame, _| {
+        let mut message: M = postcard::from_bytes(&frame[HEADER_BYTES..]).unwrap();
+        change(&mut message);
+        frame.truncate(HEADER_BYTES);
+        frame.extend(postcard::to_stdvec(&message).unwrap());
+    })
 }
 
-/// Flips the lowest bit of every number of a list.
-fn flip_lowest_bits(frame: &mut Vec<u8>, _: &[u8]) {
-    let length = frame[HEADER..].iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
-    let start = HEADER + length;
-    let width = u32::from_le_bytes(frame[start..start + 4].try_into().unwrap()) as usize;
-    frame[start + 4..].iter_mut().step_by(width).for_each(|byte| *byte ^= 1);
+fn flip(values: &mut [BigUint]) {
+    values.iter_mut().for_each(|value| *value ^= BigUint::from(1u32));
+}
+
+/// Each broadcast but for the proofs, since a proof that was changed names its sender at once; and what changes it.
+fn broadcasts() -> Vec<(&'static str, Box<Change>)> {
+    fn receipted<M: Message<Shape: Sized> + 'static>(flip: fn(&mut M)) -> (&'static str, Box<Change>) {
+        let change = rewrite(move |message: &mut Receipted<M>| match message {
+            Receipted::Complete(message) => flip(message),
+            Receipted::Disputed(_) | Receipted::OutOfRange => panic!("an honest party complains"),
+        });
+        (M::ROUND, change)
+    }
+    fn committed<M: Message<Shape: Sized> + 'static>(flip: fn(&mut M)) -> (&'static str, Box<Change>) {
+        (M::ROUND, rewrite(move |message: &mut Committed<M>| flip(&mut message.message)))
+    }
+    let bit = |frame: &mut Vec<u8>, _: &[u8]| *frame.last_mut().unwrap() ^= 1;
+    vec![
+        (Nothing::ROUND, Box::new(bit)),
+        receipted(|message: &mut ProductShares| flip(&mut message.values)),
+        committed(|message: &mut FirstTest| flip(&mut message.values)),
+        // The commitment to the winner's dealing alone.
+        (FurtherTests::ROUND, Box::new(bit)),
+        committed(|message: &mut FurtherTests| flip(&mut message.values)),
+        receipted(|message: &mut WinnerProducts| flip(&mut message.values)),
+        (WinnerAnswers::ROUND, rewrite(|message: &mut WinnerAnswers| flip(&mut message.small))),
+        (WinnerAnswers::ROUND, rewrite(|message: &mut WinnerAnswers| flip(&mut message.wide))),
+        (WinnerAnswers::ROUND, rewrite(|message: &mut WinnerAnswers| flip(&mut message.differences))),
+        committed(|message: &mut WinnerZeros| flip(&mut message.values)),
+        receipted(|message: &mut VerificationKey| flip(&mut message.key)),
+        receipted(|message: &mut VerificationKey| flip(&mut message.residue)),
+        (TrialDecryption::ROUND, rewrite(|message: &mut TrialDecryption| flip(&mut message.values))),
+        // A complaint, or an excuse, that others do not hear.
+        (ProductShares::ROUND, rewrite(|message| *message = Receipted::<ProductShares>::Disputed(vec![2]))),
+        (WinnerProducts::ROUND, rewrite(|message| *message = Receipted::<WinnerProducts>::Disputed(vec![2]))),
+        (
+            VerificationKey::ROUND,
+            rewrite(|message| *message = Receipted::<VerificationKey>::Disputed(vec![2])),
+        ),
+        (VerificationKey::ROUND, rewrite(|message| *message = Receipted::<VerificationKey>::OutOfRange)),
+    ]
 }
 
 /// Only what is checked between the last broadcast and the confirmation names the liar.
@@ -159,51 +219,38 @@ fn a_changed_proof_names_its_sender() {
         let inside = frame.len() - 20;
         frame[inside] ^= 1;
     };
-    let results = run(place("trial proofs"), &[0], Box::new(change));
+    let results = run(place(TrialProof::ROUND), &[0], Box::new(change));
     let error = results[0].as_ref().unwrap_err();
     assert!(matches!(error, KeygenError::Invalid { party, .. } if *party == SPOILED), "{error}");
     assert!(results.iter().all(Result::is_err));
 }
 
-/// The receiver takes what it was dealt for its share, in its key, its trial decryption and its proof alike: only the
-/// comparison of all keys tells, and nobody is named.
+/// The receiver complains, the sender publishes what it meant, and the run goes on with it.
 #[test]
-fn a_wrong_integer_share_gives_no_key_to_anybody() {
-    let change = |frame: &mut Vec<u8>, _: &[u8]| {
-        let mut message: IntegerShareMessage = postcard::from_bytes(&frame[HEADER..]).unwrap();
-        message.value += 1;
-        frame.truncate(HEADER);
-        frame.extend(postcard::to_stdvec(&message).unwrap());
-    };
-    for result in run(place("integer shares"), &[0], Box::new(change)) {
-        let error = result.unwrap_err();
-        let noticed = matches!(error, KeygenError::Key(KeyError::InconsistentVerificationKeys));
-        assert!(noticed || matches!(error, KeygenError::Session(SessionError::Aborted { .. })), "{error}");
-        assert!(error.to_string().contains("do not belong to shares of one decryption key"), "{error}");
+fn a_dealing_that_was_changed_on_its_way_is_published() {
+    let changes: [(&str, Box<Change>); 3] = [
+        (CandidateShares::ROUND, rewrite(|message: &mut CandidateShares| flip(&mut message.values))),
+        (WinnerShares::ROUND, rewrite(|message: &mut WinnerShares| flip(&mut message.lifts))),
+        (IntegerShareMessage::ROUND, rewrite(|message: &mut IntegerShareMessage| message.value += 1)),
+    ];
+    for (round, change) in changes {
+        let shares: Vec<_> = run(place(round), &[0], change).into_iter().collect::<Result<_, _>>().unwrap();
+        assert!(shares.iter().all(|share| share.key().public() == shares[0].key().public()), "{round}");
     }
 }
 
 #[test]
 fn a_broadcast_that_differs_between_receivers_gives_no_key_to_anybody() {
-    for round in BROADCASTS.map(place) {
-        for (party, result) in run(round, &[0], Box::new(flip_lowest_bits)).iter().enumerate() {
+    for (round, change) in broadcasts() {
+        for (party, result) in run(place(round), &[0], change).iter().enumerate() {
             let error = result.as_ref().unwrap_err();
             // Also where the tests decide which round comes next, so that honest parties go different ways at once.
-            assert!(error.culprits().is_empty(), "{} at party {party}: {error}", ROUNDS[round]);
-        }
-    }
-}
-
-#[test]
-fn openings_that_differ_between_receivers_are_reported_as_different_broadcasts() {
-    for round in ["key openings", "mask residues"].map(place) {
-        for result in run(round, &[0], Box::new(flip_lowest_bits)) {
-            let error = result.unwrap_err();
+            assert!(error.culprits().is_empty(), "{round} at party {party}: {error}");
             let expected = matches!(
                 error,
                 KeygenError::Session(SessionError::EchoMismatch { .. } | SessionError::Aborted { .. })
             );
-            assert!(expected, "{}: {error}", ROUNDS[round]);
+            assert!(expected, "{round} at party {party}: {error}");
         }
     }
 }

@@ -8,34 +8,61 @@ mod common;
 use common::{LIAR, Lie, Outcome, generate};
 use num_bigint::{BigInt, BigUint};
 use num_traits::{One, Zero};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use subrosa_arith::Modulus;
+use subrosa_distributed_paillier::candidates::{self, Sampler};
 use subrosa_distributed_paillier::messages::{
-    CandidateShares, FirstTest, FurtherTests, IntegerShareMessage, KeyOpenings, KeyShares, MaskResidue,
-    ProductShares, TrialDecryption, VerificationKey,
+    CandidateShares, FirstTest, FurtherTests, IntegerShareMessage, ProductShares, TrialDecryption,
+    VerificationKey, WinnerAnswers, WinnerProducts, WinnerShares, WinnerZeros,
 };
-use subrosa_distributed_paillier::{KeygenError, KeygenParameters};
-use subrosa_threshold_decryption::{DecryptionError, KeyError};
-use subrosa_transport::Message;
+use subrosa_distributed_paillier::winner::Winner;
+use subrosa_distributed_paillier::{KeygenError, KeygenParameters, biprimality};
+use subrosa_threshold_decryption::KeyError;
+use subrosa_transport::{Message, PartyId, PerParty};
 
-/// Every round that carries a list of numbers.
-const LISTS: [&str; 9] = [
-    CandidateShares::ROUND,
-    ProductShares::ROUND,
-    FirstTest::ROUND,
-    FurtherTests::ROUND,
-    KeyShares::ROUND,
-    KeyOpenings::ROUND,
-    MaskResidue::ROUND,
-    VerificationKey::ROUND,
-    TrialDecryption::ROUND,
-];
+/// Every list of numbers of every round: the round, the place of the list in what the tests' driver changes, and the
+/// least value that is refused.
+fn lists() -> Vec<(&'static str, usize, BigUint)> {
+    let parameters = parameters();
+    let prime = candidates::share_shape(&parameters).bound;
+    // The bounds of the winner's messages follow from the number of bits alone.
+    let me = PartyId::new(0);
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let sampler = Sampler::new(&parameters, me).unwrap();
+    let (secrets, messages) = candidates::deal(&parameters, &sampler, me, 0, &mut rng).unwrap();
+    let factors = candidates::factors(&parameters, me, &messages, 0).unwrap();
+    let modulus = Modulus::new(&((BigUint::one() << 255u32) + 1u32)).unwrap();
+    let winner = Winner::new(&parameters, me, secrets.candidate(0).unwrap(), &modulus, &factors).unwrap();
+    let [lifts, shares] = winner.share_shape().map(|shape| shape.bound);
+    let [small, wide, differences] = winner.answer_shape().map(|shape| shape.bound);
+    // The modulus of the run without a lie.
+    let n = run("no such round", 0, |_| ()).unwrap()[0].key().public().n().clone();
+    vec![
+        (CandidateShares::ROUND, 0, prime.clone()),
+        (ProductShares::ROUND, 0, prime),
+        (FirstTest::ROUND, 0, BigUint::one() << 256u32),
+        (FurtherTests::ROUND, 0, n.clone()),
+        (WinnerShares::ROUND, 0, shares),
+        (WinnerShares::ROUND, 1, lifts),
+        (WinnerProducts::ROUND, 0, winner.product_shape().bound),
+        (WinnerAnswers::ROUND, 0, small),
+        (WinnerAnswers::ROUND, 1, wide),
+        (WinnerAnswers::ROUND, 2, differences),
+        (WinnerZeros::ROUND, 0, winner.zero_shape().bound),
+        (VerificationKey::ROUND, 0, &n * &n),
+        (VerificationKey::ROUND, 1, n.clone()),
+        (TrialDecryption::ROUND, 0, &n * &n),
+    ]
+}
 
 fn parameters() -> KeygenParameters {
     KeygenParameters::insecure(3, 1, 256).unwrap().with_batch(64)
 }
 
-/// A run in which the liar changes each of its messages of a round.
-fn run(round: &'static str, mut change: impl FnMut(&mut Vec<BigInt>)) -> Outcome {
-    generate(&parameters(), 3, &mut Lie { round, change: &mut change })
+/// A run in which the liar changes a list in each of its messages of a round.
+fn run(round: &'static str, list: usize, mut change: impl FnMut(&mut Vec<BigInt>)) -> Outcome {
+    generate(&parameters(), 3, &mut Lie { round, list, change: &mut change })
 }
 
 fn errors(outcome: Outcome) -> Vec<KeygenError> {
@@ -70,41 +97,50 @@ fn assert_inconsistent(outcome: Outcome) {
 
 #[test]
 fn without_a_lie_the_steps_give_a_key() {
-    let shares = run("no such round", |_| ()).unwrap();
+    let shares = run("no such round", 0, |_| ()).unwrap();
     assert_eq!(shares.len(), 3);
     assert_eq!(shares[0].key().public().bits(), 256);
 }
 
 #[test]
-fn too_few_too_many_or_too_large_values_name_their_sender_in_every_round() {
-    for round in LISTS {
-        let fewer = run(round, |numbers| {
+fn too_few_too_many_or_too_large_values_name_their_sender_in_every_list() {
+    for (round, list, bound) in lists() {
+        let name = format!("{round}, list {list}");
+        let fewer = run(round, list, |numbers| {
             numbers.pop();
         });
-        assert_named(round, "fewer", fewer);
-        assert_named(round, "none", run(round, Vec::clear));
-        assert_named(round, "more", run(round, |numbers| numbers.push(BigInt::one())));
-        let large = run(round, |numbers| numbers[0] = BigInt::one() << 2000u32);
-        assert_named(round, "large", large);
+        assert_named(&name, "fewer", fewer);
+        assert_named(&name, "none", run(round, list, Vec::clear));
+        assert_named(&name, "more", run(round, list, |numbers| numbers.push(BigInt::one())));
+        let bound = BigInt::from(bound);
+        for large in [BigInt::one() << 20_000u32, bound.clone()] {
+            let first = run(round, list, |numbers| numbers[0] = large.clone());
+            assert_named(&name, "the first too large", first);
+            let last = run(round, list, |numbers| *numbers.last_mut().unwrap() = large.clone());
+            assert_named(&name, "the last too large", last);
+        }
+        // The same residue, not reduced: what is a power or a share is the same number for whoever reduces it.
+        let again = run(round, list, |numbers| numbers[0] += &bound);
+        assert_named(&name, "not reduced", again);
     }
     for value in [BigInt::one() << 2000u32, -(BigInt::one() << 2000u32)] {
-        let large = run(IntegerShareMessage::ROUND, |numbers| numbers[0] = value.clone());
+        let large = run(IntegerShareMessage::ROUND, 0, |numbers| numbers[0] = value.clone());
         assert_named("integer shares", "large", large);
     }
 }
 
 #[test]
 fn wrong_shares_of_candidates_give_moduli_of_the_wrong_form() {
-    assert_inconsistent(run(CandidateShares::ROUND, add_one));
-    assert_inconsistent(run(CandidateShares::ROUND, make_zero));
-    assert_inconsistent(run(ProductShares::ROUND, add_one));
-    assert_inconsistent(run(ProductShares::ROUND, make_zero));
+    assert_inconsistent(run(CandidateShares::ROUND, 0, add_one));
+    assert_inconsistent(run(CandidateShares::ROUND, 0, make_zero));
+    assert_inconsistent(run(ProductShares::ROUND, 0, add_one));
+    assert_inconsistent(run(ProductShares::ROUND, 0, make_zero));
 }
 
 #[test]
 fn opened_shares_of_an_earlier_batch_are_noticed() {
     let mut earlier: Option<Vec<BigInt>> = None;
-    let replayed = run(ProductShares::ROUND, |numbers| match &earlier {
+    let replayed = run(ProductShares::ROUND, 0, |numbers| match &earlier {
         None => earlier = Some(numbers.clone()),
         Some(values) => numbers.clone_from(values),
     });
@@ -114,53 +150,38 @@ fn opened_shares_of_an_earlier_batch_are_noticed() {
 #[test]
 fn a_zero_in_a_biprimality_test_names_its_sender() {
     // With a second liar, zeros would agree with each other whatever the modulus.
-    assert_named("first test", "zero", run(FirstTest::ROUND, make_zero));
-    assert_named("further tests", "zero", run(FurtherTests::ROUND, make_zero));
+    assert_named("first test", "zero", run(FirstTest::ROUND, 0, make_zero));
+    assert_named("further tests", "zero", run(FurtherTests::ROUND, 0, make_zero));
     // Below 2^k, but beyond a modulus of k bits.
     let beyond: BigInt = (BigInt::one() << 256u32) - 1;
-    assert_named("first test", "beyond N", run(FirstTest::ROUND, |numbers| numbers[0] = beyond.clone()));
-    let beyond = run(FurtherTests::ROUND, |numbers| numbers[79] = beyond.clone());
+    assert_named("first test", "beyond N", run(FirstTest::ROUND, 0, |numbers| numbers[0] = beyond.clone()));
+    let beyond = run(FurtherTests::ROUND, 0, |numbers| numbers[79] = beyond.clone());
     assert_named("further tests", "beyond N", beyond);
 }
 
 #[test]
 fn a_wrong_value_in_a_biprimality_test_costs_candidates_and_at_last_the_run() {
     let two = |numbers: &mut Vec<BigInt>| numbers.iter_mut().for_each(|number| *number = BigInt::from(2));
-    let honest = run("no such round", |_| ()).unwrap();
+    let honest = run("no such round", 0, |_| ()).unwrap();
     // Told about the one good modulus, the lie rejects it; the next one is found all the same.
     let mut told = false;
-    let shares = run(FurtherTests::ROUND, |numbers| {
+    let shares = run(FurtherTests::ROUND, 0, |numbers| {
         if !std::mem::replace(&mut told, true) {
             two(numbers);
         }
     });
     assert_ne!(shares.unwrap()[0].key().public(), honest[0].key().public());
     // Told in every batch, no key comes, and the run ends.
-    let never = run(FirstTest::ROUND, two);
+    let never = run(FirstTest::ROUND, 0, two);
     for error in errors(never) {
         assert!(matches!(error, KeygenError::Exhausted { .. }), "{error}");
     }
 }
 
 #[test]
-fn wrong_shares_of_the_decryption_key_are_noticed_when_it_is_opened() {
-    for change in [add_one, make_zero] {
-        assert_inconsistent(run(KeyShares::ROUND, change));
-    }
-    // Anything but a small shift leaves the range of what honest parties open.
-    assert_inconsistent(run(KeyOpenings::ROUND, make_zero));
-    // The Lagrange coefficients of three parties are 3, −3 and 1: the opening is off by 3, the key is no multiple of
-    // φ(N) any more, and decryption shows it.
-    for error in errors(run(KeyOpenings::ROUND, add_one)) {
-        let expected = matches!(error, KeygenError::Decryption(DecryptionError::Inconsistent { .. }));
-        assert!(expected, "{error}");
-    }
-}
-
-#[test]
 fn a_wrong_residue_of_a_mask_fails_the_trial_decryption() {
     for change in [add_one, make_zero] {
-        for error in errors(run(MaskResidue::ROUND, change)) {
+        for error in errors(run(VerificationKey::ROUND, 1, change)) {
             assert!(error.to_string().contains("trial decryption"), "{error}");
         }
     }
@@ -169,7 +190,7 @@ fn a_wrong_residue_of_a_mask_fails_the_trial_decryption() {
 #[test]
 fn a_wrong_integer_share_contradicts_the_verification_keys() {
     for change in [add_one, make_zero] {
-        for error in errors(run(IntegerShareMessage::ROUND, change)) {
+        for error in errors(run(IntegerShareMessage::ROUND, 0, change)) {
             let expected = matches!(error, KeygenError::Key(KeyError::InconsistentVerificationKeys));
             // Zero instead of a negative share can take the sum of another dealer's below zero or not.
             assert!(expected || matches!(error, KeygenError::Inconsistent { .. }), "{error}");
@@ -177,34 +198,31 @@ fn a_wrong_integer_share_contradicts_the_verification_keys() {
     }
     // As negative as the shape allows: the honest party's sum is negative.
     let bits = subrosa_threshold_decryption::share_bits(parameters().access(), 256);
-    let negative = run(IntegerShareMessage::ROUND, |numbers| numbers[0] = -(BigInt::one() << bits));
+    let negative = run(IntegerShareMessage::ROUND, 0, |numbers| numbers[0] = -(BigInt::one() << bits));
     assert_inconsistent(negative);
 }
 
 #[test]
 fn a_wrong_verification_key_is_named() {
-    assert_named("verification key", "plus one", run(VerificationKey::ROUND, add_one));
-    assert_named("verification key", "zero", run(VerificationKey::ROUND, make_zero));
+    assert_named("verification key", "plus one", run(VerificationKey::ROUND, 0, add_one));
+    assert_named("verification key", "zero", run(VerificationKey::ROUND, 0, make_zero));
 }
 
 #[test]
 fn a_wrong_trial_decryption_is_named() {
-    assert_named("trial decryption", "plus one", run(TrialDecryption::ROUND, add_one));
-    assert_named("trial decryption", "zero", run(TrialDecryption::ROUND, make_zero));
+    assert_named("trial decryption", "plus one", run(TrialDecryption::ROUND, 0, add_one));
+    assert_named("trial decryption", "zero", run(TrialDecryption::ROUND, 0, make_zero));
 }
 
 /// An application that drives the steps itself may hand over too few messages.
 #[test]
 fn a_missing_message_is_a_typed_error() {
-    use subrosa_distributed_paillier::{biprimality, candidates};
-    use subrosa_transport::PerParty;
-
     let parameters = parameters();
     let none = || PerParty::from_vec(vec![]);
-    let me = subrosa_transport::PartyId::new(0);
+    let me = PartyId::new(0);
     assert!(candidates::multiply(&parameters, me, &none()).is_err());
     assert!(candidates::open(&parameters, &PerParty::from_vec(vec![])).is_err());
     assert!(biprimality::passed(&parameters, 0, &[], &PerParty::from_vec(vec![])).is_err());
-    let modulus = subrosa_arith::Modulus::new(&BigUint::from(15u32)).unwrap();
+    let modulus = Modulus::new(&BigUint::from(15u32)).unwrap();
     assert!(biprimality::all_passed(&parameters, 0, &modulus, &PerParty::from_vec(vec![])).is_err());
 }

@@ -21,77 +21,138 @@ fn context() -> ProofContext {
     ProofContext::new([5; 32], ["a", "b", "c"])
 }
 
+/// What stands for the session's transcript after K9.
+const TRANSCRIPT: [u8; 32] = [9; 32];
+/// Everybody's rⱼ mod N, of which θ is what is missing to u.
+const RESIDUES: [u32; 3] = [5, 7, 11];
+
 /// A finished key, from a dealer: what K1 to K8 lead to.
 fn dealt() -> Vec<KeyShare> {
     let private = PrivateKey::generate_insecure(256, &mut rng(1)).unwrap();
     dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng(2)).unwrap()
 }
 
-/// K9 and K10 as party 1 sees them, with the verification keys, trial decryptions and proofs that were published.
-fn finish(
-    shares: &[KeyShare],
+/// What is published in K9 and K10.
+struct Published {
     keys: Vec<BigUint>,
+    residues: Vec<BigUint>,
     trial: Vec<TrialDecryption>,
     proofs: Vec<TrialProof>,
-) -> Result<(), KeygenError> {
-    let parameters = KeygenParameters::insecure(3, 1, 256).unwrap();
-    let mine = &shares[0];
-    let keys = keys.into_iter().map(|key| VerificationKey { values: vec![key] }).collect();
-    let (public, theta) = (mine.key().public().clone(), mine.key().parts().theta.clone());
-    let keys = PerParty::from_vec(keys);
-    let share = sharing::finish(&parameters, mine.party(), public, theta, mine.share().clone(), keys)?;
-    let trial = PerParty::from_vec(trial);
-    sharing::check_proofs(share.key(), &context(), &trial, &PerParty::from_vec(proofs))?;
-    sharing::check_trial(share.key(), trial)
 }
 
-fn published(shares: &[KeyShare]) -> (Vec<BigUint>, Vec<TrialDecryption>, Vec<TrialProof>) {
-    let trial: Vec<_> = shares.iter().map(|share| sharing::try_decrypt(share).unwrap()).collect();
-    let proofs = shares
-        .iter()
-        .zip(&trial)
-        .map(|(share, trial)| sharing::prove_trial(share, &context(), trial, &mut rng(3)).unwrap());
-    (shares[0].key().parts().verification_keys.clone(), trial.clone(), proofs.collect())
+impl Published {
+    fn of(shares: &[KeyShare]) -> Self {
+        let trial: Vec<_> =
+            shares.iter().map(|share| sharing::try_decrypt(share, &TRANSCRIPT).unwrap()).collect();
+        let proofs = shares.iter().zip(&trial).map(|(share, trial)| {
+            sharing::prove_trial(share, &context(), &TRANSCRIPT, trial, &mut rng(3)).unwrap()
+        });
+        Self {
+            keys: shares[0].key().parts().verification_keys.clone(),
+            residues: RESIDUES.map(BigUint::from).to_vec(),
+            proofs: proofs.collect(),
+            trial,
+        }
+    }
+
+    /// K9 and K10 as party 1 sees them.
+    fn finish(self, shares: &[KeyShare]) -> Result<(), KeygenError> {
+        let parameters = KeygenParameters::insecure(3, 1, 256).unwrap();
+        let mine = &shares[0];
+        let keys = self.keys.into_iter().zip(self.residues);
+        let keys = keys.map(|(key, residue)| VerificationKey { key: vec![key], residue: vec![residue] });
+        let keys = PerParty::from_vec(keys.collect());
+        let public = mine.key().public().clone();
+        let opening = &mine.key().parts().theta + RESIDUES.iter().sum::<u32>();
+        let share = sharing::finish(&parameters, mine.party(), public, &opening, mine.share().clone(), keys)?;
+        let (trial, proofs) = (PerParty::from_vec(self.trial), PerParty::from_vec(self.proofs));
+        sharing::check_proofs(share.key(), &context(), &TRANSCRIPT, &trial, &proofs)?;
+        sharing::check_trial(share.key(), &TRANSCRIPT, trial)
+    }
 }
 
 #[test]
 fn honest_parties_finish() {
     let shares = dealt();
-    let (keys, trial, proofs) = published(&shares);
-    finish(&shares, keys, trial, proofs).unwrap();
+    Published::of(&shares).finish(&shares).unwrap();
 }
 
 #[test]
 fn a_verification_key_of_another_share_is_named() {
     let shares = dealt();
-    let (mut keys, trial, proofs) = published(&shares);
+    let mut published = Published::of(&shares);
     // v^(Δ·(s + 1)): well-formed, but not what the trial decryption was made with.
     let (key, share) = (shares[1].key(), shares[1].share());
     let other = SecretInt::new(share.expose() + 1u32, share.bits()).unwrap();
     let bits = key.parts().share_bits;
-    keys[1] = verification_key(key.public(), key.access(), bits, &other).unwrap();
-    let error = finish(&shares, keys, trial, proofs).unwrap_err();
+    published.keys[1] = verification_key(key.public(), key.access(), bits, &other).unwrap();
+    let error = published.finish(&shares).unwrap_err();
     assert!(matches!(error, KeygenError::Invalid { .. }), "{error}");
     assert_eq!(error.culprits(), [LIAR]);
+}
+
+#[test]
+fn what_is_not_a_unit_or_not_reduced_is_named() {
+    let shares = dealt();
+    let n = shares[0].key().public().n();
+    let keys = [BigUint::ZERO, n.clone(), n * 5u32, n * n];
+    let keys = keys.map(|key| {
+        let mut published = Published::of(&shares);
+        published.keys[1] = key;
+        published
+    });
+    let mut not_reduced = Published::of(&shares);
+    not_reduced.residues[1] += n;
+    for published in keys.into_iter().chain([not_reduced]) {
+        let error = published.finish(&shares).unwrap_err();
+        assert!(matches!(error, KeygenError::Invalid { .. }), "{error}");
+        assert_eq!(error.culprits(), [LIAR]);
+    }
+}
+
+/// θ is another one at all parties alike: no unit, or none that decrypts.
+#[test]
+fn a_wrong_residue_gives_no_key() {
+    let shares = dealt();
+    let mut published = Published::of(&shares);
+    published.residues[1] += 1u32;
+    let error = published.finish(&shares).unwrap_err();
+    assert!(error.to_string().contains("trial decryption"), "{error}");
+    let mut published = Published::of(&shares);
+    published.residues[1] += &shares[0].key().parts().theta;
+    let error = published.finish(&shares).unwrap_err();
+    assert!(matches!(error, KeygenError::Inconsistent { reason: "θ is no unit modulo N" }), "{error}");
 }
 
 #[test]
 fn a_wrong_trial_decryption_or_proof_is_named() {
     let shares = dealt();
     let n = shares[0].key().public().n();
-    type Lie<'a> = &'a dyn Fn(&mut Vec<TrialDecryption>, &mut Vec<TrialProof>);
+    type Lie<'a> = &'a dyn Fn(&mut Published);
     let lies: [Lie<'_>; 4] = [
-        &|trial, _| trial[1].values[0] += 1u32,
-        &|trial, _| trial[1].values[0] = &trial[1].values[0] * (n + 1u32) % (n * n),
-        &|trial, _| trial[1].values[0] = BigUint::ZERO,
-        &|_, proofs| proofs[1] = proofs[0].clone(),
+        &|published| published.trial[1].values[0] += 1u32,
+        &|published| published.trial[1].values[0] = &published.trial[1].values[0] * (n + 1u32) % (n * n),
+        &|published| published.trial[1].values[0] = BigUint::ZERO,
+        &|published| published.proofs[1] = published.proofs[0].clone(),
     ];
     for lie in lies {
-        let (keys, mut trial, mut proofs) = published(&shares);
-        lie(&mut trial, &mut proofs);
-        let error = finish(&shares, keys, trial, proofs).unwrap_err();
+        let mut published = Published::of(&shares);
+        lie(&mut published);
+        let error = published.finish(&shares).unwrap_err();
         assert_eq!(error.culprits(), [LIAR], "{error}");
     }
+}
+
+/// Nobody chooses the ciphertext: the transcript after K9 does.
+#[test]
+fn a_trial_decryption_after_other_broadcasts_is_named() {
+    let shares = dealt();
+    let mut published = Published::of(&shares);
+    let other = [8; 32];
+    published.trial[1] = sharing::try_decrypt(&shares[1], &other).unwrap();
+    published.proofs[1] =
+        sharing::prove_trial(&shares[1], &context(), &other, &published.trial[1], &mut rng(3)).unwrap();
+    assert_eq!(published.finish(&shares).unwrap_err().culprits(), [LIAR]);
 }
 
 #[test]
@@ -100,7 +161,7 @@ fn a_share_that_nobody_dealt_contradicts_the_others_unnamed() {
     let shares = dealt();
     let key = shares[1].key();
     let other = SecretInt::new(shares[1].share().expose() + 1u32, shares[1].share().bits()).unwrap();
-    let (mut keys, _, _) = published(&shares);
+    let mut keys = Published::of(&shares).keys;
     keys[1] = verification_key(key.public(), key.access(), key.parts().share_bits, &other).unwrap();
     let parts = subrosa_threshold_decryption::ThresholdKeyParts {
         verification_keys: keys.clone(),
@@ -112,7 +173,6 @@ fn a_share_that_nobody_dealt_contradicts_the_others_unnamed() {
     };
     let liars =
         [own(&shares[0], shares[0].share()), own(&shares[1], &other), own(&shares[2], shares[2].share())];
-    let (_, trial, proofs) = published(&liars);
-    let error = finish(&shares, keys, trial, proofs).unwrap_err();
+    let error = Published { keys, ..Published::of(&liars) }.finish(&shares).unwrap_err();
     assert!(matches!(error, KeygenError::Key(KeyError::InconsistentVerificationKeys)), "{error}");
 }

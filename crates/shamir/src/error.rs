@@ -5,6 +5,9 @@ pub enum ShamirError {
     /// The modulus of a field must be a prime.
     #[error("the modulus of a prime field is not a prime")]
     NotPrime,
+    /// The two fields of a product ring must be different.
+    #[error("the moduli of a product ring have a common factor")]
+    NotCoprime,
     /// A field must have more elements than there are parties.
     #[error("a field of this size cannot hold shares for {parties} parties")]
     FieldTooSmall {

@@ -8,7 +8,7 @@ use num_bigint::BigUint;
 use rand_core::CryptoRng;
 use subrosa_arith::SecretInt;
 
-use crate::{FieldShare, PrimeField, ShamirError};
+use crate::{RingShare, ShamirError, ShareRing};
 
 /// One party's shares of random a, b and s, and of the same s by a polynomial of twice the degree.
 ///
@@ -17,13 +17,13 @@ use crate::{FieldShare, PrimeField, ShamirError};
 #[derive(Debug)]
 pub struct Triple {
     /// a, of degree t.
-    pub a: FieldShare,
+    pub a: RingShare,
     /// b, of degree t.
-    pub b: FieldShare,
+    pub b: RingShare,
     /// s, of degree t.
-    pub s: FieldShare,
+    pub s: RingShare,
     /// s, of degree 2t.
-    pub s_wide: FieldShare,
+    pub s_wide: RingShare,
 }
 
 impl Triple {
@@ -34,14 +34,14 @@ impl Triple {
     /// that degree.
     ///
     /// # Errors
-    /// As [`PrimeField::share`].
+    /// As [`ShareRing::share`].
     pub fn deal(
-        field: &PrimeField,
+        field: &ShareRing,
         degree: u32,
         parties: u32,
         rng: &mut impl CryptoRng,
-    ) -> Result<Vec<[FieldShare; Self::VALUES]>, ShamirError> {
-        let random = |rng: &mut _| SecretInt::random_below(rng, field.prime());
+    ) -> Result<Vec<[RingShare; Self::VALUES]>, ShamirError> {
+        let random = |rng: &mut _| SecretInt::random_below(rng, field.modulus());
         let (a, b, s) = (random(rng), random(rng), random(rng));
         let mut columns = [
             field.share_secret(&a, degree, parties, rng)?.into_iter(),
@@ -60,7 +60,7 @@ impl Triple {
     ///
     /// # Errors
     /// [`ShamirError::TooFewShares`] for none, [`ShamirError::BadPoint`] if the points differ.
-    pub fn total(field: &PrimeField, dealt: &[[FieldShare; Self::VALUES]]) -> Result<Self, ShamirError> {
+    pub fn total(field: &ShareRing, dealt: &[[RingShare; Self::VALUES]]) -> Result<Self, ShamirError> {
         let sum = |place: usize| field.sum(dealt.iter().filter_map(|row| row.get(place)));
         Ok(Self { a: sum(0)?, b: sum(1)?, s: sum(2)?, s_wide: sum(3)? })
     }
@@ -69,7 +69,7 @@ impl Triple {
     ///
     /// # Errors
     /// [`ShamirError::BadPoint`] if the points differ.
-    pub fn product(&self, field: &PrimeField) -> Result<FieldShare, ShamirError> {
+    pub fn product(&self, field: &ShareRing) -> Result<RingShare, ShamirError> {
         field.masked_product(&self.a, &self.b, &field.negate(&self.s_wide)?)
     }
 }
@@ -97,10 +97,10 @@ impl ProductCheck {
     /// [`ShamirError::BadPoint`] if the points differ.
     pub fn differences(
         &self,
-        field: &PrimeField,
-        x: &FieldShare,
-        y: &FieldShare,
-    ) -> Result<[FieldShare; 2], ShamirError> {
+        field: &ShareRing,
+        x: &RingShare,
+        y: &RingShare,
+    ) -> Result<[RingShare; 2], ShamirError> {
         let delta = field.subtract(&field.scale(x, &self.challenge)?, &self.triple.a)?;
         Ok([delta, field.subtract(y, &self.triple.b)?])
     }
@@ -111,11 +111,11 @@ impl ProductCheck {
     /// [`ShamirError::BadPoint`] if the points differ.
     pub fn zero(
         self,
-        field: &PrimeField,
+        field: &ShareRing,
         delta: &BigUint,
         eta: &BigUint,
-        z: &FieldShare,
-    ) -> Result<FieldShare, ShamirError> {
+        z: &RingShare,
+    ) -> Result<RingShare, ShamirError> {
         let Triple { a, b, s, .. } = &self.triple;
         let linear = field.sum([s, &field.scale(b, delta)?, &field.scale(a, eta)?])?;
         let linear = field.add_public(&linear, &(self.m + delta * eta))?;

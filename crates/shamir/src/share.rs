@@ -6,12 +6,12 @@ use subrosa_arith::{SecretInt, wipe_uint};
 /// # Security
 /// A share is as secret as the channel it is meant for; it wipes itself and never prints its value.
 #[derive(Clone, Debug)]
-pub struct FieldShare {
+pub struct RingShare {
     point: u32,
     value: SecretInt,
 }
 
-impl FieldShare {
+impl RingShare {
     pub(crate) fn new(point: u32, value: SecretInt) -> Self {
         Self { point, value }
     }

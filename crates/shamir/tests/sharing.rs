@@ -8,7 +8,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use subrosa_arith::SecretInt;
 use subrosa_shamir::{
-    FieldShare, IntegerShare, IntegerSharing, PrimeField, ProductCheck, ShamirError, Triple, factorial,
+    IntegerShare, IntegerSharing, ProductCheck, ProductRing, RingShare, ShamirError, ShareRing, Triple,
+    factorial,
 };
 
 fn rng(seed: u64) -> ChaCha20Rng {
@@ -23,7 +24,7 @@ fn subsets(of: usize, size: usize) -> Vec<Vec<usize>> {
         .collect()
 }
 
-fn pairs<'a>(shares: &'a [FieldShare], which: &[usize]) -> Vec<(u32, &'a BigUint)> {
+fn pairs<'a>(shares: &'a [RingShare], which: &[usize]) -> Vec<(u32, &'a BigUint)> {
     which.iter().map(|&i| (shares[i].point(), shares[i].value().expose())).collect()
 }
 
@@ -33,9 +34,9 @@ proptest! {
     #[test]
     fn any_sufficient_subset_opens_a_field_sharing(secret in any::<i128>(), n in 1u32..7, degree in 0u32..7, seed: u64) {
         prop_assume!(degree < n);
-        let field = PrimeField::above(&(BigUint::one() << 130u32));
+        let field = ShareRing::above(&(BigUint::one() << 130u32));
         let shares = field.share(&BigInt::from(secret), degree, n, &mut rng(seed)).unwrap();
-        let expected = if secret < 0 { field.prime() - BigUint::from(secret.unsigned_abs()) } else { BigUint::from(secret.unsigned_abs()) };
+        let expected = if secret < 0 { field.modulus() - BigUint::from(secret.unsigned_abs()) } else { BigUint::from(secret.unsigned_abs()) };
         for size in degree as usize + 1..=n as usize {
             for which in subsets(n as usize, size) {
                 prop_assert_eq!(&field.reconstruct(&pairs(&shares, &which), degree).unwrap(), &expected);
@@ -46,7 +47,7 @@ proptest! {
     #[test]
     fn sums_and_masked_products_share_sums_and_products(a: u64, b: u64, t in 1u32..4, seed: u64) {
         let n = 2 * t + 1;
-        let field = PrimeField::above(&(BigUint::one() << 129u32));
+        let field = ShareRing::above(&(BigUint::one() << 129u32));
         let mut rng = rng(seed);
         let x = field.share(&BigInt::from(a), t, n, &mut rng).unwrap();
         let y = field.share(&BigInt::from(b), t, n, &mut rng).unwrap();
@@ -75,7 +76,7 @@ proptest! {
 
 #[test]
 fn a_self_wiping_secret_is_dealt_as_any_other() {
-    let field = PrimeField::above(&BigUint::from(1_000_003u32));
+    let field = ShareRing::above(&BigUint::from(1_000_003u32));
     // Longer than the field's prime: it is reduced.
     let secret = SecretInt::new(BigUint::from(5_000_000u32), 64).unwrap();
     let shares = field.share_secret(&secret, 1, 3, &mut rng(8)).unwrap();
@@ -85,7 +86,7 @@ fn a_self_wiping_secret_is_dealt_as_any_other() {
     }
     assert_eq!(
         field.reconstruct(&pairs(&shares, &[0, 2]), 1).unwrap(),
-        BigUint::from(5_000_000u32) % field.prime()
+        BigUint::from(5_000_000u32) % field.modulus()
     );
     let refused = field.share_secret(&secret, 3, 3, &mut rng(8)).unwrap_err();
     assert_eq!(refused, ShamirError::DegreeTooHigh { degree: 3, parties: 3 });
@@ -93,9 +94,9 @@ fn a_self_wiping_secret_is_dealt_as_any_other() {
 
 #[test]
 fn a_changed_share_is_noticed_where_there_are_spare_ones() {
-    let field = PrimeField::above(&BigUint::from(1_000_003u32));
+    let field = ShareRing::above(&BigUint::from(1_000_003u32));
     let shares = field.share(&BigInt::from(5), 1, 4, &mut rng(1)).unwrap();
-    let wrong = (shares[3].value().expose() + 1u32) % field.prime();
+    let wrong = (shares[3].value().expose() + 1u32) % field.modulus();
     let mut given = pairs(&shares, &[0, 1, 2]);
     given.push((4, &wrong));
     assert_eq!(field.reconstruct(&given, 1), Err(ShamirError::Inconsistent { degree: 1 }));
@@ -103,14 +104,14 @@ fn a_changed_share_is_noticed_where_there_are_spare_ones() {
 
 #[test]
 fn too_few_shares_bad_points_and_bad_values_are_typed_errors() {
-    let field = PrimeField::above(&BigUint::from(100u32));
+    let field = ShareRing::above(&BigUint::from(100u32));
     let (one, big) = (BigUint::one(), BigUint::from(101u32));
-    assert_eq!(field.prime(), &big);
+    assert_eq!(field.modulus(), &big);
     assert_eq!(field.reconstruct(&[(1, &one)], 1), Err(ShamirError::TooFewShares { given: 1, degree: 1 }));
     assert_eq!(field.reconstruct(&[(1, &one), (1, &one)], 1), Err(ShamirError::BadPoint { point: 1 }));
     assert_eq!(field.reconstruct(&[(1, &one), (0, &one)], 1), Err(ShamirError::BadPoint { point: 0 }));
     assert_eq!(field.reconstruct(&[(1, &one), (101, &one)], 1), Err(ShamirError::BadPoint { point: 101 }));
-    let out = ShamirError::OutOfRange { what: "a share in [0, P)" };
+    let out = ShamirError::OutOfRange { what: "a share in [0, m)" };
     assert_eq!(field.reconstruct(&[(1, &one), (2, &big)], 1), Err(out.clone()));
     assert_eq!(field.accept(1, big).unwrap_err(), out);
     let mut rng = rng(2);
@@ -122,13 +123,13 @@ fn too_few_shares_bad_points_and_bad_values_are_typed_errors() {
         field.share(&BigInt::one(), 3, 200, &mut rng).unwrap_err(),
         ShamirError::FieldTooSmall { parties: 200 }
     );
-    assert_eq!(PrimeField::new(BigUint::from(1_000_001u32)).unwrap_err(), ShamirError::NotPrime);
+    assert_eq!(ShareRing::prime(BigUint::from(1_000_001u32)).unwrap_err(), ShamirError::NotPrime);
 }
 
 /// With the same secret, one share alone takes every value of the field about equally often.
 #[test]
 fn one_share_of_degree_one_is_uniform() {
-    let field = PrimeField::new(BigUint::from(11u32)).unwrap();
+    let field = ShareRing::prime(BigUint::from(11u32)).unwrap();
     let mut rng = rng(3);
     let mut counts = [0u32; 11];
     for _ in 0..11_000 {
@@ -160,7 +161,7 @@ fn integer_coefficients_stay_below_their_bound_and_vary() {
 /// A mask of a lower degree would leave the upper coefficients of a product as they are.
 #[test]
 fn zero_sharings_have_their_whole_degree() {
-    let field = PrimeField::above(&(BigUint::one() << 64u32));
+    let field = ShareRing::above(&(BigUint::one() << 64u32));
     for (degree, n) in [(1, 3), (2, 3), (2, 5), (4, 5), (6, 7)] {
         let zero = field.share_zero(degree, n, &mut rng(u64::from(degree))).unwrap();
         let all = pairs(&zero, &(0..n as usize).collect::<Vec<_>>());
@@ -172,7 +173,7 @@ fn zero_sharings_have_their_whole_degree() {
 
 #[test]
 fn the_mask_of_a_product_is_added_to_it() {
-    let field = PrimeField::above(&BigUint::from(1_000_003u32));
+    let field = ShareRing::above(&BigUint::from(1_000_003u32));
     let deal = |secret, degree, seed| field.share(&BigInt::from(secret), degree, 3, &mut rng(seed)).unwrap();
     let (x, y, mask) = (deal(6, 1, 1), deal(7, 1, 2), deal(100, 2, 3));
     let products: Vec<_> = (0..3).map(|j| field.masked_product(&x[j], &y[j], &mask[j]).unwrap()).collect();
@@ -181,7 +182,7 @@ fn the_mask_of_a_product_is_added_to_it() {
 
 #[test]
 fn shares_at_different_points_are_not_mixed() {
-    let field = PrimeField::above(&BigUint::from(1_000_003u32));
+    let field = ShareRing::above(&BigUint::from(1_000_003u32));
     let shares = field.share(&BigInt::from(6), 1, 3, &mut rng(1)).unwrap();
     let [one, two] = [&shares[0], &shares[1]];
     let bad = ShamirError::BadPoint { point: 2 };
@@ -196,7 +197,7 @@ fn shares_at_different_points_are_not_mixed() {
 /// With as many parties as elements, one of them would get the secret itself.
 #[test]
 fn fields_are_larger_than_the_number_of_parties() {
-    let field = PrimeField::new(BigUint::from(3u32)).unwrap();
+    let field = ShareRing::prime(BigUint::from(3u32)).unwrap();
     let deal = |parties| field.share(&BigInt::one(), 1, parties, &mut rng(1));
     assert!(deal(2).is_ok());
     assert_eq!(deal(3).unwrap_err(), ShamirError::FieldTooSmall { parties: 3 });
@@ -240,7 +241,7 @@ fn totals_add_up_and_are_not_negative() {
 
 #[test]
 fn shares_do_not_print_their_value() {
-    let field = PrimeField::above(&BigUint::from(1_000_000u32));
+    let field = ShareRing::above(&BigUint::from(1_000_000u32));
     let share = &field.share(&BigInt::from(123_456), 0, 1, &mut rng(5)).unwrap()[0];
     assert!(!format!("{share:?}").contains("123456"));
     let sharing = IntegerSharing::new(3, 1, BigUint::one()).unwrap();
@@ -251,10 +252,10 @@ fn shares_do_not_print_their_value() {
 /// Opens x·y = z by a product check among all parties, where `spoil` changes the opened m.
 fn product_check(t: u32, x: u64, y: u64, z: u64, spoil: u64, challenge: u64) -> BigUint {
     let n = 2 * t + 1;
-    let field = PrimeField::above(&(BigUint::one() << 130u32));
+    let field = ShareRing::above(&(BigUint::one() << 130u32));
     let mut rng = rng(9);
     let all = || (0..n as usize).collect::<Vec<_>>();
-    let open = |shares: &[FieldShare], degree| field.reconstruct(&pairs(shares, &all()), degree).unwrap();
+    let open = |shares: &[RingShare], degree| field.reconstruct(&pairs(shares, &all()), degree).unwrap();
     let mut share = |value: u64| field.share(&BigInt::from(value), t, n, &mut rng).unwrap();
     let (x, y, z) = (share(x), share(y), share(z));
     let dealt: Vec<_> = (0..n).map(|_| Triple::deal(&field, t, n, &mut rng).unwrap()).collect();
@@ -265,7 +266,7 @@ fn product_check(t: u32, x: u64, y: u64, z: u64, spoil: u64, challenge: u64) -> 
         })
         .collect();
     let products: Vec<_> = triples.iter().map(|triple| triple.product(&field).unwrap()).collect();
-    let m = (open(&products, 2 * t) + spoil) % field.prime();
+    let m = (open(&products, 2 * t) + spoil) % field.modulus();
     let checks: Vec<_> = triples
         .into_iter()
         .map(|triple| ProductCheck::new(triple, m.clone(), BigUint::from(challenge)))
@@ -295,4 +296,35 @@ proptest! {
         prop_assert!(product_check(t, x, y, z + 1, challenge, challenge).is_zero());
         prop_assert!(!product_check(t, x, y, z + 1, challenge, challenge ^ 1).is_zero());
     }
+}
+
+#[test]
+fn shares_in_two_fields_are_shares_in_their_product() {
+    let (p, q) = (BigUint::from(1_000_003u32), BigUint::from(1_000_033u32));
+    let field = |prime: &BigUint| ShareRing::prime(prime.clone()).unwrap();
+    let ring = ProductRing::new(field(&p), field(&q)).unwrap();
+    assert_eq!(ring.ring().modulus(), &(&p * &q));
+    let mut rng = rng(5);
+    for secret in [-7i64, 0, 3, 999_999, 123_456_789_012] {
+        let secret = BigInt::from(secret);
+        let first = ring.first().share(&secret, 2, 5, &mut rng).unwrap();
+        let second = ring.second().share(&secret, 2, 5, &mut rng).unwrap();
+        let both: Vec<_> = first.iter().zip(&second).map(|(a, b)| ring.combine(a, b).unwrap()).collect();
+        let modulus = BigInt::from(&p * &q);
+        let expected = ((&secret % &modulus) + &modulus) % &modulus;
+        // All five lie on one polynomial of degree 2 in the ring.
+        let opened = ring.ring().reconstruct(&pairs(&both, &[0, 1, 2, 3, 4]), 2).unwrap();
+        assert_eq!(BigInt::from(opened), expected);
+        for (share, (a, b)) in both.iter().zip(first.iter().zip(&second)) {
+            assert_eq!(&(share.value().expose() % &p), a.value().expose());
+            assert_eq!(&(share.value().expose() % &q), b.value().expose());
+        }
+        assert!(matches!(ring.combine(&first[0], &second[1]), Err(ShamirError::BadPoint { .. })));
+    }
+    assert_eq!(ProductRing::new(field(&p), field(&p)).unwrap_err(), ShamirError::NotCoprime);
+    // Five parties, and a factor that is no larger.
+    let small = ProductRing::new(field(&BigUint::from(5u32)), field(&q)).unwrap();
+    let refused = small.ring().share(&BigInt::from(1), 1, 5, &mut rng).unwrap_err();
+    assert_eq!(refused, ShamirError::FieldTooSmall { parties: 5 });
+    assert!(small.ring().opener(&[1, 5], 1).is_err());
 }

@@ -117,7 +117,7 @@ fn generate(me: usize, wire: &mut dyn Transport, settings: Settings) -> Ended {
     keygen::generate(&mut session, &parameters, &mut rng, |_| ()).map(drop).map_err(text)
 }
 
-const KEYGEN_SEED: u64 = 1240;
+const KEYGEN_SEED: u64 = 1251;
 
 /// Every message of key generation.
 pub fn keygen_rounds(input: &[u8]) {

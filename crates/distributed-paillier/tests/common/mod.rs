@@ -1,13 +1,12 @@
 //! Key generation among three parties by the pure steps alone, without a session, where one party lies.
 
 use num_bigint::{BigInt, BigUint};
-use num_traits::Signed;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use subrosa_arith::Modulus;
 use subrosa_distributed_paillier::candidates::{self, Sampler};
-use subrosa_distributed_paillier::decryption_key::{Attempts, KeyFound, Verdict};
 use subrosa_distributed_paillier::messages::IntegerShareMessage;
+use subrosa_distributed_paillier::winner::{KeyFound, Verdict, Winner};
 use subrosa_distributed_paillier::{KeyShare, KeygenError, KeygenParameters, biprimality, messages, sharing};
 use subrosa_paillier::PublicKey;
 use subrosa_threshold_decryption::ProofContext;
@@ -24,46 +23,50 @@ pub type Outcome = Result<Vec<KeyShare>, Vec<(PartyId, KeygenError)>>;
 pub struct Lie<'a> {
     /// The round's name.
     pub round: &'static str,
-    /// Changes the values of each message of that round.
+    /// Which of the message's lists is changed.
+    pub list: usize,
+    /// Changes the values of that list in each message of that round.
     pub change: &'a mut dyn FnMut(&mut Vec<BigInt>),
 }
 
-/// The numbers of a message, to be changed.
+/// The lists of numbers of a message, to be changed.
 pub trait Numbers: Message {
-    fn numbers(&self) -> Vec<BigInt>;
-    fn set(&mut self, numbers: Vec<BigInt>);
+    fn numbers(&self) -> Vec<Vec<BigInt>>;
+    fn set(&mut self, numbers: Vec<Vec<BigInt>>);
 }
 
 macro_rules! numbers {
-    ($($name:ident),*) => {$(
+    ($($name:ident: $($field:ident)+,)+) => {$(
         impl Numbers for messages::$name {
-            fn numbers(&self) -> Vec<BigInt> {
-                self.values.iter().cloned().map(BigInt::from).collect()
+            fn numbers(&self) -> Vec<Vec<BigInt>> {
+                vec![$(self.$field.iter().cloned().map(BigInt::from).collect(),)+]
             }
-            fn set(&mut self, numbers: Vec<BigInt>) {
-                self.values = numbers.iter().map(|number| number.abs().magnitude().clone()).collect();
+            fn set(&mut self, numbers: Vec<Vec<BigInt>>) {
+                let mut lists = numbers.into_iter();
+                $(self.$field = lists.next().unwrap().iter().map(|x| x.magnitude().clone()).collect();)+
             }
         }
-    )*};
+    )+};
 }
 numbers!(
-    CandidateShares,
-    ProductShares,
-    FirstTest,
-    FurtherTests,
-    KeyShares,
-    KeyOpenings,
-    MaskResidue,
-    VerificationKey,
-    TrialDecryption
+    CandidateShares: values,
+    ProductShares: values,
+    FirstTest: values,
+    FurtherTests: values,
+    WinnerShares: values lifts,
+    WinnerProducts: values,
+    WinnerAnswers: small wide differences,
+    WinnerZeros: values,
+    VerificationKey: key residue,
+    TrialDecryption: values,
 );
 
 impl Numbers for IntegerShareMessage {
-    fn numbers(&self) -> Vec<BigInt> {
-        vec![self.value.clone()]
+    fn numbers(&self) -> Vec<Vec<BigInt>> {
+        vec![vec![self.value.clone()]]
     }
-    fn set(&mut self, numbers: Vec<BigInt>) {
-        self.value = numbers.into_iter().next().unwrap_or_default();
+    fn set(&mut self, numbers: Vec<Vec<BigInt>>) {
+        self.value = numbers.into_iter().flatten().next().unwrap_or_default();
     }
 }
 
@@ -71,7 +74,7 @@ impl Lie<'_> {
     fn tell<M: Numbers>(&mut self, message: &mut M) {
         if M::ROUND == self.round {
             let mut numbers = message.numbers();
-            (self.change)(&mut numbers);
+            (self.change)(&mut numbers[self.list]);
             message.set(numbers);
         }
     }
@@ -147,8 +150,11 @@ pub fn generate(parameters: &KeygenParameters, seed: u64, lie: &mut Lie<'_>) -> 
             if !alike(biprimality::all_passed(parameters, number, modulus, &lie.broadcast(tests)))? {
                 continue;
             }
-            let attempts = each(|me| Attempts::new(parameters, me, candidate(me), modulus.value()))?;
-            if let Some(found) = find_key(attempts, &mut rngs, lie)? {
+            let winners = each(|me| {
+                let factors = candidates::factors(parameters, me, &received[me.index()], sieved.index)?;
+                Winner::new(parameters, me, candidate(me), modulus, &factors)
+            })?;
+            if let Some(found) = verify(winners, &mut rngs, lie)? {
                 return share_key(parameters, modulus.value(), found, &mut rngs, lie);
             }
         }
@@ -156,23 +162,33 @@ pub fn generate(parameters: &KeygenParameters, seed: u64, lie: &mut Lie<'_>) -> 
     }
 }
 
-/// K6 and K7.
-fn find_key(
-    mut attempts: Vec<Attempts<'_>>,
+/// What stands for the session's transcript.
+pub fn transcript(after: u8) -> [u8; 32] {
+    [after; 32]
+}
+
+/// W1 to W4.
+fn verify(
+    mut winners: Vec<Winner<'_>>,
     rngs: &mut [ChaCha20Rng],
     lie: &mut Lie<'_>,
 ) -> Result<Option<Vec<KeyFound>>, Vec<(PartyId, KeygenError)>> {
     loop {
-        let dealt = each(|me| attempts[me.index()].deal(&mut rngs[me.index()]))?;
+        let dealt = each(|me| winners[me.index()].deal(&mut rngs[me.index()]))?;
         let (mut dealt, sent): (Vec<_>, Vec<_>) = dealt.into_iter().unzip();
         let received = lie.exchange(sent);
-        let opened = each(|me| attempts[me.index()].open(&dealt[me.index()], &received[me.index()]))?;
-        let (openings, residues): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
-        let (openings, residues) = (lie.broadcast(openings), lie.broadcast(residues));
-        let verdicts = each(|me| {
-            // The dealings in the order of the parties, each taken once.
-            attempts[me.index()].decide(dealt.remove(0), &openings, &residues)
-        })?;
+        // The states in the order of the parties, each taken once.
+        let multiplied = each(|me| winners[me.index()].multiply(dealt.remove(0), &received[me.index()]))?;
+        let (mut multiplied, products): (Vec<_>, Vec<_>) = multiplied.into_iter().unzip();
+        let products = lie.broadcast(products);
+        let answered =
+            each(|me| winners[me.index()].answer(multiplied.remove(0), &transcript(2), &products))?;
+        let (mut answered, answers): (Vec<_>, Vec<_>) = answered.into_iter().unzip();
+        let answers = lie.broadcast(answers);
+        let checked = each(|me| winners[me.index()].zeros(answered.remove(0), &transcript(3), &answers))?;
+        let (mut checked, zeros): (Vec<_>, Vec<_>) = checked.into_iter().unzip();
+        let zeros = lie.broadcast(zeros);
+        let verdicts = each(|me| winners[me.index()].decide(checked.remove(0), &zeros))?;
         let mut found = Vec::new();
         for verdict in verdicts {
             match verdict {
@@ -197,24 +213,27 @@ fn share_key(
 ) -> Outcome {
     let public = PublicKey::insecure(n.clone()).unwrap();
     let sent = each(|me| sharing::deal(parameters, &found[me.index()].summand, &mut rngs[me.index()]))?;
-    let mut received = lie.exchange(sent);
-    let totals = each(|me| sharing::total(parameters, me, &public, received.remove(0)))?;
+    let received = lie.exchange(sent);
+    let totals = each(|me| {
+        sharing::total(parameters, me, &public, &received[me.index()], &found[me.index()].residue)
+    })?;
     let (mut shares, keys): (Vec<_>, Vec<_>) = totals.into_iter().unzip();
     let (meant, keys) = (PerParty::from_vec(keys.clone()), lie.broadcast(keys));
     let shares = each(|me| {
-        let theta = found[me.index()].theta.clone();
+        let opening = &found[me.index()].opening;
         // The liar itself holds on to what it would have published.
         let keys = if me == LIAR { &meant } else { &keys };
-        sharing::finish(parameters, me, public.clone(), theta, shares.remove(0), keys.clone())
+        sharing::finish(parameters, me, public.clone(), opening, shares.remove(0), keys.clone())
     })?;
-    let trial = each(|me| sharing::try_decrypt(&shares[me.index()]))?;
+    let trial = each(|me| sharing::try_decrypt(&shares[me.index()], &transcript(9)))?;
     let context = ProofContext::new([7; 32], ["a", "b", "c"]);
     let proofs = each(|me| {
         let (share, trial) = (&shares[me.index()], &trial[me.index()]);
-        sharing::prove_trial(share, &context, trial, &mut rngs[me.index()])
+        sharing::prove_trial(share, &context, &transcript(9), trial, &mut rngs[me.index()])
     })?;
     let trial = lie.broadcast(trial);
-    alike(sharing::check_proofs(shares[0].key(), &context, &trial, &PerParty::from_vec(proofs)))?;
-    alike(sharing::check_trial(shares[0].key(), trial))?;
+    let (key, proofs) = (shares[0].key(), PerParty::from_vec(proofs));
+    alike(sharing::check_proofs(key, &context, &transcript(9), &trial, &proofs))?;
+    alike(sharing::check_trial(key, &transcript(9), trial))?;
     Ok(shares)
 }

@@ -5,55 +5,58 @@ use rand_core::CryptoRng;
 use subrosa_arith::{SecretInt, prime, sample, wipe_uint};
 
 use crate::lagrange::check_points;
-use crate::{FieldShare, ShamirError};
+use crate::{RingShare, ShamirError};
 
-/// The field of integers modulo a prime P, the home of sharings that are multiplied and opened.
+/// The integers modulo m, the home of sharings that are multiplied and opened: a prime field, or a product of two.
 ///
 /// Party j holds the value of a polynomial at the point j = 1, …, n; the secret is its value at 0. Any `degree`
-/// shares of one sharing are uniform and independent of the secret; `degree + 1` determine it.
+/// shares of one sharing are uniform and independent of the secret; `degree + 1` determine it. That holds where the
+/// differences of points are units, that is, where every prime factor of m is greater than n.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[doc(alias("secret sharing", "finite field"))]
-pub struct PrimeField {
-    prime: BigUint,
+pub struct ShareRing {
+    modulus: BigUint,
+    /// A lower bound of the prime factors of the modulus.
+    least_factor: BigUint,
 }
 
-impl PrimeField {
+impl ShareRing {
     /// The field of `prime` elements.
     ///
     /// # Errors
     /// [`ShamirError::NotPrime`] if `prime` fails a Baillie–PSW test.
-    pub fn new(prime: BigUint) -> Result<Self, ShamirError> {
+    pub fn prime(prime: BigUint) -> Result<Self, ShamirError> {
         if !prime::is_probable_prime(&prime) {
             return Err(ShamirError::NotPrime);
         }
-        Ok(Self { prime })
+        Ok(Self::assume_prime(prime))
     }
 
     /// The field of `prime` elements, for a number that is known to be a prime: nothing is checked.
     ///
-    /// For constants whose primality a test establishes. Modulo a composite number sharings are neither hiding nor
-    /// reconstructible.
+    /// For constants whose primality a test establishes. Modulo a number with small factors sharings are neither hiding
+    /// nor reconstructible.
     pub fn assume_prime(prime: BigUint) -> Self {
-        Self { prime }
+        Self { modulus: prime.clone(), least_factor: prime }
     }
 
     /// The field of the least prime greater than `bound`: every integer up to `bound` has its own element.
     ///
     /// Deterministic, so that parties who agree on a bound agree on the field.
     pub fn above(bound: &BigUint) -> Self {
-        Self { prime: prime::next_prime(bound) }
+        Self::assume_prime(prime::next_prime(bound))
     }
 
-    /// The number of elements P.
-    pub fn prime(&self) -> &BigUint {
-        &self.prime
+    /// The number of elements m.
+    pub fn modulus(&self) -> &BigUint {
+        &self.modulus
     }
 
-    /// Deals `secret` (an integer, reduced mod P) to parties 1, …, `parties` by a polynomial of `degree`.
+    /// Deals `secret` (an integer, reduced mod m) to parties 1, …, `parties` by a polynomial of `degree`.
     ///
     /// # Errors
     /// [`ShamirError::DegreeTooHigh`] if not even all parties could reconstruct, [`ShamirError::FieldTooSmall`]
-    /// if P ≤ `parties`.
+    /// if m has a prime factor ≤ `parties`.
     #[doc(alias("split", "deal"))]
     pub fn share(
         &self,
@@ -61,7 +64,7 @@ impl PrimeField {
         degree: u32,
         parties: u32,
         rng: &mut impl CryptoRng,
-    ) -> Result<Vec<FieldShare>, ShamirError> {
+    ) -> Result<Vec<RingShare>, ShamirError> {
         self.deal(self.reduce(secret), degree, parties, rng)
     }
 
@@ -75,7 +78,7 @@ impl PrimeField {
         degree: u32,
         parties: u32,
         rng: &mut impl CryptoRng,
-    ) -> Result<Vec<FieldShare>, ShamirError> {
+    ) -> Result<Vec<RingShare>, ShamirError> {
         self.deal(self.reduced(secret.expose().clone()), degree, parties, rng)
     }
 
@@ -86,18 +89,18 @@ impl PrimeField {
         degree: u32,
         parties: u32,
         rng: &mut impl CryptoRng,
-    ) -> Result<Vec<FieldShare>, ShamirError> {
+    ) -> Result<Vec<RingShare>, ShamirError> {
         if degree >= parties {
             wipe_uint(&mut constant);
             return Err(ShamirError::DegreeTooHigh { degree, parties });
         }
-        if self.prime <= BigUint::from(parties) {
+        if self.least_factor <= BigUint::from(parties) {
             wipe_uint(&mut constant);
             return Err(ShamirError::FieldTooSmall { parties });
         }
         let mut coefficients = Vec::with_capacity(degree as usize + 1);
         coefficients.push(constant);
-        coefficients.extend((0..degree).map(|_| sample::random_below(rng, &self.prime)));
+        coefficients.extend((0..degree).map(|_| sample::random_below(rng, &self.modulus)));
         let shares = (1..=parties).map(|j| self.element(j, self.evaluate(&coefficients, j))).collect();
         coefficients.iter_mut().for_each(wipe_uint);
         shares
@@ -118,18 +121,18 @@ impl PrimeField {
         degree: u32,
         parties: u32,
         rng: &mut impl CryptoRng,
-    ) -> Result<Vec<FieldShare>, ShamirError> {
+    ) -> Result<Vec<RingShare>, ShamirError> {
         self.share(&BigInt::zero(), degree, parties, rng)
     }
 
     /// A share that came from its dealer.
     ///
     /// # Errors
-    /// [`ShamirError::OutOfRange`] if `value` ≥ P.
-    pub fn accept(&self, point: u32, mut value: BigUint) -> Result<FieldShare, ShamirError> {
-        if value >= self.prime {
+    /// [`ShamirError::OutOfRange`] if `value` ≥ m.
+    pub fn accept(&self, point: u32, mut value: BigUint) -> Result<RingShare, ShamirError> {
+        if value >= self.modulus {
             wipe_uint(&mut value);
-            return Err(ShamirError::OutOfRange { what: "a share in [0, P)" });
+            return Err(ShamirError::OutOfRange { what: "a share in [0, m)" });
         }
         self.element(point, value)
     }
@@ -138,10 +141,7 @@ impl PrimeField {
     ///
     /// # Errors
     /// [`ShamirError::BadPoint`] if the shares belong to different points, [`ShamirError::TooFewShares`] for none.
-    pub fn sum<'a>(
-        &self,
-        shares: impl IntoIterator<Item = &'a FieldShare>,
-    ) -> Result<FieldShare, ShamirError> {
+    pub fn sum<'a>(&self, shares: impl IntoIterator<Item = &'a RingShare>) -> Result<RingShare, ShamirError> {
         let mut shares = shares.into_iter();
         let first = shares.next().ok_or(ShamirError::TooFewShares { given: 0, degree: 0 })?;
         let mut total = first.value().expose().clone();
@@ -158,32 +158,32 @@ impl PrimeField {
     /// The share times a public number: a share of the product of the secret and that number.
     ///
     /// # Errors
-    /// None for a share of this field.
-    pub fn scale(&self, share: &FieldShare, factor: &BigUint) -> Result<FieldShare, ShamirError> {
+    /// None for a share of this ring.
+    pub fn scale(&self, share: &RingShare, factor: &BigUint) -> Result<RingShare, ShamirError> {
         self.element(share.point(), self.reduced(share.value().expose() * factor))
     }
 
     /// The negative of a share: a share of the negative of the secret.
     ///
     /// # Errors
-    /// None for a share of this field.
-    pub fn negate(&self, share: &FieldShare) -> Result<FieldShare, ShamirError> {
-        self.element(share.point(), self.reduced(&self.prime - share.value().expose()))
+    /// None for a share of this ring.
+    pub fn negate(&self, share: &RingShare) -> Result<RingShare, ShamirError> {
+        self.element(share.point(), self.reduced(&self.modulus - share.value().expose()))
     }
 
     /// `a − b` for shares at one point: a share of the difference of the secrets.
     ///
     /// # Errors
     /// [`ShamirError::BadPoint`] if the shares belong to different points.
-    pub fn subtract(&self, a: &FieldShare, b: &FieldShare) -> Result<FieldShare, ShamirError> {
+    pub fn subtract(&self, a: &RingShare, b: &RingShare) -> Result<RingShare, ShamirError> {
         self.sum([a, &self.negate(b)?])
     }
 
     /// The share plus a public number: a share of the sum of the secret and that number, whatever the degree.
     ///
     /// # Errors
-    /// None for a share of this field.
-    pub fn add_public(&self, share: &FieldShare, number: &BigUint) -> Result<FieldShare, ShamirError> {
+    /// None for a share of this ring.
+    pub fn add_public(&self, share: &RingShare, number: &BigUint) -> Result<RingShare, ShamirError> {
         self.element(share.point(), self.reduced(share.value().expose() + number))
     }
 
@@ -191,8 +191,8 @@ impl PrimeField {
     ///
     /// # Errors
     /// None.
-    pub fn constant(&self, point: u32, number: &BigUint) -> Result<FieldShare, ShamirError> {
-        self.element(point, number % &self.prime)
+    pub fn constant(&self, point: u32, number: &BigUint) -> Result<RingShare, ShamirError> {
+        self.element(point, number % &self.modulus)
     }
 
     /// `a·b + mask` for shares at one point: a share of the product of the secrets of `a` and `b`.
@@ -205,10 +205,10 @@ impl PrimeField {
     #[doc(alias("BGW", "multiplication"))]
     pub fn masked_product(
         &self,
-        a: &FieldShare,
-        b: &FieldShare,
-        mask: &FieldShare,
-    ) -> Result<FieldShare, ShamirError> {
+        a: &RingShare,
+        b: &RingShare,
+        mask: &RingShare,
+    ) -> Result<RingShare, ShamirError> {
         if let Some(other) = [b, mask].iter().find(|share| share.point() != a.point()) {
             return Err(ShamirError::BadPoint { point: other.point() });
         }
@@ -222,7 +222,7 @@ impl PrimeField {
     ///
     /// # Errors
     /// [`ShamirError::TooFewShares`], [`ShamirError::BadPoint`] for points that are 0 or repeated,
-    /// [`ShamirError::OutOfRange`] for a value ≥ P, [`ShamirError::Inconsistent`] if the shares do not lie on one
+    /// [`ShamirError::OutOfRange`] for a value ≥ m, [`ShamirError::Inconsistent`] if the shares do not lie on one
     /// polynomial of this degree.
     #[doc(alias("recover", "interpolate"))]
     pub fn reconstruct(&self, shares: &[(u32, &BigUint)], degree: u32) -> Result<BigUint, ShamirError> {
@@ -240,19 +240,19 @@ impl PrimeField {
             return Err(ShamirError::TooFewShares { given: points.len(), degree });
         }
         check_points(u32::MAX, points)?;
-        if let Some(&point) = points.iter().find(|&&point| BigUint::from(point) >= self.prime) {
+        if let Some(&point) = points.iter().find(|&&point| BigUint::from(point) >= self.least_factor) {
             return Err(ShamirError::BadPoint { point });
         }
         let base = &points[..enough];
         let secret = self.lagrange(base, 0)?;
         let checks = points[enough..].iter().map(|&at| self.lagrange(base, at)).collect::<Result<_, _>>()?;
-        Ok(Opener { prime: self.prime.clone(), degree, secret, checks })
+        Ok(Opener { modulus: self.modulus.clone(), degree, secret, checks })
     }
 
-    /// The Lagrange coefficients `∏_{i∈S∖{j}} (i − at)/(i − j) mod P` of the points `subset`, in its order.
+    /// The Lagrange coefficients `∏_{i∈S∖{j}} (i − at)/(i − j) mod m` of the points `subset`, in its order.
     ///
     /// # Errors
-    /// [`ShamirError::BadPoint`] if a point is 0, is there twice, or equals another mod P.
+    /// [`ShamirError::BadPoint`] if a point is 0, is there twice, or equals another mod m.
     #[doc(alias = "interpolation")]
     pub fn lagrange(&self, subset: &[u32], at: u32) -> Result<Vec<BigUint>, ShamirError> {
         check_points(u32::MAX, subset)?;
@@ -264,9 +264,9 @@ impl PrimeField {
                     numerator *= i64::from(i) - i64::from(at);
                     denominator *= i64::from(i) - i64::from(j);
                 }
-                let inverse = self.reduce(&denominator).modinv(&self.prime);
+                let inverse = self.reduce(&denominator).modinv(&self.modulus);
                 let inverse = inverse.ok_or(ShamirError::BadPoint { point: j })?;
-                Ok(self.reduce(&numerator) * inverse % &self.prime)
+                Ok(self.reduce(&numerator) * inverse % &self.modulus)
             })
             .collect()
     }
@@ -281,28 +281,28 @@ impl PrimeField {
     }
 
     fn reduce(&self, value: &BigInt) -> BigUint {
-        let modulus = BigInt::from(self.prime.clone());
+        let modulus = BigInt::from(self.modulus.clone());
         value.mod_floor(&modulus).into_parts().1
     }
 
-    /// `value mod P`, wiping the unreduced number.
+    /// `value mod m`, wiping the unreduced number.
     fn reduced(&self, mut value: BigUint) -> BigUint {
-        let remainder = &value % &self.prime;
+        let remainder = &value % &self.modulus;
         wipe_uint(&mut value);
         remainder
     }
 
-    /// A share whose value was reduced or checked to be below P.
-    fn element(&self, point: u32, value: BigUint) -> Result<FieldShare, ShamirError> {
-        let out_of_range = |_| ShamirError::OutOfRange { what: "a share in [0, P)" };
-        Ok(FieldShare::new(point, SecretInt::new(value, self.prime.bits()).map_err(out_of_range)?))
+    /// A share whose value was reduced or checked to be below m.
+    fn element(&self, point: u32, value: BigUint) -> Result<RingShare, ShamirError> {
+        let out_of_range = |_| ShamirError::OutOfRange { what: "a share in [0, m)" };
+        Ok(RingShare::new(point, SecretInt::new(value, self.modulus.bits()).map_err(out_of_range)?))
     }
 }
 
-/// Lagrange coefficients for one list of points, ready to open many sharings. Made by [`PrimeField::opener`].
+/// Lagrange coefficients for one list of points, ready to open many sharings. Made by [`ShareRing::opener`].
 #[derive(Clone, Debug)]
 pub struct Opener {
-    prime: BigUint,
+    modulus: BigUint,
     degree: u32,
     secret: Vec<BigUint>,
     checks: Vec<Vec<BigUint>>,
@@ -313,21 +313,84 @@ impl Opener {
     ///
     /// # Errors
     /// [`ShamirError::TooFewShares`] if their number is not that of the points, [`ShamirError::OutOfRange`] for a
-    /// value ≥ P, [`ShamirError::Inconsistent`] if they do not lie on one polynomial.
+    /// value ≥ m, [`ShamirError::Inconsistent`] if they do not lie on one polynomial.
     pub fn open(&self, values: &[&BigUint]) -> Result<BigUint, ShamirError> {
         if values.len() != self.secret.len() + self.checks.len() {
             return Err(ShamirError::TooFewShares { given: values.len(), degree: self.degree });
         }
-        if values.iter().any(|value| **value >= self.prime) {
-            return Err(ShamirError::OutOfRange { what: "a share in [0, P)" });
+        if values.iter().any(|value| **value >= self.modulus) {
+            return Err(ShamirError::OutOfRange { what: "a share in [0, m)" });
         }
         let (base, rest) = values.split_at(self.secret.len());
         let combine = |coefficients: &[BigUint]| {
-            coefficients.iter().zip(base).map(|(c, v)| c * *v).sum::<BigUint>() % &self.prime
+            coefficients.iter().zip(base).map(|(c, v)| c * *v).sum::<BigUint>() % &self.modulus
         };
         if self.checks.iter().zip(rest).any(|(coefficients, value)| combine(coefficients) != **value) {
             return Err(ShamirError::Inconsistent { degree: self.degree });
         }
         Ok(combine(&self.secret))
+    }
+}
+
+/// A ring modulo P·P′ beside the fields modulo P and modulo P′, with distinct primes: a pair of shares in the fields is a
+/// share in the ring of the number that the Chinese remainder theorem gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[doc(alias("CRT", "Chinese remainder"))]
+pub struct ProductRing {
+    ring: ShareRing,
+    first: ShareRing,
+    second: ShareRing,
+    /// P⁻¹ mod P′.
+    inverse: BigUint,
+}
+
+impl ProductRing {
+    /// The ring of two fields.
+    ///
+    /// # Errors
+    /// [`ShamirError::NotCoprime`] if the fields are the same or have a common factor.
+    pub fn new(first: ShareRing, second: ShareRing) -> Result<Self, ShamirError> {
+        let inverse = (first.modulus() % second.modulus()).modinv(second.modulus());
+        let inverse = inverse.ok_or(ShamirError::NotCoprime)?;
+        let ring = ShareRing {
+            modulus: first.modulus() * second.modulus(),
+            least_factor: first.least_factor.clone().min(second.least_factor.clone()),
+        };
+        Ok(Self { ring, first, second, inverse })
+    }
+
+    /// The ring modulo P·P′.
+    pub fn ring(&self) -> &ShareRing {
+        &self.ring
+    }
+
+    /// The field modulo P.
+    pub fn first(&self) -> &ShareRing {
+        &self.first
+    }
+
+    /// The field modulo P′.
+    pub fn second(&self) -> &ShareRing {
+        &self.second
+    }
+
+    /// The share in the ring that is `a` modulo P and `b` modulo P′.
+    ///
+    /// # Errors
+    /// [`ShamirError::BadPoint`] if the shares belong to different points, [`ShamirError::OutOfRange`] if they are not of the
+    /// two fields.
+    pub fn combine(&self, a: &RingShare, b: &RingShare) -> Result<RingShare, ShamirError> {
+        let point = a.point();
+        if point != b.point() {
+            return Err(ShamirError::BadPoint { point: b.point() });
+        }
+        let (a, b, p) = (a.value().expose(), b.value().expose(), self.second.modulus());
+        // a + P·((b − a)·P⁻¹ mod P′)
+        let mut difference = b + p - a % p;
+        let mut steps = &difference * &self.inverse % p;
+        let value = a + self.first.modulus() * &steps;
+        wipe_uint(&mut difference);
+        wipe_uint(&mut steps);
+        self.ring.accept(point, value)
     }
 }

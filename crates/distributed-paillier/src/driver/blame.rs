@@ -1,0 +1,96 @@
+//! When a check fails without a name, everybody opens the seeds of the batch, and all compute it again.
+//!
+//! Audits do the same for batches that were rejected as a whole.
+
+use std::time::Instant;
+
+use subrosa_transport::{PerParty, Transport};
+
+use super::Run;
+use crate::receipts::Opening;
+use crate::records::{AttemptRecord, BatchRecord, CandidateRecord, SharingRecord};
+use crate::replay::{Deviation, Scope, find_deviation};
+use crate::{KeygenError, Progress};
+
+/// How many times longer than this party another one may take to compute opened batches again.
+const PATIENCE: u32 = 20;
+
+const NO_RECORD: KeygenError = KeygenError::Inconsistent { reason: "a record is missing" };
+
+impl<T: Transport + ?Sized> Run<'_, '_, T> {
+    /// The batch at hand.
+    pub(super) fn batch_record(&mut self) -> Result<&mut BatchRecord, KeygenError> {
+        self.records.last_mut().ok_or(NO_RECORD)
+    }
+
+    /// The candidate at hand.
+    pub(super) fn candidate_record(&mut self) -> Result<&mut CandidateRecord, KeygenError> {
+        self.batch_record()?.candidates.last_mut().ok_or(NO_RECORD)
+    }
+
+    /// The attempt at hand.
+    pub(super) fn attempt_record(&mut self) -> Result<&mut AttemptRecord, KeygenError> {
+        self.candidate_record()?.attempts.last_mut().ok_or(NO_RECORD)
+    }
+
+    /// The sharing at hand.
+    pub(super) fn sharing_record(&mut self) -> Result<&mut SharingRecord, KeygenError> {
+        self.candidate_record()?.sharing.as_mut().ok_or(NO_RECORD)
+    }
+
+    /// Opens the batch in which a check failed: the same failure with a name, where one is found.
+    ///
+    /// All honest parties come here alike, since what fails follows from broadcasts; the run is over, and nothing that is
+    /// opened is used again.
+    pub(super) fn explain(&mut self, failure: KeygenError) -> KeygenError {
+        let Some(batch) = self.records.pop() else { return failure };
+        match self.open(&[batch], Scope::Verified) {
+            Ok(()) => failure,
+            Err(error) => error,
+        }
+    }
+
+    /// After more candidates without success than 98 of 100 honest runs take: opens all batches since the last audit,
+    /// none of whose candidates is used any more.
+    pub(super) fn audit(&mut self) -> Result<(), KeygenError> {
+        if self.tried - self.audited < self.parameters.audit_after() {
+            return Ok(());
+        }
+        (self.progress)(Progress::Audit { tried: self.tried });
+        self.audited = self.tried;
+        let batches = std::mem::take(&mut self.records);
+        self.open(&batches, Scope::Primes)
+    }
+
+    /// Opens the seeds of batches and computes these again.
+    fn open(&mut self, batches: &[BatchRecord], scope: Scope) -> Result<(), KeygenError> {
+        let seeds = batches.iter().flat_map(BatchRecord::dealings).map(|dealing| dealing.seed.clone());
+        let mine = Opening { seeds: seeds.collect() };
+        let count = mine.seeds.len();
+        let openings = self.session.broadcast(&mine, &count)?;
+        let started = Instant::now();
+        let mut openings = openings.map(|opening| opening.seeds.into_iter()).into_vec();
+        let mut found = None;
+        for batch in batches {
+            let count = batch.dealings().count();
+            let of_batch =
+                |seeds: &mut std::vec::IntoIter<_>| Opening { seeds: seeds.by_ref().take(count).collect() };
+            let of_batch = PerParty::from_vec(openings.iter_mut().map(of_batch).collect());
+            let deviation = find_deviation(self.parameters, &self.id, batch, &of_batch, scope)?;
+            found = found.or(deviation);
+            if found.is_some() {
+                break;
+            }
+        }
+        // A party is named when all have seen the same openings, and none is taken for silent because it computes longer.
+        let timeout = self.session.settings().round_timeout;
+        self.session.set_round_timeout(timeout + started.elapsed() * PATIENCE);
+        let confirmed = self.session.confirm();
+        self.session.set_round_timeout(timeout);
+        confirmed?;
+        match found {
+            Some(Deviation { party, reason }) => Err(KeygenError::Deviated { party, reason }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The steps in their order, over a session.
+
+mod batch;
+mod blame;
+mod candidate;
+mod dealings;
+
+use std::time::Instant;
+
+use rand_core::CryptoRng;
+use subrosa_threshold_decryption::KeyShare;
+use subrosa_transport::{PartyId, Protocol, Session, Transport};
+
+use crate::candidates::Sampler;
+use crate::records::BatchRecord;
+use crate::{KeygenError, KeygenParameters, Progress};
+
+/// Name and version of the protocol, for [`Session::open`].
+pub const PROTOCOL: Protocol = Protocol { name: "subrosa/distributed-paillier", version: 2 };
+
+/// Generates a key among the parties of `session` and returns this party's share of it.
+///
+/// The session must have been opened with [`PROTOCOL`] and
+/// [`session_parameters`](KeygenParameters::session_parameters). When an error ends the protocol here, the others are
+/// told why. `progress` is called after each batch and at the end of each part.
+///
+/// Steps K1 to K10 and W1 to W4 are in `docs/protocols/key-generation.md`.
+///
+/// # Errors
+/// [`KeygenError`]; its [`culprits`](KeygenError::culprits) names who is to blame, as far as that can be told.
+#[doc(alias("DKG", "distributed key generation", "keygen"))]
+pub fn generate<T: Transport + ?Sized>(
+    session: &mut Session<'_, T>,
+    parameters: &KeygenParameters,
+    rng: &mut impl CryptoRng,
+    mut progress: impl FnMut(Progress),
+) -> Result<KeyShare, KeygenError> {
+    session.guard(|session| {
+        let expected = parameters.access().parties();
+        let found = session.roster().len();
+        if found != expected as usize {
+            return Err(KeygenError::Roster { expected, found });
+        }
+        let mut run = Run {
+            id: *session.id(),
+            sampler: Sampler::new(parameters, session.me())?,
+            session,
+            parameters,
+            progress: &mut progress,
+            started: Instant::now(),
+            tried: 0,
+            sieved: 0,
+            audited: 0,
+            records: Vec::new(),
+        };
+        let share = match run.find_share(rng) {
+            Err(failure) if failure.is_unexplained() => Err(run.explain(failure)),
+            found => found,
+        }?;
+        // Whoever gets this party's confirmation may keep the key: from here on nothing is opened.
+        run.records.clear();
+        // Nobody keeps a key before everyone saw the same broadcasts.
+        run.session.confirm()?;
+        (run.progress)(Progress::Shared);
+        Ok(share)
+    })
+}
+
+struct Run<'r, 's, T: Transport + ?Sized> {
+    session: &'r mut Session<'s, T>,
+    id: [u8; 32],
+    parameters: &'r KeygenParameters,
+    sampler: Sampler,
+    progress: &'r mut dyn FnMut(Progress),
+    started: Instant,
+    tried: u64,
+    sieved: u64,
+    /// How many had been tried at the last audit.
+    audited: u64,
+    /// The batches since then.
+    records: Vec<BatchRecord>,
+}
+
+impl<T: Transport + ?Sized> Run<'_, '_, T> {
+    fn me(&self) -> PartyId {
+        self.session.me()
+    }
+
+    /// Everything up to the last broadcast: batch after batch until a modulus is accepted and its key shared.
+    fn find_share(&mut self, rng: &mut impl CryptoRng) -> Result<KeyShare, KeygenError> {
+        let pending = self.deal_candidates(rng)?;
+        let mut dealing = self.commit(pending)?;
+        while self.tried < self.parameters.greatest_candidates() {
+            let (batch, next) = self.batch(dealing, rng)?;
+            for (index, modulus) in &batch.winners {
+                if let Some(share) = self.candidate(&batch, *index, modulus, rng)? {
+                    return Ok(share);
+                }
+            }
+            drop(batch);
+            self.audit()?;
+            dealing = next;
+        }
+        Err(KeygenError::Exhausted { candidates: self.tried })
+    }
+}
