@@ -129,7 +129,7 @@ fn chained(before: &[u8; 32], kind: Kind, peer: PartyId, bytes: &[u8]) -> [u8; 3
 }
 
 /// A record that is being written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Record<W> {
     out: W,
     hash: [u8; 32],

@@ -5,9 +5,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use subrosa_paillier::{Ciphertext, KeyId};
 use subrosa_threshold_decryption::protocol::{
-    self as decryption, Announcement, PartialMessage, ProvenMessage,
+    self as decryption, Announcement, Checks, PartialMessage, ProvenMessage,
 };
-use subrosa_threshold_decryption::{BatchProof, Challenges, PartialDecryption, ProofContext, proof};
+use subrosa_threshold_decryption::{BatchProof, PartialDecryption, ProofContext, proof};
 use subrosa_transport::{HEADER_BYTES, Message, PartyId, PerParty, round_tag};
 
 use super::replay::{Found, Heading, is_abort};
@@ -355,7 +355,13 @@ impl Scene<'_> {
                     continue;
                 };
                 match round_of(heading.tag).0 {
-                    PartialMessage::ROUND => unproven += 1,
+                    PartialMessage::ROUND => {
+                        unproven += 1;
+                        if matches!(self.subject.settings.checks, Checks::Proofs(_)) {
+                            let what = "its partial decryptions come without a proof";
+                            differences.push(self.difference(frame, Some(owner), what));
+                        }
+                    }
                     ProvenMessage::ROUND => {
                         proven += 1;
                         let holds =
@@ -378,7 +384,8 @@ impl Scene<'_> {
     fn holds(&self, context: &ProofContext, ciphertexts: &[Ciphertext], frame: &[u8]) -> bool {
         let Some(Partials { values, proof }) = payload::<Partials>(frame) else { return false };
         let partial = PartialDecryption::new(self.subject.roster.me(), values);
-        proof::verify(context, self.subject.key, ciphertexts, &partial, &proof, Challenges::Wide).is_ok()
+        let Checks::Proofs(challenges) = self.subject.settings.checks else { return false };
+        proof::verify(context, self.subject.key, ciphertexts, &partial, &proof, challenges).is_ok()
     }
 }
 

@@ -42,6 +42,12 @@ pub struct Spoils {
     pub frames: Vec<Frame>,
 }
 
+/// What an auditor gets of a deviating bank.
+pub struct Evidence {
+    pub frames: Vec<Frame>,
+    pub seed: RunSeed,
+}
+
 /// The deviating bank's side of a run.
 pub fn deviate(
     transport: MemoryTransport,
@@ -50,14 +56,28 @@ pub fn deviate(
     settings: &Settings,
     seed: u64,
     deviation: &mut dyn Deviation,
-) -> Result<Spoils, Stop> {
-    let mut wire = Peeking::new(transport);
-    let eyes = wire.clone();
+) -> (Result<Spoils, Stop>, Evidence) {
+    let wire = Peeking::new(transport);
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
-    let seed = RunSeed::draw(&mut rng);
+    let fresh = RunSeed::draw(&mut rng);
+    let seed = deviation.remembered().map_or(fresh, |progress| progress.seed);
+    let result = go(&mut wire.clone(), share, network, settings, rng, seed.clone(), deviation);
+    (result, Evidence { frames: wire.record(), seed })
+}
+
+fn go(
+    wire: &mut Peeking,
+    share: &KeyShare,
+    network: Network,
+    settings: &Settings,
+    mut rng: ChaCha20Rng,
+    seed: RunSeed,
+    deviation: &mut dyn Deviation,
+) -> Result<Spoils, Stop> {
+    let eyes = wire.clone();
     let fields = parameters(share.key(), network.columns(), settings);
     let timeout = SessionSettings::new().with_timeout(Duration::from_secs(20));
-    let mut session = Session::open(&mut wire, PROTOCOL, &fields, timeout, &mut rng)?;
+    let mut session = Session::open(wire, PROTOCOL, &fields, timeout, &mut rng)?;
     let blinder = Blinder::new(share.key().public(), Randomness::Short, 1 << 16)?;
     let links = Links::new(session.id(), session.roster());
     let rng = RefCell::new(rng);

@@ -52,6 +52,7 @@ fn hurried(settings: &Settings) -> Run {
 fn a_false_part_is_refused_and_named_and_the_true_one_waited_for() {
     let run = hurried(&settings());
     run.assert_unnoticed();
+    run.assert_found(WEST, "R9", 0, &[]);
     for (party, result) in &run.honest {
         let outcome = result.as_ref().unwrap();
         let absent: Vec<PartyId> = outcome.absent.iter().map(|failure| failure.party).collect();

@@ -39,6 +39,7 @@ fn scores_of_another_bank_are_moved_by_any_amount() {
     let shift = |plan: &Plan| tenths(plan, 3) - (tenths(plan, 1) << (2 * plan.slot_bits()));
     let honest = run(&three(), &mut Honest, 41);
     let run = run(&three(), &mut Shift(shift), 41);
+    run.assert_found(WEST, "R8", 0, &[]);
     let moved = |account| run.score(NORTH, account) - honest.score(NORTH, account);
     for (account, expected) in [(0, 0.3), (1, 0.0), (2, 0.0), (3, -0.1), (4, 0.0)] {
         assert!((moved(account) - expected).abs() < 1e-6, "{account}: {}", moved(account));
@@ -48,6 +49,7 @@ fn scores_of_another_bank_are_moved_by_any_amount() {
 #[test]
 fn an_impossible_score_is_shown_as_one() {
     let run = run(&three(), &mut Shift(|plan| tenths(plan, 20)), 43);
+    run.assert_found(WEST, "R8", 0, &[]);
     assert_eq!(run.score(NORTH, 0), 1.0);
     assert!(run.honest.iter().all(|(_, result)| result.is_ok()));
 }
@@ -57,6 +59,7 @@ fn noise_in_a_slot_that_no_account_uses_is_not_looked_at() {
     // Four accounts of north are reached.
     let run = run(&three(), &mut Shift(|plan| BigInt::from(7) << (5 * plan.slot_bits() + 90)), 44);
     run.assert_unnoticed();
+    run.assert_found(WEST, "R8", 0, &[]);
 }
 
 #[test]
@@ -73,6 +76,7 @@ fn a_bank_that_adds_no_noise_is_not_noticed() {
         }
     }
     let run = run(&three(), &mut Quiet, 45);
+    run.assert_found(WEST, "R8", 0, &[]);
     // At the edge of what noise may do, since the mean that is taken off was never put on.
     assert!(run.largest_error() <= 2.0 * settings().accuracy);
 }
@@ -119,6 +123,7 @@ fn whether_the_run_ends_in_an_error_tells_whether_a_score_is_above_a_threshold()
     // West has nothing to do with the account; a binary search takes a run for each bit.
     for threshold in [5, 10, 15, 20, 25, 30, 40, 60] {
         let run = run_uncapped(&raw, &mut Threshold(threshold), 48);
+        run.assert_found(WEST, "R8", 0, &[]);
         let (_, north) = &run.honest[NORTH.index()];
         assert_eq!(north.is_err(), secret >= f64::from(threshold) / 100.0, "{secret} {threshold}");
         if let Err(error) = north {
@@ -176,6 +181,8 @@ fn two_that_pool_what_they_see_read_to_the_last_bit() {
     let raw = five();
     let run = run_in(&raw, &uncapped(), vec![(WEST, &mut Copy), (SOUTH, &mut Friend)], 46, None);
     run.assert_unnoticed();
+    run.assert_found(WEST, "R5", 0, &[]);
+    run.assert_found(SOUTH, "R8", 0, &[]);
     let plan = &run.spoils().plan;
     let truth = Truth::of(&raw, plan);
     // Of five banks four add noise to what west hands in; south took that of the other three off again, and added none.

@@ -75,6 +75,7 @@ fn last_months_announcements_are_read() {
     let run =
         run_uncapped(&this_month(), &mut Replay { kept: collector.announced[EAST.index()].clone() }, 22);
     run.assert_unnoticed();
+    run.assert_found(WEST, "R5", 0, &[]);
     run.assert_west_has_its_own();
     let plan = &run.spoils().plan;
     let truth = Truth::of(&raw, plan);
@@ -97,6 +98,7 @@ fn last_months_scores_are_read_exactly() {
     let kept = vec![key.vartime_mul_plain(&collector.score_of_north(), &factor).unwrap()];
     let run = run_uncapped(&this_month(), &mut Replay { kept }, 24);
     run.assert_unnoticed();
+    run.assert_found(WEST, "R5", 0, &[]);
     let truth = Truth::of(&raw, &run.spoils().plan);
     let read = run.spoils().plaintexts[1].to_biguint().unwrap() >> shift;
     assert_eq!(read, truth.score(NORTH, truth.sent(NORTH, WEST)[0], 0));
@@ -109,6 +111,7 @@ fn announcements_of_a_run_that_was_broken_off_are_read_in_the_next_one() {
     run_uncapped(&raw, &mut west, 27).assert_stopped(&[]);
     let run = run_uncapped(&raw, &mut Replay { kept: west.heard.into_iter().collect() }, 28);
     run.assert_unnoticed();
+    run.assert_found(WEST, "R5", 0, &[]);
     run.assert_west_has_its_own();
     let plan = &run.spoils().plan;
     let expected = unit(&Truth::of(&raw, plan).foreign_part(EAST, 2), plan.final_scale());
@@ -182,6 +185,7 @@ fn a_score_of_last_month_passes_through_an_honest_bank() {
     let place = senders.iter().position(|account| *account == 1).unwrap();
     let mut west = Boomerang { old: collector.score_of_north(), back: None, place };
     let run = run_uncapped(&this_month(), &mut west, 26);
+    run.assert_found(WEST, "R5", 0, &[]);
     // Nothing that west hands in is foreign to this run: what it hands in is what north sent it. North's account 1 is
     // shown with a wrong score, and nobody knows why.
     assert!(run.honest.iter().all(|(_, result)| result.is_ok()), "{:?}", run.errors());

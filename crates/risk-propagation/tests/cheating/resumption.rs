@@ -43,11 +43,13 @@ impl Deviation for Leave {
 fn a_false_position_ends_the_run_and_names_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let mut west = Leave { at: Some(2), ..Leave::default() };
-    attempt(&mut west, 91, folder.path()).assert_stopped(&[]);
+    let stopped = attempt(&mut west, 91, folder.path());
+    stopped.assert_stopped(&[]);
     let run = west.kept.as_ref().unwrap().run;
     west.claims = Some(Resume { run: Some(run), position: 0 });
     let again = attempt(&mut west, 92, folder.path());
     again.assert_stopped(&[]);
+    again.assert_found_after(&[&stopped], WEST, "R0a", 0, &[]);
     assert!(again.errors().iter().any(|error| error.contains("no longer there")), "{:?}", again.errors());
 }
 
@@ -57,7 +59,9 @@ fn another_run_claimed_begins_anew_without_a_word() {
     attempt(&mut Leave { at: Some(2), ..Leave::default() }, 93, folder.path()).assert_stopped(&[]);
     // What it says does not depend on what it has.
     let mut west = Leave { claims: Some(Resume { run: Some([9; 32]), position: 0 }), ..Leave::default() };
-    attempt(&mut west, 94, folder.path()).assert_unnoticed();
+    let again = attempt(&mut west, 94, folder.path());
+    again.assert_unnoticed();
+    again.assert_found(WEST, "R0a", 0, &[]);
 }
 
 /// Leaves in R7, having heard what the others announce.
@@ -113,9 +117,12 @@ impl Deviation for Speak<'_> {
 fn what_was_heard_before_a_stop_is_announced_after_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut before = Eavesdrop::default();
-    attempt(&mut before, 95, folder.path()).assert_stopped(&[]);
+    let stopped = attempt(&mut before, 95, folder.path());
+    stopped.assert_stopped(&[]);
+    stopped.assert_clean(WEST, &[]);
     let run = attempt(&mut Speak { before: &before, own: 1 }, 96, folder.path());
     run.assert_unnoticed();
+    run.assert_found_after(&[&stopped], WEST, "R7", 0, &["0", "1", "2"]);
     run.assert_west_has_its_own();
     let plan = &run.spoils().plan;
     // East's only reached account, with which west has nothing to do.

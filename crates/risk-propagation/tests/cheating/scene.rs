@@ -1,6 +1,7 @@
 //! Who takes part in the attacks, how a run with cheaters goes, and what is true in it.
 
 use std::collections::HashMap;
+use std::io::Cursor;
 use std::path::Path;
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
@@ -10,19 +11,24 @@ use num_traits::ToPrimitive;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_paillier::PrivateKey;
+use subrosa_risk_propagation::audit::{Index, Recomputed, Subject, recompute};
 use subrosa_risk_propagation::encrypted::{self, Encrypted, Received};
 use subrosa_risk_propagation::plaintext::{self, Twin};
+use subrosa_risk_propagation::record::{Kind, Reader, Record, Seeds};
 use subrosa_risk_propagation::{
     Agreed, Error, FileStore, Network, Outcome, PROTOCOL, Plan, Settings, parameters, propagate,
     propagate_with,
 };
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
 use subrosa_transport::testing::run_network;
-use subrosa_transport::{MemoryNetwork, MemoryTransport, PartyId, Session, Settings as SessionSettings};
+use subrosa_transport::{
+    MemoryNetwork, MemoryTransport, PartyId, Roster, Session, Settings as SessionSettings,
+};
 
-use super::bank::{Spoils, Stop, deviate};
+use super::bank::{Evidence, Spoils, Stop, deviate};
 use super::common::{Raw, bank_name};
 use super::deviation::Deviation;
+use super::wire::Frame;
 
 pub const NORTH: PartyId = PartyId::new(0);
 pub const EAST: PartyId = PartyId::new(1);
@@ -100,6 +106,8 @@ pub type Cheats<'a> = Vec<(PartyId, &'a mut dyn Deviation)>;
 pub struct Run {
     pub honest: Vec<(PartyId, Result<Outcome, Error>)>,
     pub cheats: Vec<(PartyId, Result<Spoils, Stop>)>,
+    /// What an auditor gets of those that do not follow the protocol.
+    evidence: Vec<(PartyId, Evidence)>,
     networks: Vec<Network>,
     settings: Settings,
 }
@@ -121,7 +129,7 @@ pub fn run_over(
 ) -> Run {
     enum End {
         Honest(Box<Result<Outcome, Error>>),
-        Cheat(Box<Result<Spoils, Stop>>),
+        Cheat(Box<(Result<Spoils, Stop>, Evidence)>),
     }
     let networks = raw.networks();
     let shares = shares(raw.banks);
@@ -135,11 +143,21 @@ pub fn run_over(
             None => End::Honest(Box::new(follow(wire, share, network, settings, seed, folder))),
         }
     });
-    let mut run = Run { honest: Vec::new(), cheats: Vec::new(), networks, settings: settings.clone() };
+    let mut run = Run {
+        honest: Vec::new(),
+        cheats: Vec::new(),
+        evidence: Vec::new(),
+        networks,
+        settings: settings.clone(),
+    };
     for (party, end) in (0..).map(PartyId::new).zip(ends) {
         match end {
             End::Honest(result) => run.honest.push((party, *result)),
-            End::Cheat(result) => run.cheats.push((party, *result)),
+            End::Cheat(end) => {
+                let (result, evidence) = *end;
+                run.cheats.push((party, result));
+                run.evidence.push((party, evidence));
+            }
         }
     }
     run
@@ -220,6 +238,64 @@ impl Run {
     pub fn spoils(&self) -> &Spoils {
         let (_, result) = self.cheats.iter().find(|(party, _)| *party == WEST).unwrap();
         result.as_ref().unwrap_or_else(|error| panic!("west: {error}"))
+    }
+
+    /// What an auditor finds of a bank that did not follow the protocol, in this run and in the attempts before it.
+    pub fn recomputed(&self, party: PartyId, before: &[&Self]) -> Recomputed {
+        let shares = shares(self.networks.len());
+        let names = (0..self.networks.len()).map(bank_name);
+        let roster = Roster::new(names, party).unwrap();
+        let mut record = Record::new(Vec::new()).unwrap();
+        let mut seeds = Seeds::default();
+        for run in before.iter().chain(&[self]) {
+            let (_, evidence) = run.evidence.iter().find(|(cheat, _)| *cheat == party).unwrap();
+            record.begin(PROTOCOL.name).unwrap();
+            for Frame { peer, sent, bytes } in &evidence.frames {
+                record.frame(if *sent { Kind::Sent } else { Kind::Received }, *peer, bytes).unwrap();
+            }
+            // Of the run that it began, or went on with.
+            let so_far = [record.clone().into_inner()].concat();
+            let index = Index::read(&mut Reader::new(Cursor::new(so_far)).unwrap(), &roster).unwrap();
+            if let Some(began) = index.sessions().last().and_then(|session| session.run) {
+                seeds.insert(began, evidence.seed.clone());
+            }
+        }
+        let subject = Subject {
+            network: &self.networks[party.index()],
+            settings: &self.settings,
+            key: shares[0].key(),
+            roster: &roster,
+            seeds: &seeds,
+        };
+        recompute(&subject, &mut Reader::new(Cursor::new(record.into_inner())).unwrap(), None).unwrap()
+    }
+
+    /// Recomputation names what a bank did first: step, iteration and accounts.
+    pub fn assert_found(&self, party: PartyId, step: &str, iteration: usize, accounts: &[&str]) {
+        self.assert_found_after(&[], party, step, iteration, accounts);
+    }
+
+    /// [`Run::assert_found`] where the bank had been stopped before.
+    pub fn assert_found_after(
+        &self,
+        before: &[&Self],
+        party: PartyId,
+        step: &str,
+        iteration: usize,
+        accounts: &[&str],
+    ) {
+        let recomputed = self.recomputed(party, before);
+        let told: Vec<String> = recomputed.differences.iter().map(ToString::to_string).collect();
+        let Some(first) = recomputed.differences.first() else { panic!("{:?}", recomputed.attempts) };
+        assert_eq!((first.step, first.iteration), (step, iteration), "{told:?}");
+        assert_eq!(first.accounts, accounts, "{told:?}");
+    }
+
+    /// An auditor finds nothing.
+    pub fn assert_clean(&self, party: PartyId, before: &[&Self]) {
+        let recomputed = self.recomputed(party, before);
+        let told: Vec<String> = recomputed.differences.iter().map(ToString::to_string).collect();
+        assert!(told.is_empty(), "{told:?}");
     }
 
     /// Whether west has its own accounts' scores, as if it had not cheated.

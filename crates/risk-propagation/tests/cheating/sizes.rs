@@ -54,6 +54,7 @@ fn a_bound_on_senders_that_is_no_ones_makes_all_weights_longer() {
     let honest = run(&three(), &mut super::deviation::Honest, 72);
     let run = run(&three(), &mut Boast { in_degree_bits: Some(12), ..Boast::default() }, 72);
     run.assert_unnoticed();
+    run.assert_found(WEST, "R1", 0, &[]);
     let bits = |run: &super::scene::Run| run.honest[NORTH.index()].1.as_ref().unwrap().plan.slot_bits();
     assert!(bits(&run) > bits(&honest) + 25);
 }
@@ -64,6 +65,7 @@ fn declared_accounts_that_are_not_there_are_worked_on_where_no_number_was_agreed
     let boast = || Boast { accounts: 200, ..Boast::default() };
     let free = run_uncapped(&three(), &mut boast(), 73);
     free.assert_unnoticed();
+    free.assert_found(WEST, "R5", 0, &[]);
     let plan = &free.spoils().plan;
     assert_eq!(free.spoils().plaintexts.len(), 203_usize.div_ceil(plan.accounts_per_ciphertext()));
     let agreed = run(&three(), &mut boast(), 73);

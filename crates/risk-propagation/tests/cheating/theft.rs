@@ -13,6 +13,7 @@ use super::scene::{EAST, NORTH, Truth, WEST, run, run_uncapped, slots, three, un
 fn a_bank_that_deviates_in_nothing_is_a_bank() {
     let run = run(&three(), &mut Honest, 1);
     run.assert_unnoticed();
+    run.assert_clean(WEST, &[]);
     run.assert_west_has_its_own();
     let frames = &run.spoils().frames;
     for (round, sent) in
@@ -71,6 +72,7 @@ fn received_scores_handed_in_are_read_where_no_number_of_accounts_was_agreed() {
     let mut west = Thief::default();
     let run = run_uncapped(&raw, &mut west, 3);
     run.assert_unnoticed();
+    run.assert_found(WEST, "R5", 0, &[]);
     run.assert_west_has_its_own();
     let spoils = run.spoils();
     let truth = Truth::of(&raw, &spoils.plan);
@@ -97,6 +99,7 @@ fn an_announcement_copied_in_the_same_round_is_read() {
     let (raw, mut west) = (three(), Thief { copies: true, ..Thief::default() });
     let run = run_uncapped(&raw, &mut west, 4);
     run.assert_unnoticed();
+    run.assert_found(WEST, "R5", 0, &[]);
     let spoils = run.spoils();
     let truth = Truth::of(&raw, &spoils.plan);
     let copied = slots(&spoils.plaintexts[1 + west.seen.len()], &spoils.plan);
@@ -135,6 +138,7 @@ fn a_received_score_in_place_of_an_own_one_is_read() {
     let raw = three();
     let run = run(&raw, &mut Swap(None), 5);
     run.assert_unnoticed();
+    run.assert_found(WEST, "R7", 0, &["0", "1", "2"]);
     let plan = &run.spoils().plan;
     let truth = Truth::of(&raw, plan);
     let read = without_noise(&slots(&run.spoils().plaintexts[0], plan)[0], plan);
@@ -169,6 +173,7 @@ fn weights_of_ones_own_choice_tell_a_senders_score() {
     let raw = three();
     let run = run(&raw, &mut Weights::default(), 6);
     run.assert_unnoticed();
+    run.assert_found(WEST, "R7", 0, &["0", "1", "2"]);
     let plan = &run.spoils().plan;
     let truth = Truth::of(&raw, plan);
     let read = 2.0 * without_noise(&slots(&run.spoils().plaintexts[0], plan)[0], plan);

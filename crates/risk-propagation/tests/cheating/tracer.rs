@@ -69,6 +69,7 @@ fn the_income_of_another_banks_account_is_read() {
         let truth = Truth::of(&raw, &plan);
         let place = truth.sent(NORTH, WEST).iter().position(|account| *account == 1).unwrap();
         let run = run_uncapped(&raw, &mut Tracer { bit, place, back: None }, 32);
+        run.assert_found(WEST, "R5", 0, &[]);
         let weight: BigUint = run.spoils().plaintexts[1].to_biguint().unwrap() >> (shift(&plan, bit) + bit);
         // W/D = 1,000/income: 98,765 of it came from east.
         let income = 1_000.0 * f64::exp2(f64::from(plan.weight_bits()) - 1.0) / weight.to_f64().unwrap();
