@@ -25,9 +25,9 @@ mod values;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use output::{write_atomically, write_scores};
+pub use output::{write_atomically, write_outcome, write_scores};
 #[cfg(feature = "arrow")]
-pub use parquet::write_scores_parquet;
+pub use parquet::{write_outcome_parquet, write_scores_parquet};
 
 use crate::banks::{BankId, Banks};
 use crate::error::{Error, Problem, Rejected};

@@ -364,21 +364,3 @@ fn advance_range(
 pub(crate) fn window(uses: u32) -> u32 {
     (1..=MAX_WINDOW).min_by_key(|w| (60 << (w - 1)) + uses.saturating_mul(60 * 32 / (w + 1))).unwrap_or(1)
 }
-
-/// Own accounts that foreign money can reach within the steps of a plan, ascending: those whose scores have a ciphertext
-/// part in the end.
-#[must_use]
-pub fn reached(agreed: &Agreed, plan: &Plan) -> Vec<u32> {
-    let network = agreed.network();
-    let mut reached = vec![false; network.account_count()];
-    for step in plan.steps() {
-        let Some(period) = network.periods().get(step.period) else { continue };
-        let counts = |sender: &Node| reached.get(sender.index()).copied().unwrap_or(true);
-        let next = reached
-            .iter()
-            .enumerate()
-            .map(|(account, already)| *already || period.incoming(account).0.iter().any(counts));
-        reached = next.collect();
-    }
-    (0..).zip(reached).filter(|(_, reached)| *reached).map(|(account, _)| account).collect()
-}

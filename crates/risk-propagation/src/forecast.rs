@@ -12,10 +12,11 @@ use subrosa_paillier::{Blinder, PublicKey, Randomness};
 
 use crate::agreement::Agreed;
 use crate::disclosure;
-use crate::encrypted::{blocks, reached, uses, window};
+use crate::encrypted::{blocks, uses, window};
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::protocol::TABLE_BYTES;
+use crate::senders;
 
 /// What a partial decryption takes with its part in the proofs that are made and verified, as measured.
 const WITH_PROOFS: f64 = 1.066;
@@ -26,6 +27,8 @@ const WITH_PROOFS: f64 = 1.066;
 pub struct Forecast {
     /// Own accounts.
     pub accounts: usize,
+    /// Own accounts whose scores are withheld, since too few foreign senders determine them. Exact.
+    pub withheld: usize,
     /// Ciphertexts that are blinded: scores that are sent, packed ones, noise. Exact.
     pub blindings: u64,
     /// Partial decryptions, each a power with the key share. Exact.
@@ -46,10 +49,15 @@ impl Forecast {
     pub fn new(agreed: &Agreed, plan: &Plan, others: usize) -> Self {
         let network = agreed.network();
         let ciphertext = (plan.key_bits() as u64 * 2).div_ceil(64) * 8;
-        let all_reached = reached(agreed, plan).len();
-        let own = disclosure::ciphertexts(all_reached, plan);
+        let disclosed = senders::disclosed(network, plan).len();
+        let own = disclosure::ciphertexts(disclosed, plan);
         let table = (TABLE_BYTES / 4) as u64;
-        let mut forecast = Self { accounts: network.account_count(), ciphertexts: own, ..Self::default() };
+        let mut forecast = Self {
+            accounts: network.account_count(),
+            withheld: senders::withheld(network, plan).len(),
+            ciphertexts: own,
+            ..Self::default()
+        };
         let mut mixed = vec![false; network.account_count()];
         for &step in plan.steps() {
             let sent: usize =
@@ -89,7 +97,7 @@ impl Forecast {
             mixed = next;
         }
         let width = (plan.slot_bits() * plan.columns()) as u64;
-        forecast.multiplications += all_reached.saturating_sub(own) as u64 * width + all_reached as u64;
+        forecast.multiplications += disclosed.saturating_sub(own) as u64 * width + disclosed as u64;
         forecast.blindings += (own + others) as u64;
         forecast.partial_decryptions = (own + others) as u64;
         // Announcement and noise go to everybody, partial decryptions to their owners.
@@ -113,6 +121,9 @@ impl std::fmt::Display for Forecast {
     #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "accounts                  {}", self.accounts)?;
+        if self.withheld > 0 {
+            writeln!(f, "scores withheld           {}", self.withheld)?;
+        }
         writeln!(f, "blindings                 {}", self.blindings)?;
         writeln!(f, "multiplications           about {}", self.multiplications)?;
         writeln!(f, "own ciphertexts to read   {}", self.ciphertexts)?;

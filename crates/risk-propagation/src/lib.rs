@@ -26,6 +26,7 @@ pub mod protocol;
 pub mod randomness;
 pub mod record;
 mod resume;
+pub mod senders;
 pub mod settings;
 pub mod weights;
 

@@ -126,6 +126,7 @@ pub struct Plan {
     weight_bits: u32,
     noise_bits: u32,
     decimals: u32,
+    min_foreign_senders: u32,
 }
 
 impl Plan {
@@ -180,6 +181,7 @@ impl Plan {
             weight_bits,
             noise_bits,
             decimals,
+            min_foreign_senders: settings.min_foreign_senders.max(1),
         };
         plan.check_fit()?;
         Ok(plan)
@@ -294,6 +296,12 @@ impl Plan {
         self.decimals
     }
 
+    /// Fewest foreign senders that must determine a score for its foreign part to be disclosed.
+    #[must_use]
+    pub fn min_foreign_senders(&self) -> u32 {
+        self.min_foreign_senders
+    }
+
     /// The numbers that the banks compare: equal sizes and settings must lead to equal ones.
     #[must_use]
     pub fn fields(&self) -> Vec<(&'static str, u64)> {
@@ -353,6 +361,13 @@ impl std::fmt::Display for Plan {
             self.accounts_per_ciphertext(),
             self.plaintext_bits()
         )?;
+        if self.min_foreign_senders > 1 {
+            let least = self.min_foreign_senders;
+            writeln!(
+                f,
+                "foreign senders           at least {least}, or the foreign part of a score is withheld"
+            )?;
+        }
         writeln!(f, "noise                     {} bits from each of {} banks", self.noise_bits, self.adders)?;
         writeln!(f, "error of fixed point      {:.2e}", self.fixed_point_error())?;
         writeln!(f, "error of noise            {:.2e}", self.noise_error())?;

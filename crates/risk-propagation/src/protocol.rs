@@ -16,7 +16,7 @@ use crate::banks::BankId;
 use crate::checkpoint::CheckpointStore;
 use crate::checkpoint::format::{Digest, Run, State};
 use crate::disclosure;
-use crate::encrypted::{self, Encrypted};
+use crate::encrypted::Encrypted;
 use crate::error::Error;
 use crate::links::Links;
 use crate::messages::{CHUNK, Finished};
@@ -26,6 +26,7 @@ use crate::plan::Plan;
 use crate::protocol::agree::Terms;
 use crate::protocol::scores::Outgoing;
 use crate::resume::{self, Keeper, Loaded, Positions};
+use crate::senders;
 use crate::settings::Settings;
 
 pub(crate) use role::{Auditor, Role};
@@ -61,6 +62,7 @@ pub fn parameters(key: &ThresholdKey, columns: &[String], settings: &Settings) -
         )
         .with("periods", settings.periods.map_or("all".to_owned(), |periods| periods.to_string()))
         .with("least_activity", settings.least_activity)
+        .with("min_foreign_senders", settings.min_foreign_senders)
         .with("checks", settings.checks)
         .with("chunk", CHUNK)
 }
@@ -87,6 +89,8 @@ pub enum Stage<'a> {
         plan: &'a Plan,
         /// Its periods, and which bank made each of them count.
         periods: &'a [PeriodActivity],
+        /// Own accounts whose scores will be withheld: see [`Outcome::withheld`].
+        withheld: usize,
     },
     /// R6: an iteration, the encryption of its scores included except for the first.
     Iterate {
@@ -124,8 +128,12 @@ pub struct Outcome {
     pub plan: Plan,
     /// The periods, and which bank made each of them count.
     pub periods: Vec<PeriodActivity>,
-    /// Final scores of the own accounts: one row of risk types for each, in the network's order.
+    /// Final scores of the own accounts: one row of risk types for each, in the network's order. For accounts that are
+    /// withheld, the part that the bank's own accounts contribute: a lower bound, and no score.
     pub scores: Vec<f64>,
+    /// Accounts of which only a lower bound is known, by their place in the network, ascending: fewer foreign senders than
+    /// [`Settings::min_foreign_senders`] determine their scores.
+    pub withheld: Vec<u32>,
     /// Accounts whose scores were decrypted.
     pub decrypted_accounts: usize,
     /// Ciphertexts that were decrypted for them.
@@ -138,18 +146,37 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The own accounts in the network's order: name and scores, one for each risk type.
+    /// The own accounts with scores, in the network's order: name and scores, one for each risk type. Those that are
+    /// [withheld](Outcome::withheld_accounts) are left out.
     pub fn by_account(&self) -> impl Iterator<Item = (&str, &[f64])> + '_ {
-        self.agreed.network().account_ids().zip(self.scores.chunks(self.plan.columns().max(1)))
+        self.rows().filter(|(account, ..)| !self.is_withheld(*account)).map(|(_, id, scores)| (id, scores))
     }
 
-    /// The own accounts of which some score is at least `threshold`: name and scores, one for each risk type.
+    /// The own accounts without scores, in the network's order: name and lower bounds of the scores, one for each risk type.
+    pub fn withheld_accounts(&self) -> impl Iterator<Item = (&str, &[f64])> + '_ {
+        self.rows().filter(|(account, ..)| self.is_withheld(*account)).map(|(_, id, scores)| (id, scores))
+    }
+
+    /// Whether an account, named by its place in the network, has a lower bound in place of a score.
+    #[must_use]
+    pub fn is_withheld(&self, account: usize) -> bool {
+        u32::try_from(account).is_ok_and(|account| self.withheld.binary_search(&account).is_ok())
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (usize, &str, &[f64])> + '_ {
+        let rows = self.agreed.network().account_ids().zip(self.scores.chunks(self.plan.columns().max(1)));
+        rows.enumerate().map(|(account, (id, scores))| (account, id, scores))
+    }
+
+    /// The own accounts of which some score is at least `threshold`: name and scores, one for each risk type. Of a withheld
+    /// account, its lower bounds count.
     ///
     /// # Security
     /// A display filter, for lists that are handed on inside the bank, and nothing more: all scores of the own accounts were
     /// disclosed to this bank, those below the threshold as well, and no other bank learns of the threshold.
     pub fn at_least(&self, threshold: f64) -> impl Iterator<Item = (&str, &[f64])> + '_ {
-        self.by_account().filter(move |(_, scores)| scores.iter().any(|score| *score >= threshold))
+        let high = move |scores: &[f64]| scores.iter().any(|score| *score >= threshold);
+        self.rows().filter(move |(_, _, scores)| high(scores)).map(|(_, id, scores)| (id, scores))
     }
 }
 
@@ -276,17 +303,18 @@ pub(crate) fn run<T: Transport + ?Sized>(
     tell(session, progress, Stage::Agree);
     let mut keeper = Keeper::new(checkpoints, share, session.roster(), &network, settings);
     let mut begun = begin(session, &mut keeper, share, network, settings, rng)?;
-    tell(session, progress, Stage::Encrypt { plan: &begun.plan, periods: &begun.periods });
+    let withheld = senders::withheld(begun.agreed.network(), &begun.plan).len();
+    tell(session, progress, Stage::Encrypt { plan: &begun.plan, periods: &begun.periods, withheld });
     let blinder = Blinder::new(share.key().public(), Randomness::Short, TABLE_BYTES)?;
     iterate(session, &mut keeper, share, &blinder, &mut begun, progress)?;
 
     let Begun { agreed, plan, periods, run, position, mut state, announced, .. } = begun;
-    let reached = encrypted::reached(&agreed, &plan);
-    let ciphertexts = disclosure::ciphertexts(reached.len(), &plan);
+    let disclosed = senders::disclosed(agreed.network(), &plan);
+    let ciphertexts = disclosure::ciphertexts(disclosed.len(), &plan);
     tell(session, progress, Stage::Decrypt { ciphertexts });
     let positions = Positions::new(&plan);
     if position < positions.packed() {
-        state.packed = disclosure::pack(&state.scores, &reached, &plan, blinder.key());
+        state.packed = disclosure::pack(&state.scores, &disclosed, &plan, blinder.key());
         state.packed_in = *session.id();
         state.scores.forget_mixed();
         keeper.save(positions.packed(), share, &run, &state)?;
@@ -383,7 +411,7 @@ fn begin<T: Transport + ?Sized>(
     let Terms { agreed, plan, sizes, activity } =
         agree::agree(session, &mut links, &seed, share.key(), network, settings)?;
     let periods = periods::agree(&activity, settings)?;
-    let own = encrypted::reached(&agreed, &plan).len();
+    let own = senders::disclosed(agreed.network(), &plan).len();
     let (accounts, chunks) = agree::declare(session, &agreed, own, hashes, settings)?;
     let (exports, imports) = agreed.lists();
     let run = Run {
@@ -410,12 +438,23 @@ fn outcome(
     state: &State,
     passed_over: PassedOver,
 ) -> Result<Outcome, Error> {
-    let reached = encrypted::reached(&agreed, &plan);
-    let scores = disclosure::disclose(&state.scores, &reached, &state.plaintexts, &plan)?;
+    let disclosed = senders::disclosed(agreed.network(), &plan);
+    let withheld = senders::withheld(agreed.network(), &plan);
+    let scores = disclosure::disclose(&state.scores, &disclosed, &state.plaintexts, &plan)?;
     let ciphertexts = state.plaintexts.len();
     let PassedOver { absent, deviations } = passed_over;
-    let decrypted_accounts = reached.len();
-    Ok(Outcome { agreed, plan, periods, scores, decrypted_accounts, ciphertexts, absent, deviations })
+    let decrypted_accounts = disclosed.len();
+    Ok(Outcome {
+        agreed,
+        plan,
+        periods,
+        scores,
+        withheld,
+        decrypted_accounts,
+        ciphertexts,
+        absent,
+        deviations,
+    })
 }
 
 /// R10: says that this bank is done; once all have, its checkpoints go.

@@ -90,6 +90,13 @@ pub struct Settings {
     /// Fewest pairs of a sender and another account that it pays, over all banks, from which on a period counts; 0 is taken as
     /// 1. Each bank tells its own number to within a factor of two: see [`PeriodActivity::least`](crate::PeriodActivity::least).
     pub least_activity: u32,
+    /// Fewest foreign senders that must determine a score for its foreign part to be disclosed; 0 is taken as 1, with which
+    /// all are. Accounts with fewer are listed in [`Outcome::withheld`](crate::Outcome::withheld).
+    ///
+    /// # Security
+    /// With 1, each account that a single foreign sender pays tells its bank that sender's score. Counting is no weighing: of
+    /// two senders the smaller may bring next to nothing. A bank that cheats hands in its withheld accounts all the same.
+    pub min_foreign_senders: u32,
     /// What this bank is ready for: no other may offer more senders in a period, or hand in more ciphertexts than so many
     /// accounts take. Each sender takes some hundred bytes during the agreement, and a ciphertext afterwards if it is one.
     pub max_accounts: u32,
@@ -105,7 +112,7 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// Three iterations, δ = 0.5, accuracy 10^-6, differences refused, all periods in which anybody is paid, ready for ten
+    /// Three iterations, δ = 0.5, accuracy 10^-6, differences refused, all periods in which anybody is paid, all scores disclosed, ready for ten
     /// million accounts.
     fn default() -> Self {
         Self {
@@ -115,6 +122,7 @@ impl Default for Settings {
             mismatch: Mismatch::Refuse,
             periods: None,
             least_activity: 1,
+            min_foreign_senders: 1,
             max_accounts: 10_000_000,
             most_accounts: BTreeMap::new(),
             checks: Checks::default(),

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_paillier::{Blinder, Ciphertext, PrivateKey, Randomness};
-use subrosa_risk_propagation::encrypted::{self, Encrypted, Received};
-use subrosa_risk_propagation::{Agreed, NetworkSizes, Plan, Settings, disclosure, plaintext};
+use subrosa_risk_propagation::encrypted::{Encrypted, Received};
+use subrosa_risk_propagation::{Agreed, NetworkSizes, Plan, Settings, disclosure, plaintext, senders};
 
 fn plan(agreed: &[Agreed], key_bits: usize, columns: usize, settings: &Settings) -> Plan {
     let periods = agreed[0].network().periods().len();
@@ -68,7 +68,7 @@ proptest! {
         let twin = plaintext::propagate(&agreed, &plan);
         let scores = run(&agreed, &plan, &blinder, &mut ChaCha20Rng::seed_from_u64(seed));
         for (bank, agreed) in agreed.iter().enumerate() {
-            let reached = encrypted::reached(agreed, &plan);
+            let reached = senders::disclosed(agreed.network(), &plan);
             for account in 0..agreed.network().account_count() {
                 let mut whole = BigInt::from(scores[bank].plain().packed(account));
                 let mixed = scores[bank].mixed(account);
@@ -209,7 +209,7 @@ fn noise_covers_the_low_bits_and_its_mean_comes_off() {
     let scores = run(&agreed, &plan, &blinder, &mut rng).remove(1);
     let twin = plaintext::propagate(&agreed, &plan).remove(1);
     let expected = plaintext::disclosed(&twin, &plan);
-    let reached = encrypted::reached(&agreed[1], &plan);
+    let reached = senders::disclosed(agreed[1].network(), &plan);
     assert_eq!(reached.len(), 7);
     assert!(plan.noise_bits() > 20);
     let key = private.public();
@@ -257,7 +257,7 @@ fn plaintexts_that_cannot_be_scores_are_refused() {
     let settings = Settings { iterations: 1, accuracy: 1e-4, ..Settings::default() };
     let plan = plan(&agreed, 384, 2, &settings);
     let scores = Encrypted::initial(&agreed[1], &plan);
-    let reached = encrypted::reached(&agreed[1], &plan);
+    let reached = senders::disclosed(agreed[1].network(), &plan);
     let refused = |plaintexts: &[BigInt]| disclosure::disclose(&scores, &reached, plaintexts, &plan).is_err();
     let count = disclosure::ciphertexts(reached.len(), &plan);
     assert!(refused(&[]));
@@ -273,7 +273,7 @@ fn no_cross_bank_transfer_means_no_ciphertext() {
     let agreed = Agreed::among(raw.networks()).unwrap();
     let plan = plan(&agreed, 384, 1, &Settings { accuracy: 1e-4, ..Settings::default() });
     for agreed in &agreed {
-        assert!(encrypted::reached(agreed, &plan).is_empty());
+        assert!(senders::disclosed(agreed.network(), &plan).is_empty());
         assert!(agreed.exported(0).is_empty());
     }
 }

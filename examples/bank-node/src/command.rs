@@ -13,7 +13,7 @@ use bank_node::config::Config;
 use bank_node::node::{self, Node, NodeError, Task};
 use clap::{Parser, Subcommand};
 use subrosa_risk_propagation::{
-    Banks, NetworkSizes, Plan, data, network::Period, periods, plan::in_degree_bits,
+    Banks, NetworkSizes, Plan, data, network::Period, periods, plan::in_degree_bits, senders,
 };
 
 /// One bank: generates a key with the other banks and traces risk through their common network, over TLS.
@@ -279,6 +279,13 @@ fn plan(file: &Path) -> Result<bool, Failure> {
     println!(
         "From this bank's data alone; the run takes the greatest in-degree and all periods of all banks."
     );
-    println!("{}", Plan::new(&sizes, &config.settings)?);
+    let plan = Plan::new(&sizes, &config.settings)?;
+    println!("{plan}");
+    if plan.min_foreign_senders() > 1 {
+        println!(
+            "scores withheld           {}, if all senders at other banks have scores",
+            senders::withheld(&network, &plan).len()
+        );
+    }
     Ok(true)
 }

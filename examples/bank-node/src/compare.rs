@@ -49,14 +49,14 @@ pub enum CompareError {
         /// Where it is not.
         missing_in: PathBuf,
     },
-    /// The two files have other accounts or other columns.
+    /// The two files have other accounts, other columns, or other scores that are withheld.
     #[error("{} and {}: {what} are not the same", one.display(), other.display())]
     Different {
         /// One file.
         one: PathBuf,
         /// The other one.
         other: PathBuf,
-        /// Accounts, or columns.
+        /// Accounts, columns, or which scores are withheld.
         what: &'static str,
     },
 }
@@ -123,7 +123,8 @@ struct Scores {
     header: csv::StringRecord,
     ids: Vec<String>,
     /// One row for each account.
-    numbers: Vec<Vec<f64>>,
+    /// `None` for a score that is withheld.
+    numbers: Vec<Vec<Option<f64>>>,
 }
 
 fn read(file: &Path) -> Result<Scores, CompareError> {
@@ -136,7 +137,8 @@ fn read(file: &Path) -> Result<Scores, CompareError> {
         let mut fields = record.iter();
         scores.ids.push(fields.next().unwrap_or_default().to_owned());
         let number = |text: &str| match text.parse::<f64>() {
-            Ok(number) if number.is_finite() => Ok(number),
+            Ok(number) if number.is_finite() => Ok(Some(number)),
+            _ if text.is_empty() => Ok(None),
             _ => Err(CompareError::NoNumber {
                 file: file.to_owned(),
                 line: record.position().map_or(0, csv::Position::line),
@@ -165,7 +167,11 @@ fn compare_files(one: &Path, other: &Path) -> Result<Comparison, CompareError> {
     let rows = ours.numbers.iter().zip(&theirs.numbers);
     for (id, (ours, theirs)) in ours.ids.iter().zip(rows) {
         for (ours, theirs) in ours.iter().zip(theirs) {
-            let difference = (ours - theirs).abs();
+            let difference = match (ours, theirs) {
+                (Some(ours), Some(theirs)) => (ours - theirs).abs(),
+                (None, None) => 0.0,
+                _ => return different("the withheld scores"),
+            };
             if difference > comparison.largest {
                 (comparison.largest, comparison.account) = (difference, Some(id.clone()));
             }
@@ -203,6 +209,9 @@ mod tests {
         assert!(said(&one, &fewer).contains("the accounts are not the same"));
         let others = put("others.csv", "id,risk_score\nx,0.5\n\"y,z\",0.25\n");
         assert!(said(&one, &others).contains("the columns are not the same"));
+        let withheld = put("withheld.csv", "id,risk_score,before\nx,,0\n\"y,z\",0.25,1\n");
+        assert_eq!(compare(&withheld, &withheld).unwrap()[0].largest, 0.0);
+        assert!(said(&one, &withheld).contains("the withheld scores are not the same"));
         let wrong = put("wrong.csv", "id,risk_score,before\nx,0.5,0\ny,NaN,0\n");
         assert!(said(&one, &wrong).contains("wrong.csv: line 3: \"NaN\" is not a number"));
         assert!(said(&one, &folder.path().join("nowhere.csv")).contains("nowhere.csv"));

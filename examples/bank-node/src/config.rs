@@ -90,6 +90,7 @@ struct SettingsSection {
     max_accounts: Option<u32>,
     periods: Option<u32>,
     least_activity: Option<u32>,
+    min_foreign_senders: Option<u32>,
     #[serde(default)]
     most_accounts: BTreeMap<String, u32>,
 }
@@ -415,6 +416,7 @@ impl Check<'_> {
         if periods.is_some_and(|periods| periods as usize > MAX_STEPS) {
             return Err(self.refuse("settings.periods", format!("at most {MAX_STEPS}")));
         }
+        let min_foreign_senders = section.min_foreign_senders.unwrap_or(default.min_foreign_senders);
         let least_activity = section.least_activity.unwrap_or(default.least_activity);
         let most_accounts = section.most_accounts;
         let is_bank = |name: &String| name == me || peers.iter().any(|peer| peer.name == *name);
@@ -430,6 +432,7 @@ impl Check<'_> {
             most_accounts,
             periods,
             least_activity,
+            min_foreign_senders,
             ..default
         })
     }

@@ -494,8 +494,14 @@ impl Run<'_, '_> {
 }
 
 fn write(config: &Config, outcome: &Outcome) -> Result<(), NodeError> {
-    let decimals = usize::try_from(outcome.plan.decimals()).unwrap_or(0);
-    data::write_scores(&config.output, outcome.agreed.network(), &outcome.scores, decimals)?;
+    data::write_outcome(&config.output, outcome)?;
+    if !outcome.withheld.is_empty() {
+        tracing::warn!(
+            accounts = outcome.withheld.len(),
+            min_foreign_senders = outcome.plan.min_foreign_senders(),
+            "scores withheld: too few accounts of other banks determine them; their fields are empty"
+        );
+    }
     for failure in &outcome.absent {
         tracing::warn!(bank = failure.name, "took no part in the decryption: {failure}");
     }
@@ -514,7 +520,7 @@ fn tell(event: &Told<'_>, banks: &Banks) {
     let (sent, received) = (event.traffic.bytes_sent, event.traffic.bytes_received);
     match event.stage {
         Stage::Agree => tracing::info!("comparing the transfers between the banks"),
-        Stage::Encrypt { plan, periods, .. } => {
+        Stage::Encrypt { plan, periods, withheld, .. } => {
             for period in periods.iter().filter(|period| period.most() > 0) {
                 let (number, told) = (period.period + 1, told(period, banks));
                 if period.counted {
@@ -522,6 +528,10 @@ fn tell(event: &Told<'_>, banks: &Banks) {
                 } else {
                     tracing::warn!(period = number, told, "a period that is passed over");
                 }
+            }
+            if withheld > 0 {
+                let min_foreign_senders = plan.min_foreign_senders();
+                tracing::info!(accounts = withheld, min_foreign_senders, "scores that will be withheld");
             }
             tracing::info!(steps = plan.steps().len(), slot_bits = plan.slot_bits(), "encrypting scores");
         }

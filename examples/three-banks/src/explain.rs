@@ -40,11 +40,13 @@ pub(crate) fn show(outcomes: &[Outcome], wanted: &Wanted) -> String {
     let Some(explanation) = explain(&outcome.agreed, outcome.plan.steps(), &wanted.id) else {
         return String::new();
     };
-    let place = network.position(&wanted.id).unwrap_or(0).saturating_mul(network.columns().len());
+    let account = network.position(&wanted.id).unwrap_or(0);
+    let place = account.saturating_mul(network.columns().len());
     let scores = network.columns().iter().enumerate().map(|(column, name)| {
         let of = |scores: &[f64]| scores.get(place + column).copied().unwrap_or(0.0);
         let name = if network.columns().len() > 1 { name } else { "score" };
-        format!("{name} {:.4} before, {:.6} after", of(network.initial_scores()), of(&outcome.scores))
+        let least = if outcome.is_withheld(account) { "at least " } else { "" };
+        format!("{name} {:.4} before, {least}{:.6} after", of(network.initial_scores()), of(&outcome.scores))
     });
     let mut text = format!(
         "What reached {}/{}, as {} can tell ({}):\n",
@@ -53,6 +55,12 @@ pub(crate) fn show(outcomes: &[Outcome], wanted: &Wanted) -> String {
         network.bank(),
         scores.collect::<Vec<_>>().join("; ")
     );
+    if outcome.is_withheld(account) {
+        let least = outcome.plan.min_foreign_senders();
+        text.push_str(&format!(
+            "  withheld: fewer than {least} accounts of other banks determine its score\n"
+        ));
+    }
     if explanation.contributions.is_empty() {
         text.push_str("  nothing: nobody paid it\n");
         return text;

@@ -9,7 +9,7 @@ use subrosa_arith::sample;
 use subrosa_arith::sieve::TrialDivision;
 use subrosa_paillier::PublicKey;
 use subrosa_risk_propagation::{
-    Agreed, Calibration, Error, Forecast, Network, Plan, Settings, disclosure, encrypted,
+    Agreed, Calibration, Error, Forecast, Network, Plan, Settings, disclosure, senders,
 };
 
 use crate::Failure;
@@ -31,7 +31,8 @@ pub(crate) fn print(
     let disagreement =
         |error: subrosa_risk_propagation::agreement::Disagreement| Failure::Plan(error.to_string());
     let agreed = Agreed::among(networks.to_vec()).map_err(disagreement)?;
-    let ciphertexts = |agreed: &Agreed| disclosure::ciphertexts(encrypted::reached(agreed, plan).len(), plan);
+    let ciphertexts =
+        |agreed: &Agreed| disclosure::ciphertexts(senders::disclosed(agreed.network(), plan).len(), plan);
     let all: usize = agreed.iter().map(ciphertexts).sum();
     let machine = calibrate(plan.key_bits())?;
     let mut total = Duration::ZERO;

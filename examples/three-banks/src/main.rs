@@ -255,9 +255,8 @@ fn run_banks(setup: &Setup, networks: Vec<Network>) -> Result<Vec<Finished>, Fai
 fn write_scores(options: &Options, outcomes: &[Outcome], scenes: &[Scene<'_>]) -> Result<(), Failure> {
     let Some(directory) = &options.output else { return Ok(()) };
     for outcome in outcomes {
-        let network = outcome.agreed.network();
-        let file = directory.join(format!("{}.csv", network.bank()));
-        data::write_scores(&file, network, &outcome.scores, outcome.plan.decimals() as usize)?;
+        let file = directory.join(format!("{}.csv", outcome.agreed.network().bank()));
+        data::write_outcome(&file, outcome)?;
     }
     Ok(picture::write(directory, scenes)?)
 }
@@ -285,9 +284,16 @@ fn write_reports(
     Ok(())
 }
 
-/// The banks' scores against a computation in floating point that sees everything.
+/// The banks' scores against a computation in floating point that sees everything. Withheld accounts have none.
 fn difference(options: &Options, networks: &[Network], outcomes: &[Outcome]) -> Result<f64, Failure> {
     let reference = plaintext::reference(networks, &options.settings()).map_err(Error::from)?;
-    let scores: Vec<Vec<f64>> = outcomes.iter().map(|outcome| outcome.scores.clone()).collect();
-    Ok(plaintext::largest_difference(&scores, &reference))
+    let mut largest = 0.0_f64;
+    for (outcome, reference) in outcomes.iter().zip(reference) {
+        let width = outcome.plan.columns().max(1);
+        let rows = outcome.scores.chunks(width).zip(reference.chunks(width)).enumerate();
+        let shown = rows.filter(|(account, _)| !outcome.is_withheld(*account));
+        let (scores, reference): (Vec<&[f64]>, Vec<&[f64]>) = shown.map(|(_, rows)| rows).unzip();
+        largest = largest.max(plaintext::largest_difference(&[scores.concat()], &[reference.concat()]));
+    }
+    Ok(largest)
 }

@@ -37,6 +37,9 @@ pub(crate) struct Options {
     /// Fewest pairs of a sender and another account, over all banks, from which on a period counts
     #[arg(long, value_name = "N", default_value_t = 1)]
     least_activity: u32,
+    /// Fewest foreign senders that must determine a score for its foreign part to be disclosed; with 1 all are
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    min_foreign_senders: u32,
     /// Take all randomness from this number: repeatable, and not secret at all
     #[arg(long, value_name = "N")]
     pub(crate) seed_insecure: Option<u64>,
@@ -107,6 +110,7 @@ impl Options {
             },
             periods: self.periods,
             least_activity: self.least_activity,
+            min_foreign_senders: self.min_foreign_senders,
             ..Settings::default()
         }
     }

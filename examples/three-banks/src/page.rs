@@ -87,6 +87,7 @@ fn page<'a>(
         banks: banks.iter().map(|bank| Bank::new(bank.index(), banks.name(bank))).collect(),
         parameters: parameters(run.setup, outcome, network),
         measured,
+        withheld: scenes.first().map_or(0, |scene| scene.accounts.iter().filter(|a| a.withheld).count()),
         views: scenes.iter().map(view).collect(),
     }
 }
@@ -103,6 +104,7 @@ fn parameters<'a>(setup: &'a Setup, outcome: &'a Outcome, network: &Network) -> 
         delta: delta.to_string(),
         accuracy: plan.accuracy(),
         mismatch: mismatch.to_string(),
+        min_foreign_senders: plan.min_foreign_senders(),
         insecure_seed: setup.seed.is_some(),
         plan: plan.fields().into_iter().collect(),
         fixed_point_error: plan.fixed_point_error(),

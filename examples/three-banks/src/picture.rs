@@ -13,7 +13,7 @@ use std::path::Path as FilePath;
 
 use subrosa_risk_propagation::{Error, data};
 
-use crate::scene::{Scene, float};
+use crate::scene::{Account, Scene, float};
 
 /// Paths drawn.
 const PATHS: usize = 6;
@@ -50,7 +50,7 @@ fn label(scene: &Scene<'_>, account: usize) -> String {
 
 /// Draws, for the accounts whose risk rose most, where it came from.
 pub(crate) fn paths(scene: &Scene<'_>) -> String {
-    let rise = |account: usize| scene.accounts.get(account).map_or(0.0, |a| a.after - a.before);
+    let rise = |account: usize| scene.accounts.get(account).and_then(Account::rise).unwrap_or(0.0);
     let sources: Vec<Option<Source>> =
         (0..scene.accounts.len()).map(|account| source(scene, account)).collect();
     let mut risen: Vec<usize> = (0..scene.accounts.len())
@@ -119,9 +119,10 @@ fn draw(scene: &Scene<'_>, path: &[Source], text: &mut String) {
     for (place, Source { account, amount }) in path.iter().enumerate() {
         let (bank, id) = scene.identity(*account).unwrap_or_default();
         let bank = scene.banks.get(bank).copied().unwrap_or("");
-        let (before, after) = scene.accounts.get(*account).map_or((0.0, 0.0), |a| (a.before, a.after));
+        let (before, after) =
+            scene.accounts.get(*account).map_or((0.0, String::new()), |a| (a.before, a.shown(4)));
         let indent = if place == 0 { "  " } else { "" };
-        let _ = write!(text, "{indent}{bank}/{id} ({before:.2} → {after:.4})");
+        let _ = write!(text, "{indent}{bank}/{id} ({before:.2} → {after})");
         if place + 1 < path.len() {
             let _ = write!(text, " ══{amount}══▶ ");
         }

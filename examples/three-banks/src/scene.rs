@@ -16,9 +16,24 @@ pub(crate) struct Account<'a> {
     pub(crate) bank: usize,
     pub(crate) id: &'a str,
     pub(crate) before: f64,
+    /// The score; of a withheld account a lower bound.
     pub(crate) after: f64,
+    /// Whether the account is withheld: see `Outcome::withheld`.
+    pub(crate) withheld: bool,
     /// Place in its own bank's network.
     pub(crate) place: usize,
+}
+
+impl Account<'_> {
+    /// How much its score rose; `None` where the score is withheld.
+    pub(crate) fn rise(&self) -> Option<f64> {
+        (!self.withheld).then_some(self.after - self.before)
+    }
+
+    /// Its score after the run with some decimals, marked where it is a lower bound.
+    pub(crate) fn shown(&self, decimals: usize) -> String {
+        format!("{}{:.decimals$}", if self.withheld { "≥ " } else { "" }, self.after)
+    }
 }
 
 /// An account of a bank that is not among the scene's.
@@ -62,7 +77,8 @@ impl<'a> Scene<'a> {
             for (place, ((id, before), after)) in network.account_ids().zip(before).zip(after).enumerate() {
                 places.insert((network.own(), id), accounts.len());
                 let bank = network.own().index();
-                accounts.push(Account { bank, id, before: *before, after: *after, place });
+                let withheld = outcome.is_withheld(place);
+                accounts.push(Account { bank, id, before: *before, after: *after, withheld, place });
             }
         }
         let first = outcomes.first().map(|outcome| outcome.agreed.network());

@@ -75,7 +75,10 @@ pub(crate) fn riskiest(outcomes: &[Outcome], column: usize, risk_type: Option<&s
             network.initial_scores().iter().skip(column).step_by(columns).copied().collect();
         let after: Vec<f64> = outcome.scores.iter().skip(column).step_by(columns).copied().collect();
         let rank = |scores: &[f64], score: f64| 1 + scores.iter().filter(|other| **other > score).count();
-        let mut order: Vec<usize> = (0..ids.len()).collect();
+        let shown = |account: &usize| !outcome.is_withheld(*account);
+        let known: Vec<f64> =
+            after.iter().enumerate().filter(|(account, _)| shown(account)).map(|(_, score)| *score).collect();
+        let mut order: Vec<usize> = (0..ids.len()).filter(shown).collect();
         let score = |scores: &[f64], account: usize| scores.get(account).copied().unwrap_or(0.0);
         order.sort_by(|&a, &b| {
             score(&after, b).total_cmp(&score(&after, a)).then_with(|| ids.get(a).cmp(&ids.get(b)))
@@ -88,13 +91,25 @@ pub(crate) fn riskiest(outcomes: &[Outcome], column: usize, risk_type: Option<&s
                 format!("{old:.4}"),
                 format!("{new:.6}"),
                 rank(&before, old).to_string(),
-                rank(&after, new).to_string(),
+                rank(&known, new).to_string(),
             ]);
         }
     }
     align(&mut table, 2);
     let of = risk_type.map_or(String::new(), |risk_type| format!(" by {risk_type}"));
-    format!("Riskiest accounts of each bank{of}, known to that bank alone:\n{table}")
+    let mut text = format!("Riskiest accounts of each bank{of}, known to that bank alone:\n{table}");
+    let withheld = outcomes.iter().filter(|outcome| !outcome.withheld.is_empty());
+    let withheld: Vec<String> = withheld
+        .map(|outcome| format!("{} of {}", outcome.withheld.len(), outcome.agreed.network().bank()))
+        .collect();
+    if let Some(first) = outcomes.first().filter(|_| !withheld.is_empty()) {
+        let least = first.plan.min_foreign_senders();
+        text.push_str(&format!(
+            "\nWithheld, as fewer than {least} accounts of other banks determine their scores: {}",
+            withheld.join(", ")
+        ));
+    }
+    text
 }
 
 /// Time and traffic by phase: wall time of the slowest bank, processor time and bytes of each.

@@ -22,7 +22,7 @@ use crate::messages::{
 use crate::plan::Plan;
 use crate::protocol::Role;
 use crate::resume::{self, Keeper};
-use crate::{disclosure, encrypted};
+use crate::{disclosure, senders};
 
 /// Something that a bank did otherwise than the protocol, its input and its seed say.
 #[derive(Clone, PartialEq, Eq)]
@@ -289,11 +289,11 @@ impl Scene<'_> {
                 difference.accounts = accounts.filter_map(name).collect();
             }
             Announcement::ROUND => {
-                let reached = encrypted::reached(agreed, plan);
+                let disclosed = senders::disclosed(agreed.network(), plan);
                 let per = plan.accounts_per_ciphertext().max(1);
                 let packed = places
                     .iter()
-                    .filter_map(|place| reached.chunks(per).nth(found.chunk * decryption::CHUNK + place));
+                    .filter_map(|place| disclosed.chunks(per).nth(found.chunk * decryption::CHUNK + place));
                 difference.accounts = packed.flatten().filter_map(name).collect();
             }
             _ => {

@@ -41,6 +41,7 @@ use super::values::{BEFORE, before, parse_amount, parse_score, risk_types, short
 use crate::banks::{BankId, Banks};
 use crate::error::{Error, Problem, Rejected};
 use crate::network::{MAX_AMOUNT, Network, NetworkBuilder, Transfer};
+use crate::protocol::Outcome;
 
 /// What an error calls data that come from memory.
 const MEMORY: &str = "record batch";
@@ -74,6 +75,18 @@ pub fn transfers(
 /// # Errors
 /// [`Error::Columnar`] for a number of scores that does not fit the network.
 pub fn scores(network: &Network, scores: &[f64]) -> Result<RecordBatch, Error> {
+    rows(network, scores, None)
+}
+
+/// [`scores`] for the outcome of a run. The scores of withheld accounts are null.
+///
+/// # Errors
+/// As [`scores`].
+pub fn outcome(outcome: &Outcome) -> Result<RecordBatch, Error> {
+    rows(outcome.agreed.network(), &outcome.scores, Some(outcome))
+}
+
+fn rows(network: &Network, scores: &[f64], outcome: Option<&Outcome>) -> Result<RecordBatch, Error> {
     let fail = |reason: String| Error::Columnar { origin: MEMORY.to_owned(), reason };
     let width = network.columns().len();
     if scores.len() != network.account_count() * width {
@@ -84,11 +97,14 @@ pub fn scores(network: &Network, scores: &[f64]) -> Result<RecordBatch, Error> {
     let mut columns = vec![ids];
     for (index, name) in network.columns().iter().enumerate() {
         let earlier = if index == 0 { BEFORE.to_owned() } else { before(name) };
-        for (name, values) in [(name.clone(), scores), (earlier, network.initial_scores())] {
-            let values = values.iter().skip(index).step_by(width).copied();
-            fields.push(Field::new(name, DataType::Float64, false));
-            columns.push(Arc::new(Float64Array::from_iter_values(values)));
-        }
+        let after = scores.iter().skip(index).step_by(width).enumerate().map(|(account, score)| {
+            Some(*score).filter(|_| !outcome.is_some_and(|outcome| outcome.is_withheld(account)))
+        });
+        fields.push(Field::new(name.clone(), DataType::Float64, outcome.is_some()));
+        columns.push(Arc::new(Float64Array::from_iter(after)));
+        let before = network.initial_scores().iter().skip(index).step_by(width).copied();
+        fields.push(Field::new(earlier, DataType::Float64, false));
+        columns.push(Arc::new(Float64Array::from_iter_values(before)));
     }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(|error| fail(error.to_string()))
 }

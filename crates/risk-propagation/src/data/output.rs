@@ -7,6 +7,7 @@ use std::path::Path;
 use super::values::{BEFORE, before};
 use crate::error::Error;
 use crate::network::Network;
+use crate::protocol::Outcome;
 
 /// Writes `id,risk_score,before` for the own accounts; a further risk type `x` adds `x` and `x_before`.
 ///
@@ -18,6 +19,27 @@ use crate::network::Network;
 /// [`Error::Io`]; a number of scores that does not fit the network. An existing file is replaced only when the
 /// new one is complete on disk.
 pub fn write_scores(file: &Path, network: &Network, scores: &[f64], decimals: usize) -> Result<(), Error> {
+    write_rows(file, network, scores, decimals, |_| false)
+}
+
+/// [`write_scores`] for the outcome of a run. The scores of withheld accounts are empty fields: a lower bound that looks like a
+/// score would be taken for one.
+///
+/// # Errors
+/// As [`write_scores`].
+pub fn write_outcome(file: &Path, outcome: &Outcome) -> Result<(), Error> {
+    let decimals = outcome.plan.decimals() as usize;
+    let withheld = |account| outcome.is_withheld(account);
+    write_rows(file, outcome.agreed.network(), &outcome.scores, decimals, withheld)
+}
+
+fn write_rows(
+    file: &Path,
+    network: &Network,
+    scores: &[f64],
+    decimals: usize,
+    withheld: impl Fn(usize) -> bool,
+) -> Result<(), Error> {
     let columns = network.columns().len();
     if scores.len() != network.account_count() * columns {
         return Err(Error::directory(file, format!("{} scores do not fit the network", scores.len())));
@@ -33,11 +55,12 @@ pub fn write_scores(file: &Path, network: &Network, scores: &[f64], decimals: us
         let width = columns.max(1);
         let rows = scores.chunks(width).zip(network.initial_scores().chunks(width));
         let mut record = csv::StringRecord::new();
-        for (id, (after, before)) in network.account_ids().zip(rows) {
+        for (account, (id, (after, before))) in network.account_ids().zip(rows).enumerate() {
             record.clear();
             record.push_field(id);
             for (after, before) in after.iter().zip(before) {
-                record.push_field(&format!("{after:.decimals$}"));
+                let score = if withheld(account) { String::new() } else { format!("{after:.decimals$}") };
+                record.push_field(&score);
                 record.push_field(&before.to_string());
             }
             writer.write_record(&record)?;

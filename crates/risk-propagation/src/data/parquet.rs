@@ -17,6 +17,7 @@ use super::output::write_atomically;
 use crate::banks::{BankId, Banks};
 use crate::error::Error;
 use crate::network::{Network, NetworkBuilder};
+use crate::protocol::Outcome;
 
 /// Rows that are read at a time.
 const BATCH: usize = 8192;
@@ -38,11 +39,22 @@ pub(super) fn read_transfers(file: &Path, period: usize, builder: &mut NetworkBu
 /// # Errors
 /// [`Error::Io`], [`Error::Columnar`]. An existing file is replaced only when the new one is complete on disk.
 pub fn write_scores_parquet(file: &Path, network: &Network, scores: &[f64]) -> Result<(), Error> {
-    let batch = arrow::scores(network, scores)?;
+    write_batch(file, &arrow::scores(network, scores)?)
+}
+
+/// Writes the outcome of a run as [`arrow::outcome`] gives it.
+///
+/// # Errors
+/// As [`write_scores_parquet`].
+pub fn write_outcome_parquet(file: &Path, outcome: &Outcome) -> Result<(), Error> {
+    write_batch(file, &arrow::outcome(outcome)?)
+}
+
+fn write_batch(file: &Path, batch: &RecordBatch) -> Result<(), Error> {
     write_atomically(file, |out| {
         let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
         let mut writer = ArrowWriter::try_new(out, batch.schema(), Some(properties))?;
-        writer.write(&batch)?;
+        writer.write(batch)?;
         writer.close()?;
         Ok(())
     })

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_paillier::{Blinder, Ciphertext, CiphertextBatch, Randomness};
 use subrosa_risk_propagation::agreement::{self, Offer, Selection};
-use subrosa_risk_propagation::encrypted::{self, Encrypted, Received};
+use subrosa_risk_propagation::encrypted::{Encrypted, Received};
 use subrosa_risk_propagation::links::Links;
 use subrosa_risk_propagation::messages::{
     BatchShape, Declaration, Digests, Finished, NoiseChunk, OfferChunk, PlanValues, Resume, ScoreChunk,
@@ -20,7 +20,7 @@ use subrosa_risk_propagation::messages::{
 use subrosa_risk_propagation::randomness::Purpose;
 use subrosa_risk_propagation::{
     BankId, Network, NetworkSizes, PROTOCOL, Plan, RunSeed, Settings, disclosure, parameters, periods,
-    plan::in_degree_bits,
+    plan::in_degree_bits, senders,
 };
 use subrosa_threshold_decryption::protocol::{self as decryption, Checks};
 use subrosa_threshold_decryption::{Combiner, KeyShare, PartialDecryption, ProofContext};
@@ -210,7 +210,7 @@ impl Bank<'_, '_> {
         let answers: Vec<Selection> = answers.into_iter().map(unpack).collect();
         let agreed = selected.finish(&offers, &answers)?;
         // R5
-        let own = encrypted::reached(&agreed, &plan).len();
+        let own = senders::disclosed(agreed.network(), &plan).len();
         let sends = |period: usize| banks.iter().any(|&bank| !agreed.exports(period, bank).is_empty());
         let declaration = self.deviation.declaration(
             &plan,
@@ -287,7 +287,7 @@ impl Bank<'_, '_> {
         }
         let packed = u32::try_from(steps.len() + 1)?;
         if progress.position < packed {
-            let reached = encrypted::reached(&progress.agreed, &progress.plan);
+            let reached = senders::disclosed(progress.agreed.network(), &progress.plan);
             progress.packed = disclosure::pack(&progress.scores, &reached, &progress.plan, key);
             progress.packed_in = *self.session.id();
             progress.position = packed;
@@ -373,7 +373,7 @@ impl Bank<'_, '_> {
                 plaintexts = Combiner::new(share.key(), &members)?.combine(&quorum)?;
             }
         }
-        let reached = encrypted::reached(&progress.agreed, &progress.plan);
+        let reached = senders::disclosed(progress.agreed.network(), &progress.plan);
         let own = plaintexts.get(..progress.packed.len()).unwrap_or(&[]);
         let scores = disclosure::disclose(&progress.scores, &reached, own, &progress.plan).ok();
         Ok(Spoils { plaintexts, scores, plan: progress.plan.clone(), frames: self.eyes.record() })

@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use num_bigint::{BigInt, BigUint};
 use rand_chacha::ChaCha20Rng;
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey};
-use subrosa_risk_propagation::encrypted::{self, Encrypted};
+use subrosa_risk_propagation::encrypted::Encrypted;
 use subrosa_risk_propagation::messages::{Declaration, Resume, Sizes};
-use subrosa_risk_propagation::{Agreed, Plan, RunSeed, disclosure};
+use subrosa_risk_propagation::{Agreed, Plan, RunSeed, disclosure, senders};
 use subrosa_threshold_decryption::KeyShare;
 use subrosa_transport::{PartyId, PerParty};
 
@@ -34,7 +34,7 @@ pub struct Progress {
 impl Progress {
     /// The foreign part of the first reached account's final score.
     pub fn first_product(&self, key: &PublicKey) -> Option<Ciphertext> {
-        let account = *encrypted::reached(&self.agreed, &self.plan).first()?;
+        let account = *senders::disclosed(self.agreed.network(), &self.plan).first()?;
         Some(key.wrap(&self.scores.mixed(account as usize)?))
     }
 }

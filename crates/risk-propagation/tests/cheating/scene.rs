@@ -12,12 +12,12 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_paillier::PrivateKey;
 use subrosa_risk_propagation::audit::{Index, Recomputed, Subject, recompute};
-use subrosa_risk_propagation::encrypted::{self, Encrypted, Received};
+use subrosa_risk_propagation::encrypted::{Encrypted, Received};
 use subrosa_risk_propagation::plaintext::{self, Twin};
 use subrosa_risk_propagation::record::{Kind, Reader, Record, Seeds};
 use subrosa_risk_propagation::{
     Agreed, Error, FileStore, Network, Outcome, PROTOCOL, Plan, Settings, parameters, propagate,
-    propagate_with,
+    propagate_with, senders,
 };
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
 use subrosa_transport::testing::run_network;
@@ -327,7 +327,7 @@ impl Truth {
 
     /// The accounts of a bank that foreign money reaches: one for each slot.
     pub fn reached(&self, bank: PartyId) -> Vec<u32> {
-        encrypted::reached(&self.agreed[bank.index()], &self.plan)
+        senders::disclosed(self.agreed[bank.index()].network(), &self.plan)
     }
 
     /// An account's score after so many steps, as the whole number that ciphertexts hold.

@@ -19,6 +19,8 @@ pub(super) struct Page<'a> {
     pub(super) parameters: Parameters<'a>,
     /// What `--json` writes; on a bank's page, that bank's part of it.
     pub(super) measured: Report<'a>,
+    /// Accounts of the page's banks whose scores are withheld.
+    pub(super) withheld: usize,
     /// One for each risk type.
     pub(super) views: Vec<View<'a>>,
 }
@@ -58,6 +60,7 @@ pub(super) struct Parameters<'a> {
     pub(super) delta: String,
     pub(super) accuracy: f64,
     pub(super) mismatch: String,
+    pub(super) min_foreign_senders: u32,
     pub(super) insecure_seed: bool,
     pub(super) plan: BTreeMap<&'a str, u64>,
     pub(super) fixed_point_error: f64,
@@ -98,7 +101,9 @@ pub(super) struct Score {
     pub(super) before: f64,
     pub(super) after: f64,
     pub(super) rank_before: usize,
-    pub(super) rank_after: usize,
+    /// Absent where the score is withheld; then `after` is a lower bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rank_after: Option<usize>,
 }
 
 #[derive(Serialize)]

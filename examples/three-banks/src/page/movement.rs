@@ -47,8 +47,8 @@ impl Trace {
         let each = |bank| self.scores.iter().map(move |scores| of_bank(bank, scores));
         let banks = 0..scene.banks.len();
         let last = self.scores.last().map_or(&[][..], Vec::as_slice);
-        let differences =
-            scene.accounts.iter().zip(last).map(|(account, score)| (account.after - score).abs());
+        let shown = scene.accounts.iter().zip(last).filter(|(account, _)| !account.withheld);
+        let differences = shown.map(|(account, score)| (account.after - score).abs());
         Movement {
             totals: banks
                 .clone()

@@ -74,7 +74,7 @@ fn account<'a>(scene: &Scene<'a>, steps: &[Step], ranks: &[Row], index: usize) -
         before: account.before,
         after: account.after,
         rank_before: row.before,
-        rank_after: row.after,
+        rank_after: (!row.withheld).then_some(row.after),
     });
     let mut senders = known.map_or(Vec::new(), |_| senders(scene, steps, bank, id));
     let sender_count = senders.len();

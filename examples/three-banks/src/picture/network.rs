@@ -85,7 +85,7 @@ fn account(canvas: &Canvas<'_>, scene: &Scene<'_>, layers: &Layers, placed: &Pla
         canvas.ring(at, radius(account.before), INK, 3.0)?;
     }
     let name = label(scene, placed.account);
-    let scores = format!("{:.2} → {:.2}", account.before, account.after);
+    let scores = format!("{:.2} → {}", account.before, account.shown(2));
     let write = |text: &str, at, anchor, first: bool| {
         if first && placed.risen {
             canvas.bold(text, at, 21.0, INK, anchor)

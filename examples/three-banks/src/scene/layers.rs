@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
-use super::{Scene, Sender};
+use super::{Account, Scene, Sender};
 
 /// Accounts whose rise is shown.
 const RISEN: usize = 9;
@@ -67,7 +67,7 @@ pub(crate) fn arrange(scene: &Scene<'_>) -> Layers {
 }
 
 fn choose(scene: &Scene<'_>) -> (Vec<Placed>, Vec<Edge>) {
-    let rise = |account: usize| scene.accounts.get(account).map_or(0.0, |a| a.after - a.before);
+    let rise = |account: usize| scene.accounts.get(account).and_then(Account::rise).unwrap_or(0.0);
     let mut order: Vec<usize> = (0..scene.accounts.len()).filter(|&account| rise(account) > 0.0).collect();
     order.sort_by(|&left, &right| rise(right).total_cmp(&rise(left)).then(left.cmp(&right)));
     order.truncate(RISEN);

@@ -1,6 +1,6 @@
 //! Ranks before and after a run, and the accounts whose ranks are shown.
 
-use super::Scene;
+use super::{Account, Scene};
 
 /// The first ranks after the run that are shown.
 pub(crate) const FIRST: usize = 10;
@@ -13,15 +13,25 @@ pub(crate) struct Row {
     /// Index into [`Scene::accounts`].
     pub(crate) account: usize,
     pub(crate) before: usize,
+    /// Among the accounts that have a score; those whose scores are withheld come behind all of them.
     pub(crate) after: usize,
+    /// Whether the account's score is withheld.
+    pub(crate) withheld: bool,
 }
 
 /// The ranks of all accounts of a scene, in its order.
 pub(crate) fn all(scene: &Scene<'_>) -> Vec<Row> {
     let before = ranks(scene.accounts.iter().map(|account| account.before));
-    let after = ranks(scene.accounts.iter().map(|account| account.after));
-    let row = |(account, (before, after))| Row { account, before, after };
-    before.into_iter().zip(after).enumerate().map(row).collect()
+    let after = |account: &Account<'_>| if account.withheld { f64::NEG_INFINITY } else { account.after };
+    let after = ranks(scene.accounts.iter().map(after));
+    let ranks = before.into_iter().zip(after).zip(&scene.accounts).enumerate();
+    let row = |(account, ((before, after), of)): (usize, ((usize, usize), &Account<'_>))| Row {
+        account,
+        before,
+        after,
+        withheld: of.withheld,
+    };
+    ranks.map(row).collect()
 }
 
 /// Each account's rank: one more than there are accounts with a higher score.
@@ -46,9 +56,9 @@ fn ranks(scores: impl Iterator<Item = f64>) -> Vec<usize> {
     ranks
 }
 
-/// The rows shown, in the order of the rank before; those of one rank in the order of the rank after.
+/// The rows shown, none of an account whose score is withheld, in the order of the rank before; those of one rank in the order of the rank after.
 pub(crate) fn choose(all: &[Row]) -> Vec<Row> {
-    let mut all: Vec<Row> = all.to_vec();
+    let mut all: Vec<Row> = all.iter().copied().filter(|row| !row.withheld).collect();
     all.sort_by_key(|row| (row.after, row.before, row.account));
     let mut rest = all.split_off(all.len().min(FIRST));
     let climb = |row: &Row| float(row.before) / float(row.after).max(1.0);

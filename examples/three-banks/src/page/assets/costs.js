@@ -72,6 +72,7 @@ function drawParameters() {
     ["– of disclosure noise", number(given.noise_error, bound(given.noise_error))],
     ["– of rounding for display", number(given.grid_error, bound(given.grid_error))],
     ["differing transfers", given.mismatch === "refuse" ? "end the run" : "are left out"],
+    ["least foreign senders of a score", number(given.min_foreign_senders, whole(given.min_foreign_senders))],
     [page.views.length > 1 ? "risk types" : "risk type", page.views.map((each) => each.risk_type).join(", ")],
     ...Object.entries(plan).map(([name, value]) => [name, number(value, whole(value))]),
   ];

@@ -33,7 +33,8 @@ function drawHints() {
     `The ${view.first} highest scores among ${whole(accounts)} accounts` +
     (joint ? " of all banks" : ` of ${page.bank}`) +
     (view.ranks.length > view.first ? `, and ${view.ranks.length - view.first} more that climbed most. ` : ". ") +
-    "Equal scores share a rank.";
+    "Equal scores share a rank." +
+    (page.withheld > 0 ? ` The scores of ${whole(page.withheld)} accounts are withheld; they have no rank.` : "");
   byId("movement-hint").textContent = joint
     ? "From a plain computation over the data of all banks, which this demonstration holds: in a real run nobody sees a " +
       "score between the first and the last. It ends within " +

@@ -105,7 +105,7 @@ function labels(node, account, plan, x, y, half) {
     shape("text", { x: left, y: top, "text-anchor": anchor, class: name }, content);
   const name = shorten(account.id, plan.narrow ? 8 : 14);
   const scores = account.score
-    ? `${score(account.score.before, 2)} → ${score(account.score.after, 2)}`
+    ? `${score(account.score.before, 2)} → ${after(account.score, 2)}`
     : bankName(account.bank).slice(0, 12);
   if (plan.narrow || (node.layer > 0 && node.layer + 1 < plan.layers)) {
     const below = [text(name, x, y + half + 14, "middle", "halo" + strong)];
@@ -119,14 +119,18 @@ function labels(node, account, plan, x, y, half) {
   ];
 }
 
+/** A score after the run; a lower bound where it is withheld. */
+const after = (scores, digits) => (scores.rank_after === undefined ? "≥ " : "") + score(scores.after, digits);
+
 /** What a reader hears of an account. */
 function inWords(account) {
   const name = `${account.id} of ${bankName(account.bank)}`;
   if (!account.score) return `${name}, score unknown to ${page.bank}`;
-  const { before, after, rank_before, rank_after } = account.score;
+  const { before, rank_before, rank_after } = account.score;
+  const start = `${name}, score ${score(before)} before and `;
+  if (rank_after === undefined) return start + `at least ${score(account.score.after)} after: the score is withheld`;
   return (
-    `${name}, score ${score(before)} before and ${score(after)} after, ` +
-    `rank ${whole(rank_before)} before and ${whole(rank_after)} after`
+    start + `${score(account.score.after)} after, rank ${whole(rank_before)} before and ${whole(rank_after)} after`
   );
 }
 
@@ -157,9 +161,10 @@ function drawDetail(account, index) {
   const fact = (name, value) => facts.append(element("dt", {}, name), element("dd", {}, value));
   fact("Bank", bankName(account.bank));
   if (account.score) {
-    const { before, after, rank_before, rank_after } = account.score;
-    fact("Score", arrow(number(before, score(before)), number(after, score(after, 6))));
-    fact("Rank", arrow(number(rank_before, whole(rank_before)), number(rank_after, whole(rank_after))));
+    const { before, rank_before, rank_after } = account.score;
+    fact("Score", arrow(number(before, score(before)), number(account.score.after, after(account.score, 6))));
+    const ranked = rank_after === undefined ? "withheld" : number(rank_after, whole(rank_after));
+    fact("Rank", arrow(number(rank_before, whole(rank_before)), ranked));
   } else {
     fact("Score", `unknown to ${page.bank}`);
   }
