@@ -26,6 +26,16 @@ pub enum KeygenError {
         /// Parties in the roster.
         found: usize,
     },
+    /// Messages of a batch of so many candidates would not fit a frame.
+    #[error("a batch of {candidates} candidates takes frames of {bytes} bytes, the session allows {limit}")]
+    Batch {
+        /// Candidates in a batch.
+        candidates: usize,
+        /// Length of the longest message, in bytes.
+        bytes: usize,
+        /// The session's limit, in bytes.
+        limit: usize,
+    },
     /// A party sent something that no party sends which follows the protocol.
     #[error("{party} sent an invalid message: {reason}")]
     Invalid {
@@ -79,20 +89,23 @@ impl KeygenError {
         Self::Invalid { party, reason: Malformed::new(reason) }
     }
 
-    /// Whether a check failed that all parties see alike, without telling who made it fail.
+    /// Whether a check failed that all parties see alike, without telling who made it fail. What does not fit the
+    /// cryptosystem, a sharing or a range follows from broadcasts, too: nothing of a party's own leads there.
     pub(crate) fn is_unexplained(&self) -> bool {
         match self {
-            Self::Inconsistent { .. } | Self::Key(_) => true,
+            Self::Inconsistent { .. }
+            | Self::Key(_)
+            | Self::Paillier(_)
+            | Self::Shamir(_)
+            | Self::Arith(_) => true,
             Self::Decryption(error) => error.culprits().is_empty(),
             Self::KeySize { .. }
             | Self::Roster { .. }
+            | Self::Batch { .. }
             | Self::Invalid { .. }
             | Self::Deviated { .. }
             | Self::Exhausted { .. }
-            | Self::Session(_)
-            | Self::Paillier(_)
-            | Self::Shamir(_)
-            | Self::Arith(_) => false,
+            | Self::Session(_) => false,
         }
     }
 
@@ -104,6 +117,7 @@ impl KeygenError {
             Self::Decryption(error) => error.culprits(),
             Self::KeySize { .. }
             | Self::Roster { .. }
+            | Self::Batch { .. }
             | Self::Inconsistent { .. }
             | Self::Exhausted { .. }
             | Self::Key(_)

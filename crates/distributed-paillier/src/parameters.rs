@@ -103,10 +103,10 @@ impl KeygenParameters {
     }
 
     /// How many candidates are drawn, multiplied and tested together: more for slow networks, since every batch takes
-    /// three rounds; fewer to waste less of the last one.
+    /// three rounds; fewer to waste less of the last one. From 1 to 8,192.
     #[must_use]
     pub fn with_batch(mut self, candidates: usize) -> Self {
-        self.batch = candidates.clamp(1, 65_536);
+        self.batch = candidates.clamp(1, 8_192);
         self
     }
 
@@ -357,6 +357,7 @@ mod tests {
             KeygenParameters::insecure(5, 1, 258).unwrap(),
             parameters().with_batch(7),
             parameters().with_sieve_bound(300),
+            parameters().with_audit_after(300),
             fewer_rounds,
         ];
         for other in others {

@@ -32,8 +32,8 @@ pub struct Deviation {
 pub enum Scope {
     /// Those that came to W1: a check failed.
     Verified,
-    /// Also those that are products of two primes: an audit of what was rejected.
-    Primes,
+    /// Also those that came to K5, and those that are products of two primes: an audit of what was rejected.
+    Audit,
 }
 
 /// Computes a batch again from the opened seeds: the first deviation, if there is one.
@@ -105,13 +105,11 @@ impl Replay<'_> {
         let Some(first_tests) = &batch.first_tests else { return Ok(()) };
         let moduli = candidates::open(self.parameters, products)?;
         let survivors = biprimality::prepare(&moduli, &candidates::sieve(self.parameters, &moduli))?;
-        let verified = |index: usize| {
-            batch
-                .candidates
-                .iter()
-                .any(|candidate| candidate.index == index && !candidate.attempts.is_empty())
+        let recorded = |index: usize| {
+            let candidate = batch.candidates.iter().find(|candidate| candidate.index == index);
+            candidate.is_some_and(|candidate| scope == Scope::Audit || !candidate.attempts.is_empty())
         };
-        let wanted = |index: usize| verified(index) || (scope == Scope::Primes && dealt.is_prime(index));
+        let wanted = |index: usize| recorded(index) || (scope == Scope::Audit && dealt.is_prime(index));
         let wanted: Vec<bool> = survivors.par_iter().map(|sieved| wanted(sieved.index)).collect();
         for (place, (sieved, _)) in
             survivors.iter().zip(&wanted).enumerate().filter(|(_, (_, wanted))| **wanted)
@@ -164,9 +162,9 @@ impl Replay<'_> {
     fn committed<M: Dealt>(
         &self,
         dealing: &DealingRecord,
-        sent: &[PerParty<M>],
+        sent: Vec<PerParty<M>>,
     ) -> Result<Vec<PerParty<M>>, Stop> {
-        for (&dealer, messages) in self.parties.iter().zip(sent) {
+        for (&dealer, messages) in self.parties.iter().zip(&sent) {
             let commitment = &dealing.commitments[dealer];
             let fits =
                 |(receiver, message)| commitment.fits(self.session, dealing.id, dealer, receiver, message);
@@ -174,8 +172,11 @@ impl Replay<'_> {
                 return Err(deviation(dealer, "it dealt something else than its seed gives"));
             }
         }
-        let received = |&receiver: &PartyId| {
-            PerParty::from_vec(sent.iter().map(|messages| messages[receiver].clone()).collect())
+        let mut dealers: Vec<_> = sent.into_iter().map(IntoIterator::into_iter).collect();
+        let received = |_: &PartyId| {
+            let messages =
+                dealers.iter_mut().filter_map(|messages| messages.next().map(|(_, message)| message));
+            PerParty::from_vec(messages.collect())
         };
         Ok(self.parties.iter().map(received).collect())
     }
@@ -193,7 +194,7 @@ impl Replay<'_> {
             secrets.push(secret);
             sent.push(messages);
         }
-        Ok(Candidates { secrets, received: self.committed(dealing, &sent)? })
+        Ok(Candidates { secrets, received: self.committed(dealing, sent)? })
     }
 
     /// K5 and W1 to K10.
@@ -238,7 +239,7 @@ impl Replay<'_> {
         let dealt = dealt.map(|(winner, seed)| winner.deal(&mut seed.generator()));
         let dealt = dealt.collect::<Result<Vec<_>, _>>()?;
         let (dealt, sent): (Vec<_>, Vec<_>) = dealt.into_iter().unzip();
-        let received = self.committed(&record.dealing, &sent)?;
+        let received = self.committed(&record.dealing, sent)?;
         let Some(products) = &record.products else { return Ok(Vec::new()) };
         let steps = winners.iter().zip(dealt).zip(&received);
         let steps = steps.map(|((winner, dealt), received)| winner.multiply(dealt, received));
@@ -275,7 +276,7 @@ impl Replay<'_> {
         let sent = found.iter().zip(seeds.into_iter().flatten());
         let sent =
             sent.map(|(found, seed)| sharing::deal(self.parameters, &found.summand, &mut seed.generator()));
-        let received = self.committed(&record.dealing, &sent.collect::<Result<Vec<_>, _>>()?)?;
+        let received = self.committed(&record.dealing, sent.collect::<Result<Vec<_>, _>>()?)?;
         let Some(keys) = &record.keys else { return Ok(()) };
         let public = PublicKey::insecure(n.clone())?;
         let totals = self.parties.iter().zip(&received).zip(found);

@@ -9,7 +9,7 @@ use subrosa_paillier::{Ciphertext, PublicKey};
 use subrosa_shamir::{IntegerShare, IntegerSharing};
 use subrosa_threshold_decryption::{
     Access, Challenges, Combiner, KeyShare, PartialDecryption, ProofContext, ThresholdKey, ThresholdKeyParts,
-    coefficient_bound, proof, share_bits, verification_key,
+    coefficient_bound, proof, share_bits, verification_base, verification_key,
 };
 use subrosa_transport::{PartyId, PerParty};
 
@@ -110,6 +110,12 @@ pub fn finish(
     let theta = (opening + public.n() * received.len() - residues) % public.n();
     if !theta.gcd(public.n()).is_one() {
         return Err(KeygenError::Inconsistent { reason: "θ is no unit modulo N" });
+    }
+    // Of a composite N a hash may show a factor; then no verification key is a unit, and nobody is to blame for its own.
+    if !verification_base(&public).gcd(public.n()).is_one() {
+        return Err(KeygenError::Inconsistent {
+            reason: "the base of the verification keys is no unit modulo N",
+        });
     }
     let unit = |message: &VerificationKey| message.key.iter().all(|value| value.gcd(public.n()).is_one());
     if let Some((party, _)) = received.iter().find(|(_, message)| !unit(message)) {
@@ -249,7 +255,8 @@ fn known_plaintext(public: &PublicKey, transcript: &[u8; 32]) -> Result<(BigInt,
     let half = (public.n() - BigUint::one()) >> 1u32;
     let plaintext = BigInt::from(hasher().field("part", b"plaintext").below(&half));
     let nonce = hasher().field("part", b"nonce").below(public.n());
-    let ciphertext = public.encrypt_with_nonce(&plaintext, &nonce)?;
+    let no_unit = |_| KeygenError::Inconsistent { reason: "the nonce of the trial is no unit modulo N" };
+    let ciphertext = public.encrypt_with_nonce(&plaintext, &nonce).map_err(no_unit)?;
     Ok((plaintext, ciphertext))
 }
 

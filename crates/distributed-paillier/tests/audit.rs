@@ -7,7 +7,7 @@ mod attack;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use attack::forge::{adds_to_summands, steer, tests_of_other_summands};
+use attack::forge::{adds_to_summands, fit, steer, tests_of_other_summands};
 use attack::script::{Audited, Script};
 use attack::stage::Stage;
 use num_bigint::BigUint;
@@ -61,6 +61,27 @@ fn false_tests_are_named() {
         audited(parties).convicts(K4, rejects_in_k4);
         audited(parties).convicts(K5, rejects_in_k5);
     }
+}
+
+/// Composite numbers that pass the first test cost a dealing each: sixteen of them are enough for an audit.
+#[test]
+fn false_passes_of_the_first_test_are_named_before_the_audit_is_due() {
+    let stage = Stage { audit_after: Some(u64::MAX), ..audited(3) };
+    stage.convicts(K4, |script| {
+        // So that no good candidate ends the run before.
+        rejects_in_k5(script);
+        script.sends(|scene, mine: &mut Committed<FirstTest>| {
+            let others = scene.peek::<Committed<FirstTest>>();
+            for (place, sieved) in scene.survivors.iter().enumerate() {
+                let of_peer = |(peer, theirs): &(PartyId, Committed<FirstTest>)| {
+                    (*peer, theirs.message.values[place].clone())
+                };
+                let others: Vec<_> = others.iter().map(of_peer).collect();
+                mine.message.values[place] =
+                    fit(&sieved.modulus, scene.lead(sieved.index), scene.me, &others);
+            }
+        });
+    });
 }
 
 /// Every N opens as a multiple of 3.

@@ -12,6 +12,7 @@ use num_traits::{One, ToPrimitive, Zero};
 use steps::redeal::{self, Answers, Redeal};
 use steps::tools::{self, Challenges};
 use steps::{Attack, End, Failed, Numbers, Run, Scene, Setup};
+use subrosa_arith::prime::is_probable_prime;
 use subrosa_distributed_paillier::messages::{WinnerAnswers, WinnerProducts, WinnerShares, WinnerZeros};
 use subrosa_distributed_paillier::winner::RANGE_REPETITIONS;
 use subrosa_transport::{Message, PartyId};
@@ -173,6 +174,35 @@ fn fractions_are_no_small_integers() {
             } else {
                 assert_named(&failed);
             }
+        }
+    }
+}
+
+/// Halves from K1 on: p and q come out ≡ 1 (mod 4), N ≡ 1 as it should be, φ is the integer that it should be, and every
+/// opening is in range.
+#[test]
+fn factors_of_another_residue_modulo_4_are_noticed() {
+    let moved = |setup: &Setup| setup.factors().map(|factor| factor + 6u32);
+    let setup = Setup::find(3, 1, 44, |setup| {
+        let [p, q] = moved(setup);
+        let common = (&p - 1u32).gcd(&(&q - 1u32));
+        (&common >> common.trailing_zeros().unwrap()).is_one() && [p, q].iter().all(is_probable_prime)
+    });
+    // 6/4, modulo P₁ and modulo P₃.
+    let by: BigInt = (BigUint::from(3u32) * BigUint::from(2u32).modinv(&setup.q).unwrap() % &setup.q).into();
+    let shifts = vec![(redeal::P, by.clone()), (redeal::Q, by)];
+    for answers in [Answers::Unchanged, Answers::InRange, Answers::True] {
+        let redeal = Redeal::new(ME, shifts.clone(), answers);
+        let mut attack = Redeal { from_k1: true, fit: true, ..redeal };
+        let mut run = Run::new(&setup, 0, &[ME], &mut attack);
+        let failed = run.generate().unwrap_err();
+        assert_eq!(run.scene.modulus.as_ref().unwrap().value(), &moved(&setup).iter().product());
+        if answers == Answers::True {
+            failed.assert(WinnerAnswers::ROUND, Some(ME), "a value is beyond its bound");
+        } else {
+            assert_named(&failed);
+            assert_only_the_dealing_is_wrong(&run);
+            assert!(left(&run).is_one());
         }
     }
 }

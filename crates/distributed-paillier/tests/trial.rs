@@ -2,13 +2,17 @@
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use num_bigint::BigUint;
+use num_integer::Integer;
+use num_traits::One;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use subrosa_arith::SecretInt;
 use subrosa_distributed_paillier::messages::{TrialDecryption, TrialProof, VerificationKey};
 use subrosa_distributed_paillier::{KeyShare, KeygenError, KeygenParameters, sharing};
-use subrosa_paillier::PrivateKey;
-use subrosa_threshold_decryption::{Access, KeyError, ProofContext, dealer, verification_key};
+use subrosa_paillier::{PrivateKey, PublicKey};
+use subrosa_threshold_decryption::{
+    Access, KeyError, ProofContext, dealer, verification_base, verification_key,
+};
 use subrosa_transport::{PartyId, PerParty};
 
 const LIAR: PartyId = PartyId::new(1);
@@ -175,4 +179,49 @@ fn a_share_that_nobody_dealt_contradicts_the_others_unnamed() {
         [own(&shares[0], shares[0].share()), own(&shares[1], &other), own(&shares[2], shares[2].share())];
     let error = Published { keys, ..Published::of(&liars) }.finish(&shares).unwrap_err();
     assert!(matches!(error, KeygenError::Key(KeyError::InconsistentVerificationKeys)), "{error}");
+}
+
+/// N = 257·m that fits `wanted`.
+fn composite(wanted: impl Fn(&PublicKey) -> bool) -> PublicKey {
+    (1u32..)
+        .map(|step| ((BigUint::one() << 247u32) + 2u32 * step + 1u32) * 257u32)
+        .filter_map(|n| PublicKey::insecure(n).ok())
+        .find(|public| public.bits() == 256 && wanted(public))
+        .unwrap()
+}
+
+/// With forged tests a composite N may come so far, and a hash may show its factor: then no honest key is a unit.
+#[test]
+fn a_base_that_is_no_unit_blames_nobody_for_its_key() {
+    let public = composite(|public| !verification_base(public).gcd(public.n()).is_one());
+    let parameters = KeygenParameters::insecure(3, 1, 256).unwrap();
+    let share = SecretInt::new(BigUint::from(1000u32), 600).unwrap();
+    let honest = verification_key(&public, parameters.access(), 600, &share).unwrap();
+    // The liar alone publishes a unit.
+    let keys = [honest.clone(), BigUint::one(), honest];
+    let keys = keys.map(|key| VerificationKey { key: vec![key], residue: vec![BigUint::ZERO] });
+    let keys = PerParty::from_vec(keys.to_vec());
+    let opening = BigUint::one();
+    let refused = sharing::finish(&parameters, PartyId::new(0), public, &opening, share, keys).unwrap_err();
+    assert!(matches!(refused, KeygenError::Inconsistent { .. }), "{refused}");
+}
+
+/// By its verification key a party that speaks last can choose among trial ciphertexts.
+#[test]
+fn a_nonce_that_is_no_unit_is_a_failure_that_all_see() {
+    let public = composite(|public| verification_base(public).gcd(public.n()).is_one());
+    let parameters = KeygenParameters::insecure(3, 1, 256).unwrap();
+    let share = SecretInt::zero();
+    let keys = (0..3).map(|_| VerificationKey { key: vec![BigUint::one()], residue: vec![BigUint::ZERO] });
+    let keys = PerParty::from_vec(keys.collect());
+    let opening = BigUint::one();
+    let share = sharing::finish(&parameters, PartyId::new(0), public, &opening, share, keys).unwrap();
+    let results = (0..2000u16).map(|number| {
+        let mut transcript = [0; 32];
+        transcript[..2].copy_from_slice(&number.to_le_bytes());
+        sharing::try_decrypt(&share, &transcript)
+    });
+    let refused: Vec<_> = results.filter_map(Result::err).collect();
+    assert!(!refused.is_empty(), "one of 257 nonces is a multiple of 257");
+    assert!(refused.iter().all(|error| matches!(error, KeygenError::Inconsistent { .. })), "{refused:?}");
 }

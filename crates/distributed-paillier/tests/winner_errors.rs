@@ -175,3 +175,40 @@ fn liars_that_publish_for_each_other_contradict_the_honest_parties() {
         failed.assert(WinnerZeros::ROUND, None, "the checks of the winner");
     }
 }
+
+/// Deals 8 more to party 1 alone. The sharings of all others, as points of a polynomial of degree 2 that is 0 at the other
+/// honest parties' points 3 and 5, are those of a number that is greater by 15.
+struct Bent {
+    dealer: PartyId,
+    /// The attackers whose shares are changed to fit.
+    fitting: Vec<PartyId>,
+}
+
+impl Attack for Bent {
+    fn deal(&mut self, scene: &Scene<'_>, round: &str, from: PartyId, messages: &mut [Numbers<'_>]) {
+        if round == WinnerShares::ROUND && from == self.dealer {
+            for (point, lists) in (1i32..).zip(messages.iter_mut()) {
+                let party = PartyId::new(u16::try_from(point - 1).unwrap());
+                if party == PartyId::new(0) || self.fitting.contains(&party) {
+                    let by = BigInt::from((point - 3) * (point - 5));
+                    tools::add(&mut lists[1][tools::BETA], &by, &scene.setup.q);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_dealer_and_others_that_take_the_same_wrong_shares_are_noticed() {
+    let corrupted = [PartyId::new(1), PartyId::new(3)];
+    let setup = Setup::good(5, 2, 37);
+    let fit = |fitting: &[PartyId]| {
+        let mut attack = Bent { dealer: corrupted[0], fitting: fitting.to_vec() };
+        Run::new(&setup, 0, &corrupted, &mut attack).generate().unwrap_err()
+    };
+    let failed = fit(&corrupted);
+    failed.assert(WinnerZeros::ROUND, Some(corrupted[0]), "it dealt other values than it answered for");
+    for fitting in [&corrupted[..1], &corrupted[1..], &[]] {
+        fit(fitting).assert(WinnerProducts::ROUND, None, "an opening of the winner is out of range");
+    }
+}

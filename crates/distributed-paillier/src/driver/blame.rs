@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use subrosa_transport::{PerParty, Transport};
+use subrosa_transport::{PartyId, PerParty, Transport};
 
 use super::Run;
 use crate::receipts::Opening;
@@ -14,6 +14,9 @@ use crate::{KeygenError, Progress};
 
 /// How many times longer than this party another one may take to compute opened batches again.
 const PATIENCE: u32 = 20;
+
+/// Composite numbers that pass the first test and fail a further one: honest runs have one now and then.
+const MOST_FAILED: u64 = 16;
 
 const NO_RECORD: KeygenError = KeygenError::Inconsistent { reason: "a record is missing" };
 
@@ -50,16 +53,22 @@ impl<T: Transport + ?Sized> Run<'_, '_, T> {
         }
     }
 
-    /// After more candidates without success than 98 of 100 honest runs take: opens all batches since the last audit,
-    /// none of whose candidates is used any more.
+    /// After more candidates without success than 98 of 100 honest runs take, or more that passed the first test alone than
+    /// any honest run has: opens all batches since the last audit, none of whose candidates is used any more.
     pub(super) fn audit(&mut self) -> Result<(), KeygenError> {
-        if self.tried - self.audited < self.parameters.audit_after() {
+        if self.tried - self.audited < self.parameters.audit_after() && self.failed_further < MOST_FAILED {
             return Ok(());
         }
+        self.audit_now()
+    }
+
+    /// Opens all batches since the last audit.
+    pub(super) fn audit_now(&mut self) -> Result<(), KeygenError> {
         (self.progress)(Progress::Audit { tried: self.tried });
         self.audited = self.tried;
+        self.failed_further = 0;
         let batches = std::mem::take(&mut self.records);
-        self.open(&batches, Scope::Primes)
+        self.open(&batches, Scope::Audit)
     }
 
     /// Opens the seeds of batches and computes these again.
@@ -68,29 +77,34 @@ impl<T: Transport + ?Sized> Run<'_, '_, T> {
         let mine = Opening { seeds: seeds.collect() };
         let count = mine.seeds.len();
         let openings = self.session.broadcast(&mine, &count)?;
-        let started = Instant::now();
         let mut openings = openings.map(|opening| opening.seeds.into_iter()).into_vec();
-        let mut found = None;
         for batch in batches {
+            let started = Instant::now();
             let count = batch.dealings().count();
             let of_batch =
                 |seeds: &mut std::vec::IntoIter<_>| Opening { seeds: seeds.by_ref().take(count).collect() };
             let of_batch = PerParty::from_vec(openings.iter_mut().map(of_batch).collect());
-            let deviation = find_deviation(self.parameters, &self.id, batch, &of_batch, scope)?;
-            found = found.or(deviation);
-            if found.is_some() {
-                break;
+            match find_deviation(self.parameters, &self.id, batch, &of_batch, scope)? {
+                Some(Deviation { party, reason }) => return Err(self.convict(party, reason)),
+                None => self.wait_for_slower(started)?,
             }
         }
-        // A party is named when all have seen the same openings, and none is taken for silent because it computes longer.
+        Ok(())
+    }
+
+    /// Waits until all have computed a batch again: none is taken for silent because it computes more slowly.
+    fn wait_for_slower(&mut self, started: Instant) -> Result<(), KeygenError> {
         let timeout = self.session.settings().round_timeout;
         self.session.set_round_timeout(timeout + started.elapsed() * PATIENCE);
         let confirmed = self.session.confirm();
         self.session.set_round_timeout(timeout);
-        confirmed?;
-        match found {
-            Some(Deviation { party, reason }) => Err(KeygenError::Deviated { party, reason }),
-            None => Ok(()),
-        }
+        Ok(confirmed?)
+    }
+
+    /// The verdict on a party. What it said to me, and what all had compared before, is enough for it: the confirmation
+    /// only lets the others come to theirs, and the party cannot take its name back by spoiling it.
+    pub(super) fn convict(&mut self, party: PartyId, reason: &'static str) -> KeygenError {
+        let _ = self.session.confirm();
+        KeygenError::Deviated { party, reason }
     }
 }

@@ -45,6 +45,7 @@ impl<T: Transport + ?Sized> Run<'_, '_, T> {
             sharing: None,
         });
         if !passed? {
+            self.failed_further += 1;
             return Ok(None);
         }
         (self.progress)(Progress::Modulus { tried: self.tried });

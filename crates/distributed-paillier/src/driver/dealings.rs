@@ -137,14 +137,7 @@ impl<T: Transport + ?Sized> Run<'_, '_, T> {
             }
         }
         match liar {
-            // Named when all have seen the same messages.
-            Some(party) => {
-                self.session.confirm()?;
-                Err(KeygenError::Deviated {
-                    party,
-                    reason: "it published another message than it committed to",
-                })
-            }
+            Some(party) => Err(self.convict(party, "it published another message than it committed to")),
             None => Ok(()),
         }
     }

@@ -9,9 +9,11 @@ use std::time::Instant;
 
 use rand_core::CryptoRng;
 use subrosa_threshold_decryption::KeyShare;
-use subrosa_transport::{PartyId, Protocol, Session, Transport};
+use subrosa_transport::{Message, PartyId, Protocol, Session, Transport};
 
-use crate::candidates::Sampler;
+use crate::candidates::{self, Sampler};
+use crate::messages::CandidateShares;
+use crate::receipts::{Published, PublishedShape};
 use crate::records::BatchRecord;
 use crate::{KeygenError, KeygenParameters, Progress};
 
@@ -41,6 +43,15 @@ pub fn generate<T: Transport + ?Sized>(
         if found != expected as usize {
             return Err(KeygenError::Roster { expected, found });
         }
+        // A dealer may have to publish its messages for all others in one frame.
+        let bytes = Published::<CandidateShares>::max_bytes(&PublishedShape {
+            inner: candidates::share_shape(parameters),
+            count: found.saturating_sub(1),
+        });
+        let limit = session.settings().max_frame;
+        if bytes > limit {
+            return Err(KeygenError::Batch { candidates: parameters.batch(), bytes, limit });
+        }
         let mut run = Run {
             id: *session.id(),
             sampler: Sampler::new(parameters, session.me())?,
@@ -51,6 +62,7 @@ pub fn generate<T: Transport + ?Sized>(
             tried: 0,
             sieved: 0,
             audited: 0,
+            failed_further: 0,
             records: Vec::new(),
         };
         let share = match run.find_share(rng) {
@@ -77,6 +89,8 @@ struct Run<'r, 's, T: Transport + ?Sized> {
     sieved: u64,
     /// How many had been tried at the last audit.
     audited: u64,
+    /// How many passed the first test since then and failed a further one.
+    failed_further: u64,
     /// The batches since then.
     records: Vec<BatchRecord>,
 }
@@ -101,6 +115,7 @@ impl<T: Transport + ?Sized> Run<'_, '_, T> {
             self.audit()?;
             dealing = next;
         }
+        self.audit_now()?;
         Err(KeygenError::Exhausted { candidates: self.tried })
     }
 }

@@ -69,6 +69,7 @@ pub fn run(
         script,
         tried: 0,
         audited: 0,
+        failed_further: 0,
         rejected: vec![],
         seeds: vec![],
     };
@@ -84,6 +85,7 @@ struct Deviant<'s, 'p> {
     script: Script,
     tried: u64,
     audited: u64,
+    failed_further: u64,
     /// Seeds of rejected batches since the last audit.
     rejected: Vec<Seed>,
     /// Seeds of the batch at hand.
@@ -102,10 +104,9 @@ impl<'p> Deviant<'_, 'p> {
                 }
             }
             self.rejected.append(&mut self.seeds);
-            if self.tried - self.audited >= self.scene.parameters.audit_after() {
-                self.audited = self.tried;
-                let seeds = std::mem::take(&mut self.rejected);
-                self.open(seeds)?;
+            let after = self.scene.parameters.audit_after();
+            if self.tried - self.audited >= after || self.failed_further >= 16 {
+                self.audit()?;
                 let mut audited = Audited::GoesOn;
                 self.script.change(&self.scene, &mut audited);
                 if audited == Audited::Ends {
@@ -114,6 +115,7 @@ impl<'p> Deviant<'_, 'p> {
                 }
             }
             if self.tried >= self.scene.parameters.greatest_candidates() {
+                self.audit()?;
                 return Err(KeygenError::Exhausted { candidates: self.tried });
             }
             dealing = next;
@@ -130,7 +132,7 @@ impl<'p> Deviant<'_, 'p> {
         match found {
             Err(error) if unnamed(&error) => {
                 let seeds = std::mem::take(&mut self.seeds);
-                self.open(seeds)?;
+                self.open(seeds, 1)?;
                 self.end()?;
                 Err(error)
             }
@@ -146,7 +148,7 @@ impl<'p> Deviant<'_, 'p> {
             Ending::Confirm => self.session.confirm()?,
             Ending::Open => {
                 let seeds = std::mem::take(&mut self.seeds);
-                self.open(seeds)?;
+                self.open(seeds, 1)?;
             }
             Ending::Abort(party) => self.session.abort("a lie", &[party]),
             Ending::Leave => {}
@@ -154,10 +156,21 @@ impl<'p> Deviant<'_, 'p> {
         Ok(())
     }
 
-    fn open(&mut self, seeds: Vec<Seed>) -> Result<(), KeygenError> {
+    fn audit(&mut self) -> Result<(), KeygenError> {
+        let batches = (self.tried - self.audited) / self.scene.parameters.batch() as u64;
+        (self.audited, self.failed_further) = (self.tried, 0);
+        let seeds = std::mem::take(&mut self.rejected);
+        self.open(seeds, batches)
+    }
+
+    /// Opens the seeds of so many batches, and waits for the others after each.
+    fn open(&mut self, seeds: Vec<Seed>, batches: u64) -> Result<(), KeygenError> {
         let count = seeds.len();
         self.say(Opening { seeds }, |_| count)?;
-        Ok(self.session.confirm()?)
+        for _ in 0..batches {
+            self.session.confirm()?;
+        }
+        Ok(())
     }
 
     /// A broadcast.
@@ -325,6 +338,7 @@ impl<'p> Deviant<'_, 'p> {
         let (tests, mut dealing) =
             self.say_committed(tests, biprimality::further_shape(parameters), prepared)?;
         if !biprimality::all_passed(parameters, candidate.number(), modulus, &tests)? {
+            self.failed_further += 1;
             return Ok(None);
         }
         for attempt in 0.. {
