@@ -1,10 +1,12 @@
 //! From ciphertext parts to scores on the grid: steps R7 to R9 of `docs/protocols/risk-propagation.md`, without any
 //! networking.
 
-use num_bigint::{BigInt, BigUint};
+mod ceilings;
+mod noise;
+
+use num_bigint::{BigInt, BigUint, Sign};
 use rand_core::CryptoRng;
 use rayon::prelude::*;
-use subrosa_arith::sample;
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey};
 
 use crate::encrypted::Encrypted;
@@ -12,6 +14,10 @@ use crate::error::Error;
 use crate::fixed::{lanes, to_grid};
 use crate::plan::Plan;
 use crate::randomness::split;
+
+pub use ceilings::Ceilings;
+pub use noise::{noise, used_slots};
+use noise::{room, used_bits};
 
 /// Ciphertexts that a number of reached accounts take.
 #[must_use]
@@ -58,34 +64,6 @@ pub fn blind(
     pairs.map(|(packed, mut rng)| Ok(blinder.blind(packed, &mut rng)?)).collect()
 }
 
-/// Step R8: noise for a number of ciphertexts of other banks, fresh and independent in every slot.
-///
-/// # Security
-/// Draw it once for each run and ciphertext: two draws for the same scores narrow what the noise hides.
-///
-/// # Errors
-/// [`Error::Paillier`] where the noise does not fit the key, which the plan rules out.
-pub fn noise(
-    count: usize,
-    plan: &Plan,
-    blinder: &Blinder,
-    rng: &mut impl CryptoRng,
-) -> Result<Vec<Blinded<Ciphertext>>, Error> {
-    let slots = plan.accounts_per_ciphertext() * plan.columns();
-    let streams: Vec<_> = (0..count).map(|_| split(rng)).collect();
-    streams
-        .into_par_iter()
-        .map(|mut rng| {
-            let mut sum = BigUint::ZERO;
-            for _ in 0..slots {
-                sum <<= plan.slot_bits();
-                sum += sample::random_bits(&mut rng, u64::from(plan.noise_bits()));
-            }
-            Ok(blinder.encrypt(&BigInt::from(sum), &mut rng)?)
-        })
-        .collect()
-}
-
 /// The end of step R8: C·∏ Eᵢ for every ciphertext. `noise[i]` is the list of adder i.
 ///
 /// # Errors
@@ -104,16 +82,25 @@ pub fn add_noise(
 
 /// Step R9: the scores of all own accounts on the plan's grid, one row of risk types for each.
 ///
+/// Every decrypted number is checked against the range that it has if all banks follow the protocol, before the mean of the
+/// noise comes off and before anything is rounded.
+///
 /// # Arguments
 /// `accounts` are the reached ones in the order in which they were packed, `plaintexts` what was decrypted.
 ///
+/// # Security
+/// Whether the check fails can depend on a score in a way that another bank chose. Let nobody see it: end the protocol as
+/// always, and keep the error.
+///
 /// # Errors
-/// [`Error::Plaintext`] for a wrong number of plaintexts or one that no sum of scores and noise can be.
+/// [`Error::Plaintext`] for a wrong number of plaintexts, [`Error::Range`] for one that no sum of scores and noise can be.
 pub fn disclose(
     scores: &Encrypted,
     accounts: &[u32],
     plaintexts: &[BigInt],
+    ceilings: &Ceilings,
     plan: &Plan,
+    key: &PublicKey,
 ) -> Result<Vec<f64>, Error> {
     let per = plan.accounts_per_ciphertext().max(1);
     if plaintexts.len() != accounts.len().div_ceil(per) {
@@ -121,20 +108,30 @@ pub fn disclose(
     }
     let width = plan.slot_bits() * plan.columns();
     let mask = (BigUint::from(1_u8) << width) - 1_u8;
-    // Twice the mean of the noise in a slot: a·(2^g − 1).
-    let twice_mean = BigInt::from(plan.adders()) * ((BigInt::from(1_u8) << plan.noise_bits()) - 1_u8);
+    // Twice the mean of the noise in a slot: a·(2^g − 1), which is also its maximum.
+    let twice_mean = BigUint::from(plan.adders()) * ((BigUint::from(1_u8) << plan.noise_bits()) - 1_u8);
     let mut secret = vec![None; scores.plain().len()];
+    let mut violation = Violation::default();
     for (group, plaintext) in accounts.chunks(per).zip(plaintexts) {
-        let whole = plaintext.to_biguint().ok_or(Error::Plaintext("one is negative"))?;
-        if whole.bits() > (width * per) as u64 {
-            return Err(Error::Plaintext("one is longer than its slots"));
+        let whole = residue(plaintext, key);
+        if !is_in_range(&whole, group.len(), plan, key) {
+            violation.ciphertexts += 1;
         }
         for (position, &account) in group.iter().enumerate() {
+            let found = lanes(&((&whole >> (position * width)) & &mask), plan);
+            let most = ceilings.of(account as usize) + &twice_mean;
+            let beyond = found.iter().filter(|lane| **lane > most).count();
+            if beyond > 0 {
+                violation.scores += beyond;
+                violation.accounts.push(account);
+            }
             if let Some(slot) = secret.get_mut(account as usize) {
-                *slot = Some(lanes(&((&whole >> (position * width)) & &mask), plan));
+                *slot = Some(found);
             }
         }
     }
+    // Also where something is out of range, so that it takes no less time.
+    let twice_mean = BigInt::from(twice_mean);
     let rows = secret.into_par_iter().enumerate().map(|(account, secret)| {
         let plain = scores.plain().lanes(account, plan);
         let grid = |(lane, plain): (usize, BigUint)| {
@@ -146,5 +143,57 @@ pub fn disclose(
         };
         plain.into_iter().enumerate().map(grid).collect::<Vec<f64>>()
     });
-    Ok(rows.collect::<Vec<_>>().concat())
+    let rows = rows.collect::<Vec<_>>().concat();
+    if violation.is_any() { Err(Error::Range(violation)) } else { Ok(rows) }
+}
+
+/// A plaintext modulo N.
+fn residue(plaintext: &BigInt, key: &PublicKey) -> BigUint {
+    let magnitude = plaintext.magnitude() % key.n();
+    match plaintext.sign() {
+        Sign::Minus if magnitude > BigUint::ZERO => key.n() - magnitude,
+        _ => magnitude,
+    }
+}
+
+/// Whether what lies above the used slots is a sum of what the noise contributors put there.
+fn is_in_range(whole: &BigUint, used: usize, plan: &Plan, key: &PublicKey) -> bool {
+    let room = room(used, plan, key);
+    let most = if room > BigUint::ZERO { (room - 1_u8) * plan.adders() } else { room };
+    whole >> used_bits(used, plan) <= most
+}
+
+/// Decrypted numbers that cannot be what they should be.
+#[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Violation {
+    /// Scores that are beyond what other banks could have led to.
+    pub scores: usize,
+    /// Ciphertexts that hold more than their noise above the last score.
+    pub ciphertexts: usize,
+    /// The accounts that these scores belong to, by their places in the network, ascending.
+    pub accounts: Vec<u32>,
+}
+
+impl Violation {
+    fn is_any(&self) -> bool {
+        self.scores + self.ciphertexts > 0
+    }
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} scores of {} accounts are out of range", self.scores, self.accounts.len())?;
+        if self.ciphertexts > 0 {
+            write!(f, ", and so is what lies above the scores of {} ciphertexts", self.ciphertexts)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Violation {
+    // Redacted: which accounts they are can tell about scores.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Violation({self}, <redacted>)")
+    }
 }

@@ -261,6 +261,18 @@ pub enum Error {
     /// The decrypted numbers are no scores.
     #[error("the decrypted numbers cannot be scores: {0}")]
     Plaintext(&'static str),
+    /// Decrypted numbers are none that the banks can have led to if all follow the protocol. The run ended on the wire as
+    /// always: no other bank can tell.
+    ///
+    /// # Security
+    /// Settle the matter outside the protocol before the run is done again: a bank that cheats can make it depend on a score
+    /// whether a run ends so, and each repetition tells it more.
+    #[error(
+        "the decrypted numbers cannot be scores: {0}. A bank did not follow the protocol: any other can have added what is no \
+         noise, and those that pay these accounts can have sent what is no score. Settle this before the run is done again, and \
+         tell nobody which accounts they are"
+    )]
+    Range(crate::disclosure::Violation),
     /// A ciphertext or plaintext does not fit the key.
     #[error(transparent)]
     Paillier(#[from] PaillierError),
@@ -292,8 +304,7 @@ impl Culprits for Error {
             | Self::Peer { .. }
             | Self::Session(_)
             | Self::Decryption(_)
-            | Self::Paillier(_)
-            | Self::Plaintext(_) => self.to_string(),
+            | Self::Paillier(_) => self.to_string(),
             Self::Checkpoint(_) => "it cannot use or write its checkpoint".to_owned(),
             _ => "it cannot use its own data".to_owned(),
         }
@@ -326,6 +337,7 @@ impl Error {
             | Self::TooManyAccounts { .. }
             | Self::Roster(_)
             | Self::Plaintext(_)
+            | Self::Range(_)
             | Self::Paillier(_) => Vec::new(),
         }
     }

@@ -15,7 +15,7 @@ use crate::agreement::Agreed;
 use crate::banks::BankId;
 use crate::checkpoint::CheckpointStore;
 use crate::checkpoint::format::{Digest, Run, State};
-use crate::disclosure;
+use crate::disclosure::{self, Ceilings};
 use crate::encrypted::Encrypted;
 use crate::error::Error;
 use crate::links::Links;
@@ -197,7 +197,8 @@ impl std::fmt::Debug for Outcome {
 /// # Errors
 /// [`Error::Roster`] before the first message; [`Error::Plan`] for a run that does not fit the key;
 /// [`Error::Mismatch`] for two banks that disagree; [`Error::Session`], [`Error::Peer`] or [`Error::Decryption`] for banks
-/// that fail. All banks are told.
+/// that fail. All banks are told. [`Error::Range`] for decrypted numbers that no scores can have led to: the others are not
+/// told, and for them the run ends as always.
 ///
 /// # Security
 /// See `docs/security.md` and `docs/protocols/risk-propagation.md` for who learns what. Passive security: false inputs
@@ -212,8 +213,8 @@ pub fn propagate<T: Transport + ?Sized>(
     progress: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Outcome, Error> {
     let bank = Role::Bank(share);
-    let outcome = session.guard(|session| run(session, &bank, network, settings, None, rng, progress))?;
-    outcome.ok_or_else(no_outcome)
+    let verdict = session.guard(|session| run(session, &bank, network, settings, None, rng, progress))?;
+    verdict.unwrap_or_else(|| Err(no_outcome()))
 }
 
 /// [`propagate`] with checkpoints: if the run is stopped at any moment, opening a new session and calling this again with the
@@ -238,16 +239,16 @@ pub fn propagate_with<T: Transport + ?Sized>(
     progress: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Outcome, Error> {
     let bank = Role::Bank(share);
-    let outcome =
+    let verdict =
         session.guard(|session| run(session, &bank, network, settings, Some(checkpoints), rng, progress))?;
-    outcome.ok_or_else(no_outcome)
+    verdict.unwrap_or_else(|| Err(no_outcome()))
 }
 
 /// The outcome of a run that had ended for this bank when it was stopped; `None` if it had not. Needs no other bank and leaves
 /// the checkpoints as they are.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] for a checkpoint that cannot be used; [`Error::Plaintext`].
+/// [`Error::Checkpoint`] for a checkpoint that cannot be used; [`Error::Range`].
 pub fn recover(
     roster: &Roster,
     share: &KeyShare,
@@ -264,7 +265,7 @@ pub fn recover(
     }
     let periods = periods::agree(&latest.run.activity, settings)?;
     let agreed = resume::restore(network, &latest.run);
-    outcome(agreed, latest.plan, periods, &latest.state, PassedOver::default()).map(Some)
+    outcome(agreed, latest.plan, periods, &latest.state, PassedOver::default(), share.key()).map(Some)
 }
 
 /// Parties without which the decryption went on.
@@ -288,7 +289,10 @@ struct Begun {
     announced: Vec<Digest>,
 }
 
-/// The protocol; without an outcome for an auditor, who reads nothing.
+/// What a bank has when the protocol has ended. An error here is one of which the others do not hear.
+pub(crate) type Verdict = Result<Outcome, Error>;
+
+/// The protocol; without a verdict for an auditor, who reads nothing.
 pub(crate) fn run<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
     share: &Role<'_>,
@@ -297,7 +301,7 @@ pub(crate) fn run<T: Transport + ?Sized>(
     checkpoints: Option<&mut dyn CheckpointStore>,
     rng: &mut impl CryptoRng,
     progress: &mut dyn FnMut(&Event<'_>),
-) -> Result<Option<Outcome>, Error> {
+) -> Result<Option<Verdict>, Error> {
     check_roster(session.roster(), share, &network)?;
     check_accounts(&network, settings)?;
     tell(session, progress, Stage::Agree);
@@ -340,13 +344,14 @@ pub(crate) fn run<T: Transport + ?Sized>(
     } else {
         session.confirm()?;
     }
-    let outcome = match share {
-        Role::Bank(_) => Some(outcome(agreed, plan, periods, &state, passed_over)?),
+    // Kept until the protocol has ended: whether there are scores is nobody else's affair.
+    let verdict = match share {
+        Role::Bank(_) => Some(outcome(agreed, plan, periods, &state, passed_over, share.key())),
         Role::Auditor(_) => None,
     };
     finish(session, &mut keeper)?;
     tell(session, progress, Stage::Done);
-    Ok(outcome)
+    Ok(verdict)
 }
 
 fn tell<T: Transport + ?Sized>(
@@ -437,10 +442,13 @@ fn outcome(
     periods: Vec<PeriodActivity>,
     state: &State,
     passed_over: PassedOver,
+    key: &ThresholdKey,
 ) -> Result<Outcome, Error> {
     let disclosed = senders::disclosed(agreed.network(), &plan);
     let withheld = senders::withheld(agreed.network(), &plan);
-    let scores = disclosure::disclose(&state.scores, &disclosed, &state.plaintexts, &plan)?;
+    let ceilings = Ceilings::new(&agreed, &plan);
+    let scores =
+        disclosure::disclose(&state.scores, &disclosed, &state.plaintexts, &ceilings, &plan, key.public())?;
     let ciphertexts = state.plaintexts.len();
     let PassedOver { absent, deviations } = passed_over;
     let decrypted_accounts = disclosed.len();

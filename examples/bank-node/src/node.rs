@@ -154,8 +154,10 @@ pub struct Node<'a> {
     roster: Roster,
     keys: Keys,
     trail: Option<Trail>,
-    /// The scores are on disk and only the others are waited for.
+    /// The scores are on disk, or refused, and only the others are waited for.
     finished: bool,
+    /// Why the run gave no scores although it ended as always; the others do not hear of it.
+    refused: Option<propagation::Error>,
     /// The present run has begun: see [`Kept`].
     begun: Cell<bool>,
 }
@@ -169,7 +171,16 @@ impl<'a> Node<'a> {
         let roster = tls_config(config)?.roster()?;
         let keys = Keys::open(config, roster.me())?;
         let trail = config.audit.as_deref().map(Trail::open).transpose()?;
-        Ok(Self { config, stop, roster, keys, trail, finished: false, begun: Cell::new(false) })
+        Ok(Self {
+            config,
+            stop,
+            roster,
+            keys,
+            trail,
+            finished: false,
+            refused: None,
+            begun: Cell::new(false),
+        })
     }
 
     /// Does the task with the other banks, and begins again where the network failed or a bank was restarted.
@@ -194,7 +205,8 @@ impl<'a> Node<'a> {
             roster: self.roster.parties().map(member).collect(),
         };
         self.note(started)?;
-        let result = self.attempts(task);
+        let refused = |node: &mut Self| node.refused.take().map_or(Ok(()), |error| Err(error.into()));
+        let result = self.attempts(task).and_then(|()| refused(self));
         match self.note_end(task, &result) {
             Err(error) if result.is_ok() => return Err(error.into()),
             Err(error) => tracing::error!("{error}"),
@@ -314,11 +326,14 @@ impl<'a> Node<'a> {
         let Some(share) = self.keys.active() else { return Ok(()) };
         let mut kept = Kept::open(self.config, &self.begun).map_err(propagation::Error::from)?;
         let settings = &self.config.settings;
-        let outcome = propagation::recover(&self.roster, share, network.clone(), settings, &mut kept)?;
-        if let Some(outcome) = outcome {
-            tracing::info!("this bank's part of the run had ended before");
-            write(self.config, &outcome)?;
-            self.finished = true;
+        match propagation::recover(&self.roster, share, network.clone(), settings, &mut kept) {
+            Ok(None) => {}
+            Ok(Some(outcome)) => {
+                tracing::info!("this bank's part of the run had ended before");
+                write(self.config, &outcome)?;
+                self.finished = true;
+            }
+            Err(error) => self.refused = Some(refused(error, &mut self.finished)?),
         }
         Ok(())
     }
@@ -343,6 +358,7 @@ impl<'a> Node<'a> {
                 .with_round_timeout(patience.round),
             begun: &self.begun,
             finished: &mut self.finished,
+            refused: &mut self.refused,
         };
         self.begun.set(false);
         let result = run.all(task, network);
@@ -396,6 +412,7 @@ struct Run<'r, 't> {
     settings: SessionSettings,
     begun: &'r Cell<bool>,
     finished: &'r mut bool,
+    refused: &'r mut Option<propagation::Error>,
 }
 
 /// How often banks that meet may find that there is more to do: a key, scores, scores that another bank lost.
@@ -470,7 +487,7 @@ impl Run<'_, '_> {
             begun.set(begun.get() || event.stage != Stage::Agree);
             tell(event, network.banks());
         };
-        let outcome = propagation::propagate_with(
+        let verdict = propagation::propagate_with(
             &mut session,
             &share,
             network.clone(),
@@ -478,8 +495,15 @@ impl Run<'_, '_> {
             &mut kept,
             &mut rng,
             &mut progress,
-        )?;
+        );
         drop(session);
+        let outcome = match verdict {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                *self.refused = Some(refused(error, self.finished)?);
+                return Ok(());
+            }
+        };
         write(config, &outcome)?;
         *self.finished = true;
         let mut facts: BTreeMap<String, String> =
@@ -491,6 +515,17 @@ impl Run<'_, '_> {
         }
         Ok(self.wire.note(Event::Done { phase: "propagation".to_owned(), facts })?)
     }
+}
+
+/// An error of which the others must not hear: this bank goes on as if it had its scores, and ends with it. All others end the
+/// attempt.
+fn refused(error: propagation::Error, finished: &mut bool) -> Result<propagation::Error, propagation::Error> {
+    if !matches!(error, propagation::Error::Range(_)) {
+        return Err(error);
+    }
+    tracing::error!("{error}");
+    *finished = true;
+    Ok(error)
 }
 
 fn write(config: &Config, outcome: &Outcome) -> Result<(), NodeError> {

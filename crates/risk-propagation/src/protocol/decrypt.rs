@@ -28,7 +28,7 @@ pub(super) fn decrypt<T: Transport + ?Sized>(
     announced: &[Digest],
     keeper: &mut Keeper<'_>,
 ) -> Result<Option<PassedOver>, Error> {
-    let ciphertexts = |accounts: &u64| disclosure::ciphertexts(usize::try_from(*accounts).unwrap_or(0), plan);
+    let ciphertexts = |accounts: &u64| disclosure::ciphertexts(size(*accounts), plan);
     let counts: PerParty<usize> = PerParty::from_vec(run.accounts.iter().map(ciphertexts).collect());
     if counts.values().all(|count| *count == 0) {
         session.confirm()?;
@@ -55,8 +55,10 @@ pub(super) fn decrypt<T: Transport + ?Sized>(
     // R8
     let total: usize = counts.values().sum();
     let others = |party: PartyId| total - counts.get(party).copied().unwrap_or(0);
+    let accounts = session.roster().parties().zip(&run.accounts).filter(|(party, _)| *party != session.me());
+    let used = accounts.flat_map(|(_, accounts)| disclosure::used_slots(size(*accounts), plan));
     let mine = disclosure::noise(
-        others(session.me()),
+        &used.collect::<Vec<_>>(),
         plan,
         blinder,
         &mut run.seed.derive(Purpose::Noise, &[]).first(),
@@ -91,6 +93,11 @@ pub(super) fn decrypt<T: Transport + ?Sized>(
     let decrypted = decryption::decrypt_towards_with(session, share, &noisy, &checks, None, &mut masks)?;
     state.plaintexts = decrypted.plaintexts;
     Ok(Some(PassedOver { absent: decrypted.absent, deviations: decrypted.deviations }))
+}
+
+/// R5 takes no more than 32 bits.
+fn size(accounts: u64) -> usize {
+    usize::try_from(accounts).unwrap_or(0)
 }
 
 /// Hash of what a bank announced.

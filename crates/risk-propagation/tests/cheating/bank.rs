@@ -11,6 +11,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_paillier::{Blinder, Ciphertext, CiphertextBatch, Randomness};
 use subrosa_risk_propagation::agreement::{self, Offer, Selection};
+use subrosa_risk_propagation::disclosure::Ceilings;
 use subrosa_risk_propagation::encrypted::{Encrypted, Received};
 use subrosa_risk_propagation::links::Links;
 use subrosa_risk_propagation::messages::{
@@ -33,7 +34,7 @@ pub type Stop = Box<dyn StdError + Send + Sync>;
 
 /// What the deviating bank has in the end.
 pub struct Spoils {
-    /// Plaintexts of what it announced.
+    /// Plaintexts of what it announced, in [0, N).
     pub plaintexts: Vec<BigInt>,
     /// The scores of its accounts, if its own ciphertexts hold them.
     pub scores: Option<Vec<f64>>,
@@ -115,9 +116,12 @@ impl Bank<'_, '_> {
             None => self.agree(network, settings)?,
         };
         self.iterate(&mut progress)?;
-        let spoils = self.disclose(&progress, settings.checks)?;
+        let mut spoils = self.disclose(&progress, settings.checks)?;
         if self.deviation.says_that_it_is_done() {
-            self.session.collect(|_| Some(Finished {}), |_| true, 0, &())?;
+            // Hears what the others say as well, if they do.
+            let others = self.session.roster().len() - 1;
+            let _ = self.session.collect(|_| Some(Finished {}), |_| true, others, &());
+            spoils.frames = self.eyes.record();
         }
         Ok(spoils)
     }
@@ -226,6 +230,7 @@ impl Bank<'_, '_> {
         let progress = Progress {
             run: *self.session.id(),
             seed,
+            accounts: all.values().map(|all| all.accounts as usize).collect(),
             counts: all.values().map(|all| disclosure::ciphertexts(all.accounts as usize, &plan)).collect(),
             chunks: (0..periods).map(|period| most(period) as usize).collect(),
             position: 0,
@@ -315,7 +320,10 @@ impl Bank<'_, '_> {
         let total: usize = counts.values().sum();
         let owed = |party: PartyId| total - counts[party];
         let mut randomness = progress.seed.derive(Purpose::Noise, &[]).first();
-        let honest = disclosure::noise(owed(me), view.plan(), blinder, &mut randomness)?;
+        let others = progress.accounts.iter().enumerate().filter(|(party, _)| *party != me.index());
+        let used = others.flat_map(|(_, accounts)| disclosure::used_slots(*accounts, view.plan()));
+        let used: Vec<usize> = used.collect();
+        let honest = disclosure::noise(&used, view.plan(), blinder, &mut randomness)?;
         let mut hear = |party: PartyId| eyes.peek(party, "propagate/noise", key);
         let mine = self.deviation.noise(&view, honest, &mut hear);
         let batch = CiphertextBatch::new(key, &mine)?;
@@ -370,12 +378,16 @@ impl Bank<'_, '_> {
                 let mut quorum = vec![share.partially_decrypt(&noisy[me.index()])?];
                 quorum.extend(others.take(threshold));
                 let members: Vec<PartyId> = quorum.iter().map(PartialDecryption::party).collect();
-                plaintexts = Combiner::new(share.key(), &members)?.combine(&quorum)?;
+                let combined = Combiner::new(share.key(), &members)?.combine(&quorum)?;
+                let n = BigInt::from(key.n().clone());
+                plaintexts = combined.into_iter().map(|plaintext| (plaintext + &n) % &n).collect();
             }
         }
         let reached = senders::disclosed(progress.agreed.network(), &progress.plan);
         let own = plaintexts.get(..progress.packed.len()).unwrap_or(&[]);
-        let scores = disclosure::disclose(&progress.scores, &reached, own, &progress.plan).ok();
+        let ceilings = Ceilings::new(&progress.agreed, &progress.plan);
+        let scores =
+            disclosure::disclose(&progress.scores, &reached, own, &ceilings, &progress.plan, key).ok();
         Ok(Spoils { plaintexts, scores, plan: progress.plan.clone(), frames: self.eyes.record() })
     }
 }

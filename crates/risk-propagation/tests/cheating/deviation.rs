@@ -20,7 +20,9 @@ pub struct Progress {
     pub seed: RunSeed,
     pub agreed: Agreed,
     pub plan: Plan,
-    /// Ciphertexts that the accounts take which each bank declared in R5.
+    /// What each bank declared in R5.
+    pub accounts: Vec<usize>,
+    /// Ciphertexts that these take.
     pub counts: Vec<usize>,
     pub chunks: Vec<usize>,
     /// As the library numbers its checkpoints.

@@ -8,7 +8,7 @@ use subrosa_transport::PartyId;
 
 use super::deviation::{Deviation, Hear, Honest, View, more};
 use super::scene::{
-    EAST, NORTH, SOUTH, Truth, WEST, five, run, run_in, run_uncapped, settings, shares, slots, three,
+    EAST, NORTH, Run, SOUTH, Truth, WEST, five, run, run_in, run_uncapped, settings, shares, slots, three,
     uncapped, unit,
 };
 
@@ -47,15 +47,18 @@ fn scores_of_another_bank_are_moved_by_any_amount() {
 }
 
 #[test]
-fn an_impossible_score_is_shown_as_one() {
-    let run = run(&three(), &mut Shift(|plan| tenths(plan, 20)), 43);
-    run.assert_found(WEST, "R8", 0, &[]);
-    assert_eq!(run.score(NORTH, 0), 1.0);
-    assert!(run.honest.iter().all(|(_, result)| result.is_ok()));
+fn an_impossible_score_is_out_of_range() {
+    for shift in
+        [|plan: &Plan| tenths(plan, 20), |plan: &Plan| tenths(plan, 9), |plan: &Plan| -tenths(plan, 9)]
+    {
+        let run = run(&three(), &mut Shift(shift), 43);
+        run.assert_found(WEST, "R8", 0, &[]);
+        run.assert_out_of_range(NORTH);
+    }
 }
 
 #[test]
-fn noise_in_a_slot_that_no_account_uses_is_not_looked_at() {
+fn noise_in_a_slot_that_no_account_uses_does_no_harm() {
     // Four accounts of north are reached.
     let run = run(&three(), &mut Shift(|plan| BigInt::from(7) << (5 * plan.slot_bits() + 90)), 44);
     run.assert_unnoticed();
@@ -102,7 +105,7 @@ impl Deviation for Threshold {
 }
 
 #[test]
-fn whether_the_run_ends_in_an_error_tells_whether_a_score_is_above_a_threshold() {
+fn nothing_on_the_wire_tells_whether_a_score_is_above_a_threshold() {
     // East pays three more accounts of north, so that all slots of north's ciphertext are used.
     let mut raw = three();
     raw.accounts[NORTH.index()].extend([(5, 0), (6, 0)]);
@@ -120,16 +123,29 @@ fn whether_the_run_ends_in_an_error_tells_whether_a_score_is_above_a_threshold()
     assert_eq!(truth.reached(NORTH).len(), plan.accounts_per_ciphertext());
     let secret = unit(&truth.foreign_part(NORTH, 6), plan.final_scale());
     assert!(secret > 0.05 && secret < 0.6, "{secret}");
-    // West has nothing to do with the account; a binary search takes a run for each bit.
+    // West has nothing to do with the account.
+    let seen = |run: &Run| -> Vec<(PartyId, bool, usize)> {
+        // Of partial decryptions it looks at the first that comes.
+        let frames = run.spoils().frames.iter();
+        let frames = frames.filter(|frame| !frame.sent && !frame.is_of("decrypt/proven-partial"));
+        let mut seen: Vec<_> =
+            frames.map(|frame| (frame.peer, frame.is_of("propagate/finished"), frame.bytes.len())).collect();
+        seen.sort_unstable();
+        seen
+    };
+    let mut refused = Vec::new();
     for threshold in [5, 10, 15, 20, 25, 30, 40, 60] {
         let run = run_uncapped(&raw, &mut Threshold(threshold), 48);
         run.assert_found(WEST, "R8", 0, &[]);
-        let (_, north) = &run.honest[NORTH.index()];
-        assert_eq!(north.is_err(), secret >= f64::from(threshold) / 100.0, "{secret} {threshold}");
-        if let Err(error) = north {
-            assert!(error.culprits().is_empty(), "{error}");
+        // North finds out, or not; west sees the same frames, north's farewell among them.
+        refused.push(run.honest[NORTH.index()].1.is_err());
+        if refused.last() == Some(&true) {
+            run.assert_out_of_range(NORTH);
         }
+        assert_eq!(seen(&run), seen(&honest));
+        assert!(seen(&run).iter().any(|(party, farewell, _)| *party == NORTH && *farewell));
     }
+    assert!(refused.contains(&true) && refused.contains(&false), "{refused:?}");
 }
 
 /// Hears the others' noise for west's ciphertexts and takes it off.

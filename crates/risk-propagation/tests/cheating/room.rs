@@ -1,6 +1,6 @@
 //! Room in one's own ciphertexts: slots beyond the last account, and bits above the last slot.
 //!
-//! The cheater declares what it has, gets the scores of all its accounts, and reads another bank's score besides.
+//! The cheater declares what it has and gets the scores of all its accounts. What it puts beside them is covered by noise.
 
 use num_bigint::BigUint;
 use subrosa_paillier::{Blinded, Ciphertext};
@@ -8,7 +8,7 @@ use subrosa_risk_propagation::Plan;
 use subrosa_transport::PartyId;
 
 use super::deviation::{Deviation, Hear, View};
-use super::scene::{NORTH, Truth, WEST, run, slots, three, unit, without_noise};
+use super::scene::{NORTH, Truth, WEST, clear, run, slots, three, unit, without_noise};
 
 /// Puts initial scores of north's accounts into places of its own ciphertext, each so many bits from below.
 struct Fill {
@@ -47,13 +47,8 @@ impl Deviation for Fill {
 /// West has three accounts.
 const USED: usize = 3;
 
-/// Where in a slot an initial score stands clear of the noise.
-fn clear(plan: &Plan) -> usize {
-    plan.slot_bits() - plan.score_bits() as usize - 1
-}
-
 #[test]
-fn unused_slots_hold_scores_of_others_at_no_cost() {
+fn unused_slots_hold_noise_where_scores_of_others_were_put() {
     let (raw, places) = (three(), |plan: &Plan| {
         (USED..plan.accounts_per_ciphertext()).map(|slot| slot * plan.slot_bits() + clear(plan)).collect()
     });
@@ -68,17 +63,17 @@ fn unused_slots_hold_scores_of_others_at_no_cost() {
     let senders = &truth.sent(NORTH, WEST)[..unused.min(3)];
     assert_eq!(senders.len(), 3);
     for (slot, account) in found[USED..].iter().zip(senders) {
-        assert_eq!(slot >> clear(plan), truth.score(NORTH, *account, 0), "to the last bit");
+        assert_ne!(slot >> clear(plan), truth.score(NORTH, *account, 0));
     }
 }
 
-/// Above the noise that reaches beyond the last slot, if any does.
+/// Right above the last slot.
 fn above(plan: &Plan) -> usize {
     plan.accounts_per_ciphertext() * plan.slot_bits()
 }
 
 #[test]
-fn bits_above_the_last_slot_hold_a_score_of_others_at_no_cost() {
+fn bits_above_the_last_slot_hold_noise_where_a_score_of_others_was_put() {
     let raw = three();
     let run = run(&raw, &mut Fill::new(|plan| vec![above(plan)]), 12);
     run.assert_unnoticed();
@@ -88,7 +83,7 @@ fn bits_above_the_last_slot_hold_a_score_of_others_at_no_cost() {
     assert!(plan.plaintext_bits() - above(plan) > plan.score_bits() as usize + 1);
     let whole = run.spoils().plaintexts[0].to_biguint().unwrap();
     let account = truth.sent(NORTH, WEST)[0];
-    assert_eq!(&whole >> above(plan), truth.score(NORTH, account, 0), "to the last bit");
+    assert_ne!(&whole >> above(plan), truth.score(NORTH, account, 0));
     // Its own scores are below, whole.
     for account in 0..3_u32 {
         let read = without_noise(&slots(&run.spoils().plaintexts[0], plan)[account as usize], plan);
@@ -98,8 +93,8 @@ fn bits_above_the_last_slot_hold_a_score_of_others_at_no_cost() {
 }
 
 #[test]
-fn one_account_in_every_slot_narrows_what_the_noise_hides() {
-    /// Its first account in all slots.
+fn one_account_in_every_slot_of_its_own_narrows_what_the_noise_hides() {
+    /// Its first account in all slots that it has.
     struct Repeat;
     impl Deviation for Repeat {
         fn announcement(
@@ -112,7 +107,7 @@ fn one_account_in_every_slot_narrows_what_the_noise_hides() {
             let plan = view.plan();
             let one = view.progress.first_product(view.key)?;
             let mut sum = view.key.encrypt_unblinded(&0.into()).unwrap();
-            for slot in 0..plan.accounts_per_ciphertext() {
+            for slot in 0..USED {
                 sum = view.sum(&sum, &view.shifted(&one, slot * plan.slot_bits()));
             }
             assert_eq!(honest.len(), 1);
@@ -125,11 +120,11 @@ fn one_account_in_every_slot_narrows_what_the_noise_hides() {
     run.assert_found(WEST, "R7", 0, &["0", "1", "2"]);
     let plan = &run.spoils().plan;
     let exact = Truth::of(&raw, plan).foreign_part(WEST, 0);
-    let found = slots(&run.spoils().plaintexts[0], plan);
+    let found = &slots(&run.spoils().plaintexts[0], plan)[..USED];
     // Each draw says that the score lies in an interval as wide as the noise of all.
     let width = (BigUint::from(plan.adders()) << plan.noise_bits()) - plan.adders();
     let highest = found.iter().min().unwrap().clone();
     let lowest = found.iter().max().unwrap() - &width;
     assert!(lowest <= exact && exact <= highest);
-    assert!((highest - lowest) * 2_u8 < width, "{} draws", found.len());
+    assert!((highest - lowest) * 20_u8 < width * 19_u8, "{} draws", found.len());
 }

@@ -223,6 +223,17 @@ impl Run {
         }
     }
 
+    /// One bank finds that what it decrypted cannot be scores. Nobody else hears of it: all other honest banks have scores.
+    pub fn assert_out_of_range(&self, bank: PartyId) {
+        for (party, result) in &self.honest {
+            match result {
+                Err(Error::Range(_)) if *party == bank => {}
+                Ok(_) if *party != bank => {}
+                other => panic!("{party}: {other:?}"),
+            }
+        }
+    }
+
     /// The errors of the honest banks.
     pub fn errors(&self) -> Vec<String> {
         self.honest.iter().filter_map(|(_, result)| Some(result.as_ref().err()?.to_string())).collect()
@@ -362,6 +373,11 @@ pub fn slots(plaintext: &BigInt, plan: &Plan) -> Vec<BigUint> {
 pub fn unit(value: &BigUint, scale: usize) -> f64 {
     let excess = scale.saturating_sub(60);
     (value >> excess).to_f64().unwrap() / f64::exp2((scale - excess).to_f64().unwrap())
+}
+
+/// How far an initial score is shifted in its slot so that it stands clear of the noise.
+pub fn clear(plan: &Plan) -> usize {
+    plan.slot_bits() - plan.score_bits() as usize - 1
 }
 
 /// What a slot holds with the mean of the noise taken off.

@@ -48,8 +48,8 @@ impl Deviation for Thief {
         hear: &mut Hear<'_>,
     ) -> Option<Vec<Blinded<Ciphertext>>> {
         for (step, _, _, ciphertext) in &self.seen {
-            // As high as it goes, above all noise.
-            let shift = top(view, *step);
+            // As high as it goes in the first slot.
+            let shift = top(view.plan(), *step);
             all.push(view.blind(&view.shifted(ciphertext, shift)));
         }
         if self.copies {
@@ -59,9 +59,9 @@ impl Deviation for Thief {
     }
 }
 
-/// How far a score after so many steps can be shifted.
-fn top(view: &View<'_>, steps: usize) -> usize {
-    view.plan().plaintext_bits() - 1 - (view.plan().scale_after(steps) + 1)
+/// How far a score after so many steps can be shifted in its slot.
+fn top(plan: &Plan, steps: usize) -> usize {
+    plan.slot_bits() - (plan.scale_after(steps) + 1)
 }
 
 #[test]
@@ -80,18 +80,19 @@ fn received_scores_handed_in_are_read_where_no_number_of_accounts_was_agreed() {
     let mut exact = 0;
     for ((step, from, place, _), plaintext) in west.seen.iter().zip(&spoils.plaintexts[1..]) {
         let bits = plan.scale_after(*step) + 1;
-        let shift = plan.plaintext_bits() - 1 - bits;
-        let read = plaintext.to_biguint().unwrap() >> shift;
+        let shift = top(plan, *step);
+        let read = &slots(plaintext, plan)[0] >> shift;
         let expected = truth.score(*from, truth.sent(*from, WEST)[*place], *step);
         // What noise covers, counted from below.
-        let noise = (plan.accounts_per_ciphertext() - 1) * plan.slot_bits() + plan.noise_bits() as usize + 1;
-        let covered = noise.saturating_sub(shift);
-        assert_eq!(&read >> (covered + 1), &expected >> (covered + 1), "step {step}");
-        assert!(bits - covered > 40 || covered == 0);
+        let covered = (plan.noise_bits() as usize + 1).saturating_sub(shift);
+        // The noise may carry.
+        let above = (&read >> covered) - (&expected >> covered);
+        assert!(above <= 1_u8.into() && (covered > 0 || read == expected), "step {step}: {above}");
+        assert!(bits - covered >= plan.score_bits() as usize - 1, "{bits} {covered}");
         exact += usize::from(covered == 0);
     }
-    // All scores that it received before and after the first step, to the last bit.
-    assert!(exact >= 10, "{exact}");
+    // All first scores that it received, to the last bit.
+    assert!(exact >= 5, "{exact}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use subrosa_risk_propagation::messages::Declaration;
 use subrosa_transport::PartyId;
 
 use super::deviation::{Deviation, Hear, View, more};
-use super::scene::{NORTH, Truth, WEST, run_uncapped, three};
+use super::scene::{NORTH, Truth, WEST, run_uncapped, slots, three};
 
 /// Adds 2^`bit` to the score of its account 2, which pays north's account 1 a sum of 1,000, and reads with which weight it
 /// comes back.
@@ -20,7 +20,7 @@ struct Tracer {
 
 /// How far the answer is shifted, given that a weight has at most 19 bits.
 fn shift(plan: &Plan, bit: usize) -> usize {
-    plan.plaintext_bits() - 1 - 19 - bit
+    plan.accounts_per_ciphertext() * plan.slot_bits() - 1 - 19 - bit
 }
 
 impl Deviation for Tracer {
@@ -70,13 +70,14 @@ fn the_income_of_another_banks_account_is_read() {
         let place = truth.sent(NORTH, WEST).iter().position(|account| *account == 1).unwrap();
         let run = run_uncapped(&raw, &mut Tracer { bit, place, back: None }, 32);
         run.assert_found(WEST, "R5", 0, &[]);
-        let weight: BigUint = run.spoils().plaintexts[1].to_biguint().unwrap() >> (shift(&plan, bit) + bit);
+        let last = slots(&run.spoils().plaintexts[1], &plan).pop().unwrap();
+        let weight: BigUint = last >> (plan.slot_bits() - 20);
         // W/D = 1,000/income: 98,765 of it came from east.
         let income = 1_000.0 * f64::exp2(f64::from(plan.weight_bits()) - 1.0) / weight.to_f64().unwrap();
         assert!((income - 99_765.0).abs() < 1.0, "{income}");
-        // What is added so high that it falls where nobody looks leaves no trace; what is not, shows as a score of 1.
+        // What is added so high that it falls where nobody looks leaves no trace; what is not, is no score.
         if visible {
-            assert_eq!(run.score(NORTH, 1), 1.0);
+            run.assert_out_of_range(NORTH);
         } else {
             run.assert_unnoticed();
         }

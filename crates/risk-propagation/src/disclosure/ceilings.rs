@@ -1,0 +1,80 @@
+//! How much of an account's score can come from other banks at the most: what decrypted numbers are checked against.
+//!
+//! The foreign part c(v) of a score is linear in the scores that arrive. With every foreign sender's score at its maximum and
+//! all own scores 0, the same steps give its ceiling:
+//!
+//! u₀(v) = 0;  uⱼ₊₁(v) = W₀·uⱼ(v) + Σ Wᵤ·uⱼ(u) over own senders + Σ Wᵤ·2^(f₀+jf) over foreign ones.
+
+use num_bigint::BigUint;
+use rayon::prelude::*;
+
+use crate::agreement::Agreed;
+use crate::fixed::{add_product, from_words};
+use crate::plan::Plan;
+use crate::settings::Step;
+use crate::weights::{Mixing, sender_weights};
+
+/// The greatest foreign part of each own account's final score, at the final scale. It is the same for all risk types.
+///
+/// It follows from the bank's own list of transfers, so that it is as secret as that list.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ceilings {
+    words: usize,
+    rows: Vec<u64>,
+}
+
+impl std::fmt::Debug for Ceilings {
+    // Redacted: ceilings tell what the accounts receive.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ceilings(<redacted>, {} accounts)", self.rows.len() / self.words)
+    }
+}
+
+impl Ceilings {
+    /// Computes the ceilings of all own accounts, in parallel in the current rayon pool.
+    #[must_use]
+    pub fn new(agreed: &Agreed, plan: &Plan) -> Self {
+        let words = plan.slot_bits().div_ceil(64).max(1);
+        let mut rows = vec![0; agreed.network().account_count() * words];
+        for (done, &step) in plan.steps().iter().enumerate() {
+            rows = advance(&rows, words, agreed, plan, step, plan.scale_after(done));
+        }
+        Self { words, rows }
+    }
+
+    /// An account's ceiling; 0 for one that is not there.
+    #[must_use]
+    pub fn of(&self, account: usize) -> BigUint {
+        from_words(row(&self.rows, self.words, account))
+    }
+}
+
+/// The ceilings after a step from those before it. 2^`scale` is the greatest score of a foreign sender.
+fn advance(before: &[u64], words: usize, agreed: &Agreed, plan: &Plan, step: Step, scale: usize) -> Vec<u64> {
+    let network = agreed.network();
+    let mut after = vec![0; before.len()];
+    let Some(mixing) = Mixing::new(step.delta, plan.weight_bits()) else {
+        // The plan has checked δ and f.
+        return after;
+    };
+    let mut most = vec![0; words];
+    if let Some(word) = most.get_mut(scale / 64) {
+        *word = 1 << (scale % 64);
+    }
+    let own = network.account_count();
+    after.par_chunks_mut(words).enumerate().for_each_init(Vec::new, |weights, (account, sum)| {
+        weights.clear();
+        sender_weights(network, step.period, account, mixing, weights);
+        let senders = network.periods().get(step.period).map_or(&[][..], |period| period.incoming(account).0);
+        add_product(sum, row(before, words, account), mixing.own());
+        for (sender, &weight) in senders.iter().zip(weights.iter()) {
+            let value = if sender.index() < own { row(before, words, sender.index()) } else { &most };
+            add_product(sum, value, weight);
+        }
+    });
+    after
+}
+
+fn row(rows: &[u64], words: usize, account: usize) -> &[u64] {
+    rows.get(account * words..(account + 1) * words).unwrap_or(&[])
+}
