@@ -1,28 +1,28 @@
 //! How many foreign senders determine a score, and which scores are withheld for want of them.
 //!
-//! A score that one foreign sender determines tells that sender's score: the bank knows all weights of the last step. The
-//! agreed [`Settings::min_foreign_senders`](crate::Settings::min_foreign_senders) keeps the foreign part of such scores
+//! A score that one foreign sender determines tells that sender's score: the bank knows all weights of the last step, and what
+//! its own accounts bring. The agreed [`Settings::min_foreign_senders`](crate::Settings::min_foreign_senders) keeps the foreign part of such scores
 //! undisclosed.
 
 use std::collections::HashSet;
 
 use rayon::prelude::*;
 
-use crate::network::Network;
+use crate::network::{Network, Node};
 use crate::plan::Plan;
 use crate::weights::{Mixing, sender_weights};
 
-/// For each own account, how many different foreign accounts determine its score within the steps of a plan, counted up to
-/// `most`.
+/// For each own account, how many different foreign accounts determine its score, counted up to `least`.
 ///
-/// A foreign account determines a score if it pays the account, or pays another own account from which its score flows on to
-/// the account in later steps. What flowed to the foreign account before does not matter. Senders whose weight is rounded to 0
-/// do not count.
+/// Counted are the foreign accounts that pay the account, in the last period of the plan in which any do. What its own bank's
+/// accounts bring is taken as known, since the bank has their scores. If no foreign account pays it, those are counted that
+/// determine the own accounts through which foreign money reaches it: of own accounts that themselves have fewer than `least`,
+/// if there are any, as these are not known, and of all otherwise. Senders whose weight is rounded to 0 do not count.
 ///
 /// # Arguments
 /// `network` is that of the agreement, or, for an estimate before it, the bank's own: then all foreign senders count.
 #[must_use]
-pub fn foreign_senders(network: &Network, plan: &Plan, most: usize) -> Vec<usize> {
+pub fn foreign_senders(network: &Network, plan: &Plan, least: usize) -> Vec<usize> {
     let mut known: Vec<Vec<u32>> = vec![Vec::new(); network.account_count()];
     for step in plan.steps() {
         let (Some(period), Some(mixing)) =
@@ -33,28 +33,40 @@ pub fn foreign_senders(network: &Network, plan: &Plan, most: usize) -> Vec<usize
         let next = |weights: &mut Vec<u64>, account: usize| {
             weights.clear();
             sender_weights(network, step.period, account, mixing, weights);
-            let before = known.get(account).filter(|_| mixing.own() > 0);
-            let mut senders: Vec<u32> = before.cloned().unwrap_or_default();
-            for (&sender, &weight) in period.incoming(account).0.iter().zip(weights.iter()) {
-                if weight == 0 {
-                    continue;
-                }
-                let itself = [sender.0];
-                let through = if network.is_own(sender) { known.get(sender.index()) } else { None };
-                let through = through.map_or(&itself[..usize::from(!network.is_own(sender))], Vec::as_slice);
-                for &foreign in through {
-                    if senders.len() < most
-                        && let Err(place) = senders.binary_search(&foreign)
-                    {
-                        senders.insert(place, foreign);
-                    }
-                }
+            let weighted = period.incoming(account).0.iter().zip(weights.iter());
+            let (own, foreign): (Vec<Node>, Vec<Node>) = weighted
+                .filter(|(_, weight)| **weight > 0)
+                .map(|(sender, _)| *sender)
+                .partition(|n| network.is_own(*n));
+            if !foreign.is_empty() {
+                return foreign.iter().take(least).map(|sender| sender.0).collect();
             }
-            senders
+            let itself = (mixing.own() > 0).then_some(account);
+            let behind = own.iter().map(|sender| sender.index()).chain(itself);
+            let behind: Vec<&[u32]> = behind
+                .filter_map(|own| known.get(own))
+                .map(Vec::as_slice)
+                .filter(|set| !set.is_empty())
+                .collect();
+            let few: Vec<&[u32]> = behind.iter().copied().filter(|set| set.len() < least).collect();
+            union(if few.is_empty() { &behind } else { &few }, least)
         };
         known = (0..known.len()).into_par_iter().map_init(Vec::new, next).collect();
     }
     known.iter().map(Vec::len).collect()
+}
+
+/// The elements of all sets, up to a number of them.
+fn union(sets: &[&[u32]], most: usize) -> Vec<u32> {
+    let mut all = Vec::new();
+    for &element in sets.iter().copied().flatten() {
+        if all.len() < most
+            && let Err(place) = all.binary_search(&element)
+        {
+            all.insert(place, element);
+        }
+    }
+    all
 }
 
 /// Own accounts that foreign money can reach within the steps of a plan, ascending: those whose scores have a ciphertext

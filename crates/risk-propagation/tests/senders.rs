@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -45,39 +45,48 @@ fn plan(networks: &[Network], settings: &Settings) -> Plan {
 
 type Account = (usize, u8);
 
-/// How many foreign accounts determine each account's score: each foreign account is followed forwards through the accounts of
-/// one bank, over the rows themselves. For δ between 0 and 1.
-fn counts(raw: &Raw, steps: &[usize]) -> BTreeMap<Account, usize> {
-    let listed = |bank: usize| raw.accounts[bank].iter().map(move |(id, _)| (bank, *id));
-    let rows: Vec<(usize, Row)> = (raw.rows.iter().enumerate())
-        .flat_map(|(bank, files)| {
-            let files = files.iter().enumerate();
-            files
-                .flat_map(move |(period, rows)| rows.iter().map(move |row| (period, *row)))
-                .filter(move |(_, row)| row.2 == bank)
-        })
-        .collect();
-    let mut accounts: BTreeSet<Account> = (0..raw.banks).flat_map(listed).collect();
-    accounts.extend(rows.iter().map(|(_, row)| (row.2, row.3)));
-    let mut counts: BTreeMap<Account, usize> = accounts.iter().map(|account| (*account, 0)).collect();
-    for &sender in &accounts {
-        // A bank that lists no account hands in no scores.
-        if raw.accounts[sender.0].is_empty() {
-            continue;
-        }
-        for bank in (0..raw.banks).filter(|bank| *bank != sender.0) {
-            let mut determined: BTreeSet<Account> = BTreeSet::new();
-            for &step in steps {
-                let paid = rows.iter().filter(|(period, row)| *period == step && row.2 == bank && row.4 > 0);
-                let by = |row: &Row| (row.0, row.1) == sender || determined.contains(&(row.0, row.1));
-                let more: Vec<Account> =
-                    paid.filter(|(_, row)| by(row)).map(|(_, row)| (row.2, row.3)).collect();
-                determined.extend(more);
-            }
-            determined.iter().for_each(|account| *counts.get_mut(account).unwrap() += 1);
-        }
+/// The rows of all banks as the definition reads them.
+struct Books<'a> {
+    raw: &'a Raw,
+    /// Period of each step.
+    steps: &'a [usize],
+    least: usize,
+}
+
+impl Books<'_> {
+    fn rows(&self, period: usize, account: Account) -> impl Iterator<Item = Account> + '_ {
+        let files = &self.raw.rows[account.0];
+        let rows = files.get(period).into_iter().flatten();
+        let paid = rows.filter(move |row| (row.2, row.3) == account && row.4 > 0);
+        paid.map(|row| (row.0, row.1)).filter(move |sender| self.has_score(*sender, account.0))
     }
-    counts
+
+    /// Whether the accounts of a bank have this one among their senders: it is listed or paid, and its bank lists any.
+    fn has_score(&self, (bank, id): Account, at: usize) -> bool {
+        let listed = self.raw.accounts[bank].iter().any(|(other, _)| *other == id);
+        let paid = self.raw.rows[bank].iter().flatten().any(|row| (row.2, row.3) == (bank, id));
+        (listed || paid) && (bank == at || !self.raw.accounts[bank].is_empty())
+    }
+
+    /// The foreign accounts that determine a score after so many steps. For δ between 0 and 1.
+    fn determining(&self, account: Account, steps: usize) -> BTreeSet<Account> {
+        let Some(before) = steps.checked_sub(1) else { return BTreeSet::new() };
+        let senders: BTreeSet<Account> = self.rows(self.steps[before], account).collect();
+        let (own, foreign): (BTreeSet<_>, BTreeSet<_>) =
+            senders.into_iter().partition(|sender| sender.0 == account.0);
+        if !foreign.is_empty() {
+            return foreign;
+        }
+        let behind = own.into_iter().chain([account]).map(|own| self.determining(own, before));
+        let behind: Vec<BTreeSet<Account>> = behind.filter(|set| !set.is_empty()).collect();
+        let few = behind.iter().filter(|set| set.len() < self.least).flatten().copied();
+        let few: BTreeSet<Account> = few.collect();
+        if few.is_empty() { behind.into_iter().flatten().collect() } else { few }
+    }
+
+    fn count(&self, bank: usize, id: &str) -> usize {
+        self.determining((bank, id.parse().unwrap()), self.steps.len()).len()
+    }
 }
 
 /// Amounts of which no weight is rounded to 0.
@@ -94,48 +103,71 @@ proptest! {
         let settings = Settings { iterations, min_foreign_senders: least, accuracy: 1e-4, ..Settings::default() };
         let plan = plan(&networks, &settings);
         let steps: Vec<usize> = plan.steps().iter().map(|step| step.period).collect();
-        let expected = counts(&raw, &steps);
+        let least = least as usize;
+        let books = Books { raw: &raw, steps: &steps, least };
         for (bank, agreed) in Agreed::among(networks).unwrap().iter().enumerate() {
             let network = agreed.network();
-            let all = senders::foreign_senders(network, &plan, usize::MAX);
-            let capped = senders::foreign_senders(network, &plan, 2);
+            let counts = senders::foreign_senders(network, &plan, least);
             let (withheld, disclosed) = (senders::withheld(network, &plan), senders::disclosed(network, &plan));
             for (account, id) in network.account_ids().enumerate() {
-                let count = expected[&(bank, id.parse().unwrap())];
-                prop_assert_eq!(all[account], count);
-                prop_assert_eq!(capped[account], count.min(2));
+                let count = books.count(bank, id);
+                prop_assert_eq!(counts[account], count.min(least));
                 let place = u32::try_from(account).unwrap();
-                prop_assert_eq!(withheld.contains(&place), count > 0 && count < least as usize);
-                prop_assert_eq!(disclosed.contains(&place), count > 0 && count >= least as usize);
+                prop_assert_eq!(withheld.contains(&place), count > 0 && count < least);
+                prop_assert_eq!(disclosed.contains(&place), count > 0 && count >= least);
             }
         }
     }
 }
 
+/// North's counts for a bound, of periods of rows among four accounts of each bank.
+fn counts(periods: Vec<Vec<Row>>, settings: &Settings) -> Vec<usize> {
+    let accounts = vec![vec![(0, 10), (1, 20), (2, 30), (3, 40)]; 3];
+    let networks = Raw::consistent(3, accounts, periods).networks();
+    let plan = plan(&networks, settings);
+    let agreed = Agreed::among(networks).unwrap();
+    senders::foreign_senders(agreed[0].network(), &plan, settings.min_foreign_senders as usize)
+}
+
 #[test]
 fn weights_of_nothing_do_not_count() {
-    let raw = |amount| {
-        let rows = vec![(1, 0, 0, 0, amount), (2, 0, 0, 0, 1 << 60), (0, 0, 0, 1, 5)];
-        let accounts = vec![vec![(0, 10), (1, 20)], vec![(0, 50)], vec![(0, 60)]];
-        Raw::consistent(3, accounts, vec![rows.clone(), vec![(1, 0, 0, 0, 3)]])
-    };
-    let count = |raw: &Raw, settings: &Settings| {
-        let networks = raw.networks();
-        let plan = plan(&networks, settings);
-        senders::foreign_senders(Agreed::among(networks).unwrap()[0].network(), &plan, 9)
-    };
-    let settings = Settings { iterations: 1, accuracy: 1e-4, periods: Some(2), ..Settings::default() };
-    assert_eq!(count(&raw(1 << 59), &settings), [2, 0]);
-    // One part in 2^60 has no weight, in the first period; in the second it is all.
-    assert_eq!(count(&raw(1), &settings), [2, 0]);
-    let twice = Settings { iterations: 2, ..settings.clone() };
-    assert_eq!(count(&raw(1), &twice), [2, 1]);
-    // With δ = 1 nothing is left of the first period where there is income in the second, and of account 1's score nothing
-    // at all.
-    let all = Settings { delta: Delta::fixed(1.0), ..twice.clone() };
-    assert_eq!(count(&raw(1 << 59), &all), [1, 0]);
-    let none = Settings { delta: Delta::fixed(0.0), ..twice };
-    assert_eq!(count(&raw(1 << 59), &none), [0, 0]);
+    let rows = |amount| vec![(1, 0, 0, 0, amount), (2, 0, 0, 0, 1 << 60), (0, 0, 0, 1, 5)];
+    assert_eq!(counts(vec![rows(1 << 59)], &settings(9)), [2, 2, 0, 0]);
+    // One part in 2^60 has no weight.
+    assert_eq!(counts(vec![rows(1)], &settings(9)), [1, 1, 0, 0]);
+    let delta = |delta| Settings { delta: Delta::fixed(delta), ..settings(9) };
+    assert_eq!(counts(vec![rows(1 << 59)], &delta(0.0)), [0, 0, 0, 0]);
+    // In the second period account 2, of which nobody knows anything, pays account 0.
+    let later = || vec![(0, 2, 0, 0, 1)];
+    assert_eq!(counts(vec![rows(1 << 59), later()], &delta(0.5)), [2, 2, 0, 0]);
+    // With δ = 1 an account keeps nothing of its own score.
+    assert_eq!(counts(vec![rows(1 << 59), later()], &delta(1.0)), [0, 0, 0, 0]);
+}
+
+#[test]
+fn what_own_accounts_bring_counts_as_known() {
+    // Account 0 has one foreign sender, account 1 three; both pay account 2, and account 1 pays account 3.
+    let rows = vec![
+        (1, 0, 0, 0, 1),
+        (1, 1, 0, 1, 1),
+        (1, 2, 0, 1, 1),
+        (2, 0, 0, 1, 1),
+        (0, 0, 0, 2, 1),
+        (0, 1, 0, 2, 1),
+        (0, 1, 0, 3, 1),
+    ];
+    // Nothing is withheld: four can have determined account 2's score.
+    assert_eq!(counts(vec![rows.clone()], &settings(1)), [1, 1, 1, 1]);
+    // Account 0 is withheld, account 1 is not: account 2's score less what account 1 brings tells that of account 0.
+    assert_eq!(counts(vec![rows.clone()], &settings(2)), [1, 2, 1, 2]);
+    // Neither is known: four senders determine account 2's score together.
+    assert_eq!(counts(vec![rows.clone()], &settings(4)), [1, 3, 4, 3]);
+    // Account 1's score pays account 0 too: of account 0's senders, the foreign one is the only one that is not known.
+    let with = |row| [rows.clone(), vec![row]].concat();
+    assert_eq!(counts(vec![with((0, 1, 0, 0, 1))], &settings(2)), [1, 2, 1, 2]);
+    // Of two periods the last in which foreign accounts pay it counts.
+    assert_eq!(counts(vec![rows.clone(), vec![(2, 3, 0, 1, 1)]], &settings(3)), [1, 1, 1, 3]);
+    assert_eq!(counts(vec![rows, vec![(0, 3, 0, 1, 1)]], &settings(3)), [1, 3, 1, 3]);
 }
 
 /// Twelve accounts at each bank with two risk types. Some accounts have no foreign sender, some one, some several.
@@ -244,12 +276,12 @@ fn check(raw: &Raw, outcomes: &[Outcome], settings: &Settings) -> usize {
     let networks = networks(raw);
     let reference = plaintext::reference(&networks, settings).unwrap();
     let steps: Vec<usize> = outcomes[0].plan.steps().iter().map(|step| step.period).collect();
-    let counts = counts(raw, &steps);
     let least = settings.min_foreign_senders as usize;
+    let books = Books { raw, steps: &steps, least };
     let mut all = 0;
     for (bank, outcome) in outcomes.iter().enumerate() {
         let ids = || outcome.agreed.network().account_ids();
-        let count = |id: &str| counts[&(bank, id.parse().unwrap())];
+        let count = |id: &str| books.count(bank, id);
         let expected: Vec<u32> =
             (0..).zip(ids()).filter(|(_, id)| (1..least).contains(&count(id))).map(|(v, _)| v).collect();
         assert_eq!(outcome.withheld, expected);
