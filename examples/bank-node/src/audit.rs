@@ -8,6 +8,7 @@
 //! anyway. Hashes of what is private (the input, the messages) are keyed with a secret that lies in a file of its own
 //! beside the trail: without it nobody can try out guesses; with it the bank can prove what it put in.
 
+mod recompute;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -20,8 +21,11 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use subrosa_arith::hash::Hasher;
+use subrosa_risk_propagation::record::{self, Kind, Record as Frames, RecordError};
+use subrosa_transport::PartyId;
 use zeroize::Zeroizing;
 
+pub use recompute::{Evidence, recompute};
 pub use verify::{Report, Untrue, compare, verify};
 
 /// Why the trail cannot be written.
@@ -46,6 +50,14 @@ pub enum AuditError {
     /// Another process goes on with this trail.
     #[error("audit trail {}: another process writes to it; does this bank run already?", .0.display())]
     InUse(PathBuf),
+    /// The record of frames cannot be read or written.
+    #[error("record of frames {}: {source}", file.display())]
+    Record {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: RecordError,
+    },
     /// The file of the secret does not hold one.
     #[error("{}: this should hold the 64 hexadecimal digits of the audit secret", file.display())]
     Secret {
@@ -125,6 +137,9 @@ pub enum Event {
         sent: BTreeMap<String, Flow>,
         /// By bank.
         received: BTreeMap<String, Flow>,
+        /// The hash of the record of frames after this round; empty where none is kept.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        frames: String,
     },
     /// A part of the run has succeeded.
     Done {
@@ -189,6 +204,7 @@ pub struct Trail {
     next: u64,
     hash: [u8; 32],
     secret: Zeroizing<[u8; 32]>,
+    frames: Option<Frames<File>>,
 }
 
 impl Trail {
@@ -212,7 +228,8 @@ impl Trail {
         cut(&mut file, whole as u64).map_err(io)?;
         let next = report.records.len() as u64;
         let length = whole as u64;
-        let mut trail = Self { path: path.to_owned(), file, length, next, hash: report.hash, secret };
+        let hash = report.hash;
+        let mut trail = Self { path: path.to_owned(), file, length, next, hash, secret, frames: None };
         if torn > 0 {
             trail.write(Event::Repaired { dropped_bytes: torn })?;
         }
@@ -243,6 +260,41 @@ impl Trail {
         Ok(())
     }
 
+    /// Goes on with the record of frames beside the trail, or begins one.
+    ///
+    /// # Errors
+    /// [`AuditError::Record`].
+    pub fn with_record(mut self) -> Result<Self, AuditError> {
+        let file = frames_file(&self.path);
+        self.frames = Some(Frames::open(&file).map_err(|source| AuditError::Record { file, source })?);
+        Ok(self)
+    }
+
+    /// A session of a protocol whose frames are to be recorded is about to be opened.
+    pub(crate) fn begin_record(&mut self, protocol: &str) -> Result<(), AuditError> {
+        self.recorded(|record| record.begin(protocol))
+    }
+
+    /// Records a frame.
+    pub(crate) fn record(&mut self, kind: Kind, peer: PartyId, frame: &[u8]) -> Result<(), AuditError> {
+        self.recorded(|record| record.frame(kind, peer, frame))
+    }
+
+    /// The hash of what was recorded of the present session, which is on the disk; `None` where nothing is recorded.
+    pub(crate) fn record_hash(&mut self) -> Result<Option<String>, AuditError> {
+        self.recorded(Frames::sync)?;
+        Ok(self.frames.as_ref().map(|record| hex(&record.hash())))
+    }
+
+    fn recorded(
+        &mut self,
+        write: impl FnOnce(&mut Frames<File>) -> std::io::Result<()>,
+    ) -> Result<(), AuditError> {
+        let Some(record) = &mut self.frames else { return Ok(()) };
+        let file = || frames_file(&self.path);
+        write(record).map_err(|error| AuditError::Record { file: file(), source: error.into() })
+    }
+
     /// The hash of the last line.
     pub fn hash(&self) -> String {
         hex(&self.hash)
@@ -271,6 +323,16 @@ fn lock(file: &File, path: &Path) -> Result<(), AuditError> {
 fn cut(file: &mut File, length: u64) -> std::io::Result<()> {
     file.set_len(length)?;
     file.seek(SeekFrom::Start(length)).map(drop)
+}
+
+/// Where the record of the frames of a trail is.
+pub fn frames_file(trail: &Path) -> PathBuf {
+    record::beside(trail, "frames")
+}
+
+/// Where the seeds of the runs of a trail are.
+pub fn seeds_file(trail: &Path) -> PathBuf {
+    record::beside(trail, "seeds")
 }
 
 /// Where the secret of a trail is.

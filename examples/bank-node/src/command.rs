@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
-use bank_node::audit::{self, Report};
+use bank_node::audit::{self, Evidence, Report};
 use bank_node::certs::{self, Validity};
 use bank_node::compare::compare;
 use bank_node::config::Config;
+use bank_node::keys::Keys;
 use bank_node::node::{self, Node, NodeError, Task};
 use clap::{Parser, Subcommand};
 use subrosa_risk_propagation::{
@@ -87,6 +88,30 @@ enum Audit {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Compute a run again from a bank's data, seed and record, and tell what the bank did otherwise
+    Recompute {
+        /// Folder that holds the bank's folder of data, if it is not that of the configuration
+        #[arg(long, value_name = "DIR")]
+        input: Option<PathBuf>,
+        /// The bank's trail
+        #[arg(long, value_name = "FILE")]
+        trail: PathBuf,
+        /// The record of its frames, if it is not beside the trail
+        #[arg(long, value_name = "FILE")]
+        frames: Option<PathBuf>,
+        /// The seeds of its runs, if they are not beside the trail
+        #[arg(long, value_name = "FILE")]
+        seed: Option<PathBuf>,
+        /// The trail's last hash, as the bank told it at the end of the run
+        #[arg(long, value_name = "HASH")]
+        last_hash: Option<String>,
+        /// The session in which the run began; the last run by default
+        #[arg(long, value_name = "SESSION")]
+        run: Option<String>,
+        /// Trails of other banks, which saw the same broadcasts
+        #[arg(long, value_name = "TRAIL", num_args = 1..)]
+        peers: Vec<PathBuf>,
+    },
 }
 
 /// Exit codes: 0, 1 for a failure, 2 for wrong usage (clap's), 3 after a signal.
@@ -98,6 +123,18 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Audit(Audit::Verify { last_hash, input, files })) => {
             let config = input.then_some(options.config.as_path());
             verify(files, last_hash.as_deref(), config)
+        }
+        Some(Command::Audit(Audit::Recompute { input, trail, frames, seed, last_hash, run, peers })) => {
+            let evidence = Evidence {
+                input: input.clone(),
+                trail: trail.clone(),
+                frames: frames.clone(),
+                seeds: seed.clone(),
+                last_hash: last_hash.clone(),
+                run: run.clone(),
+                peers: peers.clone(),
+            };
+            recompute(&options.config, &evidence)
         }
         Some(Command::Plan) => plan(&options.config),
         Some(Command::Compare { accuracy, one, other }) => compare_runs(one, other, *accuracy),
@@ -246,6 +283,18 @@ fn verify_input(report: &Report, file: &Path, config: &Config) -> Result<bool, F
         if held { "are" } else { "are NOT" }
     );
     Ok(held)
+}
+
+fn recompute(file: &Path, evidence: &Evidence) -> Result<bool, Failure> {
+    let config = Config::read(file)?;
+    let key = Keys::key_of(&config)?;
+    let good = audit::recompute(&config, &key, evidence, &mut |line| println!("{line}"))?;
+    println!(
+        "bank {} {}",
+        config.name,
+        if good { "did what its data and its seed say" } else { "did NOT do what its data and its seed say" }
+    );
+    Ok(good)
 }
 
 fn plan(file: &Path) -> Result<bool, Failure> {

@@ -52,6 +52,7 @@ struct File {
     output: Option<PathBuf>,
     checkpoints: Option<PathBuf>,
     audit: Option<PathBuf>,
+    record: Option<bool>,
     tls: TlsSection,
     peers: Vec<PeerSection>,
     #[serde(default)]
@@ -210,6 +211,8 @@ pub struct Config {
     pub checkpoints: PathBuf,
     /// The audit trail.
     pub audit: Option<PathBuf>,
+    /// Whether frames and seeds are kept beside the trail, so that runs can be computed again.
+    pub record: bool,
     /// Certificates.
     pub tls: Tls,
     /// The other banks.
@@ -309,6 +312,9 @@ impl Check<'_> {
         self.address("listen", &file.listen)?;
         let peers = self.peers(file.peers, &file.name, authority)?;
         let insecure = file.key.insecure;
+        if file.record == Some(true) && file.audit.is_none() {
+            return Err(self.refuse("record", "a record goes beside an audit trail: set `audit`"));
+        }
         Ok(Config {
             file: self.file.to_owned(),
             listen: file.listen,
@@ -318,6 +324,7 @@ impl Check<'_> {
             output: self.path(file.output.unwrap_or_else(|| format!("{}.csv", file.name).into())),
             checkpoints: self
                 .path(file.checkpoints.unwrap_or_else(|| format!("{}.checkpoints", file.name).into())),
+            record: file.audit.is_some() && file.record.unwrap_or(true),
             audit: file.audit.map(|path| self.path(path)),
             tls: Tls {
                 certificate: self.path(file.tls.certificate),

@@ -112,6 +112,17 @@ impl Keys {
         Ok(Self { file: file.clone(), pending_file, passphrase, active, pending })
     }
 
+    /// The public part of the key in use.
+    ///
+    /// # Errors
+    /// [`KeyFileError`]; there is no key.
+    pub fn key_of(config: &Config) -> Result<ThresholdKey, KeyFileError> {
+        let share = read(&config.key_file, &passphrase(config)?)?;
+        let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let none = || KeyFileError::File { file: config.key_file.clone(), source: missing().into() };
+        Ok(share.ok_or_else(none)?.key().clone())
+    }
+
     /// Whether there is a share, in use or waiting for the others.
     pub fn is_any(&self) -> bool {
         self.active.is_some() || self.pending.is_some()

@@ -170,7 +170,11 @@ impl<'a> Node<'a> {
     pub fn new(config: &'a Config, stop: Arc<AtomicBool>) -> Result<Self, NodeError> {
         let roster = tls_config(config)?.roster()?;
         let keys = Keys::open(config, roster.me())?;
-        let trail = config.audit.as_deref().map(Trail::open).transpose()?;
+        let open = |file: &Path| match config.record {
+            true => Trail::open(file)?.with_record(),
+            false => Trail::open(file),
+        };
+        let trail = config.audit.as_deref().map(open).transpose()?;
         Ok(Self {
             config,
             stop,
@@ -439,7 +443,7 @@ impl Run<'_, '_> {
 
     fn meet(&mut self, task: Task) -> Result<Next, NodeError> {
         let parameters = Parameters::new().with("task", task.name());
-        self.wire.announce(MEETING, &parameters);
+        self.wire.announce(MEETING, &parameters, false);
         Ok(meet(&mut self.wire, self.keys, &parameters, self.settings.clone(), *self.finished)?)
     }
 
@@ -448,7 +452,7 @@ impl Run<'_, '_> {
         let fields = parameters.session_parameters();
         tracing::info!(bits = parameters.key_bits(), "generating a key");
         let mut rng = rand::rng();
-        self.wire.announce(keygen::PROTOCOL, &fields);
+        self.wire.announce(keygen::PROTOCOL, &fields, false);
         let mut session =
             Session::open(&mut self.wire, keygen::PROTOCOL, &fields, self.settings.clone(), &mut rng)?;
         let share = keygen::generate(&mut session, parameters, &mut rng, |progress| match progress {
@@ -480,7 +484,7 @@ impl Run<'_, '_> {
         if let Some(position) = kept.positions().map_err(propagation::Error::from)?.last() {
             tracing::info!(position, "going on with a run that was stopped");
         }
-        self.wire.announce(propagation::PROTOCOL, &fields);
+        self.wire.announce(propagation::PROTOCOL, &fields, true);
         let mut session =
             Session::open(&mut self.wire, propagation::PROTOCOL, &fields, self.settings.clone(), &mut rng)?;
         let mut progress = |event: &Told<'_>| {

@@ -3,8 +3,15 @@
 use std::cell::Cell;
 use std::io::Read;
 
-use subrosa_risk_propagation::checkpoint::{CheckpointError, CheckpointStore, FileStore, WriteBytes};
+use std::path::PathBuf;
 
+use subrosa_risk_propagation::RunSeed;
+use subrosa_risk_propagation::checkpoint::{
+    CheckpointError, CheckpointProblem, CheckpointStore, FileStore, WriteBytes,
+};
+use subrosa_risk_propagation::record::Seeds;
+
+use crate::audit::seeds_file;
 use crate::config::Config;
 
 /// A folder of checkpoints that outlives the end of the run: it is cleared when the scores are on disk and all banks have
@@ -12,13 +19,17 @@ use crate::config::Config;
 #[derive(Debug)]
 pub(crate) struct Kept<'a> {
     store: FileStore,
+    /// Where the seeds of runs are kept, so that the runs can be computed again.
+    seeds: Option<PathBuf>,
     /// The run has begun; clearing from now on means that it has ended.
     begun: &'a Cell<bool>,
 }
 
 impl<'a> Kept<'a> {
     pub(crate) fn open(config: &Config, begun: &'a Cell<bool>) -> Result<Self, CheckpointError> {
-        Ok(Self { store: FileStore::open(&config.checkpoints)?, begun })
+        let trail = config.audit.as_deref().filter(|_| config.record);
+        let seeds = trail.map(seeds_file);
+        Ok(Self { store: FileStore::open(&config.checkpoints)?, seeds, begun })
     }
 
     /// Gives the run up, or ends it.
@@ -46,6 +57,14 @@ impl CheckpointStore for Kept<'_> {
 
     fn remove(&mut self, position: u32) -> Result<(), CheckpointError> {
         self.store.remove(position)
+    }
+
+    fn keep_seed(&mut self, run: &[u8; 32], seed: &RunSeed) -> Result<(), CheckpointError> {
+        let Some(file) = &self.seeds else { return Ok(()) };
+        Seeds::append(file, run, seed).map_err(|error| CheckpointError {
+            name: file.display().to_string(),
+            problem: CheckpointProblem::Io(error),
+        })
     }
 
     fn clear(&mut self) -> Result<(), CheckpointError> {

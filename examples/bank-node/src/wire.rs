@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use subrosa_arith::hash::Hasher;
+use subrosa_risk_propagation::record::Kind;
 use subrosa_transport::tls::TlsTransport;
 use subrosa_transport::{
     Deadline, FRAME_VERSION, Fault, HEADER_BYTES, Parameters, PartyId, Protocol, Roster, Transport,
@@ -61,6 +62,7 @@ struct Round {
     heading: Heading,
     sent: BTreeMap<PartyId, Tally>,
     received: BTreeMap<PartyId, Tally>,
+    recorded: bool,
 }
 
 /// See the module's page.
@@ -76,18 +78,42 @@ pub struct Wire<'a> {
     lost: BTreeMap<PartyId, (Instant, bool)>,
     /// The trail could not be written; the run ends, since a run without its trail is not wanted.
     broken: Option<AuditError>,
+    /// The frames of the present session are recorded.
+    recording: bool,
 }
 
 impl<'a> Wire<'a> {
     /// Listens in on `inner`. Once `stop` is set, waiting ends with an error.
     pub fn new(inner: TlsTransport, stop: Arc<AtomicBool>, trail: Option<&'a mut Trail>) -> Self {
-        Self { inner, stop, trail, round: None, announced: None, lost: BTreeMap::new(), broken: None }
+        Self {
+            inner,
+            stop,
+            trail,
+            round: None,
+            announced: None,
+            lost: BTreeMap::new(),
+            broken: None,
+            recording: false,
+        }
     }
 
-    /// A session is about to be opened. The trail has it as soon as its id is there, also if it fails later.
-    pub fn announce(&mut self, protocol: Protocol, fields: &Parameters) {
+    /// A session is about to be opened. The trail has it as soon as its id is there, also if it fails later. With `record`, its
+    /// frames are recorded where the trail has a record.
+    pub fn announce(&mut self, protocol: Protocol, fields: &Parameters, record: bool) {
+        self.recording = record;
+        if let Err(error) = self.begin_record(protocol) {
+            self.broken.get_or_insert(error);
+        }
         let fields = fields.fields().map(|(name, value)| (name.to_owned(), value.to_owned()));
         self.announced = Some((protocol.name.to_owned(), fields.collect()));
+    }
+
+    fn begin_record(&mut self, protocol: Protocol) -> Result<(), AuditError> {
+        self.end_round()?;
+        match &mut self.trail {
+            Some(trail) if self.recording => trail.begin_record(protocol.name),
+            _ => Ok(()),
+        }
     }
 
     /// Adds a line to the audit trail, if there is one.
@@ -112,6 +138,7 @@ impl<'a> Wire<'a> {
 
     fn end_round(&mut self) -> Result<(), AuditError> {
         let (Some(round), Some(trail)) = (self.round.take(), &mut self.trail) else { return Ok(()) };
+        let frames = if round.recorded { trail.record_hash()?.unwrap_or_default() } else { String::new() };
         let roster = self.inner.roster();
         let flows = |tallies: BTreeMap<PartyId, Tally>| {
             let flow = |(party, tally): (PartyId, Tally)| {
@@ -130,6 +157,7 @@ impl<'a> Wire<'a> {
             transcript: hex(&transcript),
             sent: flows(round.sent),
             received: flows(round.received),
+            frames,
         })
     }
 
@@ -161,6 +189,7 @@ impl<'a> Wire<'a> {
             heading,
             sent: BTreeMap::new(),
             received: BTreeMap::new(),
+            recorded: self.recording,
         });
         let tallies = if sent { &mut round.sent } else { &mut round.received };
         let fresh = || Tally {
@@ -176,8 +205,13 @@ impl<'a> Wire<'a> {
     }
 
     fn noted(&mut self, party: PartyId, frame: &[u8], sent: bool) -> Result<(), TransportError> {
-        if let Err(error) = self.count(party, frame, sent) {
-            self.broken = Some(error);
+        // First the lines of the rounds before: they have the hash of the record up to there.
+        let mut noted = self.count(party, frame, sent);
+        if let (Ok(()), true, Some(trail)) = (&noted, self.recording, &mut self.trail) {
+            noted = trail.record(if sent { Kind::Sent } else { Kind::Received }, party, frame);
+        }
+        if let Err(error) = noted {
+            self.broken.get_or_insert(error);
         }
         if self.broken.is_some() {
             let fault = Fault::NotAwaited("this bank cannot write its audit trail".to_owned());

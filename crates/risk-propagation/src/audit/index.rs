@@ -97,7 +97,8 @@ impl Index {
     }
 
     /// The sessions of a run, and of those that were given up for it, in their order.
-    pub(crate) fn sessions_of(&self, run: [u8; 32]) -> Vec<&Recorded> {
+    #[must_use]
+    pub fn sessions_of(&self, run: [u8; 32]) -> Vec<&Recorded> {
         let mut runs = vec![run];
         // Each was claimed in a session before the one in which the next began, so this ends.
         while let Some(last) = runs.last()
