@@ -3,19 +3,28 @@
 //! `cargo bench -p subrosa-benches --bench propagation` measures 20,000, 100,000 and 500,000 accounts with a key of 1,024 bits;
 //! `… -- --key-bits 2048 20000 50000` measures what it is given. The key comes from a dealer, which takes no part in the
 //! times. Three iterations, six transfers to an account, like IBM AMLSim's sample.
+//!
+//! `… -- --recompute --key-bits 2048 20000` records a run and computes all banks' parts again, as their auditors do.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use cpu_time::ProcessTime;
 use subrosa_benches::{peak_memory, reset_peak_memory};
 use subrosa_paillier::PrivateKey;
+use subrosa_risk_propagation::audit::{End, Subject, recompute};
+use subrosa_risk_propagation::checkpoint::{CheckpointError, WriteBytes};
 use subrosa_risk_propagation::generate::{Shape, generate};
-use subrosa_risk_propagation::{Network, Outcome, PROTOCOL, Settings, parameters, propagate};
+use subrosa_risk_propagation::record::{Reader, Record, Recording, Seeds};
+use subrosa_risk_propagation::{
+    CheckpointStore, Network, Outcome, PROTOCOL, RunSeed, Settings, parameters, propagate, propagate_with,
+};
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
 use subrosa_transport::testing::run_network;
-use subrosa_transport::{MemoryNetwork, Session, Settings as SessionSettings};
+use subrosa_transport::{MemoryNetwork, PartyId, Roster, Session, Settings as SessionSettings};
 
 /// Cost per account may grow by this much from the smallest network to the largest.
 const REACH: f64 = 1.2;
@@ -64,11 +73,110 @@ fn run(shares: &[KeyShare], accounts: usize) -> Run {
     }
 }
 
+/// Recomputing a bank may take so many times what the run took that bank.
+const RECOMPUTE_REACH: f64 = 1.2;
+
+/// Keeps a run's states and its seed in memory.
+#[derive(Default)]
+struct Store {
+    states: BTreeMap<u32, Vec<u8>>,
+    seeds: Seeds,
+}
+
+impl CheckpointStore for Store {
+    fn positions(&self) -> Result<Vec<u32>, CheckpointError> {
+        Ok(self.states.keys().copied().collect())
+    }
+
+    fn name(&self, position: u32) -> String {
+        position.to_string()
+    }
+
+    fn read(&self, position: u32) -> Result<Box<dyn Read + '_>, CheckpointError> {
+        Ok(Box::new(&self.states[&position][..]))
+    }
+
+    fn write(&mut self, position: u32, bytes: &mut WriteBytes<'_>) -> Result<(), CheckpointError> {
+        let mut out = Vec::new();
+        bytes(&mut out).unwrap();
+        self.states.insert(position, out);
+        Ok(())
+    }
+
+    fn remove(&mut self, position: u32) -> Result<(), CheckpointError> {
+        self.states.remove(&position);
+        Ok(())
+    }
+
+    fn keep_seed(&mut self, run: &[u8; 32], seed: &RunSeed) -> Result<(), CheckpointError> {
+        self.seeds.insert(*run, seed.clone());
+        Ok(())
+    }
+}
+
+/// CPU seconds of a recorded run of all banks, of computing each bank's part again, and the bytes of all records.
+fn run_and_recompute(shares: &[KeyShare], accounts: usize) -> (f64, Vec<f64>, usize) {
+    let shape = Shape { accounts, transfers: accounts * 6, chains: accounts / 100, ..Shape::default() };
+    let generated = generate(&shape, &mut subrosa_benches::rng(accounts as u64)).unwrap();
+    let networks = generated.networks().unwrap();
+    let wires = MemoryNetwork::builder(shape.banks.iter().cloned()).build().unwrap();
+    let settings = Settings::default();
+    let cpu = ProcessTime::now();
+    let kept = run_network(wires, |me, wire| {
+        let (share, network) = (&shares[me.index()], networks[me.index()].clone());
+        let mut rng = subrosa_benches::rng(me.index() as u64);
+        let fields = parameters(share.key(), network.columns(), &settings);
+        let patience = SessionSettings::new().with_timeout(Duration::from_secs(24 * 3600));
+        let record = Record::new(Vec::new()).unwrap();
+        let mut wire = Recording::new(wire, record, PROTOCOL.name).unwrap();
+        let mut store = Store::default();
+        let mut session = Session::open(&mut wire, PROTOCOL, &fields, patience, &mut rng).unwrap();
+        propagate_with(&mut session, share, network, &settings, &mut store, &mut rng, &mut |_| ()).unwrap();
+        (wire.into_record().into_inner(), store.seeds)
+    });
+    let run = cpu.elapsed().as_secs_f64();
+    let bytes = kept.iter().map(|(frames, _)| frames.len()).sum();
+    let again = kept.into_iter().enumerate().map(|(me, (frames, seeds))| {
+        let me = PartyId::new(u16::try_from(me).unwrap());
+        let roster = Roster::new(shape.banks.iter().cloned(), me).unwrap();
+        let (network, key) = (&networks[me.index()], shares[0].key());
+        let subject = Subject { network, settings: &settings, key, roster: &roster, seeds: &seeds };
+        let cpu = ProcessTime::now();
+        let mut frames = Reader::new(Cursor::new(frames)).unwrap();
+        let recomputed = recompute(&subject, &mut frames, None).unwrap();
+        assert!(recomputed.differences.is_empty(), "{:?}", recomputed.differences);
+        assert!(matches!(recomputed.attempts[0].end, End::Decrypted { unproven: 0, .. }));
+        cpu.elapsed().as_secs_f64()
+    });
+    (run, again.collect(), bytes)
+}
+
+fn recomputations(shares: &[KeyShare], key_bits: u64, sizes: &[usize]) {
+    println!("\n## A run computed again, k = {key_bits}, three banks\n");
+    println!(
+        "| accounts | CPU of the run, by bank | of computing a bank again | to the run | reach | records, by bank |"
+    );
+    println!("| ---: | ---: | ---: | ---: | --- | ---: |");
+    for &accounts in sizes {
+        let (run, again, bytes) = run_and_recompute(shares, accounts);
+        let (each, most) = (run / 3.0, again.iter().copied().fold(0.0, f64::max));
+        let ratio = most / each;
+        println!(
+            "| {accounts} | {each:.1} s | at most {most:.1} s | {ratio:.2} | ≤ {RECOMPUTE_REACH} {} | {:.0} MB |",
+            if ratio <= RECOMPUTE_REACH { "met" } else { "MISSED" },
+            bytes as f64 / 3e6,
+        );
+    }
+}
+
 fn main() {
+    let mut again = false;
     let (mut key_bits, mut sizes) = (1024, Vec::new());
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     while let Some(argument) = arguments.next() {
-        if argument == "--key-bits" {
+        if argument == "--recompute" {
+            again = true;
+        } else if argument == "--key-bits" {
             key_bits = arguments.next().unwrap().parse().unwrap();
         } else {
             sizes.push(argument.parse().unwrap());
@@ -80,6 +188,10 @@ fn main() {
     let mut rng = subrosa_benches::rng(1);
     let private = PrivateKey::generate_insecure(key_bits, &mut rng).unwrap();
     let shares = dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng).unwrap();
+    if again {
+        recomputations(&shares, key_bits, &sizes);
+        return;
+    }
     println!("\n## Propagation, k = {key_bits}, three banks together\n");
     println!(
         "| accounts | wall | CPU | CPU per account | to the first | reach | memory | per account | decryptions per account \

@@ -84,6 +84,7 @@ decoders_return! {
     ciphertexts: 2000 of bytes();
     key_files: 500 of bytes();
     checkpoints: 500 of bytes();
+    run_records: 1000 of bytes();
     csv: 500 of prop_oneof![bytes(), table()];
     config: 500 of prop_oneof![bytes(), "(name|listen|data|\\[tls\\]|peers|=|\"|\n|[a-z]){0,30}".prop_map(String::into_bytes)];
     audit: 500 of prop_oneof![bytes(), "(\\{\"hash\":\"0\",\"record\":\\{.{0,20}\\}\\}\n){0,3}".prop_map(String::into_bytes)];

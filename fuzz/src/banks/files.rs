@@ -8,7 +8,9 @@ use std::sync::{LazyLock, Mutex};
 use sha2::{Digest, Sha256};
 use subrosa_arith::hash::Hasher;
 use subrosa_paillier::{Blinder, CiphertextBatch, Randomness};
+use subrosa_risk_propagation::audit::Index;
 use subrosa_risk_propagation::checkpoint::{CheckpointError, CheckpointStore, WriteBytes};
+use subrosa_risk_propagation::record::{Kind, Reader, Record};
 use subrosa_risk_propagation::{self as propagation, Banks, data};
 use subrosa_threshold_decryption::storage;
 use subrosa_transport::testing::{self, run_parties};
@@ -165,6 +167,27 @@ pub fn audit(input: &[u8]) {
         let _ = report.summary();
         let _ = bank_node::audit::compare(&[report.clone(), report]);
     }
+}
+
+/// Records of runs: as they are, and a short valid one with patches. Whatever is read, reading ends.
+pub fn run_records(input: &[u8]) {
+    let look = |bytes: &[u8]| {
+        let roster = Roster::new(["north", "east", "west"], PartyId::new(0)).unwrap();
+        let Ok(mut reader) = Reader::new(std::io::Cursor::new(bytes)) else { return };
+        if let Ok(index) = Index::read(&mut reader, &roster) {
+            let entries: usize = index.sessions().iter().map(|session| session.hashes.len()).sum();
+            assert!(entries * 7 <= bytes.len());
+            assert!(index.runs().iter().all(|run| !index.sessions_of(*run).is_empty()));
+        }
+    };
+    look(input);
+    let mut record = Record::new(Vec::new()).unwrap();
+    record.begin("subrosa/risk-propagation").unwrap();
+    for party in [1, 2].map(PartyId::new) {
+        record.frame(Kind::Sent, party, &[7; 130]).unwrap();
+        record.frame(Kind::Received, party, &[8; 130]).unwrap();
+    }
+    look(&patched(&record.into_inner(), input));
 }
 
 /// What travels inside a TLS connection, in pieces of every size: the first byte chooses it.
