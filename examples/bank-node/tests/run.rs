@@ -53,6 +53,43 @@ fn three_processes_compute_what_a_plain_computation_does() {
 }
 
 #[test]
+fn scores_that_one_foreign_sender_determines_are_withheld() {
+    let mut banks = Banks::new(60);
+    for bank in BANKS {
+        let file = banks.path(&format!("{bank}.toml"));
+        let config = std::fs::read_to_string(&file).unwrap();
+        let settings = "iterations = 2, min_foreign_senders = 2, periods = 1, least_activity = 5";
+        assert!(config.contains("iterations = 2"));
+        std::fs::write(&file, config.replace("iterations = 2", settings)).unwrap();
+    }
+    let planned = |banks: &Banks, bank: &str| {
+        let plan =
+            binary().arg("plan").arg("--config").arg(banks.path(&format!("{bank}.toml"))).output().unwrap();
+        let plan = text(&plan.stdout);
+        assert!(plan.contains("pairs of a sender and another account, told to all banks"), "{plan}");
+        let line = plan.lines().find_map(|line| line.strip_prefix("scores withheld")).unwrap();
+        let count = line.trim().split(',').next().unwrap();
+        count.parse::<usize>().unwrap()
+    };
+    banks.start_all(&[]);
+    banks.all_succeed();
+    banks.trails_agree();
+    for (index, bank) in BANKS.into_iter().enumerate() {
+        let scores = banks.read(&format!("{bank}.csv"));
+        let empty = scores.lines().filter(|line| line.split(',').nth(1) == Some("")).count();
+        assert!(empty > 0 && empty < scores.lines().count() / 2, "{scores}");
+        assert_eq!(planned(&banks, bank), empty);
+        // Before the first score is encrypted, the log says which bank makes the period count and how many are withheld.
+        let log = banks.log(index);
+        let before = log.split("encrypting scores").next().unwrap();
+        assert!(before.contains("a period that counts") && before.contains("amber "), "{log}");
+        assert!(before.contains("scores that will be withheld"), "{log}");
+        let trail = banks.read(&format!("{bank}.jsonl"));
+        assert!(trail.contains("\"period 1\":\"counted: amber "), "{trail}");
+    }
+}
+
+#[test]
 fn a_run_without_a_key_says_so() {
     let mut banks = Banks::new(30);
     banks.start(0, &["run"]);

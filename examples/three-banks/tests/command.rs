@@ -174,6 +174,106 @@ fn plan_is_printed_without_running() {
     }
 }
 
+/// For each bank the number behind the words at the beginning of a line of its part of a plan.
+fn planned(shown: &str, words: &str) -> Vec<usize> {
+    let lines = shown.lines().filter(|line| line.starts_with(words));
+    lines.map(|line| line.split_whitespace().last().unwrap().parse().unwrap()).collect()
+}
+
+#[test]
+fn scores_that_one_foreign_sender_determines_are_withheld() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    small(&directory.path().join("data"), 60, 1);
+    let with = |least: &str, more: &[&str]| {
+        let data = path("data");
+        let arguments = ["--data", &data, "--key-bits", "512", "--iterations", "2"];
+        three_banks(&[&arguments[..], &["--min-foreign-senders", least], more].concat())
+    };
+    let said = |least: &str| text(&with(least, &["--plan"]).stdout).to_owned();
+    assert!(!said("1").contains("withheld"));
+    let plan = said("2");
+    assert!(plan.contains("foreign senders           at least 2"), "{plan}");
+    let planned_2 = planned(&plan, "scores withheld");
+    let planned_3 = planned(&said("3"), "scores withheld");
+    assert!(planned_2.len() == 3 && planned_2.iter().zip(&planned_3).all(|(two, three)| two < three));
+
+    let (output, report, reports) = (path("out"), path("report.html"), path("reports"));
+    let files = ["--check", "--output", &output, "--report", &report, "--bank-reports", &reports];
+    // An account that is withheld, found in a first run.
+    let run = with("2", &files);
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    let shown = text(&run.stdout);
+    let counts: Vec<String> = planned_2.iter().map(usize::to_string).collect();
+    let line = format!("{} of amber, {} of birch, {} of coral", counts[0], counts[1], counts[2]);
+    assert!(shown.contains("fewer than 2 accounts of other banks") && shown.contains(&line), "{shown}");
+    let mut withheld = Vec::new();
+    for (bank, count) in ["amber", "birch", "coral"].into_iter().zip(&planned_2) {
+        let scores = std::fs::read_to_string(directory.path().join(format!("out/{bank}.csv"))).unwrap();
+        let empty: Vec<String> = scores
+            .lines()
+            .filter(|line| line.split(',').nth(1) == Some(""))
+            .map(|line| format!("{bank}/{}", line.split(',').next().unwrap()))
+            .collect();
+        assert_eq!(empty.len(), *count, "{scores}");
+        withheld.extend(empty);
+        // The bank's own page says how many, and names none of them among the ranks.
+        let html = std::fs::read_to_string(directory.path().join(format!("reports/{bank}.html"))).unwrap();
+        let (page, _) = common::page(&html);
+        assert_eq!(page["withheld"], *count);
+        assert_eq!(page["parameters"]["min_foreign_senders"], 2);
+        let view = common::view(&page, 0);
+        let account = |place: &serde_json::Value| &view["accounts"][common::index(place)];
+        for ranked in view["ranks"].as_array().unwrap() {
+            let id = account(ranked)["id"].as_str().unwrap();
+            assert!(
+                !withheld.contains(&format!("{bank}/{id}"))
+                    && account(ranked)["score"]["rank_after"].is_u64()
+            );
+        }
+        for shown in view["accounts"].as_array().unwrap().iter().filter(|shown| shown.get("score").is_some())
+        {
+            let withheld = withheld.contains(&format!("{bank}/{}", shown["id"].as_str().unwrap()));
+            assert_eq!(shown["score"].get("rank_after").is_none(), withheld);
+        }
+    }
+    for riskiest in shown.split("Riskiest").nth(1).unwrap().split("Withheld").next().unwrap().lines() {
+        assert!(
+            !withheld.iter().any(|name| riskiest.contains(name.split('/').nth(1).unwrap())),
+            "{riskiest}"
+        );
+    }
+    let explained = with("2", &["--explain", &withheld[0]]);
+    let explained = text(&explained.stdout);
+    assert!(explained.contains("before, at least 0."), "{explained}");
+    assert!(explained.contains("withheld: fewer than 2 accounts of other banks"), "{explained}");
+}
+
+#[test]
+fn a_period_is_agreed_on_or_passed_over() {
+    let directory = tempfile::tempdir().unwrap();
+    small(directory.path(), 30, 1);
+    let stray = "id_source,bank_source,id_destination,bank_destination,amount\nA0001,amber,A0002,amber,1\n";
+    for bank in ["amber", "birch", "coral"] {
+        let file = directory.path().join(bank).join("transactions.csv");
+        std::fs::rename(&file, file.with_file_name("transactions-0.csv")).unwrap();
+    }
+    std::fs::write(directory.path().join("amber/transactions-1.csv"), stray).unwrap();
+    let with = |more: &[&str]| {
+        let data = directory.path().to_str().unwrap();
+        three_banks(&[&["--data", data, "--key-bits", "512", "--plan"][..], more].concat())
+    };
+    let steps = |more: &[&str]| planned(text(&with(more).stdout), "steps");
+    assert_eq!(steps(&[]), [6]);
+    assert_eq!(steps(&["--least-activity", "2"]), [3]);
+    let shown = with(&["--least-activity", "2"]);
+    let told = text(&shown.stdout).lines().find(|line| line.starts_with("│ 2 ")).unwrap().to_owned();
+    let fields: Vec<&str> = told.split(['│', '┆']).map(str::trim).filter(|field| !field.is_empty()).collect();
+    assert_eq!(fields, ["2", "no", "1", "none", "none"], "{told}");
+    let refused = with(&["--periods", "1"]);
+    assert!(text(&refused.stderr).contains("there are 2 periods where the settings say 1"));
+}
+
 #[test]
 fn banks_that_disagree() {
     let directory = tempfile::tempdir().unwrap();

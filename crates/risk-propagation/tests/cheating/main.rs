@@ -22,3 +22,4 @@ mod stray;
 mod theft;
 mod tracer;
 mod wire;
+mod withheld;
