@@ -63,6 +63,9 @@ pub enum RecordError {
         /// The entry, from 0.
         entry: u64,
     },
+    /// More entries than an index holds: move the file away between two runs.
+    #[error("it has more entries than can be read")]
+    TooLong,
     /// An entry that no bank writes.
     #[error("entry {entry} is damaged")]
     Damaged {

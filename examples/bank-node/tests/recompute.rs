@@ -102,6 +102,16 @@ fn one_changed_byte_in_any_file_is_named() {
     let (good, told) = recompute(&banks, 0, &["--last-hash", &"0".repeat(64)]);
     assert!(!good && told.contains("no line of the trail has the hash"), "{told}");
     all_are_clean(&banks);
+
+    // Another bank's trail that never saw this session, as if it was made up; and nobody else's trail at all.
+    let birch = banks.read("birch.jsonl");
+    let before: String = birch.lines().take(3).map(|line| format!("{line}\n")).collect();
+    fs::write(banks.path("birch.jsonl"), before).unwrap();
+    let others = peers(&banks, 0);
+    let (good, told) = recompute(&banks, 0, &["--peers", &others[0], &others[1]]);
+    assert!(!good && told.contains("birch.jsonl does not have the broadcasts before it"), "{told}");
+    let (good, told) = recompute(&banks, 0, &[]);
+    assert!(good && told.contains("give their trails with --peers"), "{told}");
 }
 
 #[test]

@@ -5,9 +5,12 @@ use std::io::{Read, Seek};
 
 use subrosa_transport::{HEADER_BYTES, Message, PartyId, Roster, round_tag};
 
-use super::replay::Heading;
+use super::replay::{Heading, is_abort};
 use crate::messages::Resume;
 use crate::record::{Kind, Reader, RecordError};
+
+/// Most entries of a record: those of some hundred runs.
+const MOST_ENTRIES: u64 = 1 << 22;
 
 /// A session of a record.
 #[derive(Debug, Clone)]
@@ -23,6 +26,8 @@ pub struct Recorded {
     pub(crate) first_entry: u64,
     /// The hash of each entry.
     pub hashes: Vec<[u8; 32]>,
+    /// This bank's transcript before each step of the session in which it sent something: the hash of all broadcasts before.
+    pub transcripts: BTreeMap<u32, [u8; 32]>,
 }
 
 /// The sessions of a record.
@@ -56,9 +61,13 @@ impl Index {
                     claimed: None,
                     first_entry: entries,
                     hashes,
+                    transcripts: BTreeMap::new(),
                 });
             }
             entries += 1;
+            if entries > MOST_ENTRIES {
+                return Err(RecordError::TooLong);
+            }
             let Some(session) = sessions.last_mut() else {
                 return Err(RecordError::Damaged { entry: 0 });
             };
@@ -70,6 +79,9 @@ impl Index {
             // Frames of an earlier session may come first; those that are sent are of this one.
             if entry.kind == Kind::Sent && session.id == [0; 32] {
                 session.id = heading.session;
+            }
+            if entry.kind == Kind::Sent && heading.session != [0; 32] && !is_abort(&entry.bytes) {
+                session.transcripts.entry(heading.step).or_insert(heading.transcript);
             }
             if heading.tag == round_tag(Resume::ROUND)
                 && heading.session == session.id

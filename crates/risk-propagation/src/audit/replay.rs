@@ -21,6 +21,7 @@ pub(super) struct Heading {
     kind: u8,
     pub(super) step: u32,
     pub(super) session: [u8; 32],
+    pub(super) transcript: [u8; 32],
     pub(super) tag: [u8; 8],
 }
 
@@ -31,6 +32,7 @@ impl Heading {
             kind: *header.get(5)?,
             step: u32::from_le_bytes(*header.get(8..)?.first_chunk()?),
             session: *header.get(12..)?.first_chunk()?,
+            transcript: *header.get(44..)?.first_chunk()?,
             tag: *header.get(76..)?.first_chunk()?,
         })
     }

@@ -1,17 +1,21 @@
 //! A run computed again from what a bank kept: trail, record of frames and seeds beside it, and its data.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use subrosa_risk_propagation::audit::{self as library, End, Index, Recorded, Subject};
+use subrosa_risk_propagation::audit::{self as library, End, Index, Recomputed, Recorded, Subject};
 use subrosa_risk_propagation::record::{Reader, Seeds};
 use subrosa_risk_propagation::{Banks, data, parameters};
 use subrosa_threshold_decryption::ThresholdKey;
 use subrosa_transport::{PartyId, Roster};
 
-use super::{Event, Report, compare, frames_file, hex, seeds_file, verify};
+use super::{Event, Record, Report, compare, frames_file, hex, seeds_file, verify};
 use crate::config::Config;
+
+/// Broadcasts that the trail of a bank which was killed may lack at the end.
+const MOST_LOST: usize = 2;
 
 /// The longest trail that is read, in bytes.
 const MOST_BYTES: u64 = 1 << 30;
@@ -104,8 +108,20 @@ pub fn recompute(
     for peer in &evidence.peers {
         trails.push(read(peer)?);
     }
-    let contradictions = compare(&trails);
+    let mut contradictions = compare(&trails);
+    let complete: Vec<&Recorded> =
+        sessions.into_iter().filter(|session| is_complete(&recomputed, session)).collect();
+    for (file, peer) in evidence.peers.iter().zip(&trails[1..]) {
+        for (place, session) in complete.iter().enumerate() {
+            // Of a session that was stopped at the end, a bank that was killed may lack the last lines.
+            let lost = if place + 1 == complete.len() { 0 } else { MOST_LOST };
+            contradictions.extend(check_seen(session, peer, file, lost));
+        }
+    }
     contradictions.iter().for_each(|line| tell(line));
+    if evidence.peers.is_empty() {
+        tell("not compared with what other banks saw: give their trails with --peers");
+    }
     Ok(recomputed.differences.is_empty() && contradictions.is_empty())
 }
 
@@ -181,11 +197,46 @@ fn check_record(trail: &Report, sessions: &[&Recorded]) -> Vec<String> {
                 break;
             }
         }
+        // What is computed again is what the other banks saw, if the trail's transcripts are the record's.
+        for record in &trail.records {
+            let Event::Round { session, step, abort: false, transcript, .. } = &record.event else {
+                continue;
+            };
+            let recorded = recorded.transcripts.get(step).filter(|_| *session == id);
+            if recorded.is_some_and(|recorded| hex(recorded) != *transcript) {
+                let place = format!("session {}…, round {step}", &id[..8]);
+                problems.push(format!("{place}: the record has another transcript than the trail"));
+                break;
+            }
+        }
         if lines == 0 {
             problems.push(format!("session {id}: the trail commits to no frames of it"));
         }
     }
     problems
+}
+
+/// Whether a session went as far as R9.
+fn is_complete(recomputed: &Recomputed, session: &Recorded) -> bool {
+    let reached = |end: &End| matches!(end, End::Decrypted { .. } | End::Finished);
+    recomputed.attempts.iter().any(|attempt| attempt.session == session.id && reached(&attempt.end))
+}
+
+/// Whether another bank saw all broadcasts of a session, but for so many at its end; what it did not, in words.
+fn check_seen(recorded: &Recorded, peer: &Report, file: &Path, lost: usize) -> Option<String> {
+    let id = hex(&recorded.id);
+    let transcript = |record: &Record| match &record.event {
+        Event::Round { session, transcript, .. } if *session == id => Some(transcript.clone()),
+        _ => None,
+    };
+    let seen: BTreeSet<String> = peer.records.iter().filter_map(transcript).collect();
+    let mut mine: Vec<(&u32, String)> =
+        recorded.transcripts.iter().map(|(step, transcript)| (step, hex(transcript))).collect();
+    mine.dedup_by(|later, earlier| later.1 == earlier.1);
+    let kept = mine.len().saturating_sub(lost);
+    let (step, _) = mine.iter().take(kept).find(|(_, transcript)| !seen.contains(transcript))?;
+    let place = format!("session {}…, round {step}", &id[..8]);
+    Some(format!("{place}: {} does not have the broadcasts before it", file.display()))
 }
 
 fn words(end: &End) -> String {
