@@ -197,7 +197,7 @@ fn recompute_session<R: Read>(
     if let Some(error) = failed {
         return Err(error.into());
     }
-    differences.extend(scene.describe(found, store));
+    differences.extend(scene.describe(found, &leftover, store));
     if parted {
         return Ok(End::Parted);
     }

@@ -13,6 +13,8 @@ mod store;
 
 use std::io::{Read, Write};
 
+use subrosa_transport::PartyId;
+
 use crate::randomness::RunSeed;
 
 pub use store::FileStore;
@@ -49,12 +51,14 @@ pub enum CheckpointProblem {
     Missing,
     /// The run can neither go on nor start over.
     #[error(
-        "`{bank}` has no checkpoint of the run in which noise was sent already; starting over would draw it anew and \
-         narrow what it hides. Restore that bank's checkpoints; if it has finished, recover the scores instead; or \
+        "`{bank}` has no checkpoint of the run in which ciphertexts may have been shown already; starting over would tell more \
+         than one run. Restore that bank's checkpoints; if it has finished, recover the scores instead; or \
          remove the checkpoints here to start over nevertheless"
     )]
     StartOver {
-        /// The bank that is at another run.
+        /// The bank that is at another run, by its place in the roster.
+        party: PartyId,
+        /// Its name.
         bank: String,
     },
 }
@@ -70,6 +74,15 @@ pub struct CheckpointError {
 }
 
 impl CheckpointError {
+    /// The parties to blame, as far as they can be told.
+    #[must_use]
+    pub fn culprits(&self) -> Vec<PartyId> {
+        match self.problem {
+            CheckpointProblem::StartOver { party, .. } => vec![party],
+            _ => Vec::new(),
+        }
+    }
+
     pub(crate) fn new(name: impl Into<String>, problem: CheckpointProblem) -> Self {
         Self { name: name.into(), problem }
     }

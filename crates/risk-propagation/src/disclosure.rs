@@ -2,6 +2,7 @@
 //! networking.
 
 mod ceilings;
+mod commitment;
 mod noise;
 
 use num_bigint::{BigInt, BigUint, Sign};
@@ -16,6 +17,7 @@ use crate::plan::Plan;
 use crate::randomness::split;
 
 pub use ceilings::Ceilings;
+pub use commitment::{Committed, commitment, noise_context};
 pub use noise::{noise, used_slots};
 use noise::{room, used_bits};
 

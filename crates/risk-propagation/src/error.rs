@@ -305,6 +305,7 @@ impl Culprits for Error {
             | Self::Session(_)
             | Self::Decryption(_)
             | Self::Paillier(_) => self.to_string(),
+            Self::Checkpoint(error) if !error.culprits().is_empty() => error.problem.to_string(),
             Self::Checkpoint(_) => "it cannot use or write its checkpoint".to_owned(),
             _ => "it cannot use its own data".to_owned(),
         }
@@ -318,6 +319,7 @@ impl Error {
         match self {
             Self::Peer { party, .. } => vec![*party],
             Self::Unplannable { culprits, .. } => culprits.clone(),
+            Self::Checkpoint(error) => error.culprits(),
             Self::Session(error) => error.culprits(),
             Self::Decryption(error) => error.culprits(),
             Self::Data { .. }
@@ -331,7 +333,6 @@ impl Error {
             | Self::Banks(_)
             | Self::Plan(_)
             | Self::Mismatch { .. }
-            | Self::Checkpoint(_)
             | Self::PlanDiffers { .. }
             | Self::NoSeed
             | Self::TooManyAccounts { .. }

@@ -308,23 +308,79 @@ impl Message for ScoreChunk {
     }
 }
 
+/// R7a, to all: the hash of what the sender announces in R7.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commitment {
+    /// See [`commitment`](crate::disclosure::commitment).
+    pub announcement: [u8; 32],
+}
+
+impl Message for Commitment {
+    const ROUND: &'static str = "propagate/commitment";
+    type Shape = ();
+
+    fn max_bytes((): &()) -> usize {
+        32
+    }
+
+    fn check(&self, (): &()) -> Result<(), Malformed> {
+        Ok(())
+    }
+}
+
+/// R7b, to all: the hash of the noise that the sender adds in R8.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoiseCommitment {
+    /// See [`commitment`](crate::disclosure::commitment).
+    pub noise: [u8; 32],
+    /// The salt of the hash in R7a.
+    pub salt: [u8; 32],
+}
+
+impl Message for NoiseCommitment {
+    const ROUND: &'static str = "propagate/noise-commitment";
+    type Shape = ();
+
+    fn max_bytes((): &()) -> usize {
+        64
+    }
+
+    fn check(&self, (): &()) -> Result<(), Malformed> {
+        Ok(())
+    }
+}
+
 /// R8, to all: encrypted noise for the ciphertexts of all other banks, in roster order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NoiseChunk {
+    /// In the first message of a bank, the salt of the hash in R7b.
+    pub salt: Option<[u8; 32]>,
     /// The ciphertexts.
     pub batch: CiphertextBatch,
 }
 
+/// How many ciphertexts a [`NoiseChunk`] holds, and which of its sender's messages it is.
+#[derive(Debug, Clone)]
+pub struct NoiseShape {
+    /// The ciphertexts.
+    pub batch: BatchShape,
+    /// Whether it is the first.
+    pub first: bool,
+}
+
 impl Message for NoiseChunk {
     const ROUND: &'static str = "propagate/noise";
-    type Shape = BatchShape;
+    type Shape = NoiseShape;
 
-    fn max_bytes(shape: &BatchShape) -> usize {
-        CiphertextBatch::max_bytes(&shape.key, shape.count)
+    fn max_bytes(shape: &NoiseShape) -> usize {
+        CiphertextBatch::max_bytes(&shape.batch.key, shape.batch.count).saturating_add(1 + 32)
     }
 
-    fn check(&self, shape: &BatchShape) -> Result<(), Malformed> {
-        shape.check(&self.batch)
+    fn check(&self, shape: &NoiseShape) -> Result<(), Malformed> {
+        if self.salt.is_some() != shape.first {
+            return Err(Malformed::new("a salt that is missing, or one too many"));
+        }
+        shape.batch.check(&self.batch)
     }
 }
 

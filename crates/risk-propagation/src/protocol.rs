@@ -14,7 +14,7 @@ use subrosa_transport::{Failure, Parameters, PartyId, Protocol, Roster, Session,
 use crate::agreement::Agreed;
 use crate::banks::BankId;
 use crate::checkpoint::CheckpointStore;
-use crate::checkpoint::format::{Digest, Run, State};
+use crate::checkpoint::format::{Run, State};
 use crate::disclosure::{self, Ceilings};
 use crate::encrypted::Encrypted;
 use crate::error::Error;
@@ -24,11 +24,13 @@ use crate::network::Network;
 use crate::periods::{self, PeriodActivity};
 use crate::plan::Plan;
 use crate::protocol::agree::Terms;
+use crate::protocol::decrypt::Disclosure;
 use crate::protocol::scores::Outgoing;
-use crate::resume::{self, Keeper, Loaded, Positions};
+use crate::resume::{self, Keeper, Loaded, Positions, Seen, Start};
 use crate::senders;
 use crate::settings::Settings;
 
+pub(crate) use decrypt::{announcement, noise};
 pub(crate) use role::{Auditor, Role};
 
 /// Name and version of the protocol, for [`Session::open`].
@@ -143,6 +145,8 @@ pub struct Outcome {
     /// Of the parties whose proof did not hold, which of their partial decryptions are wrong, by the own ciphertexts' places;
     /// an empty list where only the proof is.
     pub deviations: Vec<Deviation>,
+    /// Banks that were at another run, or at none, so that all gave up one of which this bank had a state.
+    pub anew_for: Vec<PartyId>,
 }
 
 impl Outcome {
@@ -285,8 +289,10 @@ struct Begun {
     state: State,
     /// What was sent to single banks in this session.
     links: Links,
-    /// Hashes of the announcements that were answered with noise before the run was stopped.
-    announced: Vec<Digest>,
+    /// What this bank had heard before the run was stopped.
+    seen: Seen,
+    /// Banks for which all begin anew.
+    anew_for: Vec<PartyId>,
 }
 
 /// What a bank has when the protocol has ended. An error here is one of which the others do not hear.
@@ -312,7 +318,7 @@ pub(crate) fn run<T: Transport + ?Sized>(
     let blinder = Blinder::new(share.key().public(), Randomness::Short, TABLE_BYTES)?;
     iterate(session, &mut keeper, share, &blinder, &mut begun, progress)?;
 
-    let Begun { agreed, plan, periods, run, position, mut state, announced, .. } = begun;
+    let Begun { agreed, plan, periods, run, position, mut state, seen, anew_for, .. } = begun;
     let disclosed = senders::disclosed(agreed.network(), &plan);
     let ciphertexts = disclosure::ciphertexts(disclosed.len(), &plan);
     tell(session, progress, Stage::Decrypt { ciphertexts });
@@ -325,17 +331,17 @@ pub(crate) fn run<T: Transport + ?Sized>(
     }
     let mut passed_over = PassedOver::default();
     if position < positions.disclosed() {
-        let decrypted = decrypt::decrypt(
-            session,
+        let disclosure = Disclosure {
             share,
-            settings.checks,
-            &plan,
-            &blinder,
-            &run,
-            &mut state,
-            &announced,
-            &mut keeper,
-        )?;
+            checks: settings.checks,
+            plan: &plan,
+            blinder: &blinder,
+            run: &run,
+            position,
+            seen: &seen,
+            keeper: &mut keeper,
+        };
+        let decrypted = disclosure.decrypt(session, &mut state)?;
         keeper.save(positions.disclosed(), share, &run, &state)?;
         match decrypted {
             Some(found) => passed_over = found,
@@ -346,7 +352,10 @@ pub(crate) fn run<T: Transport + ?Sized>(
     }
     // Kept until the protocol has ended: whether there are scores is nobody else's affair.
     let verdict = match share {
-        Role::Bank(_) => Some(outcome(agreed, plan, periods, &state, passed_over, share.key())),
+        Role::Bank(_) => {
+            let outcome = outcome(agreed, plan, periods, &state, passed_over, share.key());
+            Some(outcome.map(|outcome| Outcome { anew_for, ..outcome }))
+        }
         Role::Auditor(_) => None,
     };
     finish(session, &mut keeper)?;
@@ -403,13 +412,16 @@ fn begin<T: Transport + ?Sized>(
     rng: &mut impl CryptoRng,
 ) -> Result<Begun, Error> {
     let mut links = Links::new(session.id(), session.roster());
-    if let Some((Loaded { position, run, plan, state }, announced)) =
-        keeper.meet(session, share, &network, settings)?
-    {
-        let agreed = resume::restore(network, &run);
-        let periods = periods::agree(&run.activity, settings)?;
-        return Ok(Begun { agreed, plan, periods, run, position, state, links, announced });
-    }
+    let anew_for = match keeper.meet(session, share, &network, settings)? {
+        Start::Anew { asked_by } => asked_by,
+        Start::GoOn(loaded, seen) => {
+            let Loaded { position, run, plan, state } = *loaded;
+            let agreed = resume::restore(network, &run);
+            let periods = periods::agree(&run.activity, settings)?;
+            let anew_for = Vec::new();
+            return Ok(Begun { agreed, plan, periods, run, position, state, links, seen, anew_for });
+        }
+    };
     let seed = share.seed(session.id(), rng)?;
     let hashes = [seed.digest(), seed.input_hash(&network)];
     keeper.keep_seed(session.id(), &seed)?;
@@ -432,7 +444,8 @@ fn begin<T: Transport + ?Sized>(
     let state = State::new(Encrypted::initial(&agreed, &plan));
     keeper.clear()?;
     keeper.save(0, share, &run, &state)?;
-    Ok(Begun { agreed, plan, periods, run, position: 0, state, links, announced: Vec::new() })
+    let seen = Seen::default();
+    Ok(Begun { agreed, plan, periods, run, position: 0, state, links, seen, anew_for })
 }
 
 /// The end of R9: scores from plaintexts.
@@ -462,6 +475,7 @@ fn outcome(
         ciphertexts,
         absent,
         deviations,
+        anew_for: Vec::new(),
     })
 }
 
@@ -524,6 +538,6 @@ fn bank_of(agreed: &Network, party: PartyId) -> Result<BankId, Error> {
     bank.ok_or_else(|| Error::Roster(format!("{party} is no bank of the network")))
 }
 
-fn blame(roster: &Roster, party: PartyId, reason: impl Into<String>) -> Error {
+pub(crate) fn blame(roster: &Roster, party: PartyId, reason: impl Into<String>) -> Error {
     Error::Peer { party, bank: roster.name(party).to_owned(), reason: reason.into() }
 }

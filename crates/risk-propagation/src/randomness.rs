@@ -19,7 +19,9 @@ pub enum Purpose {
     Scores,
     /// Randomisers of packed ciphertexts in R7. Context: the session in which they were packed.
     Packed,
-    /// Noise in R8.
+    /// Salts of the hashes in R7a. Context: what is hashed.
+    Commitment,
+    /// Noise in R8. Context: the hashes of what all banks announce, see [`noise_context`](crate::disclosure::noise_context).
     Noise,
     /// Masks of proofs in R9. Context: session.
     Proofs,
@@ -34,6 +36,7 @@ impl Purpose {
         match self {
             Self::Scores => "R6",
             Self::Packed => "R7",
+            Self::Commitment => "R7a",
             Self::Noise => "R8",
             Self::Proofs => "R9",
             Self::Input => "input",

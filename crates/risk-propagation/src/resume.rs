@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::messages::Resume;
 use crate::network::Network;
 use crate::plan::Plan;
-use crate::protocol::{Role, parameters};
+use crate::protocol::{Role, blame, parameters};
 use crate::randomness::RunSeed;
 use crate::settings::Settings;
 
@@ -22,7 +22,7 @@ pub(crate) struct Positions {
 
 impl Positions {
     pub(crate) fn new(plan: &Plan) -> Self {
-        Self { steps: u32::try_from(plan.steps().len()).unwrap_or(u32::MAX - 3) }
+        Self { steps: u32::try_from(plan.steps().len()).unwrap_or(u32::MAX - 4) }
     }
 
     /// All iterations are done and the ciphertexts are packed.
@@ -30,15 +30,49 @@ impl Positions {
         self.steps + 1
     }
 
-    /// Announcements are compared; from here on noise may have been sent.
-    pub(crate) fn announced(self) -> u32 {
+    /// All banks are bound to what they will announce; from here on it may have been shown.
+    pub(crate) fn committed(self) -> u32 {
         self.steps + 2
+    }
+
+    /// Announcements are compared, and all banks are bound to their noise; from here on it may have been sent.
+    pub(crate) fn announced(self) -> u32 {
+        self.steps + 3
     }
 
     /// The bank has its plaintexts.
     pub(crate) fn disclosed(self) -> u32 {
-        self.steps + 3
+        self.steps + 4
     }
+
+    /// Where other banks can be while this one is at `position`: there, one state before or one after.
+    ///
+    /// A bank ends a step only with a message from each other bank, which that bank sends after it has saved the state before.
+    fn near(self, position: u32, ciphertexts: bool) -> Vec<u32> {
+        let iterations = (0..self.steps.max(1)).chain([self.packed()]);
+        let shown = [self.committed(), self.announced()].into_iter().filter(|_| ciphertexts);
+        let states: Vec<u32> = iterations.chain(shown).chain([self.disclosed()]).collect();
+        let Some(place) = states.iter().position(|state| *state == position) else { return Vec::new() };
+        states.into_iter().skip(place.saturating_sub(1)).take(if place == 0 { 2 } else { 3 }).collect()
+    }
+}
+
+/// How a session goes on from the first round.
+pub(crate) enum Start {
+    /// From a state that all banks have.
+    GoOn(Box<Loaded>, Seen),
+    /// With a new run. Where this bank has a state of another, the banks that do not.
+    Anew {
+        /// These banks.
+        asked_by: Vec<PartyId>,
+    },
+}
+
+/// What a bank has heard before a run was stopped. It comes from the last state, also where banks go back to an earlier one.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) committed: Vec<Digest>,
+    pub(crate) noise_committed: Vec<Digest>,
 }
 
 /// A bank's checkpoints with what they are bound to; without a store nothing is ever kept.
@@ -132,39 +166,53 @@ impl<'a> Keeper<'a> {
         self.store.as_mut().map_or(Ok(()), |store| store.clear())
     }
 
-    /// The first round: the state from which all banks go on, or `None` for a new run.
-    ///
-    /// With it come the announcements that this bank has answered with noise before, if it has.
+    /// The first round: the state from which all banks go on, or that they begin a new run.
     ///
     /// # Errors
-    /// Checkpoints that cannot be used; a start anew where noise may have been sent already.
+    /// Checkpoints that cannot be used; a bank that cannot be where it says that it is; a start anew where ciphertexts may have
+    /// been shown already.
     pub(crate) fn meet<T: Transport + ?Sized>(
         &mut self,
         session: &mut Session<'_, T>,
         share: &Role<'_>,
         network: &Network,
         settings: &Settings,
-    ) -> Result<Option<(Loaded, Vec<Digest>)>, Error> {
+    ) -> Result<Start, Error> {
         let latest = self.latest(share, network, settings)?;
         let mine = Resume {
             run: latest.as_ref().map(|latest| latest.run.id),
             position: latest.as_ref().map_or(0, |latest| latest.position),
         };
         let all = session.broadcast(&mine, &())?;
-        let Some(latest) = latest else { return Ok(None) };
-        if let Some((other, _)) = all.iter().find(|(_, theirs)| theirs.run != mine.run) {
-            if latest.position >= Positions::new(&latest.plan).announced() {
-                let bank = session.roster().name(other).to_owned();
-                let problem = CheckpointProblem::StartOver { bank };
+        let Some(latest) = latest else { return Ok(Start::Anew { asked_by: Vec::new() }) };
+        let roster = session.roster();
+        let elsewhere = all.iter().filter(|(_, theirs)| theirs.run != mine.run);
+        let elsewhere: Vec<PartyId> = elsewhere.map(|(party, _)| party).collect();
+        let positions = Positions::new(&latest.plan);
+        if let Some(&party) = elsewhere.first() {
+            if latest.position >= positions.committed() {
+                let problem = CheckpointProblem::StartOver { party, bank: roster.name(party).to_owned() };
                 return Err(CheckpointError::new(self.name(latest.position), problem).into());
             }
-            return Ok(None);
+            return Ok(Start::Anew { asked_by: elsewhere });
+        }
+        let near = positions.near(latest.position, latest.run.has_ciphertexts());
+        if let Some((party, theirs)) = all.iter().find(|(_, theirs)| !near.contains(&theirs.position)) {
+            let (theirs, mine) = (theirs.position, latest.position);
+            let reason = format!(
+                "it says that it is at state {theirs} of the run, and this bank is at {mine}: banks cannot be so far apart. \
+                 It does not say where it is, or one of the two went back to an older backup"
+            );
+            return Err(blame(roster, party, reason));
         }
         let common = all.values().map(|theirs| theirs.position).min().unwrap_or(0);
-        let announced = latest.state.announced.clone();
+        let seen = Seen {
+            committed: latest.state.committed.clone(),
+            noise_committed: latest.state.noise_committed.clone(),
+        };
         let loaded =
             if common == latest.position { latest } else { self.load(common, share, network, settings)? };
-        Ok(Some((loaded, announced)))
+        Ok(Start::GoOn(Box::new(loaded), seen))
     }
 
     fn name(&self, position: u32) -> String {
@@ -177,15 +225,32 @@ pub(crate) fn restore(network: Network, run: &Run) -> Agreed {
     Agreed::restore(network, run.exports.clone(), run.imports.clone())
 }
 
-/// Whether everybody announces what it announced before the run was stopped, if this bank has seen it before.
-pub(crate) fn changed(before: &[Digest], now: &[Digest]) -> Option<usize> {
+/// The first bank that says something else than before the run was stopped, if this one has heard it before.
+pub(crate) fn changed(roster: &Roster, before: &[Digest], now: &[Digest]) -> Option<PartyId> {
     if before.is_empty() {
         return None;
     }
-    (0..now.len().max(before.len())).find(|&party| before.get(party) != now.get(party))
+    let parties = roster.parties().enumerate();
+    parties.filter(|(place, _)| before.get(*place) != now.get(*place)).map(|(_, party)| party).next()
 }
 
-/// The party at a place of the roster.
-pub(crate) fn party_at(roster: &Roster, place: usize) -> Option<PartyId> {
-    roster.parties().nth(place)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn banks_differ_by_one_state_at_most() {
+        let near = |steps, position, ciphertexts| Positions { steps }.near(position, ciphertexts);
+        // 0 1 2 | 4 5 6 7
+        assert_eq!(near(3, 0, true), [0, 1]);
+        assert_eq!(near(3, 2, true), [1, 2, 4]);
+        assert_eq!(near(3, 4, true), [2, 4, 5]);
+        assert_eq!(near(3, 6, true), [5, 6, 7]);
+        assert_eq!(near(3, 7, true), [6, 7]);
+        // Nothing is announced where nothing is decrypted.
+        assert_eq!(near(3, 4, false), [2, 4, 7]);
+        assert_eq!(near(0, 1, false), [0, 1, 4]);
+        assert_eq!(near(1, 0, true), [0, 2]);
+        assert!(near(3, 3, true).is_empty());
+    }
 }

@@ -238,6 +238,8 @@ fn a_changed_byte_is_named_by_its_step() {
         ),
         ("propagate/sent", "R6b, to east, propagate/sent: it tells other hashes"),
         ("propagate/scores", "R6, iteration 1, to east, propagate/scores, account "),
+        ("propagate/commitment", "R7a, to east, propagate/commitment: its hash is not that of"),
+        ("propagate/noise-commitment", "R7b, to east, propagate/noise-commitment: its hash is not that of"),
         ("decrypt/announce", "R7, to east, decrypt/announce, accounts 3, 4, 5"),
         (
             "propagate/noise",
@@ -255,7 +257,7 @@ fn a_changed_byte_is_named_by_its_step() {
         ("propagate/scores", "what arrived from it at `north` is not what it says that it sent"),
         ("propagate/selection", "it went on, although: "),
         ("propagate/sent", "seen other broadcasts"),
-        ("propagate/noise", "seen other broadcasts"),
+        ("propagate/noise", "its noise is not what it committed to"),
     ] {
         let mut changed = kept.clone();
         changed.frames[place_of(&kept.frames, Kind::Received, round)] ^= 1;

@@ -21,11 +21,11 @@ use subrosa_risk_propagation::{
     PROTOCOL, Plan, Settings, Stage, parameters, plaintext, propagate_with, recover,
 };
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
-use subrosa_transport::memory::disconnect_after;
+use subrosa_transport::memory::{Action, disconnect_after};
 use subrosa_transport::testing::run_network;
 use subrosa_transport::{
     Deadline, Fault, MemoryNetwork, MemoryTransport, PartyId, Roster, Session, Settings as SessionSettings,
-    Transport, TransportError,
+    Transport, TransportError, round_tag,
 };
 
 const WEST: PartyId = PartyId::new(2);
@@ -200,8 +200,8 @@ fn refusal(result: &Result<Outcome, Error>) -> &CheckpointProblem {
 #[test]
 fn noise_is_drawn_once() {
     let base = tempfile::tempdir().unwrap();
-    // 5: announcements compared, noise about to be sent.
-    stop_where(base.path(), |kept| kept.iter().all(|kept| kept.last() == Some(&5)));
+    // 6: announcements compared, noise about to be sent.
+    stop_where(base.path(), |kept| kept.iter().all(|kept| kept.last() == Some(&6)));
     let copies = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let runs = copies.each_ref().map(|to| {
         copy(base.path(), to.path());
@@ -216,18 +216,60 @@ fn noise_is_drawn_once() {
 }
 
 #[test]
-fn a_run_in_which_noise_was_sent_is_not_started_over() {
+fn a_run_in_which_ciphertexts_were_shown_is_not_started_over() {
+    // 5: all are bound to what they will announce; 6: announcements are compared.
+    for position in [5, 6] {
+        let base = tempfile::tempdir().unwrap();
+        stop_where(base.path(), |kept| kept.iter().all(|kept| kept.last() == Some(&position)));
+        std::fs::remove_dir_all(folder(base.path(), 2)).unwrap();
+        let results = attempt(wires(), base.path(), 2);
+        let refused = |bank: usize| {
+            matches!(&results[bank].0, Err(Error::Checkpoint(error))
+            if matches!(&error.problem, CheckpointProblem::StartOver { party: WEST, bank } if bank == "west"))
+        };
+        assert!(refused(0) || refused(1), "{results:?}");
+        for (result, _) in &results[..2] {
+            assert_eq!(result.as_ref().unwrap_err().culprits(), [WEST]);
+        }
+        assert!(results[2].0.is_err());
+        assert_eq!(kept(base.path(), 0).last(), Some(&position));
+    }
+}
+
+/// The rounds of the frames that west sends north, as tags.
+type Sent = Mutex<Vec<[u8; 8]>>;
+
+#[test]
+fn nothing_is_shown_before_all_are_bound_to_it_and_remember_to_what() {
+    // Whenever an announcement or noise leaves a bank, that bank has saved what all banks are bound to.
     let base = tempfile::tempdir().unwrap();
-    stop_where(base.path(), |kept| kept.iter().all(|kept| kept.last() == Some(&5)));
-    std::fs::remove_dir_all(folder(base.path(), 2)).unwrap();
-    let results = attempt(wires(), base.path(), 2);
-    let refused = |bank: usize| {
-        matches!(&results[bank].0, Err(Error::Checkpoint(error))
-        if matches!(&error.problem, CheckpointProblem::StartOver { bank } if bank == "west"))
+    let (folders, seen) = (base.path().to_owned(), Sent::default());
+    let seen = std::sync::Arc::new(seen);
+    let record = std::sync::Arc::clone(&seen);
+    let look = move |from: PartyId, to: PartyId, _: u64, frame: &mut Vec<u8>| {
+        let tag: [u8; 8] = *frame[76..].first_chunk().unwrap();
+        let latest = || {
+            let names = std::fs::read_dir(folder(&folders, from.index())).unwrap();
+            let names = names.filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+            names.filter(|name| name.ends_with(".checkpoint")).max()
+        };
+        if (from, to) == (WEST, PartyId::new(0)) {
+            record.lock().unwrap().push(tag);
+        }
+        let needed = [("decrypt/announce", 5), ("propagate/noise", 6)];
+        for (_, position) in needed.into_iter().filter(|(round, _)| round_tag(round) == tag) {
+            assert_eq!(latest(), Some(format!("position-{position:05}.checkpoint")));
+        }
+        Action::Deliver
     };
-    assert!(refused(0) || refused(1), "{results:?}");
-    assert!(results.iter().all(|(result, _)| result.is_err()));
-    assert_eq!(kept(base.path(), 0).last(), Some(&5));
+    let wires = MemoryNetwork::builder((0..3).map(bank_name)).intercept(look).build().unwrap();
+    for (result, _) in attempt(wires, base.path(), 1) {
+        result.unwrap();
+    }
+    let seen = seen.lock().unwrap();
+    let place = |round| seen.iter().position(|tag| *tag == round_tag(round)).unwrap();
+    let order = ["propagate/commitment", "propagate/noise-commitment", "decrypt/announce", "propagate/noise"];
+    assert!(order.map(place).is_sorted());
 }
 
 #[test]
@@ -439,8 +481,8 @@ fn attempt_with_a_process(base: &Path, seed: u64, kill_at: Option<u32>) -> Vec<R
 
 #[test]
 fn a_killed_process_goes_on() {
-    // After the agreement, each iteration, packing, the announcements and the plaintexts.
-    for position in [0, 1, 2, 4, 5, 6] {
+    // After the agreement, each iteration, packing, the commitments, the announcements and the plaintexts.
+    for position in [0, 1, 2, 4, 5, 6, 7] {
         let base = tempfile::tempdir().unwrap();
         let base = base.path();
         let mut found: Vec<Option<Outcome>> = Vec::new();
@@ -515,7 +557,7 @@ fn banks_that_nobody_pays_do_not_run_ahead_of_what_others_can_go_back_to() {
             break;
         }
         // States of a run of three iterations, the earliest first.
-        let place = |latest: &u32| [0, 1, 2, 4, 5, 6].iter().position(|state| state == latest).unwrap();
+        let place = |latest: &u32| [0, 1, 2, 4, 5, 6, 7].iter().position(|state| state == latest).unwrap();
         let latest: Vec<usize> =
             (0..3).filter_map(|bank| kept(base.path(), bank).last().map(place)).collect();
         if latest.len() == 3 {

@@ -9,9 +9,10 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng};
 use subrosa_arith::sample;
 use subrosa_paillier::{Blinder, Ciphertext, PrivateKey, Randomness};
-use subrosa_risk_propagation::disclosure::{self, Ceilings, Violation};
+use subrosa_risk_propagation::disclosure::{self, Ceilings, Committed, Violation};
 use subrosa_risk_propagation::encrypted::Encrypted;
 use subrosa_risk_propagation::{Agreed, Error, NetworkSizes, Plan, Settings, plaintext, senders};
+use subrosa_transport::PartyId;
 
 const BITS: usize = 512;
 
@@ -237,4 +238,32 @@ fn a_violation_does_not_print_which_accounts_it_is_about() {
         "{error:?}"
     );
     assert!(error.culprits().is_empty());
+}
+
+#[test]
+fn a_commitment_is_bound_to_all_that_it_is_about() {
+    let key = private_key().public().clone();
+    let ciphertexts: Vec<Ciphertext> =
+        (3..6).map(|m| key.encrypt_unblinded(&BigInt::from(m)).unwrap()).collect();
+    let hash = |run: u8, party: u16, what, salt: u8, list: &[Ciphertext]| {
+        disclosure::commitment(&[run; 32], PartyId::new(party), what, &[salt; 32], list)
+    };
+    let other = [ciphertexts[0].clone(), ciphertexts[2].clone(), ciphertexts[1].clone()];
+    let mut all = vec![
+        hash(1, 0, Committed::Announcement, 1, &ciphertexts),
+        hash(2, 0, Committed::Announcement, 1, &ciphertexts),
+        hash(1, 1, Committed::Announcement, 1, &ciphertexts),
+        hash(1, 0, Committed::Noise, 1, &ciphertexts),
+        hash(1, 0, Committed::Announcement, 2, &ciphertexts),
+        hash(1, 0, Committed::Announcement, 1, &ciphertexts[..2]),
+        hash(1, 0, Committed::Announcement, 1, &other),
+        hash(1, 0, Committed::Announcement, 1, &[]),
+        disclosure::noise_context(&[1; 32], &[[1; 32], [2; 32]]),
+        disclosure::noise_context(&[1; 32], &[[2; 32], [1; 32]]),
+        disclosure::noise_context(&[2; 32], &[[1; 32], [2; 32]]),
+    ];
+    assert_eq!(all[0], hash(1, 0, Committed::Announcement, 1, &ciphertexts));
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 11);
 }

@@ -3,7 +3,7 @@
 use num_bigint::BigUint;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use subrosa_paillier::{Ciphertext, KeyId};
+use subrosa_paillier::{Blinder, Ciphertext, KeyId, Randomness};
 use subrosa_threshold_decryption::protocol::{
     self as decryption, Announcement, Checks, PartialMessage, ProvenMessage,
 };
@@ -14,13 +14,13 @@ use super::replay::{Found, Heading, is_abort};
 use super::store::Memory;
 use super::{End, Subject};
 use crate::agreement::Agreed;
-use crate::checkpoint::format::Run;
+use crate::checkpoint::format::{Run, State};
 use crate::messages::{
-    CHUNK, Declaration, Digests, Finished, NoiseChunk, OfferChunk, PlanValues, Resume, ScoreChunk,
-    SelectionBits, Sent, Sizes,
+    CHUNK, Commitment, Declaration, Digests, Finished, NoiseChunk, NoiseCommitment, OfferChunk, PlanValues,
+    Resume, ScoreChunk, SelectionBits, Sent, Sizes,
 };
 use crate::plan::Plan;
-use crate::protocol::Role;
+use crate::protocol::{Role, TABLE_BYTES, announcement, noise};
 use crate::resume::{self, Keeper};
 use crate::{disclosure, senders};
 
@@ -81,7 +81,7 @@ impl std::fmt::Debug for Difference {
 }
 
 /// The rounds of a session and the steps that they are.
-const ROUNDS: [(&str, &str); 16] = [
+const ROUNDS: [(&str, &str); 18] = [
     ("session/open", "R0"),
     ("session/confirm", "confirmation"),
     (Resume::ROUND, "R0a"),
@@ -93,6 +93,8 @@ const ROUNDS: [(&str, &str); 16] = [
     (Declaration::ROUND, "R5"),
     (ScoreChunk::ROUND, "R6"),
     (Sent::ROUND, "R6b"),
+    (Commitment::ROUND, "R7a"),
+    (NoiseCommitment::ROUND, "R7b"),
     (Announcement::ROUND, "R7"),
     (NoiseChunk::ROUND, "R8"),
     (PartialMessage::ROUND, "R9"),
@@ -135,6 +137,7 @@ struct Context {
     agreed: Agreed,
     plan: Plan,
     run: Run,
+    state: State,
 }
 
 impl Scene<'_> {
@@ -180,18 +183,25 @@ impl Scene<'_> {
         let keeper = Keeper::new(Some(store), &role, roster, network, settings);
         let latest = keeper.latest(&role, network, settings).ok()??;
         let agreed = resume::restore(network.clone(), &latest.run);
-        Some(Context { agreed, plan: latest.plan, run: latest.run })
+        Some(Context { agreed, plan: latest.plan, run: latest.run, state: latest.state })
     }
 
     /// The differences of a session. One broadcast to all is one difference; what only follows from others is left out.
-    pub(super) fn describe(&self, found: Vec<Found>, store: &mut Memory) -> Vec<Difference> {
+    ///
+    /// `leftover` are frames that were sent later.
+    pub(super) fn describe(
+        &self,
+        found: Vec<Found>,
+        leftover: &[(PartyId, Vec<u8>)],
+        store: &mut Memory,
+    ) -> Vec<Difference> {
         if found.is_empty() {
             return Vec::new();
         }
         let context = self.context(store);
         let mut all: Vec<Difference> = Vec::new();
         for found in &found {
-            let difference = self.describe_one(found, context.as_ref());
+            let difference = self.describe_one(found, leftover, context.as_ref());
             let follows = difference.message == Sent::ROUND && all.iter().any(|before| before.to.is_some());
             let like = |before: &Difference| {
                 (before.round, before.message, &before.what, &before.accounts)
@@ -214,7 +224,12 @@ impl Scene<'_> {
         all
     }
 
-    fn describe_one(&self, found: &Found, context: Option<&Context>) -> Difference {
+    fn describe_one(
+        &self,
+        found: &Found,
+        leftover: &[(PartyId, Vec<u8>)],
+        context: Option<&Context>,
+    ) -> Difference {
         let Found { to, expected, sent, .. } = found;
         let mut difference = self.difference(expected, Some(*to), "it sent something else");
         difference.iteration = found.iteration;
@@ -246,15 +261,53 @@ impl Scene<'_> {
             ScoreChunk::ROUND | Announcement::ROUND | NoiseChunk::ROUND => {
                 self.describe_ciphertexts(&mut difference, found, context);
             }
+            Commitment::ROUND | NoiseCommitment::ROUND => {
+                difference.what = "its hash is not that of what its input and seed give".to_owned();
+                if let Some(context) = context {
+                    self.describe_commitment(&mut difference, found.to, leftover, context);
+                }
+            }
             _ => {}
         }
         difference
     }
 
+    /// What stood behind a hash, if it was shown later.
+    fn describe_commitment(
+        &self,
+        difference: &mut Difference,
+        to: PartyId,
+        leftover: &[(PartyId, Vec<u8>)],
+        context: &Context,
+    ) {
+        let Context { plan, run, state, .. } = context;
+        let (key, me) = (self.subject.key.public(), self.subject.roster.me());
+        let Ok(blinder) = Blinder::new(key, Randomness::Short, TABLE_BYTES) else { return };
+        let (expected, round) = match difference.message {
+            Commitment::ROUND => (announcement(run, state, &blinder), Announcement::ROUND),
+            _ => (noise(run, state, me, plan, &blinder), NoiseChunk::ROUND),
+        };
+        let Ok(expected) = expected else { return };
+        let is_of = |frame: &[u8]| Heading::of(frame).is_some_and(|heading| heading.tag == round_tag(round));
+        let mut shown: Vec<BigUint> = Vec::new();
+        for (_, frame) in leftover.iter().filter(|(party, frame)| *party == to && is_of(frame)) {
+            shown.extend(batch(round, frame).map(|batch| batch.values).unwrap_or_default());
+        }
+        if shown.len() != expected.len() {
+            return;
+        }
+        let pairs = expected.iter().zip(&shown).enumerate();
+        let other = pairs.filter(|(_, (expected, shown))| expected.value() != *shown);
+        let places: Vec<usize> = other.map(|(place, _)| place).collect();
+        if !places.is_empty() {
+            self.describe_places(difference, round, &places, context);
+        }
+    }
+
     /// Which ciphertexts of a batch are others.
     fn describe_ciphertexts(&self, difference: &mut Difference, found: &Found, context: Option<&Context>) {
-        let (Some(expected), Some(sent)) = (payload::<Batch>(&found.expected), payload::<Batch>(&found.sent))
-        else {
+        let batch = |frame| batch(difference.message, frame);
+        let (Some(expected), Some(sent)) = (batch(&found.expected), batch(&found.sent)) else {
             difference.what = "it sent what are no ciphertexts".to_owned();
             return;
         };
@@ -270,53 +323,53 @@ impl Scene<'_> {
         let pairs = expected.values.iter().zip(&sent.values).enumerate();
         let places: Vec<usize> =
             pairs.filter(|(_, (expected, sent))| expected != sent).map(|(place, _)| place).collect();
-        let count = places.len();
-        difference.what = match count {
+        difference.what = match places.len() {
+            0 => "the salt is not what its seed gives".to_owned(),
             1 => "the ciphertext is not what its input and seed give".to_owned(),
-            _ => format!("{count} ciphertexts are not what its input and seed give"),
+            count => format!("{count} ciphertexts are not what its input and seed give"),
         };
-        let Some(context) = context else { return };
+        let (Some(context), false) = (context, places.is_empty()) else { return };
+        if difference.message != ScoreChunk::ROUND {
+            let size = if difference.message == Announcement::ROUND { decryption::CHUNK } else { CHUNK };
+            let places: Vec<usize> = places.iter().map(|place| found.chunk * size + place).collect();
+            return self.describe_places(difference, difference.message, &places, context);
+        }
         let Context { agreed, plan, .. } = context;
-        let names: Vec<&str> = agreed.network().account_ids().collect();
-        let name = |account: &u32| names.get(*account as usize).map(|name| (*name).to_owned());
-        match difference.message {
-            ScoreChunk::ROUND => {
-                let period = plan.steps().get(found.iteration.wrapping_sub(1)).map(|step| step.period);
-                let bank = agreed.network().banks().get(found.to.index());
-                let (Some(period), Some(bank)) = (period, bank) else { return };
-                let list = agreed.exports(period, bank);
-                let accounts = places.iter().filter_map(|place| list.get(found.chunk * CHUNK + place));
-                difference.accounts = accounts.filter_map(name).collect();
-            }
-            Announcement::ROUND => {
-                let disclosed = senders::disclosed(agreed.network(), plan);
-                let per = plan.accounts_per_ciphertext().max(1);
-                let packed = places
-                    .iter()
-                    .filter_map(|place| disclosed.chunks(per).nth(found.chunk * decryption::CHUNK + place));
-                difference.accounts = packed.flatten().filter_map(name).collect();
-            }
-            _ => {
-                let mut owners: Vec<String> = Vec::new();
-                for place in &places {
-                    let Some(owner) = self.owner(context, found.chunk * CHUNK + place) else { continue };
-                    let owner = self.subject.roster.name(owner).to_owned();
-                    if !owners.contains(&owner) {
-                        owners.push(owner);
-                    }
-                }
-                difference.what = match count {
-                    1 => format!(
-                        "the noise for a ciphertext of {} is not what its seed gives",
-                        owners.join(", ")
-                    ),
-                    _ => format!(
-                        "the noise for {count} ciphertexts of {} is not what its seed gives",
-                        owners.join(", ")
-                    ),
-                };
+        let period = plan.steps().get(found.iteration.wrapping_sub(1)).map(|step| step.period);
+        let bank = agreed.network().banks().get(found.to.index());
+        let (Some(period), Some(bank)) = (period, bank) else { return };
+        let list = agreed.exports(period, bank);
+        let accounts = places.iter().filter_map(|place| list.get(found.chunk * CHUNK + place));
+        difference.accounts = named(agreed, accounts);
+    }
+
+    /// Of a list of announced ciphertexts, or of noise, which are others.
+    fn describe_places(&self, difference: &mut Difference, round: &str, places: &[usize], context: &Context) {
+        let Context { agreed, plan, .. } = context;
+        if round == Announcement::ROUND {
+            difference.what = match places.len() {
+                1 => "the ciphertext is not what its input and seed give".to_owned(),
+                count => format!("{count} ciphertexts are not what its input and seed give"),
+            };
+            let disclosed = senders::disclosed(agreed.network(), plan);
+            let per = plan.accounts_per_ciphertext().max(1);
+            let packed = places.iter().filter_map(|place| disclosed.chunks(per).nth(*place));
+            difference.accounts = named(agreed, packed.flatten());
+            return;
+        }
+        let mut owners: Vec<String> = Vec::new();
+        for place in places {
+            let Some(owner) = self.owner(context, *place) else { continue };
+            let owner = self.subject.roster.name(owner).to_owned();
+            if !owners.contains(&owner) {
+                owners.push(owner);
             }
         }
+        let owners = owners.join(", ");
+        difference.what = match places.len() {
+            1 => format!("the noise for a ciphertext of {owners} is not what its seed gives"),
+            count => format!("the noise for {count} ciphertexts of {owners} is not what its seed gives"),
+        };
     }
 
     /// Whose ciphertext it is to which the noise at a place of this bank's list belongs.
@@ -387,6 +440,20 @@ impl Scene<'_> {
         let Checks::Proofs(challenges) = self.subject.settings.checks else { return false };
         proof::verify(context, self.subject.key, ciphertexts, &partial, &proof, challenges).is_ok()
     }
+}
+
+/// Names of accounts.
+fn named<'a>(agreed: &Agreed, accounts: impl Iterator<Item = &'a u32>) -> Vec<String> {
+    let names: Vec<&str> = agreed.network().account_ids().collect();
+    accounts.filter_map(|account| names.get(*account as usize)).map(|name| (*name).to_owned()).collect()
+}
+
+/// The ciphertexts in a frame of a round.
+fn batch(round: &str, frame: &[u8]) -> Option<Batch> {
+    if round == NoiseChunk::ROUND {
+        return payload::<(Option<[u8; 32]>, Batch)>(frame).map(|(_, batch)| batch);
+    }
+    payload(frame)
 }
 
 /// Which of its numbers a bank declared otherwise.

@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use std::io::Read;
 
 use rand_core::{TryCryptoRng, TryRng};
+use subrosa_threshold_decryption::protocol::Announcement;
 use subrosa_transport::{
     Deadline, Fault, HEADER_BYTES, Message, PartyId, Roster, Transport, TransportError, round_tag,
 };
 
-use crate::messages::{Digests, Finished, OfferChunk, ScoreChunk, SelectionBits};
+use crate::messages::{Digests, Finished, NoiseChunk, OfferChunk, ScoreChunk, SelectionBits};
 use crate::record::{Entry, Kind, Reader, RecordError};
 
 /// Bytes of frames that wait while a frame of another bank is looked for.
@@ -56,6 +57,12 @@ impl Heading {
 /// Whether a frame says that its sender gives up.
 pub(super) fn is_abort(frame: &[u8]) -> bool {
     Heading::of(frame).is_some_and(Heading::is_abort)
+}
+
+/// Whether a frame holds an announcement or noise.
+fn is_shown(frame: &[u8]) -> bool {
+    let rounds = [Announcement::ROUND, NoiseChunk::ROUND].map(round_tag);
+    Heading::of(frame).is_some_and(|heading| rounds.contains(&heading.tag))
 }
 
 /// A message that is not what it should be.
@@ -151,7 +158,8 @@ impl<'a, R: Read> Replay<'a, R> {
         };
         *self.place += 1;
         self.begun = true;
-        if self.ending && self.parted {
+        // What was shown later tells what stood behind the hashes of R7a and R7b.
+        if self.ending && self.parted && !(kind == Kind::Sent && is_shown(&bytes)) {
             return Ok(true);
         }
         let queues = match kind {

@@ -105,6 +105,13 @@ pub(crate) struct Run {
     pub(crate) chunks: Vec<u64>,
 }
 
+impl Run {
+    /// Whether anything is decrypted.
+    pub(crate) fn has_ciphertexts(&self) -> bool {
+        self.accounts.iter().any(|accounts| *accounts > 0)
+    }
+}
+
 /// Where a bank is in a run.
 pub(crate) struct State {
     pub(crate) scores: Encrypted,
@@ -112,16 +119,19 @@ pub(crate) struct State {
     pub(crate) packed: Vec<Ciphertext>,
     /// The session in which they were packed: the very same ciphertexts are announced again.
     pub(crate) packed_in: Digest,
-    /// Hash of what each bank announced.
-    pub(crate) announced: Vec<Digest>,
+    /// The hash of each bank's announcement, from R7a.
+    pub(crate) committed: Vec<Digest>,
+    /// The hash of each bank's noise, from R7b.
+    pub(crate) noise_committed: Vec<Digest>,
     /// What was decrypted.
     pub(crate) plaintexts: Vec<BigInt>,
 }
 
 impl State {
     pub(crate) fn new(scores: Encrypted) -> Self {
-        let (packed, announced, plaintexts) = (Vec::new(), Vec::new(), Vec::new());
-        Self { scores, packed, packed_in: [0; 32], announced, plaintexts }
+        let (committed, noise_committed) = (Vec::new(), Vec::new());
+        let (packed, packed_in, plaintexts) = (Vec::new(), [0; 32], Vec::new());
+        Self { scores, packed, packed_in, committed, noise_committed, plaintexts }
     }
 }
 
@@ -168,9 +178,9 @@ pub(crate) fn write(
         out.fixed(key, ciphertext.value())?;
     }
     out.bytes(&state.packed_in)?;
-    out.number(state.announced.len() as u64)?;
-    for digest in &state.announced {
-        out.bytes(digest)?;
+    for digests in [&state.committed, &state.noise_committed] {
+        out.number(digests.len() as u64)?;
+        digests.iter().try_for_each(|digest| out.bytes(digest))?;
     }
     out.number(state.plaintexts.len() as u64)?;
     for plaintext in &state.plaintexts {
@@ -256,8 +266,10 @@ fn read_state(
         state.packed.push(key.accept(value).map_err(|_| Problem::Corrupt)?);
     }
     state.packed_in = source.array()?;
-    for _ in 0..source.number()? {
-        state.announced.push(source.array()?);
+    for digests in [&mut state.committed, &mut state.noise_committed] {
+        for _ in 0..source.number()? {
+            digests.push(source.array()?);
+        }
     }
     for _ in 0..source.number()? {
         let negative = source.number()? == 1;

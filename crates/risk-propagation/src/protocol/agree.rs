@@ -68,8 +68,18 @@ pub(super) fn agree<T: Transport + ?Sized>(
     let (plan, sizes_of_all) =
         plan_of(None).map_err(|error| unplannable(&roster, error, |party| plan_of(Some(party)).is_ok()))?;
     let periods = sizes_of_all.active_periods.len();
+    // No account has more senders than there are accounts.
+    let agreed = |party| settings.agreed_accounts(roster.name(party)).map(u64::from);
+    let accounts_in_all: Option<u64> = roster.parties().map(agreed).sum();
     for (party, sizes) in sizes.iter().filter(|(party, _)| *party != session.me()) {
         let most = settings.accounts_of(roster.name(party));
+        if let Some(all) = accounts_in_all
+            && 1_u64.checked_shl(sizes.in_degree_bits).is_none_or(|bound| bound >= 2 * all.max(1))
+        {
+            let reason =
+                format!("it has accounts of more senders than the {all} accounts that were agreed in all");
+            return Err(blame(&roster, party, reason));
+        }
         if sizes.offer_chunks > chunks_of(most.saturating_mul(periods)) {
             return Err(too_much(&roster, party, "it offers more", settings));
         }

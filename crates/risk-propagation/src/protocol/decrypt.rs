@@ -1,134 +1,273 @@
 //! Steps R7 to R9 on the wire: announcement, noise and decryption towards each owner.
+//!
+//! Every bank binds itself to its announcement (R7a) and to its noise (R7b) before it sees anything of the others', and all save
+//! what they are bound to before anything is shown.
 
-use subrosa_arith::hash::Hasher;
-use subrosa_paillier::{Blinded, Blinder, Ciphertext, CiphertextBatch, PublicKey};
+use subrosa_paillier::{Blinded, Blinder, Ciphertext, CiphertextBatch};
 use subrosa_threshold_decryption::protocol::{self as decryption, Checks, DecryptionSettings};
 use subrosa_transport::{PartyId, PerParty, Session, Transport};
 
 use super::scores::piece;
 use super::{PassedOver, Role, blame};
 use crate::checkpoint::format::{Digest, Run, State};
-use crate::disclosure;
+use crate::disclosure::{self, Committed, commitment};
 use crate::error::Error;
-use crate::messages::{BatchShape, CHUNK, NoiseChunk};
+use crate::messages::{BatchShape, CHUNK, Commitment, NoiseChunk, NoiseCommitment, NoiseShape};
 use crate::plan::Plan;
 use crate::randomness::Purpose;
-use crate::resume::{self, Keeper, Positions};
+use crate::resume::{self, Keeper, Positions, Seen};
 
-/// R7 to R9: puts my plaintexts into `state`; the parties that were passed over, or `None` for an auditor, who reads nothing.
-#[expect(clippy::too_many_arguments, reason = "one caller, and each is used in another round")]
-pub(super) fn decrypt<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
-    share: &Role<'_>,
-    checks: Checks,
+/// What R7 to R9 need, beside the session and the state.
+pub(super) struct Disclosure<'a, 'k> {
+    pub(super) share: &'a Role<'a>,
+    pub(super) checks: Checks,
+    pub(super) plan: &'a Plan,
+    pub(super) blinder: &'a Blinder,
+    pub(super) run: &'a Run,
+    /// The state from which the banks went on.
+    pub(super) position: u32,
+    /// What this bank had heard before the run was stopped.
+    pub(super) seen: &'a Seen,
+    pub(super) keeper: &'a mut Keeper<'k>,
+}
+
+impl Disclosure<'_, '_> {
+    /// R7 to R9: puts my plaintexts into `state`; the parties that were passed over, or `None` for an auditor, who reads nothing.
+    pub(super) fn decrypt<T: Transport + ?Sized>(
+        mut self,
+        session: &mut Session<'_, T>,
+        state: &mut State,
+    ) -> Result<Option<PassedOver>, Error> {
+        if !self.run.has_ciphertexts() {
+            session.confirm()?;
+            return Ok(Some(PassedOver::default()));
+        }
+        let mine = announcement(self.run, state, self.blinder)?;
+        self.commit(session, &mine, state)?;
+        let noise = noise(self.run, state, session.me(), self.plan, self.blinder)?;
+        let salts = self.commit_noise(session, &noise, state)?;
+        let batches = self.announce(session, &mine, &salts, state)?;
+        let noise = self.broadcast_noise(session, &noise, state)?;
+        let noisy = self.add_noise(&batches, &noise)?;
+        session.confirm()?;
+        self.read(session, noisy, state)
+    }
+
+    /// R7a: binds all banks to what they will announce, and saves to what.
+    fn commit<T: Transport + ?Sized>(
+        &mut self,
+        session: &mut Session<'_, T>,
+        mine: &[Blinded<Ciphertext>],
+        state: &mut State,
+    ) -> Result<(), Error> {
+        let announcement = self.commitment(session, Committed::Announcement, mine);
+        let all = session.broadcast(&Commitment { announcement }, &())?;
+        state.committed = all.values().map(|theirs| theirs.announcement).collect();
+        self.compare(session, &self.seen.committed, &state.committed)?;
+        let committed = Positions::new(self.plan).committed();
+        if self.position < committed {
+            self.keeper.save(committed, self.share, self.run, state)?;
+        }
+        Ok(())
+    }
+
+    /// R7b: binds all banks to their noise; the salts of R7a, by party.
+    fn commit_noise<T: Transport + ?Sized>(
+        &self,
+        session: &mut Session<'_, T>,
+        mine: &[Blinded<Ciphertext>],
+        state: &mut State,
+    ) -> Result<Vec<Digest>, Error> {
+        let noise = self.commitment(session, Committed::Noise, mine);
+        let all =
+            session.broadcast(&NoiseCommitment { noise, salt: self.salt(Committed::Announcement) }, &())?;
+        state.noise_committed = all.values().map(|theirs| theirs.noise).collect();
+        self.compare(session, &self.seen.noise_committed, &state.noise_committed)?;
+        Ok(all.values().map(|theirs| theirs.salt).collect())
+    }
+
+    /// R7: what all banks announce, which is what they were bound to.
+    fn announce<T: Transport + ?Sized>(
+        &mut self,
+        session: &mut Session<'_, T>,
+        mine: &[Blinded<Ciphertext>],
+        salts: &[Digest],
+        state: &State,
+    ) -> Result<PerParty<Vec<Ciphertext>>, Error> {
+        let batches = decryption::announce(session, self.share.key().public(), mine, &self.counts())?;
+        self.check(session, Committed::Announcement, &state.committed, salts, &batches)?;
+        let announced = Positions::new(self.plan).announced();
+        if self.position < announced {
+            self.keeper.save(announced, self.share, self.run, state)?;
+        }
+        Ok(batches)
+    }
+
+    /// R8: everybody's noise, which is what they were bound to.
+    fn broadcast_noise<T: Transport + ?Sized>(
+        &self,
+        session: &mut Session<'_, T>,
+        mine: &[Blinded<Ciphertext>],
+        state: &State,
+    ) -> Result<PerParty<Vec<Ciphertext>>, Error> {
+        let (key, roster, counts) = (self.share.key().public(), session.roster().clone(), self.counts());
+        let total: usize = counts.values().sum();
+        let owed = |party: PartyId| total - counts.get(party).copied().unwrap_or(0);
+        let mut all: Vec<Vec<Ciphertext>> = vec![Vec::new(); roster.len()];
+        let mut salts = Vec::with_capacity(roster.len());
+        let longest = roster.parties().map(owed).max().unwrap_or(0);
+        for start in (0..longest).step_by(CHUNK) {
+            let first = start == 0;
+            let batch = CiphertextBatch::new(key, piece(mine, start / CHUNK))?;
+            let salt = first.then(|| self.salt(Committed::Noise));
+            let shape = |party: PartyId| NoiseShape {
+                batch: BatchShape { key: key.clone(), count: owed(party).saturating_sub(start).min(CHUNK) },
+                first,
+            };
+            for (party, message) in session.broadcast_shaped(&NoiseChunk { batch, salt }, shape)? {
+                salts.extend(message.salt);
+                let ciphertexts =
+                    message.batch.accept(key).map_err(|error| blame(&roster, party, error.to_string()))?;
+                if let Some(list) = all.get_mut(party.index()) {
+                    list.extend(ciphertexts);
+                }
+            }
+        }
+        let all = PerParty::from_vec(all);
+        self.check(session, Committed::Noise, &state.noise_committed, &salts, &all)?;
+        Ok(all)
+    }
+
+    /// What is decrypted: every announced ciphertext with the noise of all banks but its owner.
+    fn add_noise(
+        &self,
+        batches: &PerParty<Vec<Ciphertext>>,
+        noise: &PerParty<Vec<Ciphertext>>,
+    ) -> Result<PerParty<Vec<Ciphertext>>, Error> {
+        let counts = self.counts();
+        let mut noisy = Vec::with_capacity(batches.len());
+        for (owner, batch) in batches.iter() {
+            // Where the owner's ciphertexts lie in the list of each adder, which leaves the adder's own out.
+            let parts: Vec<&[Ciphertext]> = noise
+                .iter()
+                .filter(|(adder, _)| *adder != owner)
+                .filter_map(|(adder, list)| {
+                    let before = counts.iter().filter(|(party, _)| *party < owner && *party != adder);
+                    let start: usize = before.map(|(_, count)| count).sum();
+                    list.get(start..start + batch.len())
+                })
+                .collect();
+            noisy.push(disclosure::add_noise(self.share.key().public(), batch, &parts)?);
+        }
+        Ok(PerParty::from_vec(noisy))
+    }
+
+    /// R9.
+    fn read<T: Transport + ?Sized>(
+        &self,
+        session: &mut Session<'_, T>,
+        noisy: PerParty<Vec<Ciphertext>>,
+        state: &mut State,
+    ) -> Result<Option<PassedOver>, Error> {
+        let share = match self.share {
+            Role::Bank(share) => share,
+            Role::Auditor(auditor) => {
+                auditor.noisy.replace(Some(noisy));
+                return Ok(None);
+            }
+        };
+        let mut masks = self.run.seed.derive(Purpose::Proofs, &[session.id()]).first();
+        let checks = DecryptionSettings::new().with_checks(self.checks);
+        let decrypted = decryption::decrypt_towards_with(session, share, &noisy, &checks, None, &mut masks)?;
+        state.plaintexts = decrypted.plaintexts;
+        Ok(Some(PassedOver { absent: decrypted.absent, deviations: decrypted.deviations }))
+    }
+
+    /// Ciphertexts of each bank.
+    fn counts(&self) -> PerParty<usize> {
+        let ciphertexts = |accounts: &u64| disclosure::ciphertexts(size(*accounts), self.plan);
+        PerParty::from_vec(self.run.accounts.iter().map(ciphertexts).collect())
+    }
+
+    fn salt(&self, what: Committed) -> Digest {
+        self.run.seed.derive(Purpose::Commitment, &[what.label().as_bytes()]).salt()
+    }
+
+    /// The hash by which this bank binds itself.
+    fn commitment<T: Transport + ?Sized>(
+        &self,
+        session: &Session<'_, T>,
+        what: Committed,
+        mine: &[Blinded<Ciphertext>],
+    ) -> Digest {
+        let mine = mine.iter().map(|ciphertext| &**ciphertext);
+        commitment(&self.run.id, session.me(), what, &self.salt(what), mine)
+    }
+
+    /// Whether all banks are bound to what they were bound to before the run was stopped.
+    fn compare<T: Transport + ?Sized>(
+        &self,
+        session: &Session<'_, T>,
+        before: &[Digest],
+        now: &[Digest],
+    ) -> Result<(), Error> {
+        match resume::changed(session.roster(), before, now) {
+            None => Ok(()),
+            Some(party) => {
+                let reason = "it commits to other ciphertexts than before the run was stopped";
+                Err(blame(session.roster(), party, reason))
+            }
+        }
+    }
+
+    /// Whether all banks show what they are bound to.
+    fn check<T: Transport + ?Sized>(
+        &self,
+        session: &Session<'_, T>,
+        what: Committed,
+        committed: &[Digest],
+        salts: &[Digest],
+        shown: &PerParty<Vec<Ciphertext>>,
+    ) -> Result<(), Error> {
+        if committed.len() != shown.len() || salts.len() != shown.len() {
+            return Err(Error::Roster("commitments of another number of banks".to_owned()));
+        }
+        for (((party, shown), committed), salt) in shown.iter().zip(committed).zip(salts) {
+            if commitment(&self.run.id, party, what, salt, shown) != *committed {
+                let reason = format!("its {} is not what it committed to", what.label());
+                return Err(blame(session.roster(), party, reason));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a bank announces in R7.
+pub(crate) fn announcement(
+    run: &Run,
+    state: &State,
+    blinder: &Blinder,
+) -> Result<Vec<Blinded<Ciphertext>>, Error> {
+    let mut randomisers = run.seed.derive(Purpose::Packed, &[&state.packed_in]).first();
+    disclosure::blind(&state.packed, blinder, &mut randomisers)
+}
+
+/// The noise of a bank in R8, for the ciphertexts of all other banks in roster order.
+pub(crate) fn noise(
+    run: &Run,
+    state: &State,
+    me: PartyId,
     plan: &Plan,
     blinder: &Blinder,
-    run: &Run,
-    state: &mut State,
-    announced: &[Digest],
-    keeper: &mut Keeper<'_>,
-) -> Result<Option<PassedOver>, Error> {
-    let ciphertexts = |accounts: &u64| disclosure::ciphertexts(size(*accounts), plan);
-    let counts: PerParty<usize> = PerParty::from_vec(run.accounts.iter().map(ciphertexts).collect());
-    if counts.values().all(|count| *count == 0) {
-        session.confirm()?;
-        return Ok(Some(PassedOver::default()));
-    }
-    let key = share.key().public();
-    // R7
-    let packed = disclosure::blind(
-        &state.packed,
-        blinder,
-        &mut run.seed.derive(Purpose::Packed, &[&state.packed_in]).first(),
-    )?;
-    let batches = decryption::announce(session, key, &packed, &counts)?;
-    state.announced = batches.values().map(|batch| announcement(batch)).collect();
-    // Noise covers one set of ciphertexts only: the difference of two under the same noise would be bare.
-    if let Some(party) = resume::changed(announced, &state.announced) {
-        let reason = "it announces other ciphertexts than before the run was stopped";
-        let party = resume::party_at(session.roster(), party);
-        return Err(
-            party.map_or(Error::Roster(reason.to_owned()), |party| blame(session.roster(), party, reason))
-        );
-    }
-    keeper.save(Positions::new(plan).announced(), share, run, state)?;
-    // R8
-    let total: usize = counts.values().sum();
-    let others = |party: PartyId| total - counts.get(party).copied().unwrap_or(0);
-    let accounts = session.roster().parties().zip(&run.accounts).filter(|(party, _)| *party != session.me());
-    let used = accounts.flat_map(|(_, accounts)| disclosure::used_slots(size(*accounts), plan));
-    let mine = disclosure::noise(
-        &used.collect::<Vec<_>>(),
-        plan,
-        blinder,
-        &mut run.seed.derive(Purpose::Noise, &[]).first(),
-    )?;
-    let noise = broadcast_noise(session, key, &mine, &others)?;
-    let mut noisy = Vec::with_capacity(batches.len());
-    for (owner, batch) in batches.iter() {
-        // Where the owner's ciphertexts lie in the list of each adder, which leaves the adder's own out.
-        let parts: Vec<&[Ciphertext]> = noise
-            .iter()
-            .filter(|(adder, _)| *adder != owner)
-            .filter_map(|(adder, list)| {
-                let before = counts.iter().filter(|(party, _)| *party < owner && *party != adder);
-                let start: usize = before.map(|(_, count)| count).sum();
-                list.get(start..start + batch.len())
-            })
-            .collect();
-        noisy.push(disclosure::add_noise(key, batch, &parts)?);
-    }
-    session.confirm()?;
-    // R9
-    let noisy = PerParty::from_vec(noisy);
-    let share = match share {
-        Role::Bank(share) => share,
-        Role::Auditor(auditor) => {
-            auditor.noisy.replace(Some(noisy));
-            return Ok(None);
-        }
-    };
-    let mut masks = run.seed.derive(Purpose::Proofs, &[session.id()]).first();
-    let checks = DecryptionSettings::new().with_checks(checks);
-    let decrypted = decryption::decrypt_towards_with(session, share, &noisy, &checks, None, &mut masks)?;
-    state.plaintexts = decrypted.plaintexts;
-    Ok(Some(PassedOver { absent: decrypted.absent, deviations: decrypted.deviations }))
+) -> Result<Vec<Blinded<Ciphertext>>, Error> {
+    let others = run.accounts.iter().enumerate().filter(|(party, _)| *party != me.index());
+    let used: Vec<usize> =
+        others.flat_map(|(_, accounts)| disclosure::used_slots(size(*accounts), plan)).collect();
+    let context = disclosure::noise_context(&run.id, &state.committed);
+    disclosure::noise(&used, plan, blinder, &mut run.seed.derive(Purpose::Noise, &[&context]).first())
 }
 
 /// R5 takes no more than 32 bits.
 fn size(accounts: u64) -> usize {
     usize::try_from(accounts).unwrap_or(0)
-}
-
-/// Hash of what a bank announced.
-fn announcement(batch: &[Ciphertext]) -> Digest {
-    let hash = Hasher::new("subrosa/risk-propagation/announced", 1);
-    hash.uints("ciphertexts", batch.iter().map(Ciphertext::value)).finish()
-}
-
-/// R8: everybody's noise, checked. `count` is how many ciphertexts each party owes.
-fn broadcast_noise<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
-    key: &PublicKey,
-    mine: &[Blinded<Ciphertext>],
-    count: &impl Fn(PartyId) -> usize,
-) -> Result<PerParty<Vec<Ciphertext>>, Error> {
-    let roster = session.roster().clone();
-    let mut all: Vec<Vec<Ciphertext>> = vec![Vec::new(); roster.len()];
-    let longest = roster.parties().map(count).max().unwrap_or(0);
-    for start in (0..longest).step_by(CHUNK) {
-        let batch = CiphertextBatch::new(key, piece(mine, start / CHUNK))?;
-        let shape = |party: PartyId| BatchShape {
-            key: key.clone(),
-            count: count(party).saturating_sub(start).min(CHUNK),
-        };
-        for (party, message) in session.broadcast_shaped(&NoiseChunk { batch }, shape)? {
-            let ciphertexts =
-                message.batch.accept(key).map_err(|error| blame(&roster, party, error.to_string()))?;
-            if let Some(list) = all.get_mut(party.index()) {
-                list.extend(ciphertexts);
-            }
-        }
-    }
-    Ok(PerParty::from_vec(all))
 }

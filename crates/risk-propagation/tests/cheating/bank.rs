@@ -9,14 +9,14 @@ use std::time::Duration;
 use num_bigint::{BigInt, BigUint};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use subrosa_paillier::{Blinder, Ciphertext, CiphertextBatch, Randomness};
+use subrosa_paillier::{Blinded, Blinder, Ciphertext, CiphertextBatch, Randomness};
 use subrosa_risk_propagation::agreement::{self, Offer, Selection};
-use subrosa_risk_propagation::disclosure::Ceilings;
+use subrosa_risk_propagation::disclosure::{Ceilings, Committed, commitment, noise_context};
 use subrosa_risk_propagation::encrypted::{Encrypted, Received};
 use subrosa_risk_propagation::links::Links;
 use subrosa_risk_propagation::messages::{
-    BatchShape, Declaration, Digests, Finished, NoiseChunk, OfferChunk, PlanValues, Resume, ScoreChunk,
-    SelectionBits, Sizes,
+    BatchShape, Commitment, Declaration, Digests, Finished, NoiseChunk, NoiseCommitment, NoiseShape,
+    OfferChunk, PlanValues, Resume, ScoreChunk, SelectionBits, Sizes,
 };
 use subrosa_risk_propagation::randomness::Purpose;
 use subrosa_risk_propagation::{
@@ -309,26 +309,55 @@ impl Bank<'_, '_> {
         let counts = PerParty::from_vec(progress.counts.clone());
         let mut randomness = progress.seed.derive(Purpose::Packed, &[&progress.packed_in]).first();
         let honest = disclosure::blind(&progress.packed, blinder, &mut randomness)?;
+        // R7a
         let mut hear = |party: PartyId| eyes.peek(party, "decrypt/announce", key);
-        let mut mine = self.deviation.announcement(&view, honest, &mut hear).ok_or("I leave")?;
-        while mine.len() < counts[me] {
-            mine.push(view.encrypt(0));
-        }
-        let batches = decryption::announce(self.session, key, &mine, &counts)?;
-        self.deviation.announced(&batches);
-        // R8
+        let fill = |mut mine: Vec<Blinded<Ciphertext>>| {
+            while mine.len() < counts[me] {
+                mine.push(view.encrypt(0));
+            }
+            mine
+        };
+        let mine = fill(self.deviation.announcement(&view, honest, &mut hear).ok_or("I leave")?);
+        let salt = |what, label: &[u8]| {
+            let salt = progress.seed.derive(Purpose::Commitment, &[label]).salt();
+            move |mine: &[Blinded<Ciphertext>]| {
+                let mine = mine.iter().map(|ciphertext| &**ciphertext);
+                (commitment(&progress.run, me, what, &salt, mine), salt)
+            }
+        };
+        let (announcement, announcement_salt) = salt(Committed::Announcement, b"announcement")(&mine);
+        let mut payload = |party: PartyId| eyes.payload(party);
+        let announcement = self.deviation.commitment(announcement, &mut payload);
+        let committed = self.session.broadcast(&Commitment { announcement }, &())?;
+        let committed: Vec<[u8; 32]> = committed.values().map(|theirs| theirs.announcement).collect();
+        // R7b
         let total: usize = counts.values().sum();
         let owed = |party: PartyId| total - counts[party];
-        let mut randomness = progress.seed.derive(Purpose::Noise, &[]).first();
+        let context = noise_context(&progress.run, &committed);
+        let mut randomness = progress.seed.derive(Purpose::Noise, &[&context]).first();
         let others = progress.accounts.iter().enumerate().filter(|(party, _)| *party != me.index());
         let used = others.flat_map(|(_, accounts)| disclosure::used_slots(*accounts, view.plan()));
         let used: Vec<usize> = used.collect();
         let honest = disclosure::noise(&used, view.plan(), blinder, &mut randomness)?;
         let mut hear = |party: PartyId| eyes.peek(party, "propagate/noise", key);
-        let mine = self.deviation.noise(&view, honest, &mut hear);
+        let mine_noise = self.deviation.noise(&view, honest, &mut hear);
+        let (noise, noise_salt) = salt(Committed::Noise, b"noise")(&mine_noise);
+        let salt = self.deviation.salt(announcement_salt, &mut payload);
+        self.session.broadcast(&NoiseCommitment { noise, salt }, &())?;
+        // R7
+        let mut hear = |party: PartyId| eyes.peek(party, "decrypt/announce", key);
+        let mine = fill(self.deviation.shown_announcement(&view, mine, &mut hear).ok_or("I leave")?);
+        let batches = decryption::announce(self.session, key, &mine, &counts)?;
+        self.deviation.announced(&batches);
+        // R8
+        let mut hear = |party: PartyId| eyes.peek(party, "propagate/noise", key);
+        let mine = self.deviation.shown_noise(&view, mine_noise, &mut hear);
         let batch = CiphertextBatch::new(key, &mine)?;
-        let shape = |party: PartyId| BatchShape { key: key.clone(), count: owed(party) };
-        let messages = self.session.broadcast_shaped(&NoiseChunk { batch }, shape)?;
+        let shape = |party: PartyId| NoiseShape {
+            batch: BatchShape { key: key.clone(), count: owed(party) },
+            first: true,
+        };
+        let messages = self.session.broadcast_shaped(&NoiseChunk { batch, salt: Some(noise_salt) }, shape)?;
         let noise: Vec<Vec<Ciphertext>> =
             messages.into_iter().map(|(_, message)| message.batch.accept(key)).collect::<Result<_, _>>()?;
         let mut noisy = Vec::new();

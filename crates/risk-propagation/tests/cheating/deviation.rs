@@ -88,6 +88,9 @@ impl View<'_> {
 /// Reads what another bank has said already in the round in which this one is about to speak.
 pub type Hear<'a> = dyn FnMut(PartyId) -> Vec<Ciphertext> + 'a;
 
+/// The bytes of what another bank has said already in the round in which this one is about to speak.
+pub type Payload<'a> = dyn FnMut(PartyId) -> Vec<u8> + 'a;
+
 /// What a bank does differently: nothing, but for the methods that are written anew.
 pub trait Deviation: Send {
     /// Where to go on, if this is not the first attempt.
@@ -135,7 +138,7 @@ pub trait Deviation: Send {
     /// R6, from one bank.
     fn received(&mut self, _step: usize, _from: PartyId, _: &[Ciphertext]) {}
 
-    /// R7; `None` leaves the run.
+    /// What it commits to in R7a and announces in R7; `None` leaves the run.
     fn announcement(
         &mut self,
         _: &View<'_>,
@@ -145,10 +148,30 @@ pub trait Deviation: Send {
         Some(honest)
     }
 
+    /// R7a: the hash.
+    fn commitment(&mut self, honest: [u8; 32], _: &mut Payload<'_>) -> [u8; 32] {
+        honest
+    }
+
+    /// R7b: the salt of the hash in R7a.
+    fn salt(&mut self, honest: [u8; 32], _: &mut Payload<'_>) -> [u8; 32] {
+        honest
+    }
+
+    /// What it announces in R7, if that is not what it committed to; `None` leaves the run.
+    fn shown_announcement(
+        &mut self,
+        _: &View<'_>,
+        committed: Vec<Blinded<Ciphertext>>,
+        _: &mut Hear<'_>,
+    ) -> Option<Vec<Blinded<Ciphertext>>> {
+        Some(committed)
+    }
+
     /// What all banks announced.
     fn announced(&mut self, _: &PerParty<Vec<Ciphertext>>) {}
 
-    /// R8.
+    /// What it commits to in R7b and sends in R8.
     fn noise(
         &mut self,
         _: &View<'_>,
@@ -156,6 +179,16 @@ pub trait Deviation: Send {
         _: &mut Hear<'_>,
     ) -> Vec<Blinded<Ciphertext>> {
         honest
+    }
+
+    /// What it sends in R8, if that is not what it committed to.
+    fn shown_noise(
+        &mut self,
+        _: &View<'_>,
+        committed: Vec<Blinded<Ciphertext>>,
+        _: &mut Hear<'_>,
+    ) -> Vec<Blinded<Ciphertext>> {
+        committed
     }
 
     /// R9, towards one bank.

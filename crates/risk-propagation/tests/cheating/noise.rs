@@ -3,13 +3,11 @@
 use num_bigint::BigInt;
 use subrosa_paillier::{Blinded, Ciphertext};
 use subrosa_risk_propagation::Plan;
-use subrosa_risk_propagation::messages::Declaration;
 use subrosa_transport::PartyId;
 
-use super::deviation::{Deviation, Hear, Honest, View, more};
+use super::deviation::{Deviation, Hear, Honest, View};
 use super::scene::{
-    EAST, NORTH, Run, SOUTH, Truth, WEST, five, run, run_in, run_uncapped, settings, shares, slots, three,
-    uncapped, unit,
+    EAST, NORTH, Run, SOUTH, Truth, WEST, five, run, run_in, run_uncapped, settings, shares, three, unit,
 };
 
 /// Adds a number to the noise of north's first ciphertext.
@@ -39,7 +37,7 @@ fn scores_of_another_bank_are_moved_by_any_amount() {
     let shift = |plan: &Plan| tenths(plan, 3) - (tenths(plan, 1) << (2 * plan.slot_bits()));
     let honest = run(&three(), &mut Honest, 41);
     let run = run(&three(), &mut Shift(shift), 41);
-    run.assert_found(WEST, "R8", 0, &[]);
+    run.assert_found(WEST, "R7b", 0, &[]);
     let moved = |account| run.score(NORTH, account) - honest.score(NORTH, account);
     for (account, expected) in [(0, 0.3), (1, 0.0), (2, 0.0), (3, -0.1), (4, 0.0)] {
         assert!((moved(account) - expected).abs() < 1e-6, "{account}: {}", moved(account));
@@ -52,7 +50,7 @@ fn an_impossible_score_is_out_of_range() {
         [|plan: &Plan| tenths(plan, 20), |plan: &Plan| tenths(plan, 9), |plan: &Plan| -tenths(plan, 9)]
     {
         let run = run(&three(), &mut Shift(shift), 43);
-        run.assert_found(WEST, "R8", 0, &[]);
+        run.assert_found(WEST, "R7b", 0, &[]);
         run.assert_out_of_range(NORTH);
     }
 }
@@ -62,7 +60,7 @@ fn noise_in_a_slot_that_no_account_uses_does_no_harm() {
     // Four accounts of north are reached.
     let run = run(&three(), &mut Shift(|plan| BigInt::from(7) << (5 * plan.slot_bits() + 90)), 44);
     run.assert_unnoticed();
-    run.assert_found(WEST, "R8", 0, &[]);
+    run.assert_found(WEST, "R7b", 0, &[]);
 }
 
 #[test]
@@ -79,7 +77,7 @@ fn a_bank_that_adds_no_noise_is_not_noticed() {
         }
     }
     let run = run(&three(), &mut Quiet, 45);
-    run.assert_found(WEST, "R8", 0, &[]);
+    run.assert_found(WEST, "R7b", 0, &[]);
     // At the edge of what noise may do, since the mean that is taken off was never put on.
     assert!(run.largest_error() <= 2.0 * settings().accuracy);
 }
@@ -136,7 +134,7 @@ fn nothing_on_the_wire_tells_whether_a_score_is_above_a_threshold() {
     let mut refused = Vec::new();
     for threshold in [5, 10, 15, 20, 25, 30, 40, 60] {
         let run = run_uncapped(&raw, &mut Threshold(threshold), 48);
-        run.assert_found(WEST, "R8", 0, &[]);
+        run.assert_found(WEST, "R7b", 0, &[]);
         // North finds out, or not; west sees the same frames, north's farewell among them.
         refused.push(run.honest[NORTH.index()].1.is_err());
         if refused.last() == Some(&true) {
@@ -153,6 +151,17 @@ struct Friend;
 
 impl Deviation for Friend {
     fn noise(
+        &mut self,
+        _: &View<'_>,
+        honest: Vec<Blinded<Ciphertext>>,
+        hear: &mut Hear<'_>,
+    ) -> Vec<Blinded<Ciphertext>> {
+        // There is nothing to be heard yet.
+        assert_eq!(hear(NORTH), []);
+        honest
+    }
+
+    fn shown_noise(
         &mut self,
         view: &View<'_>,
         mut honest: Vec<Blinded<Ciphertext>>,
@@ -173,38 +182,35 @@ impl Deviation for Friend {
     }
 }
 
-/// Hands in a copy of north's announcement.
-struct Copy;
+/// Hands in a score that it received.
+#[derive(Default)]
+struct Swap(Option<Ciphertext>);
 
-impl Deviation for Copy {
-    fn declaration(&mut self, plan: &Plan, honest: Declaration) -> Declaration {
-        more(plan, honest, 1)
+impl Deviation for Swap {
+    fn received(&mut self, step: usize, from: PartyId, ciphertexts: &[Ciphertext]) {
+        if (step, from) == (0, NORTH) {
+            self.0 = ciphertexts.first().cloned();
+        }
     }
 
     fn announcement(
         &mut self,
         view: &View<'_>,
-        mut honest: Vec<Blinded<Ciphertext>>,
-        hear: &mut Hear<'_>,
+        _: Vec<Blinded<Ciphertext>>,
+        _: &mut Hear<'_>,
     ) -> Option<Vec<Blinded<Ciphertext>>> {
-        honest.extend(hear(NORTH).iter().map(|copied| view.blind(copied)));
-        Some(honest)
+        Some(vec![view.blind(self.0.as_ref()?)])
     }
 }
 
 #[test]
-fn two_that_pool_what_they_see_read_to_the_last_bit() {
+fn noise_that_takes_off_what_was_heard_ends_the_run() {
     let raw = five();
-    let run = run_in(&raw, &uncapped(), vec![(WEST, &mut Copy), (SOUTH, &mut Friend)], 46, None);
-    run.assert_unnoticed();
-    run.assert_found(WEST, "R5", 0, &[]);
+    let run = run_in(&raw, &settings(), vec![(WEST, &mut Swap::default()), (SOUTH, &mut Friend)], 46, None);
+    run.assert_stopped(&[SOUTH]);
+    let reason = "`south`: its noise is not what it committed to";
+    assert!(run.errors().iter().any(|error| error == reason), "{:?}", run.errors());
+    run.assert_found(WEST, "R7a", 0, &["0", "1", "2"]);
     run.assert_found(SOUTH, "R8", 0, &[]);
-    let plan = &run.spoils().plan;
-    let truth = Truth::of(&raw, plan);
-    // Of five banks four add noise to what west hands in; south took that of the other three off again, and added none.
-    let found = slots(&run.spoils().plaintexts[1], plan);
-    for (slot, account) in found.iter().zip(truth.reached(NORTH)) {
-        assert_eq!(*slot, truth.foreign_part(NORTH, account), "to the last bit");
-    }
     assert_eq!(shares(5)[0].key().access().threshold(), 2);
 }

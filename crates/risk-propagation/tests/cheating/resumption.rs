@@ -9,7 +9,7 @@ use subrosa_transport::PartyId;
 
 use super::common::bank_name;
 use super::deviation::{Deviation, Hear, Progress, View};
-use super::scene::{EAST, NORTH, Run, Truth, WEST, run_in, settings, slots, three, unit, without_noise};
+use super::scene::{EAST, NORTH, Run, Truth, WEST, run_in, settings, slots, three, unit};
 
 /// One attempt of a run with checkpoints.
 fn attempt(west: &mut dyn Deviation, seed: u64, folder: &Path) -> Run {
@@ -40,7 +40,7 @@ impl Deviation for Leave {
 }
 
 #[test]
-fn a_false_position_ends_the_run_and_names_nobody() {
+fn a_false_position_ends_the_run_and_names_who_claims_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut west = Leave { at: Some(2), ..Leave::default() };
     let stopped = attempt(&mut west, 91, folder.path());
@@ -48,19 +48,21 @@ fn a_false_position_ends_the_run_and_names_nobody() {
     let run = west.kept.as_ref().unwrap().run;
     west.claims = Some(Resume { run: Some(run), position: 0 });
     let again = attempt(&mut west, 92, folder.path());
-    again.assert_stopped(&[]);
+    again.assert_stopped(&[WEST]);
     again.assert_found_after(&[&stopped], WEST, "R0a", 0, &[]);
-    assert!(again.errors().iter().any(|error| error.contains("no longer there")), "{:?}", again.errors());
+    let reason = "`west`: it says that it is at state 0 of the run, and this bank is at 2";
+    assert!(again.errors().iter().any(|error| error.contains(reason)), "{:?}", again.errors());
 }
 
 #[test]
-fn another_run_claimed_begins_anew_without_a_word() {
+fn another_run_claimed_begins_anew_and_the_outcome_says_for_whom() {
     let folder = tempfile::tempdir().unwrap();
     attempt(&mut Leave { at: Some(2), ..Leave::default() }, 93, folder.path()).assert_stopped(&[]);
     // What it says does not depend on what it has.
     let mut west = Leave { claims: Some(Resume { run: Some([9; 32]), position: 0 }), ..Leave::default() };
     let again = attempt(&mut west, 94, folder.path());
     again.assert_unnoticed();
+    assert!(again.honest.iter().all(|(_, result)| result.as_ref().unwrap().anew_for == [WEST]));
     again.assert_found(WEST, "R0a", 0, &[]);
 }
 
@@ -77,7 +79,7 @@ impl Deviation for Eavesdrop {
         true
     }
 
-    fn announcement(
+    fn shown_announcement(
         &mut self,
         _: &View<'_>,
         _: Vec<Blinded<Ciphertext>>,
@@ -88,19 +90,17 @@ impl Deviation for Eavesdrop {
     }
 }
 
-/// Goes on where an [`Eavesdrop`] left and announces its own ciphertext with another's in one of its slots, without looking at
-/// anybody.
+/// Goes on where it left and commits to its own ciphertext with what it heard in one of its slots.
 struct Speak<'a> {
-    before: &'a Eavesdrop,
+    kept: &'a Option<Progress>,
+    heard: Option<&'a Ciphertext>,
     /// Own scores times this.
     own: u8,
-    /// Slot of what was heard.
-    slot: usize,
 }
 
 impl Deviation for Speak<'_> {
     fn remembered(&mut self) -> Option<Progress> {
-        self.before.kept.clone()
+        self.kept.clone()
     }
 
     fn announcement(
@@ -109,27 +109,28 @@ impl Deviation for Speak<'_> {
         honest: Vec<Blinded<Ciphertext>>,
         _: &mut Hear<'_>,
     ) -> Option<Vec<Blinded<Ciphertext>>> {
-        let own = view.key.vartime_mul_plain(&honest[0], &BigInt::from(self.own)).unwrap();
-        let stolen = view.shifted(self.before.heard.as_ref()?, self.slot * view.plan().slot_bits());
-        Some(vec![view.blind(&view.sum(&own, &stolen))])
+        let mut sum = view.key.vartime_mul_plain(&honest[0], &BigInt::from(self.own)).unwrap();
+        if let Some(heard) = self.heard {
+            sum = view.sum(&sum, &view.shifted(heard, 2 * view.plan().slot_bits()));
+        }
+        Some(vec![view.blind(&sum)])
     }
 }
 
 #[test]
-fn what_was_heard_before_a_stop_is_announced_after_it() {
+fn what_was_heard_before_a_stop_cannot_be_announced_after_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut before = Eavesdrop::default();
     let stopped = attempt(&mut before, 95, folder.path());
     stopped.assert_stopped(&[]);
     stopped.assert_clean(WEST, &[]);
-    let run = attempt(&mut Speak { before: &before, own: 0, slot: 2 }, 96, folder.path());
-    run.assert_unnoticed();
-    run.assert_found_after(&[&stopped], WEST, "R7", 0, &["0", "1", "2"]);
-    let plan = &run.spoils().plan;
-    // East's only reached account, with which west has nothing to do.
-    let read = without_noise(&slots(&run.spoils().plaintexts[0], plan)[2], plan);
-    let expected = unit(&Truth::of(&three(), plan).foreign_part(EAST, 2), plan.final_scale());
-    assert!((read - expected).abs() < 1e-6, "{read} {expected}");
+    assert!(before.heard.is_some());
+    let mut west = Speak { kept: &before.kept, heard: before.heard.as_ref(), own: 0 };
+    let run = attempt(&mut west, 96, folder.path());
+    run.assert_stopped(&[WEST]);
+    let reason = "`west`: it commits to other ciphertexts than before the run was stopped";
+    assert!(run.errors().iter().any(|error| error == reason), "{:?}", run.errors());
+    run.assert_found_after(&[&stopped], WEST, "R7a", 0, &[]);
 }
 
 /// Copies the honest banks' checkpoints.
@@ -146,23 +147,26 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn backups_put_the_same_noise_on_other_ciphertexts() {
+fn noise_is_another_where_a_backup_lets_a_bank_announce_something_else() {
     let (folder, backup) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut before = Eavesdrop::default();
+    // Everybody has packed, and nobody has heard what anybody is bound to.
+    let mut before = Leave { at: Some(4), ..Leave::default() };
     attempt(&mut before, 97, folder.path()).assert_stopped(&[]);
-    copy(folder.path(), backup.path());
-    // Twice from the same state, with the same ciphertext but for what is in the first slots.
+    // Twice from the same state, with the same ciphertext and with twice as much in it.
     let read = |own: u8, seed: u64| {
-        let run = attempt(&mut Speak { before: &before, own, slot: 4 }, seed, backup.path());
-        run.assert_unnoticed();
         copy(folder.path(), backup.path());
+        let run = attempt(&mut Speak { kept: &before.kept, heard: None, own }, seed, backup.path());
+        run.assert_unnoticed();
         (run.spoils().plaintexts[0].clone(), run.spoils().plan.clone())
     };
     let ((one, plan), (two, _)) = (read(1, 98), read(2, 99));
     let truth = Truth::of(&three(), &plan);
-    let difference = slots(&(two - one), &plan);
+    let (one, two) = (slots(&one, &plan), slots(&two, &plan));
     for account in 0..3_u32 {
-        assert_eq!(difference[account as usize], truth.foreign_part(WEST, account), "to the last bit");
+        let exact = truth.foreign_part(WEST, account);
+        let difference = &two[account as usize] - &one[account as usize];
+        assert_ne!(difference, exact, "the noise is the same");
+        assert!((unit(&difference, plan.final_scale()) - unit(&exact, plan.final_scale())).abs() < 1e-6);
     }
 }
 
@@ -179,6 +183,7 @@ fn a_run_denied_after_its_noise_was_sent_keeps_all_from_starting_over() {
     attempt(&mut Silent, 101, folder.path()).assert_unnoticed();
     let mut west = Leave { claims: Some(Resume { run: None, position: 0 }), ..Leave::default() };
     let again = attempt(&mut west, 102, folder.path());
-    again.assert_stopped(&[]);
-    assert!(again.errors().iter().any(|error| error.contains("in which noise was sent already")));
+    again.assert_stopped(&[WEST]);
+    let reason = "`west` has no checkpoint of the run in which ciphertexts may have been shown already";
+    assert!(again.errors().iter().any(|error| error.contains(reason)), "{:?}", again.errors());
 }

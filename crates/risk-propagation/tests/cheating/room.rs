@@ -54,7 +54,7 @@ fn unused_slots_hold_noise_where_scores_of_others_were_put() {
     });
     let run = run(&raw, &mut Fill::new(places), 11);
     run.assert_unnoticed();
-    run.assert_found(WEST, "R7", 0, &["0", "1", "2"]);
+    run.assert_found(WEST, "R7a", 0, &["0", "1", "2"]);
     run.assert_west_has_its_own();
     let plan = &run.spoils().plan;
     let truth = Truth::of(&raw, plan);
@@ -77,7 +77,7 @@ fn bits_above_the_last_slot_hold_noise_where_a_score_of_others_was_put() {
     let raw = three();
     let run = run(&raw, &mut Fill::new(|plan| vec![above(plan)]), 12);
     run.assert_unnoticed();
-    run.assert_found(WEST, "R7", 0, &["0", "1", "2"]);
+    run.assert_found(WEST, "R7a", 0, &["0", "1", "2"]);
     let plan = &run.spoils().plan;
     let truth = Truth::of(&raw, plan);
     assert!(plan.plaintext_bits() - above(plan) > plan.score_bits() as usize + 1);
@@ -117,7 +117,7 @@ fn one_account_in_every_slot_of_its_own_narrows_what_the_noise_hides() {
     let raw = three();
     let run = run(&raw, &mut Repeat, 13);
     run.assert_unnoticed();
-    run.assert_found(WEST, "R7", 0, &["0", "1", "2"]);
+    run.assert_found(WEST, "R7a", 0, &["0", "1", "2"]);
     let plan = &run.spoils().plan;
     let exact = Truth::of(&raw, plan).foreign_part(WEST, 0);
     let found = &slots(&run.spoils().plaintexts[0], plan)[..USED];

@@ -51,8 +51,14 @@ fn sizes_beyond_any_plan_end_the_run_and_name_whose_they_are() {
 
 #[test]
 fn a_bound_on_senders_that_is_no_ones_makes_all_weights_longer() {
-    let honest = run(&three(), &mut super::deviation::Honest, 72);
-    let run = run(&three(), &mut Boast { in_degree_bits: Some(12), ..Boast::default() }, 72);
+    let honest = run_uncapped(&three(), &mut super::deviation::Honest, 72);
+    // With eleven accounts in all, nobody has sixteen senders and more.
+    for (bits, named) in [(4, false), (5, true), (12, true)] {
+        let run = run(&three(), &mut Boast { in_degree_bits: Some(bits), ..Boast::default() }, 72);
+        run.assert_found(WEST, "R1", 0, &[]);
+        if named { run.assert_stopped(&[WEST]) } else { run.assert_unnoticed() }
+    }
+    let run = run_uncapped(&three(), &mut Boast { in_degree_bits: Some(12), ..Boast::default() }, 72);
     run.assert_unnoticed();
     run.assert_found(WEST, "R1", 0, &[]);
     let bits = |run: &super::scene::Run| run.honest[NORTH.index()].1.as_ref().unwrap().plan.slot_bits();

@@ -6,7 +6,7 @@ use subrosa_risk_propagation::Plan;
 use subrosa_risk_propagation::messages::Declaration;
 use subrosa_transport::PartyId;
 
-use super::deviation::{Deviation, Hear, Honest, View, more};
+use super::deviation::{Deviation, Hear, Honest, Payload, View, more};
 use super::scene::{EAST, NORTH, Truth, WEST, run, run_uncapped, slots, three, unit, without_noise};
 
 #[test]
@@ -23,12 +23,11 @@ fn a_bank_that_deviates_in_nothing_is_a_bank() {
     }
 }
 
-/// West declares more ciphertexts than it has, and hands in what it received in R6 and what north announces in R7.
+/// West declares more ciphertexts than it has, and hands in what it received in R6.
 #[derive(Default)]
 struct Thief {
     /// Step, sender, place in its message.
     seen: Vec<(usize, PartyId, usize, Ciphertext)>,
-    copies: bool,
 }
 
 impl Deviation for Thief {
@@ -45,15 +44,12 @@ impl Deviation for Thief {
         &mut self,
         view: &View<'_>,
         mut all: Vec<Blinded<Ciphertext>>,
-        hear: &mut Hear<'_>,
+        _: &mut Hear<'_>,
     ) -> Option<Vec<Blinded<Ciphertext>>> {
         for (step, _, _, ciphertext) in &self.seen {
             // As high as it goes in the first slot.
             let shift = top(view.plan(), *step);
             all.push(view.blind(&view.shifted(ciphertext, shift)));
-        }
-        if self.copies {
-            all.extend(hear(NORTH).iter().map(|copied| view.blind(copied)));
         }
         Some(all)
     }
@@ -95,21 +91,55 @@ fn received_scores_handed_in_are_read_where_no_number_of_accounts_was_agreed() {
     assert!(exact >= 5, "{exact}");
 }
 
+/// Waits for north to speak in each round of R7, and says the same.
+#[derive(Default)]
+struct Echo {
+    /// Whether it repeats north's hash and salt as well.
+    hash: bool,
+    heard: usize,
+}
+
+impl Deviation for Echo {
+    fn announcement(
+        &mut self,
+        _: &View<'_>,
+        honest: Vec<Blinded<Ciphertext>>,
+        hear: &mut Hear<'_>,
+    ) -> Option<Vec<Blinded<Ciphertext>>> {
+        // There is nothing to be heard yet.
+        assert_eq!(hear(NORTH), []);
+        Some(honest)
+    }
+
+    fn commitment(&mut self, honest: [u8; 32], heard: &mut Payload<'_>) -> [u8; 32] {
+        if self.hash { *heard(NORTH).first_chunk().unwrap() } else { honest }
+    }
+
+    fn salt(&mut self, honest: [u8; 32], heard: &mut Payload<'_>) -> [u8; 32] {
+        if self.hash { *heard(NORTH)[32..].first_chunk().unwrap() } else { honest }
+    }
+
+    fn shown_announcement(
+        &mut self,
+        view: &View<'_>,
+        committed: Vec<Blinded<Ciphertext>>,
+        hear: &mut Hear<'_>,
+    ) -> Option<Vec<Blinded<Ciphertext>>> {
+        let heard = hear(NORTH);
+        self.heard = heard.len();
+        Some(heard.iter().map(|copied| view.blind(copied)).take(committed.len()).collect())
+    }
+}
+
 #[test]
-fn an_announcement_copied_in_the_same_round_is_read() {
-    let (raw, mut west) = (three(), Thief { copies: true, ..Thief::default() });
-    let run = run_uncapped(&raw, &mut west, 4);
-    run.assert_unnoticed();
-    run.assert_found(WEST, "R5", 0, &[]);
-    let spoils = run.spoils();
-    let truth = Truth::of(&raw, &spoils.plan);
-    let copied = slots(&spoils.plaintexts[1 + west.seen.len()], &spoils.plan);
-    // Accounts 3 and 4 never dealt with west.
-    assert_eq!(truth.reached(NORTH), [0, 1, 3, 4]);
-    for (slot, account) in copied.iter().zip(truth.reached(NORTH)) {
-        let read = without_noise(slot, &spoils.plan);
-        let expected = unit(&truth.foreign_part(NORTH, account), spoils.plan.final_scale());
-        assert!((read - expected).abs() < 1e-6, "{read} {expected}");
+fn an_announcement_copied_in_the_same_round_ends_the_run() {
+    for hash in [false, true] {
+        let mut west = Echo { hash, heard: 0 };
+        let run = run(&three(), &mut west, 4);
+        run.assert_stopped(&[WEST]);
+        assert_eq!(west.heard, 1);
+        let reason = "`west`: its announcement is not what it committed to";
+        assert!(run.errors().iter().any(|error| error == reason), "{:?}", run.errors());
     }
 }
 
@@ -139,7 +169,7 @@ fn a_received_score_in_place_of_an_own_one_is_read() {
     let raw = three();
     let run = run(&raw, &mut Swap(None), 5);
     run.assert_unnoticed();
-    run.assert_found(WEST, "R7", 0, &["0", "1", "2"]);
+    run.assert_found(WEST, "R7a", 0, &["0", "1", "2"]);
     let plan = &run.spoils().plan;
     let truth = Truth::of(&raw, plan);
     let read = without_noise(&slots(&run.spoils().plaintexts[0], plan)[0], plan);
@@ -174,7 +204,7 @@ fn weights_of_ones_own_choice_tell_a_senders_score() {
     let raw = three();
     let run = run(&raw, &mut Weights::default(), 6);
     run.assert_unnoticed();
-    run.assert_found(WEST, "R7", 0, &["0", "1", "2"]);
+    run.assert_found(WEST, "R7a", 0, &["0", "1", "2"]);
     let plan = &run.spoils().plan;
     let truth = Truth::of(&raw, plan);
     let read = 2.0 * without_noise(&slots(&run.spoils().plaintexts[0], plan)[0], plan);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subrosa_paillier::{Ciphertext, CiphertextBatch, PublicKey};
+use subrosa_risk_propagation::messages::NoiseChunk;
 use subrosa_threshold_decryption::BatchProof;
 use subrosa_transport::{
     Deadline, HEADER_BYTES, Malformed, MemoryTransport, Message, PartyId, Roster, Transport, TransportError,
@@ -42,6 +43,17 @@ struct Inner {
     record: Vec<Frame>,
 }
 
+impl Inner {
+    /// The next frame of a peer.
+    fn next(&mut self, from: PartyId) -> Option<&[u8]> {
+        let waiting = &mut self.waiting[from.index()];
+        if waiting.is_empty() {
+            waiting.push_back(self.transport.receive(from, Deadline::after(PATIENCE)).ok()?);
+        }
+        waiting.front().map(Vec::as_slice)
+    }
+}
+
 /// A transport that can be looked into while a session uses it.
 #[derive(Clone)]
 pub struct Peeking {
@@ -57,20 +69,24 @@ impl Peeking {
         Self { roster, inner: Arc::new(Mutex::new(inner)) }
     }
 
+    /// The payload of the next frame of a peer, which stays where it is.
+    pub fn payload(&self, from: PartyId) -> Vec<u8> {
+        let mut inner = self.inner.lock().unwrap();
+        inner.next(from).map_or(Vec::new(), |frame| frame[HEADER_BYTES..].to_vec())
+    }
+
     /// The ciphertexts in the next frame of a peer, which stays where it is; none if that frame is of another round.
     pub fn peek(&self, from: PartyId, round: &str, key: &PublicKey) -> Vec<Ciphertext> {
         let mut inner = self.inner.lock().unwrap();
-        let inner = &mut *inner;
-        let waiting = &mut inner.waiting[from.index()];
-        if waiting.is_empty() {
-            let Ok(frame) = inner.transport.receive(from, Deadline::after(PATIENCE)) else { return vec![] };
-            waiting.push_back(frame);
-        }
-        let frame = &waiting[0];
+        let Some(frame) = inner.next(from) else { return Vec::new() };
         if !is_of(frame, round) {
             return Vec::new();
         }
-        let batch: Result<CiphertextBatch, _> = postcard::from_bytes(&frame[HEADER_BYTES..]);
+        let bytes = &frame[HEADER_BYTES..];
+        let batch = match round {
+            "propagate/noise" => postcard::from_bytes(bytes).map(|noise: NoiseChunk| noise.batch),
+            _ => postcard::from_bytes::<CiphertextBatch>(bytes),
+        };
         batch.map_or(Vec::new(), |batch| batch.accept(key).unwrap_or_default())
     }
 
