@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::io::Cursor;
 use std::path::Path;
 use std::sync::LazyLock;
@@ -264,6 +265,27 @@ fn a_changed_byte_is_named_by_its_step() {
         let told = told(&audit(0, &changed));
         assert!(told.first().is_some_and(|line| line.contains(words)), "{round}: {told:?}");
     }
+}
+
+#[test]
+fn every_round_has_a_name() {
+    let kept = &whole()[0];
+    let mut reader = Reader::new(&kept.frames[..]).unwrap();
+    let (mut place, mut seen) = (10, BTreeSet::new());
+    while let Some(entry) = reader.next().unwrap() {
+        place += 7 + entry.bytes.len();
+        let Some(tag) = entry.bytes.get(76..HEADER_BYTES).filter(|_| entry.kind == Kind::Sent) else {
+            continue;
+        };
+        // Confirmations and farewells have nothing but a header.
+        if entry.bytes.len() > HEADER_BYTES && seen.insert(tag.to_vec()) {
+            let mut changed = kept.clone();
+            changed.frames[place - 1] ^= 1;
+            let told = told(&audit(0, &changed)).concat();
+            assert!(!told.contains("unknown step"), "{told}");
+        }
+    }
+    assert!(seen.len() > 12);
 }
 
 #[test]
