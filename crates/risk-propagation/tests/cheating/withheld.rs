@@ -42,5 +42,5 @@ fn a_withheld_account_handed_in_is_read_and_found_by_recomputation() {
     let read = without_noise(&slots(&run.spoils().plaintexts[0], plan)[1], plan);
     let expected = unit(&truth.foreign_part(WEST, 2), plan.final_scale());
     assert!((read - expected).abs() < 1e-6, "{read} {expected}");
-    run.assert_found(WEST, "R7", 0, &["0", "1"]);
+    run.assert_found(WEST, "R7a", 0, &["0", "1"]);
 }
