@@ -174,7 +174,7 @@ fn main() {
     let (mut key_bits, mut sizes) = (1024, Vec::new());
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     while let Some(argument) = arguments.next() {
-        if argument == "--recompute" {
+        if argument.strip_prefix("--") == Some("recompute") {
             again = true;
         } else if argument == "--key-bits" {
             key_bits = arguments.next().unwrap().parse().unwrap();

@@ -30,7 +30,7 @@ const TRANSCRIPT: [u8; 32] = [9; 32];
 /// Everybody's rⱼ mod N, of which θ is what is missing to u.
 const RESIDUES: [u32; 3] = [5, 7, 11];
 
-/// A finished key, from a dealer: what K1 to K8 lead to.
+/// A finished key, from a dealer: what K1 to K5, W1 to W4 and K8 lead to.
 fn dealt() -> Vec<KeyShare> {
     let private = PrivateKey::generate_insecure(256, &mut rng(1)).unwrap();
     dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng(2)).unwrap()

@@ -26,7 +26,7 @@ pub const PROTOCOL: Protocol = Protocol { name: "subrosa/distributed-paillier", 
 /// [`session_parameters`](KeygenParameters::session_parameters). When an error ends the protocol here, the others are
 /// told why. `progress` is called after each batch and at the end of each part.
 ///
-/// Steps K1 to K10 and W1 to W4 are in `docs/protocols/key-generation.md`.
+/// Steps K1 to K5, W1 to W4 and K8 to K10 are in `docs/protocols/key-generation.md`.
 ///
 /// # Errors
 /// [`KeygenError`]; its [`culprits`](KeygenError::culprits) names who is to blame, as far as that can be told.

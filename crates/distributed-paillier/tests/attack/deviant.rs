@@ -1,4 +1,4 @@
-//! The deviating party: it follows the steps K1 to K10 and W1 to W4 but for what its script says.
+//! The deviating party: it follows the steps K1 to K5, W1 to W4 and K8 to K10 but for what its script says.
 
 use std::borrow::Borrow;
 

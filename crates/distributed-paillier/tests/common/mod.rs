@@ -122,7 +122,7 @@ fn each<T>(
     if errors.is_empty() { Ok(values) } else { Err(errors) }
 }
 
-/// K1 to K10 with a lie.
+/// K1 to K5, W1 to W4 and K8 to K10 with a lie.
 pub fn generate(parameters: &KeygenParameters, seed: u64, lie: &mut Lie<'_>) -> Outcome {
     let mut rngs: Vec<_> =
         (0..u64::from(PARTIES)).map(|party| ChaCha20Rng::seed_from_u64(seed * 100 + party)).collect();

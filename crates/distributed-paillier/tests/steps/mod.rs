@@ -1,5 +1,5 @@
-//! Key generation with one candidate by the pure steps, K1 to K10, among any number of parties. Corrupted parties see what
-//! the others broadcast in a step before they send their own.
+//! Key generation with one candidate by the pure steps, K1 to K5, W1 to W4 and K8 to K10, among any number of parties.
+//! Corrupted parties see what the others broadcast in a step before they send their own.
 
 pub mod redeal;
 mod setup;
@@ -162,7 +162,7 @@ impl<'a> Run<'a> {
         tools::interpolate(&self.scene.setup.q, &column)
     }
 
-    /// K1 to K10.
+    /// K1 to K5, W1 to W4, K8 to K10.
     pub fn generate(&mut self) -> Result<End, Failed> {
         let received = self.open()?;
         if let Some(round) = self.test()? {
