@@ -205,8 +205,8 @@ impl std::fmt::Debug for Outcome {
 /// told, and for them the run ends as always.
 ///
 /// # Security
-/// See `docs/security.md` and `docs/protocols/risk-propagation.md` for who learns what. Passive security: false inputs
-/// are not noticed. Do not repeat a run on the same data for the asking: each run narrows what the noise hides.
+/// See `docs/security.md` and `docs/protocols/risk-propagation.md` for who learns what. False inputs are not
+/// noticed. Do not repeat a run on the same data for the asking: each run narrows what the noise hides.
 #[doc(alias("AML", "PageRank", "risk score", "anti-money laundering"))]
 pub fn propagate<T: Transport + ?Sized>(
     session: &mut Session<'_, T>,
