@@ -43,10 +43,10 @@ pub fn generate<T: Transport + ?Sized>(
         if found != expected as usize {
             return Err(KeygenError::Roster { expected, found });
         }
-        // A dealer may have to publish its messages for all others in one frame.
+        // An honest dealer may have to publish its messages for t others, who complain falsely, in one frame.
         let bytes = Published::<CandidateShares>::max_bytes(&PublishedShape {
             inner: candidates::share_shape(parameters),
-            count: found.saturating_sub(1),
+            count: parameters.access().threshold() as usize,
         });
         let limit = session.settings().max_frame;
         if bytes > limit {
