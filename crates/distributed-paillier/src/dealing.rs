@@ -86,24 +86,24 @@ impl DealingId {
 }
 
 /// A message of a dealing, which can be committed to.
-pub trait Dealt: Message + Clone {
+pub trait DealtMessage: Message + Clone {
     /// Adds all that the message says.
     fn absorb(&self, hasher: Hasher) -> Hasher;
 }
 
-impl Dealt for CandidateShares {
+impl DealtMessage for CandidateShares {
     fn absorb(&self, hasher: Hasher) -> Hasher {
         hasher.uints("values", &self.values)
     }
 }
 
-impl Dealt for WinnerShares {
+impl DealtMessage for WinnerShares {
     fn absorb(&self, hasher: Hasher) -> Hasher {
         hasher.uints("lifts", &self.lifts).uints("values", &self.values)
     }
 }
 
-impl Dealt for IntegerShareMessage {
+impl DealtMessage for IntegerShareMessage {
     fn absorb(&self, hasher: Hasher) -> Hasher {
         let magnitude: &BigUint = self.value.magnitude();
         hasher
@@ -122,7 +122,7 @@ pub struct Commitment {
 
 impl Commitment {
     /// The commitment of `dealer` to a seed and to the messages that it gives.
-    pub fn new<M: Dealt>(
+    pub fn new<M: DealtMessage>(
         session: &[u8; 32],
         id: DealingId,
         dealer: PartyId,
@@ -139,7 +139,7 @@ impl Commitment {
     }
 
     /// Whether this is the message for `receiver`.
-    pub fn fits<M: Dealt>(
+    pub fn fits<M: DealtMessage>(
         &self,
         session: &[u8; 32],
         id: DealingId,
@@ -171,7 +171,7 @@ fn seed_digest(session: &[u8; 32], id: DealingId, dealer: PartyId, seed: &Seed) 
     id.hasher(session, "seed", dealer).field("seed", &*seed.0).finish()
 }
 
-fn message_digest<M: Dealt>(
+fn message_digest<M: DealtMessage>(
     session: &[u8; 32],
     id: DealingId,
     dealer: PartyId,
@@ -183,7 +183,7 @@ fn message_digest<M: Dealt>(
 }
 
 /// The dealers whose messages for `me` do not fit their commitments.
-pub fn disputed<M: Dealt>(
+pub fn disputed<M: DealtMessage>(
     session: &[u8; 32],
     id: DealingId,
     me: PartyId,

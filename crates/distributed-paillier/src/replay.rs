@@ -11,7 +11,7 @@ use subrosa_paillier::PublicKey;
 use subrosa_transport::{PartyId, PerParty};
 
 use crate::candidates::{self, BatchSecrets, Sampler};
-use crate::dealing::{Dealt, Seed};
+use crate::dealing::{DealtMessage, Seed};
 use crate::messages::CandidateShares;
 use crate::receipts::Opening;
 use crate::records::{AttemptRecord, BatchRecord, CandidateRecord, DealingRecord, SharingRecord};
@@ -117,7 +117,7 @@ impl Replay<'_> {
             let single = std::slice::from_ref(sieved);
             for (&me, secrets) in self.parties.iter().zip(&dealt.secrets) {
                 let computed = biprimality::first_test(self.parameters, me, secrets, single)?;
-                if computed.values.first() != first_tests[me].values.get(place) {
+                if computed.values.first() != first_tests.get(me).and_then(|sent| sent.values.get(place)) {
                     return Err(deviation(me, "a wrong value of the first test"));
                 }
             }
@@ -159,7 +159,7 @@ impl Replay<'_> {
     }
 
     /// The messages by receiver, if they are those that were committed to.
-    fn committed<M: Dealt>(
+    fn committed<M: DealtMessage>(
         &self,
         dealing: &DealingRecord,
         sent: Vec<PerParty<M>>,

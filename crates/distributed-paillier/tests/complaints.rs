@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use attack::script::{Dealing, Script};
 use attack::stage::Stage;
 use num_bigint::BigUint;
-use subrosa_distributed_paillier::dealing::Dealt;
+use subrosa_distributed_paillier::dealing::DealtMessage;
 use subrosa_distributed_paillier::messages::{
     CandidateShares, IntegerShareMessage, ProductShares, VerificationKey, WinnerProducts, WinnerShares,
 };
@@ -20,7 +20,7 @@ const HONEST: PartyId = PartyId::new(0);
 const OTHER_MESSAGE: &str = "it published another message than it committed to";
 
 /// A message of a dealing, changed so that it is still well-formed.
-trait Wrong: Dealt<Shape: Sized + Clone> + 'static {
+trait Wrong: DealtMessage<Shape: Sized + Clone> + 'static {
     /// The broadcast after it.
     type Next: Message<Shape: Sized + Clone> + Clone + 'static;
 

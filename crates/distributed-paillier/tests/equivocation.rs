@@ -13,7 +13,7 @@ use num_bigint::BigUint;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use subrosa_distributed_paillier::KeygenError;
-use subrosa_distributed_paillier::dealing::{Commitment, DealingId, Dealt, Seed};
+use subrosa_distributed_paillier::dealing::{Commitment, DealingId, DealtMessage, Seed};
 use subrosa_distributed_paillier::messages::{
     CandidateShares, FirstTest, FurtherTests, IntegerShareMessage, ProductShares, TrialDecryption,
     TrialProof, VerificationKey, WinnerAnswers, WinnerProducts, WinnerShares, WinnerZeros,
@@ -84,7 +84,7 @@ fn values_that_differ_between_receivers_find_nobody_honest_guilty() {
 }
 
 /// A commitment to another dealing.
-fn other<M: Dealt>(scene: &Scene<'_>, id: DealingId, messages: &PerParty<M>) -> Commitment {
+fn other<M: DealtMessage>(scene: &Scene<'_>, id: DealingId, messages: &PerParty<M>) -> Commitment {
     let seed = Seed::random(&mut ChaCha20Rng::seed_from_u64(5));
     Commitment::new(&scene.id, id, scene.me, &seed, messages)
 }

@@ -15,7 +15,8 @@ use crate::{KeygenError, Progress};
 /// How many times longer than this party another one may take to compute opened batches again.
 const PATIENCE: u32 = 20;
 
-/// Composite numbers that pass the first test and fail a further one: honest runs have one now and then.
+/// Numbers that pass the first test and fail a further one, until an audit: far more than honest runs have, where such a number is
+/// composite by accident.
 const MOST_FAILED: u64 = 16;
 
 const NO_RECORD: KeygenError = KeygenError::Inconsistent { reason: "a record is missing" };

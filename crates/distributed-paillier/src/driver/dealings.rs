@@ -5,7 +5,7 @@ use subrosa_transport::{Message, PartyId, PerParty, Transport};
 
 use super::Run;
 use crate::KeygenError;
-use crate::dealing::{Commitment, DealingId, Dealt, Seed, disputed};
+use crate::dealing::{Commitment, DealingId, DealtMessage, Seed, disputed};
 use crate::receipts::{Committed, Late, Nothing, Published, PublishedShape, Receipted, Riding, parties};
 use crate::records::DealingRecord;
 
@@ -27,7 +27,7 @@ pub(super) struct Announced<M, K> {
 
 impl<T: Transport + ?Sized> Run<'_, '_, T> {
     /// Draws a seed and deals from it.
-    pub(super) fn prepare<M: Dealt, K, R: CryptoRng>(
+    pub(super) fn prepare<M: DealtMessage, K, R: CryptoRng>(
         &self,
         id: DealingId,
         rng: &mut R,
@@ -65,7 +65,10 @@ impl<T: Transport + ?Sized> Run<'_, '_, T> {
     /// Broadcasts what follows from what I was dealt, or complains. Complaints are answered, and those who complained
     /// speak once more. None stands for a party whose sum is out of range; what I was dealt, with published messages in
     /// their places, comes back.
-    pub(super) fn broadcast_receipted<M: Dealt<Shape: Sized + Clone>, B: Message<Shape: Sized + Clone>>(
+    pub(super) fn broadcast_receipted<
+        M: DealtMessage<Shape: Sized + Clone>,
+        B: Message<Shape: Sized + Clone>,
+    >(
         &mut self,
         (id, commitments): (DealingId, &PerParty<Commitment>),
         (mut dealt, dealt_shape): (PerParty<M>, &M::Shape),
@@ -109,7 +112,7 @@ impl<T: Transport + ?Sized> Run<'_, '_, T> {
 
     /// Dealers publish the messages that somebody complains about; whoever publishes another message than it committed to
     /// is named. The published ones take the place of what I was dealt.
-    fn answer_complaints<M: Dealt<Shape: Sized + Clone>>(
+    fn answer_complaints<M: DealtMessage<Shape: Sized + Clone>>(
         &mut self,
         complaints: &Complaints,
         (id, commitments): (DealingId, &PerParty<Commitment>),

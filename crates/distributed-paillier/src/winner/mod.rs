@@ -90,7 +90,7 @@ pub struct Winner<'a> {
     lead: PartyId,
     /// The candidate's place in the run.
     number: u64,
-    modulus: Modulus,
+    n: BigUint,
     bounds: Bounds,
     /// p′ᵢ and q′ᵢ of mine: pᵢ = 3 + 4p′ᵢ for the lead, 4p′ᵢ for the others, and qᵢ likewise.
     mine: [SecretInt; 2],
@@ -137,7 +137,7 @@ impl<'a> Winner<'a> {
         Ok(Self {
             bounds: Bounds::new(parameters, n),
             number: candidate.number(),
-            modulus: modulus.clone(),
+            n: n.clone(),
             done: 0,
             parameters,
             me,
@@ -154,7 +154,7 @@ impl<'a> Winner<'a> {
     }
 
     fn n(&self) -> &BigUint {
-        self.modulus.value()
+        &self.n
     }
 
     fn product_ring(&self) -> &'a ProductRing {

@@ -6,7 +6,7 @@ use num_bigint::BigUint;
 use rand_chacha::ChaCha20Rng;
 use subrosa_arith::{Modulus, SecretInt};
 use subrosa_distributed_paillier::candidates::{self, BatchSecrets, Sampler};
-use subrosa_distributed_paillier::dealing::{Commitment, DealingId, Dealt, Seed, disputed};
+use subrosa_distributed_paillier::dealing::{Commitment, DealingId, DealtMessage, Seed, disputed};
 use subrosa_distributed_paillier::messages::{CandidateShares, IntegerShareMessage, WinnerShares};
 use subrosa_distributed_paillier::receipts::{
     Committed, Late, Nothing, Opening, Published, PublishedShape, Receipted, Riding,
@@ -187,7 +187,7 @@ impl<'p> Deviant<'_, 'p> {
         Ok(received)
     }
 
-    fn prepare<M: Dealt + 'static, K>(
+    fn prepare<M: DealtMessage + 'static, K>(
         &mut self,
         id: DealingId,
         deal: impl FnOnce(&Self, &Seed) -> Result<(K, PerParty<M>), KeygenError>,
@@ -200,7 +200,7 @@ impl<'p> Deviant<'_, 'p> {
         Ok(Prepared { id, seed, messages, kept, commitments: None })
     }
 
-    fn say_committed<B: Message<Shape: Sized> + Clone + 'static, M: Dealt, K>(
+    fn say_committed<B: Message<Shape: Sized> + Clone + 'static, M: DealtMessage, K>(
         &mut self,
         message: B,
         inner: B::Shape,
@@ -225,7 +225,7 @@ impl<'p> Deviant<'_, 'p> {
         follow: impl FnOnce(&mut Self, K, &PerParty<M>) -> Result<B, KeygenError>,
     ) -> Result<(PerParty<Option<B>>, PerParty<M>), KeygenError>
     where
-        M: Dealt<Shape: Sized + Clone> + 'static,
+        M: DealtMessage<Shape: Sized + Clone> + 'static,
         B: Message<Shape: Sized + Clone> + Clone + 'static,
     {
         let (me, id) = (self.scene.me, prepared.id);
