@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use cpu_time::ProcessTime;
 use subrosa_benches::{peak_memory, reset_peak_memory};
-use subrosa_paillier::PrivateKey;
+use subrosa_paillier::{KeyId, PrivateKey};
 use subrosa_risk_propagation::audit::{End, Subject, recompute};
 use subrosa_risk_propagation::checkpoint::{CheckpointError, WriteBytes};
 use subrosa_risk_propagation::generate::{Shape, generate};
@@ -110,6 +110,14 @@ impl CheckpointStore for Store {
 
     fn keep_seed(&mut self, run: &[u8; 32], seed: &RunSeed) -> Result<(), CheckpointError> {
         self.seeds.insert(*run, seed.clone());
+        Ok(())
+    }
+
+    fn used(&self, _: KeyId) -> Result<Option<[u8; 32]>, CheckpointError> {
+        Ok(None)
+    }
+
+    fn mark_used(&mut self, _: KeyId, _: &[u8; 32]) -> Result<(), CheckpointError> {
         Ok(())
     }
 }

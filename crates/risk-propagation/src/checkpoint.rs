@@ -13,6 +13,7 @@ mod store;
 
 use std::io::{Read, Write};
 
+use subrosa_paillier::KeyId;
 use subrosa_transport::PartyId;
 
 use crate::randomness::RunSeed;
@@ -53,7 +54,7 @@ pub enum CheckpointProblem {
     #[error(
         "`{bank}` has no checkpoint of the run in which ciphertexts may have been shown already; starting over would tell more \
          than one run. Restore that bank's checkpoints; if it has finished, recover the scores instead; or \
-         remove the checkpoints here to start over nevertheless"
+         remove the checkpoints here to start over with another key"
     )]
     StartOver {
         /// The bank that is at another run, by its place in the roster.
@@ -91,7 +92,8 @@ impl CheckpointError {
 /// Gives a checkpoint's bytes to the writer that it is called with.
 pub type WriteBytes<'a> = dyn FnMut(&mut dyn Write) -> std::io::Result<()> + 'a;
 
-/// Where the checkpoints of one run of one bank are kept, by position: a greater one is a later state.
+/// Where the checkpoints of a bank's present run are kept, by position: a greater one is a later state. It remembers as well
+/// which keys the bank has used, also when the run has ended.
 ///
 /// The bytes are checked by this crate; a store keeps them whole and secret. [`FileStore`] is one.
 pub trait CheckpointStore {
@@ -137,7 +139,20 @@ pub trait CheckpointStore {
         Ok(())
     }
 
-    /// Removes all of them: the run is given up. The latest goes last, so that a crash in between loses no state that
+    /// The run for which a key was used, if it was.
+    ///
+    /// # Errors
+    /// [`CheckpointProblem::Io`]; [`CheckpointProblem::Corrupt`].
+    fn used(&self, key: KeyId) -> Result<Option<[u8; 32]>, CheckpointError>;
+
+    /// Remembers that a key is used for a run, for good: [`clear`](Self::clear) does not forget it. It is safe on disk when this
+    /// returns. A later run takes an earlier one's place.
+    ///
+    /// # Errors
+    /// [`CheckpointProblem::Io`].
+    fn mark_used(&mut self, key: KeyId, run: &[u8; 32]) -> Result<(), CheckpointError>;
+
+    /// Removes all checkpoints: the run is given up. The latest goes last, so that a crash in between loses no state that
     /// others may still need.
     ///
     /// # Errors

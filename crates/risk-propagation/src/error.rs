@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use subrosa_paillier::PaillierError;
+use subrosa_paillier::{KeyId, PaillierError};
 use subrosa_threshold_decryption::DecryptionError;
 use subrosa_transport::{Culprits, PartyId, SessionError};
 
@@ -240,6 +240,23 @@ pub enum Error {
         /// What is wrong with its message.
         reason: String,
     },
+    /// The key was used in another run, and [`KeyUse::Once`](crate::KeyUse::Once) is agreed.
+    #[error(
+        "the key {key} was used in another run ({}…): a bank that kept ciphertexts of that one could have them decrypted in this one. \
+         Generate a key for this run, or have all banks agree on key_use = shared{}",
+        run.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>(),
+        elsewhere(banks)
+    )]
+    KeyUsed {
+        /// The key.
+        key: KeyId,
+        /// The session in which the other run began.
+        run: [u8; 32],
+        /// Names of the banks that are not at that run, where this one could go on with it.
+        banks: Vec<String>,
+        /// These banks.
+        culprits: Vec<PartyId>,
+    },
     /// The seed of the run is not there, so that it cannot be computed again.
     #[error("the seed of this run is missing")]
     NoSeed,
@@ -284,6 +301,15 @@ pub enum Error {
     Session(#[from] SessionError),
 }
 
+fn elsewhere(banks: &[String]) -> String {
+    let names: Vec<String> = banks.iter().map(|bank| format!("`{bank}`")).collect();
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!(". This bank could go on with that run, but not {}", names.join(", "))
+    }
+}
+
 fn listed(banks: &[String]) -> String {
     banks.iter().map(|bank| format!("`{bank}`")).collect::<Vec<_>>().join(", or without those of ")
 }
@@ -301,6 +327,7 @@ impl Culprits for Error {
             | Self::PlanDiffers { .. }
             | Self::Mismatch { .. }
             | Self::Roster(_)
+            | Self::KeyUsed { .. }
             | Self::Peer { .. }
             | Self::Session(_)
             | Self::Decryption(_)
@@ -318,7 +345,7 @@ impl Error {
     pub fn culprits(&self) -> Vec<PartyId> {
         match self {
             Self::Peer { party, .. } => vec![*party],
-            Self::Unplannable { culprits, .. } => culprits.clone(),
+            Self::Unplannable { culprits, .. } | Self::KeyUsed { culprits, .. } => culprits.clone(),
             Self::Checkpoint(error) => error.culprits(),
             Self::Session(error) => error.culprits(),
             Self::Decryption(error) => error.culprits(),

@@ -38,9 +38,11 @@ pub use forecast::{Calibration, Forecast};
 pub use network::{Network, NetworkBuilder, Transfer};
 pub use periods::PeriodActivity;
 pub use plan::{NetworkSizes, Plan, PlanError};
-pub use protocol::{Event, Outcome, PROTOCOL, Stage, parameters, propagate, propagate_with, recover};
+pub use protocol::{
+    Event, Outcome, PROTOCOL, Stage, Stopped, parameters, propagate, propagate_with, recover, stopped,
+};
 pub use randomness::RunSeed;
-pub use settings::{Delta, Mismatch, Settings, Step};
+pub use settings::{Delta, KeyUse, Mismatch, Settings, Step};
 
 /// Re-exported: a session, a key share and a key are what a run is given.
 pub use {subrosa_paillier, subrosa_threshold_decryption, subrosa_transport};

@@ -66,6 +66,7 @@ pub fn parameters(key: &ThresholdKey, columns: &[String], settings: &Settings) -
         .with("least_activity", settings.least_activity)
         .with("min_foreign_senders", settings.min_foreign_senders)
         .with("checks", settings.checks)
+        .with("key_use", settings.key_use)
         .with("chunk", CHUNK)
 }
 
@@ -272,6 +273,40 @@ pub fn recover(
     outcome(agreed, latest.plan, periods, &latest.state, PassedOver::default(), share.key()).map(Some)
 }
 
+/// A run that was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stopped {
+    /// The session in which it began.
+    pub run: [u8; 32],
+    /// Position of the last state: see [`checkpoint`](crate::checkpoint).
+    pub position: u32,
+    /// What is to be decrypted may have been shown: the run has to be finished, and is not started over.
+    pub shown: bool,
+}
+
+/// The run that was stopped, as the latest checkpoint has it. Needs no other bank.
+///
+/// # Errors
+/// [`Error::Checkpoint`] for a checkpoint that cannot be used.
+pub fn stopped(
+    roster: &Roster,
+    share: &KeyShare,
+    network: &Network,
+    settings: &Settings,
+    checkpoints: &mut dyn CheckpointStore,
+) -> Result<Option<Stopped>, Error> {
+    let share = &Role::Bank(share);
+    check_roster(roster, share, network)?;
+    let keeper = Keeper::new(Some(checkpoints), share, roster, network, settings);
+    let latest = keeper.latest(share, network, settings)?;
+    Ok(latest.map(|latest| Stopped {
+        run: latest.run.id,
+        position: latest.position,
+        shown: latest.position >= Positions::new(&latest.plan).committed(),
+    }))
+}
+
 /// Parties without which the decryption went on.
 #[derive(Default)]
 struct PassedOver {
@@ -412,10 +447,15 @@ fn begin<T: Transport + ?Sized>(
     rng: &mut impl CryptoRng,
 ) -> Result<Begun, Error> {
     let mut links = Links::new(session.id(), session.roster());
+    let key = share.key().public().id();
     let anew_for = match keeper.meet(session, share, &network, settings)? {
-        Start::Anew { asked_by } => asked_by,
+        Start::Anew { asked_by } => {
+            keeper.check_unused(key, settings, session.roster(), &asked_by)?;
+            asked_by
+        }
         Start::GoOn(loaded, seen) => {
             let Loaded { position, run, plan, state } = *loaded;
+            keeper.use_key(key, &run.id, settings)?;
             let agreed = resume::restore(network, &run);
             let periods = periods::agree(&run.activity, settings)?;
             let anew_for = Vec::new();
@@ -444,6 +484,7 @@ fn begin<T: Transport + ?Sized>(
     let state = State::new(Encrypted::initial(&agreed, &plan));
     keeper.clear()?;
     keeper.save(0, share, &run, &state)?;
+    keeper.use_key(key, &run.id, settings)?;
     let seen = Seen::default();
     Ok(Begun { agreed, plan, periods, run, position: 0, state, links, seen, anew_for })
 }

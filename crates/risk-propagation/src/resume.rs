@@ -1,5 +1,6 @@
 //! Where a run begins: at the start, or at the last state that all banks have.
 
+use subrosa_paillier::KeyId;
 use subrosa_transport::{PartyId, Roster, Session, Transport};
 
 use crate::agreement::Agreed;
@@ -11,7 +12,7 @@ use crate::network::Network;
 use crate::plan::Plan;
 use crate::protocol::{Role, blame, parameters};
 use crate::randomness::RunSeed;
-use crate::settings::Settings;
+use crate::settings::{KeyUse, Settings};
 
 /// The states in which a bank is saved, as numbers that grow: 0 after the agreement, j after iteration j (but the last), then
 /// these.
@@ -155,6 +156,36 @@ impl<'a> Keeper<'a> {
         kept.retain(|&kept| kept <= position);
         let old = kept.len().saturating_sub(2);
         kept.into_iter().take(old).try_for_each(|old| store.remove(old))
+    }
+
+    /// Refuses a key that was used in another run. `asked_by` are the banks that are not at a run of which this one has a state.
+    pub(crate) fn check_unused(
+        &self,
+        key: KeyId,
+        settings: &Settings,
+        roster: &Roster,
+        asked_by: &[PartyId],
+    ) -> Result<(), Error> {
+        let Some(store) = self.store.as_ref().filter(|_| settings.key_use == KeyUse::Once) else {
+            return Ok(());
+        };
+        let banks = asked_by.iter().map(|party| roster.name(*party).to_owned()).collect();
+        match store.used(key)? {
+            Some(run) => Err(Error::KeyUsed { key, run, banks, culprits: asked_by.to_vec() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Remembers that the key is used in this run, before the first ciphertext leaves; refuses one that was used in another.
+    pub(crate) fn use_key(&mut self, key: KeyId, run: &Digest, settings: &Settings) -> Result<(), Error> {
+        let Some(store) = &mut self.store else { return Ok(()) };
+        match store.used(key)? {
+            Some(used) if used == *run => Ok(()),
+            Some(used) if settings.key_use == KeyUse::Once => {
+                Err(Error::KeyUsed { key, run: used, banks: Vec::new(), culprits: Vec::new() })
+            }
+            _ => Ok(store.mark_used(key, run)?),
+        }
     }
 
     /// Keeps the seed of a run that begins.

@@ -73,6 +73,30 @@ impl std::fmt::Display for Mismatch {
     }
 }
 
+/// For how many runs a key is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyUse {
+    /// For one: a bank that remembers another run under the key refuses to begin. What remembers is the run's
+    /// [`CheckpointStore`](crate::CheckpointStore), and nothing is remembered of runs without one.
+    #[default]
+    Once,
+    /// For as many as its holders like.
+    ///
+    /// # Security
+    /// A bank that cheats can hand in ciphertexts that it kept of an earlier run, and read what they hold. Nobody notices before
+    /// its part is [computed again](crate::audit).
+    Shared,
+}
+
+impl std::fmt::Display for KeyUse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Once => "once",
+            Self::Shared => "shared",
+        })
+    }
+}
+
 /// Settings of a run. All banks must hold the same, but for `max_accounts`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -109,11 +133,13 @@ pub struct Settings {
     pub most_accounts: BTreeMap<String, u32>,
     /// How partial decryptions are checked in R9. Default proofs: a wrong answer is refused, and its bank named.
     pub checks: Checks,
+    /// For how many runs the key is used. Default one.
+    pub key_use: KeyUse,
 }
 
 impl Default for Settings {
     /// Three iterations, δ = 0.5, accuracy 10^-6, differences refused, all periods in which anybody is paid, all scores disclosed, ready for ten
-    /// million accounts.
+    /// million accounts, a key for each run.
     fn default() -> Self {
         Self {
             iterations: 3,
@@ -126,6 +152,7 @@ impl Default for Settings {
             max_accounts: 10_000_000,
             most_accounts: BTreeMap::new(),
             checks: Checks::default(),
+            key_use: KeyUse::default(),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use common::{Raw, bank_name};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use subrosa_paillier::PrivateKey;
+use subrosa_paillier::{KeyId, PrivateKey};
 use subrosa_risk_propagation::audit::{End, Index, RecomputeError, Recomputed, Subject, recompute};
 use subrosa_risk_propagation::checkpoint::{CheckpointError, WriteBytes};
 use subrosa_risk_propagation::record::{Kind, Reader, Record, Recording, Seeds};
@@ -79,6 +79,12 @@ impl CheckpointStore for Keeping<'_> {
     fn keep_seed(&mut self, run: &[u8; 32], seed: &RunSeed) -> Result<(), CheckpointError> {
         self.seeds.insert(*run, seed.clone());
         Ok(())
+    }
+    fn used(&self, key: KeyId) -> Result<Option<[u8; 32]>, CheckpointError> {
+        self.store.used(key)
+    }
+    fn mark_used(&mut self, key: KeyId, run: &[u8; 32]) -> Result<(), CheckpointError> {
+        self.store.mark_used(key, run)
     }
 }
 

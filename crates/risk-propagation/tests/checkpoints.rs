@@ -30,11 +30,14 @@ use subrosa_transport::{
 
 const WEST: PartyId = PartyId::new(2);
 
-static SHARES: LazyLock<Vec<KeyShare>> = LazyLock::new(|| {
-    let mut rng = ChaCha20Rng::seed_from_u64(3);
+static SHARES: LazyLock<Vec<KeyShare>> = LazyLock::new(|| deal(3));
+static OTHER_SHARES: LazyLock<Vec<KeyShare>> = LazyLock::new(|| deal(4));
+
+fn deal(seed: u64) -> Vec<KeyShare> {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
     let private = PrivateKey::generate_insecure(512, &mut rng).unwrap();
     dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng).unwrap()
-});
+}
 
 fn settings() -> Settings {
     Settings { iterations: 3, ..Settings::default() }
@@ -61,6 +64,7 @@ fn wires() -> Vec<MemoryTransport> {
 
 /// One bank's attempt; the iterations that it computed.
 fn bank<T: Transport>(
+    shares: &[KeyShare],
     wire: &mut T,
     base: &Path,
     network: Network,
@@ -68,7 +72,7 @@ fn bank<T: Transport>(
 ) -> (Result<Outcome, Error>, Vec<usize>) {
     let me = wire.roster().me().index();
     let mut rng = ChaCha20Rng::seed_from_u64(1000 * seed + me as u64);
-    let fields = parameters(SHARES[0].key(), network.columns(), &settings());
+    let fields = parameters(shares[0].key(), network.columns(), &settings());
     let timeout = SessionSettings::new().with_timeout(Duration::from_secs(30));
     let mut iterations = Vec::new();
     let attempt = || {
@@ -79,15 +83,25 @@ fn bank<T: Transport>(
                 iterations.push(number);
             }
         };
-        propagate_with(&mut session, &SHARES[me], network, &settings(), &mut store, &mut rng, &mut progress)
+        propagate_with(&mut session, &shares[me], network, &settings(), &mut store, &mut rng, &mut progress)
     };
     (attempt(), iterations)
 }
 
 /// An attempt of all banks. Nobody is left waiting when one of them goes.
 fn attempt(wires: Vec<MemoryTransport>, base: &Path, seed: u64) -> Vec<(Result<Outcome, Error>, Vec<usize>)> {
+    attempt_with(&SHARES, wires, base, seed)
+}
+
+/// [`attempt`] under a key of the caller's.
+fn attempt_with(
+    shares: &[KeyShare],
+    wires: Vec<MemoryTransport>,
+    base: &Path,
+    seed: u64,
+) -> Vec<(Result<Outcome, Error>, Vec<usize>)> {
     let networks = networks();
-    run_network(wires, |me, mut wire| bank(&mut wire, base, networks[me.index()].clone(), seed))
+    run_network(wires, |me, mut wire| bank(shares, &mut wire, base, networks[me.index()].clone(), seed))
 }
 
 fn stopped_after(frames: u64) -> Vec<MemoryTransport> {
@@ -273,14 +287,46 @@ fn nothing_is_shown_before_all_are_bound_to_it_and_remember_to_what() {
 }
 
 #[test]
-fn before_noise_a_lost_checkpoint_costs_a_new_start() {
+fn before_noise_a_lost_checkpoint_costs_a_new_start_with_another_key() {
     let base = tempfile::tempdir().unwrap();
     stop_where(base.path(), |kept| kept.iter().all(|kept| kept.last() == Some(&1)));
     std::fs::remove_dir_all(folder(base.path(), 0)).unwrap();
-    for (result, iterations) in attempt(wires(), base.path(), 2) {
+    let results = attempt(wires(), base.path(), 2);
+    for (result, iterations) in &results[1..] {
+        assert!(result.is_err() && iterations.is_empty());
+    }
+    let used = |(result, _): &(Result<Outcome, Error>, _)| matches!(result, Err(Error::KeyUsed { .. }));
+    assert!(results[1..].iter().any(used), "{results:?}");
+    (0..3).for_each(|bank| FileStore::open(folder(base.path(), bank)).unwrap().clear().unwrap());
+    for (result, iterations) in attempt_with(&OTHER_SHARES, wires(), base.path(), 3) {
         result.unwrap();
         assert_eq!(iterations, [1, 2, 3]);
     }
+}
+
+#[test]
+fn a_key_is_used_once() {
+    let base = tempfile::tempdir().unwrap();
+    let ends = |shares, seed| attempt_with(shares, wires(), base.path(), seed);
+    ends(&SHARES, 1).into_iter().for_each(|(result, _)| drop(result.unwrap()));
+    // The run is over and forgotten, and its key is not.
+    assert!((0..3).all(|bank| kept(base.path(), bank).is_empty()));
+    let again = ends(&SHARES, 2);
+    let used = |(result, _): &(Result<Outcome, Error>, _)| matches!(result, Err(Error::KeyUsed { .. }));
+    assert!(again.iter().any(used), "{again:?}");
+    assert!(again.iter().all(|(result, iterations)| result.is_err() && iterations.is_empty()));
+    ends(&OTHER_SHARES, 3).into_iter().for_each(|(result, _)| drop(result.unwrap()));
+    assert!(ends(&OTHER_SHARES, 4).iter().any(used));
+    assert!(ends(&SHARES, 5).iter().any(used));
+    // A bank whose store was put back to before the run does not know; the others do.
+    std::fs::remove_dir_all(folder(base.path(), 1)).unwrap();
+    let again = ends(&SHARES, 6);
+    assert!(again.iter().any(used) && again.iter().all(|(result, _)| result.is_err()), "{again:?}");
+    // A mark that cannot be read is not taken for none.
+    let mark = folder(base.path(), 0).join(format!("used-{}", SHARES[0].key().public().id()));
+    assert!(mark.exists());
+    std::fs::write(&mark, [0; 31]).unwrap();
+    assert!(matches!(refusal(&ends(&SHARES, 7)[0].0), CheckpointProblem::Corrupt));
 }
 
 #[test]
@@ -341,10 +387,7 @@ fn other_input_settings_or_keys_are_told_apart() {
     };
     let other = Settings { iterations: 2, ..settings() };
     assert_eq!(what(found(&SHARES[0], network.clone(), &other)), "choice of settings");
-    let mut rng = ChaCha20Rng::seed_from_u64(4);
-    let private = PrivateKey::generate_insecure(512, &mut rng).unwrap();
-    let shares = dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng).unwrap();
-    assert_eq!(what(found(&shares[0], network, &settings())), "key");
+    assert_eq!(what(found(&OTHER_SHARES[0], network, &settings())), "key");
     let mut raw = Raw::consistent(3, vec![vec![(0, 1)], vec![], vec![]], vec![]).networks();
     assert_eq!(what(found(&SHARES[0], raw.remove(0), &settings())), "input");
 }
@@ -435,7 +478,7 @@ fn west_alone() {
     let streams = [streams.next().unwrap(), streams.next().unwrap(), None];
     let mut wire = Socket::new(2, streams);
     let seed = variable("SEED").parse().unwrap();
-    let outcome = bank(&mut wire, &base, networks().remove(2), seed).0.unwrap();
+    let outcome = bank(&SHARES, &mut wire, &base, networks().remove(2), seed).0.unwrap();
     let text: Vec<String> = outcome.scores.iter().map(|score| score.to_bits().to_string()).collect();
     std::fs::write(base.join("west.scores"), text.join(",")).unwrap();
 }
@@ -464,7 +507,8 @@ fn attempt_with_a_process(base: &Path, seed: u64, kill_at: Option<u32>) -> Vec<R
         Socket::new(1, [Some(to_north), None, west_east]),
     ];
     std::thread::scope(|scope| {
-        let start = |(mut wire, network)| scope.spawn(move || bank(&mut wire, base, network, seed).0);
+        let start =
+            |(mut wire, network)| scope.spawn(move || bank(&SHARES, &mut wire, base, network, seed).0);
         let threads: Vec<_> = wires.into_iter().zip(networks()).map(start).collect();
         if let Some(position) = kill_at {
             let file = folder(base, 2).join(format!("position-{position:05}.checkpoint"));
@@ -546,7 +590,9 @@ fn chain() -> Vec<Network> {
 fn banks_that_nobody_pays_do_not_run_ahead_of_what_others_can_go_back_to() {
     let networks = chain();
     let run = |wires: Vec<MemoryTransport>, base: &Path, seed: u64| {
-        run_network(wires, |me, mut wire| bank(&mut wire, base, networks[me.index()].clone(), seed).0)
+        run_network(wires, |me, mut wire| {
+            bank(&SHARES, &mut wire, base, networks[me.index()].clone(), seed).0
+        })
     };
     let mut resumed = 0;
     for frames in 2.. {

@@ -5,6 +5,7 @@ use std::io::Read;
 
 use std::path::PathBuf;
 
+use subrosa_paillier::KeyId;
 use subrosa_risk_propagation::RunSeed;
 use subrosa_risk_propagation::checkpoint::{
     CheckpointError, CheckpointProblem, CheckpointStore, FileStore, WriteBytes,
@@ -69,5 +70,13 @@ impl CheckpointStore for Kept<'_> {
 
     fn clear(&mut self) -> Result<(), CheckpointError> {
         if self.begun.get() { Ok(()) } else { self.store.clear() }
+    }
+
+    fn used(&self, key: KeyId) -> Result<Option<[u8; 32]>, CheckpointError> {
+        self.store.used(key)
+    }
+
+    fn mark_used(&mut self, key: KeyId, run: &[u8; 32]) -> Result<(), CheckpointError> {
+        self.store.mark_used(key, run)
     }
 }

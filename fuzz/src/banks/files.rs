@@ -7,7 +7,7 @@ use std::sync::{LazyLock, Mutex};
 
 use sha2::{Digest, Sha256};
 use subrosa_arith::hash::Hasher;
-use subrosa_paillier::{Blinder, CiphertextBatch, Randomness};
+use subrosa_paillier::{Blinder, CiphertextBatch, KeyId, Randomness};
 use subrosa_risk_propagation::audit::Index;
 use subrosa_risk_propagation::checkpoint::{CheckpointError, CheckpointStore, WriteBytes};
 use subrosa_risk_propagation::record::{Kind, Reader, Record};
@@ -86,6 +86,14 @@ impl CheckpointStore for Memory {
 
     fn remove(&mut self, position: u32) -> Result<(), CheckpointError> {
         self.0.remove(&position);
+        Ok(())
+    }
+
+    fn used(&self, _: KeyId) -> Result<Option<[u8; 32]>, CheckpointError> {
+        Ok(None)
+    }
+
+    fn mark_used(&mut self, _: KeyId, _: &[u8; 32]) -> Result<(), CheckpointError> {
         Ok(())
     }
 }

@@ -3,20 +3,25 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
+use subrosa_paillier::KeyId;
+
 use crate::checkpoint::{CheckpointError, CheckpointProblem, CheckpointStore, WriteBytes};
 
 #[derive(Default)]
-pub(super) struct Memory(BTreeMap<u32, Vec<u8>>);
+pub(super) struct Memory {
+    states: BTreeMap<u32, Vec<u8>>,
+    used: Option<(KeyId, [u8; 32])>,
+}
 
 impl Memory {
     /// The positions that are kept, ascending.
     pub(super) fn kept(&self) -> Vec<u32> {
-        self.0.keys().copied().collect()
+        self.states.keys().copied().collect()
     }
 
     /// Goes back to a position.
     pub(super) fn go_back(&mut self, position: u32) {
-        self.0.retain(|&kept, _| kept <= position);
+        self.states.retain(|&kept, _| kept <= position);
     }
 }
 
@@ -30,7 +35,7 @@ impl CheckpointStore for Memory {
     }
 
     fn read(&self, position: u32) -> Result<Box<dyn Read + '_>, CheckpointError> {
-        let bytes = self.0.get(&position);
+        let bytes = self.states.get(&position);
         let bytes =
             bytes.ok_or_else(|| CheckpointError::new(self.name(position), CheckpointProblem::Missing))?;
         Ok(Box::new(&bytes[..]))
@@ -40,12 +45,21 @@ impl CheckpointStore for Memory {
         let mut out = Vec::new();
         bytes(&mut out)
             .map_err(|error| CheckpointError::new(self.name(position), CheckpointProblem::Io(error)))?;
-        self.0.insert(position, out);
+        self.states.insert(position, out);
         Ok(())
     }
 
     fn remove(&mut self, position: u32) -> Result<(), CheckpointError> {
-        self.0.remove(&position);
+        self.states.remove(&position);
+        Ok(())
+    }
+
+    fn used(&self, key: KeyId) -> Result<Option<[u8; 32]>, CheckpointError> {
+        Ok(self.used.filter(|(used, _)| *used == key).map(|(_, run)| run))
+    }
+
+    fn mark_used(&mut self, key: KeyId, run: &[u8; 32]) -> Result<(), CheckpointError> {
+        self.used = Some((key, *run));
         Ok(())
     }
 }

@@ -5,15 +5,20 @@ use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use subrosa_paillier::KeyId;
+
 use super::{CheckpointError, CheckpointProblem, CheckpointStore, WriteBytes};
 
 const PREFIX: &str = "position-";
 const SUFFIX: &str = ".checkpoint";
+const USED: &str = "used-";
 /// How often, and how long apart, a lock is tried.
 const LOCK_ATTEMPTS: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 /// A folder of checkpoints that one process at a time may use.
+///
+/// Of each key that was used it keeps a small file, `used-` and the key's fingerprint, which holds the run.
 ///
 /// On Unix the folder is made with mode 0700 and its files with mode 0600. Elsewhere the folder's own permissions count.
 #[derive(Debug)]
@@ -24,7 +29,8 @@ pub struct FileStore {
 }
 
 impl FileStore {
-    /// Uses `folder`, which is made if it is not there. One folder for each bank and run.
+    /// Uses `folder`, which is made if it is not there. One folder for each bank: a second one would not know which keys were
+    /// used.
     ///
     /// # Errors
     /// [`CheckpointProblem::Io`]; [`CheckpointProblem::InUse`] while another process, or another store in this one, uses
@@ -54,6 +60,27 @@ impl FileStore {
 
     fn file(&self, position: u32) -> PathBuf {
         self.folder.join(format!("{PREFIX}{position:05}{SUFFIX}"))
+    }
+
+    fn mark(&self, key: KeyId) -> PathBuf {
+        self.folder.join(format!("{USED}{key}"))
+    }
+
+    /// Writes a file as a whole or not at all.
+    fn replace(&self, path: &Path, bytes: &mut WriteBytes<'_>) -> Result<(), CheckpointError> {
+        // What a killed process left of an earlier attempt is overwritten.
+        let partial = path.with_extension("partial");
+        let mut attempt = || {
+            let file = private().write(true).create(true).truncate(true).open(&partial)?;
+            let mut buffer = BufWriter::with_capacity(1 << 16, &file);
+            bytes(&mut buffer)?;
+            buffer.flush()?;
+            drop(buffer);
+            file.sync_all()?;
+            std::fs::rename(&partial, path)?;
+            self.sync()
+        };
+        attempt().map_err(|error| failed(path, error))
     }
 
     /// Brings the folder's list of names to the disk.
@@ -87,20 +114,7 @@ impl CheckpointStore for FileStore {
     }
 
     fn write(&mut self, position: u32, bytes: &mut WriteBytes<'_>) -> Result<(), CheckpointError> {
-        let path = self.file(position);
-        // What a killed process left of an earlier attempt is overwritten.
-        let partial = path.with_extension("partial");
-        let mut attempt = || {
-            let file = private().write(true).create(true).truncate(true).open(&partial)?;
-            let mut buffer = BufWriter::with_capacity(1 << 16, &file);
-            bytes(&mut buffer)?;
-            buffer.flush()?;
-            drop(buffer);
-            file.sync_all()?;
-            std::fs::rename(&partial, &path)?;
-            self.sync()
-        };
-        attempt().map_err(|error| failed(&path, error))
+        self.replace(&self.file(position), bytes)
     }
 
     fn remove(&mut self, position: u32) -> Result<(), CheckpointError> {
@@ -110,6 +124,21 @@ impl CheckpointStore for FileStore {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(failed(&path, error)),
         }
+    }
+
+    fn used(&self, key: KeyId) -> Result<Option<[u8; 32]>, CheckpointError> {
+        let path = self.mark(key);
+        let bytes = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(|error| failed(&path, error))?,
+        };
+        // A mark that cannot be read must not pass for none.
+        let damaged = || CheckpointError::new(path.display().to_string(), CheckpointProblem::Corrupt);
+        <[u8; 32]>::try_from(bytes).map(Some).map_err(|_| damaged())
+    }
+
+    fn mark_used(&mut self, key: KeyId, run: &[u8; 32]) -> Result<(), CheckpointError> {
+        self.replace(&self.mark(key), &mut |out| out.write_all(run))
     }
 }
 

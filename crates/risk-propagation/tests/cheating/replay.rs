@@ -1,16 +1,21 @@
-//! Ciphertexts of an earlier run under the same key.
+//! Ciphertexts of an earlier run under the same key: worth nothing where each run has a key of its own, and read, to be found
+//! by recomputation, where the banks agreed to share one.
+
+use std::path::Path;
 
 use num_bigint::BigInt;
 use num_traits::ToPrimitive;
 use subrosa_paillier::{Blinded, Ciphertext};
-use subrosa_risk_propagation::Plan;
 use subrosa_risk_propagation::messages::Declaration;
+use subrosa_risk_propagation::{CheckpointStore, Error, FileStore, KeyUse, Plan, Settings};
 use subrosa_transport::{PartyId, PerParty};
 
 use super::common::Raw;
 use super::deviation::{Deviation, Hear, View, more};
 use super::resumption::Eavesdrop;
-use super::scene::{EAST, NORTH, Truth, WEST, clear, run_uncapped, slots, three, unit, without_noise};
+use super::scene::{
+    EAST, NORTH, Run, Truth, WEST, clear, run_in, run_uncapped, slots, three, uncapped, unit, without_noise,
+};
 
 /// Follows the protocol and keeps what it sees.
 #[derive(Default)]
@@ -37,6 +42,16 @@ impl Collector {
         let (_, scores) = self.scores.iter().find(|(from, _)| *from == NORTH).unwrap();
         scores[0].clone()
     }
+}
+
+/// A run of banks that remember which keys they used.
+fn month(raw: &Raw, west: &mut dyn Deviation, seed: u64, key_use: KeyUse, folder: &Path) -> Run {
+    run_in(raw, &Settings { key_use, ..uncapped() }, vec![(WEST, west)], seed, Some(folder))
+}
+
+/// [`month`], of banks that agreed to use their key for several runs.
+fn shared(raw: &Raw, west: &mut dyn Deviation, seed: u64, folder: &Path) -> Run {
+    month(raw, west, seed, KeyUse::Shared, folder)
 }
 
 /// This month's accounts: all scores are others.
@@ -69,12 +84,50 @@ impl Deviation for Replay {
     }
 }
 
+/// A later run under the key of an earlier one does not begin, whatever one bank has in mind.
+fn refused(raw: &Raw, west: &mut dyn Deviation, seed: u64, folder: &Path) {
+    let run = month(raw, west, seed, KeyUse::Once, folder);
+    run.assert_stopped(&[]);
+    let refused = |(_, result): &(PartyId, Result<_, Error>)| matches!(result, Err(Error::KeyUsed { .. }));
+    assert!(run.honest.iter().any(refused), "{:?}", run.errors());
+    assert!(run.errors().iter().all(|error| error.contains("was used in another run")), "{:?}", run.errors());
+}
+
+#[test]
+fn a_key_for_each_run_leaves_nothing_to_replay() {
+    let (raw, mut collector) = (three(), Collector::default());
+    let folder = tempfile::tempdir().unwrap();
+    month(&raw, &mut collector, 31, KeyUse::Once, folder.path()).assert_unnoticed();
+    let announced = collector.announced[EAST.index()].clone();
+    refused(&this_month(), &mut Replay { kept: announced }, 32, folder.path());
+    let old = collector.score_of_north();
+    refused(&this_month(), &mut Replay { kept: vec![old.clone()] }, 33, folder.path());
+    refused(&this_month(), &mut Boomerang { old, back: None, place: 0 }, 34, folder.path());
+}
+
+#[test]
+fn a_run_that_was_broken_off_takes_its_key_with_it() {
+    let (raw, mut west) = (three(), Eavesdrop::default());
+    let folder = tempfile::tempdir().unwrap();
+    month(&raw, &mut west, 35, KeyUse::Once, folder.path()).assert_stopped(&[]);
+    // Somebody removes the checkpoints, so that the run is started over.
+    for bank in ["north", "east"] {
+        FileStore::open(folder.path().join(bank)).unwrap().clear().unwrap();
+    }
+    refused(&raw, &mut Replay { kept: west.heard.into_iter().collect() }, 36, folder.path());
+}
+
 #[test]
 fn last_months_announcements_are_read() {
     let (raw, mut collector) = (three(), Collector::default());
-    run_uncapped(&raw, &mut collector, 21).assert_unnoticed();
-    let run =
-        run_uncapped(&this_month(), &mut Replay { kept: collector.announced[EAST.index()].clone() }, 22);
+    let folder = tempfile::tempdir().unwrap();
+    shared(&raw, &mut collector, 21, folder.path()).assert_unnoticed();
+    let run = shared(
+        &this_month(),
+        &mut Replay { kept: collector.announced[EAST.index()].clone() },
+        22,
+        folder.path(),
+    );
     run.assert_unnoticed();
     run.assert_found(WEST, "R5", 0, &[]);
     run.assert_west_has_its_own();
@@ -92,12 +145,13 @@ fn last_months_announcements_are_read() {
 #[test]
 fn last_months_scores_are_read_exactly() {
     let (raw, mut collector) = (three(), Collector::default());
-    let last = run_uncapped(&raw, &mut collector, 23);
+    let folder = tempfile::tempdir().unwrap();
+    let last = shared(&raw, &mut collector, 23, folder.path());
     let shift = clear(&last.spoils().plan);
     let factor = BigInt::from(1) << shift;
     let key = super::scene::shares(3)[0].key().public().clone();
     let kept = vec![key.vartime_mul_plain(&collector.score_of_north(), &factor).unwrap()];
-    let run = run_uncapped(&this_month(), &mut Replay { kept }, 24);
+    let run = shared(&this_month(), &mut Replay { kept }, 24, folder.path());
     run.assert_unnoticed();
     run.assert_found(WEST, "R5", 0, &[]);
     let truth = Truth::of(&raw, &run.spoils().plan);
@@ -108,7 +162,7 @@ fn last_months_scores_are_read_exactly() {
 #[test]
 fn announcements_of_a_run_that_was_broken_off_are_read_in_the_next_one() {
     let (raw, mut west) = (three(), Eavesdrop::default());
-    // Without checkpoints: the banks begin anew, with the same input.
+    // Without checkpoints the banks begin anew, with the same input, and do not know that they used the key.
     run_uncapped(&raw, &mut west, 27).assert_stopped(&[]);
     let run = run_uncapped(&raw, &mut Replay { kept: west.heard.into_iter().collect() }, 28);
     run.assert_unnoticed();
@@ -186,12 +240,13 @@ impl Deviation for Boomerang {
 #[test]
 fn a_score_of_last_month_passes_through_an_honest_bank() {
     let (raw, mut collector) = (three(), Collector::default());
-    let last = run_uncapped(&raw, &mut collector, 25);
+    let folder = tempfile::tempdir().unwrap();
+    let last = shared(&raw, &mut collector, 25, folder.path());
     let truth = Truth::of(&raw, &last.spoils().plan);
     let senders = truth.sent(NORTH, WEST);
     let place = senders.iter().position(|account| *account == 1).unwrap();
     let mut west = Boomerang { old: collector.score_of_north(), back: None, place };
-    let run = run_uncapped(&this_month(), &mut west, 26);
+    let run = shared(&this_month(), &mut west, 26, folder.path());
     run.assert_found(WEST, "R5", 0, &[]);
     // Nothing that west hands in is foreign to this run: what it hands in is what north sent it. North finds that its
     // account 1 cannot have the score that it has.

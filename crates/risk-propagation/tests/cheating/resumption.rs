@@ -5,6 +5,7 @@ use std::path::Path;
 use num_bigint::BigInt;
 use subrosa_paillier::{Blinded, Ciphertext};
 use subrosa_risk_propagation::messages::Resume;
+use subrosa_risk_propagation::{KeyUse, Settings};
 use subrosa_transport::PartyId;
 
 use super::common::bank_name;
@@ -57,10 +58,25 @@ fn a_false_position_ends_the_run_and_names_who_claims_it() {
 #[test]
 fn another_run_claimed_begins_anew_and_the_outcome_says_for_whom() {
     let folder = tempfile::tempdir().unwrap();
-    attempt(&mut Leave { at: Some(2), ..Leave::default() }, 93, folder.path()).assert_stopped(&[]);
     // What it says does not depend on what it has.
     let mut west = Leave { claims: Some(Resume { run: Some([9; 32]), position: 0 }), ..Leave::default() };
+    attempt(&mut Leave { at: Some(2), ..Leave::default() }, 93, folder.path()).assert_stopped(&[]);
+    // Not under this key.
     let again = attempt(&mut west, 94, folder.path());
+    again.assert_stopped(&[WEST]);
+    assert!(
+        again.errors().iter().all(|error| error.contains("was used in another run")),
+        "{:?}",
+        again.errors()
+    );
+    // Unless the banks use it several times.
+    let folder = tempfile::tempdir().unwrap();
+    let shared = Settings { key_use: KeyUse::Shared, ..settings() };
+    let go = |west: &mut dyn Deviation, seed| {
+        run_in(&three(), &shared, vec![(WEST, west)], seed, Some(folder.path()))
+    };
+    go(&mut Leave { at: Some(2), ..Leave::default() }, 98).assert_stopped(&[]);
+    let again = go(&mut west, 99);
     again.assert_unnoticed();
     assert!(again.honest.iter().all(|(_, result)| result.as_ref().unwrap().anew_for == [WEST]));
     again.assert_found(WEST, "R0a", 0, &[]);
