@@ -9,7 +9,7 @@ use common::*;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use subrosa_threshold_decryption::{
-    Combiner, KeyShare,
+    Combiner, KeyShare, ThresholdKey,
     renewal::Refresh,
     storage::{self, KdfCost, MAX_FILE_BYTES, StorageError},
 };
@@ -252,6 +252,33 @@ proptest! {
             Err(_) => {}
             // A bound may have grown: then the share is the same, with a larger public bound.
             Ok(read) => prop_assert_eq!(read.share().expose(), share().share().expose()),
+        }
+    }
+}
+
+#[test]
+fn the_public_part_travels_as_bytes() {
+    for share in [share().clone(), refreshed()] {
+        let bytes = share.key().to_bytes().unwrap();
+        let key = ThresholdKey::from_bytes(&bytes).unwrap();
+        assert_eq!(key.digest(), share.key().digest());
+        assert_eq!(key.lineage(), share.key().lineage());
+        // It is the key that the share belongs to, proofs and all.
+        KeyShare::new(key, share.party(), share.share().clone()).unwrap();
+        for length in 0..bytes.len() {
+            assert!(ThresholdKey::from_bytes(&bytes[..length]).is_err(), "{length}");
+        }
+        for place in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[place] ^= 1;
+            assert!(ThresholdKey::from_bytes(&bad).is_err(), "{place}");
+            // With the right checksum it is another key, if it is one.
+            if place < bytes.len() - 32 {
+                bad.truncate(bytes.len() - 32);
+                bad.extend_from_slice(&Sha256::digest(&bad));
+                let found = ThresholdKey::from_bytes(&bad);
+                assert!(found.is_err() || found.unwrap().digest() != share.key().digest(), "{place}");
+            }
         }
     }
 }

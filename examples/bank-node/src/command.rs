@@ -10,7 +10,6 @@ use bank_node::audit::{self, Evidence, Report};
 use bank_node::certs::{self, Validity};
 use bank_node::compare::compare;
 use bank_node::config::Config;
-use bank_node::keys::Keys;
 use bank_node::node::{self, Node, NodeError, Task};
 use clap::{Parser, Subcommand};
 use subrosa_risk_propagation::{
@@ -93,6 +92,9 @@ enum Audit {
         /// Folder that holds the bank's folder of data, if it is not that of the configuration
         #[arg(long, value_name = "DIR")]
         input: Option<PathBuf>,
+        /// The public part of the run's key, if it is not beside the configuration's key file
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
         /// The bank's trail
         #[arg(long, value_name = "FILE")]
         trail: PathBuf,
@@ -124,9 +126,10 @@ pub(crate) fn main() -> ExitCode {
             let config = input.then_some(options.config.as_path());
             verify(files, last_hash.as_deref(), config)
         }
-        Some(Command::Audit(Audit::Recompute { input, trail, frames, seed, last_hash, run, peers })) => {
+        Some(Command::Audit(Audit::Recompute { input, key, trail, frames, seed, last_hash, run, peers })) => {
             let evidence = Evidence {
                 input: input.clone(),
+                key: key.clone(),
                 trail: trail.clone(),
                 frames: frames.clone(),
                 seeds: seed.clone(),
@@ -287,8 +290,7 @@ fn verify_input(report: &Report, file: &Path, config: &Config) -> Result<bool, F
 
 fn recompute(file: &Path, evidence: &Evidence) -> Result<bool, Failure> {
     let config = Config::read(file)?;
-    let key = Keys::key_of(&config)?;
-    let good = audit::recompute(&config, &key, evidence, &mut |line| println!("{line}"))?;
+    let good = audit::recompute(&config, evidence, &mut |line| println!("{line}"))?;
     println!(
         "bank {} {}",
         config.name,

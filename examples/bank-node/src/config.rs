@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use subrosa_distributed_paillier::{KeygenParameters, SecurityLevel};
-use subrosa_risk_propagation::{Delta, Mismatch, Settings, settings::MAX_STEPS};
+use subrosa_risk_propagation::{Delta, KeyUse, Mismatch, Settings, settings::MAX_STEPS};
 
 /// A configuration file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +92,7 @@ struct SettingsSection {
     periods: Option<u32>,
     least_activity: Option<u32>,
     min_foreign_senders: Option<u32>,
+    key_use: Option<String>,
     #[serde(default)]
     most_accounts: BTreeMap<String, u32>,
 }
@@ -418,6 +419,12 @@ impl Check<'_> {
             Some("leave-out") => Mismatch::LeaveOut,
             Some(_) => return Err(self.refuse("settings.mismatch", "`refuse` or `leave-out`")),
         };
+        let key_use = match section.key_use.as_deref() {
+            None => default.key_use,
+            Some("once") => KeyUse::Once,
+            Some("shared") => KeyUse::Shared,
+            Some(_) => return Err(self.refuse("settings.key_use", "`once` or `shared`")),
+        };
         let max_accounts = section.max_accounts.unwrap_or(default.max_accounts);
         let periods = section.periods;
         if periods.is_some_and(|periods| periods as usize > MAX_STEPS) {
@@ -440,6 +447,7 @@ impl Check<'_> {
             periods,
             least_activity,
             min_foreign_senders,
+            key_use,
             ..default
         })
     }

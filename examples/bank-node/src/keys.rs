@@ -1,7 +1,10 @@
 //! The file that holds this bank's share of the decryption key, and how all banks come to hold shares of the same key.
 //!
 //! A fresh share is first written beside its final place (`….pending`). It takes that place only when all banks have said
-//! that theirs is on disk, so a bank that is killed at any moment leaves either no key anywhere or one that all can use.
+//! that theirs is on disk, so a bank that is killed at any moment leaves either no key anywhere or one that all can use. So it
+//! is as well where the key in use has served its run and another is to take its place.
+//!
+//! The public part of each key stays in a file of its own (`….<fingerprint>.public`), for auditors of its run.
 
 use std::path::{Path, PathBuf};
 
@@ -33,6 +36,14 @@ pub enum KeyFileError {
     /// The file cannot be read or written, is damaged, or has another passphrase.
     #[error("{}: {source}", file.display())]
     File {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: StorageError,
+    },
+    /// The file of the key's public part cannot be read or written, or is damaged.
+    #[error("{}: {source}", file.display())]
+    Public {
         /// The file.
         file: PathBuf,
         /// Why.
@@ -73,6 +84,37 @@ fn read(file: &Path, passphrase: &str) -> Result<Option<KeyShare>, KeyFileError>
     }
 }
 
+/// Where the public part of a key is kept beside the shares; `key` is its fingerprint.
+#[must_use]
+pub fn public_file(key_file: &Path, key: &str) -> PathBuf {
+    let mut name = key_file.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{key}.public"));
+    key_file.with_file_name(name)
+}
+
+/// The public part of a key, as it was kept.
+///
+/// # Errors
+/// [`KeyFileError::Public`].
+pub fn read_public(file: &Path) -> Result<ThresholdKey, KeyFileError> {
+    let failed = |source| KeyFileError::Public { file: file.to_owned(), source };
+    let length = std::fs::metadata(file).map_err(|error| failed(error.into()))?.len();
+    if length > storage::MAX_FILE_BYTES as u64 {
+        return Err(failed(StorageError::TooLong { limit: storage::MAX_FILE_BYTES }));
+    }
+    let bytes = std::fs::read(file).map_err(|error| failed(error.into()))?;
+    ThresholdKey::from_bytes(&bytes).map_err(failed)
+}
+
+fn keep_public(key_file: &Path, key: &ThresholdKey) -> Result<(), KeyFileError> {
+    let file = public_file(key_file, &key.public().id().to_string());
+    let failed = |source| KeyFileError::Public { file: file.clone(), source };
+    if read_public(&file).is_ok_and(|kept| kept.digest() == key.digest()) {
+        return Ok(());
+    }
+    std::fs::write(&file, key.to_bytes().map_err(failed)?).map_err(|error| failed(error.into()))
+}
+
 /// The key files of this bank: the one in use, and the one that waits for the others.
 pub struct Keys {
     file: PathBuf,
@@ -89,7 +131,7 @@ pub enum Next {
     Use,
     /// All hold shares of one key, and all have their scores.
     Leave,
-    /// Nobody has a key in use: generate one.
+    /// Nobody has a key in use, or it has served its run: generate one.
     Generate,
 }
 
@@ -109,18 +151,9 @@ impl Keys {
         if let Some(found) = active.as_ref().map(KeyShare::party).filter(|&found| found != me) {
             return Err(KeyFileError::OtherBank { file: file.clone(), found, expected: me });
         }
-        Ok(Self { file: file.clone(), pending_file, passphrase, active, pending })
-    }
-
-    /// The public part of the key in use.
-    ///
-    /// # Errors
-    /// [`KeyFileError`]; there is no key.
-    pub fn key_of(config: &Config) -> Result<ThresholdKey, KeyFileError> {
-        let share = read(&config.key_file, &passphrase(config)?)?;
-        let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
-        let none = || KeyFileError::File { file: config.key_file.clone(), source: missing().into() };
-        Ok(share.ok_or_else(none)?.key().clone())
+        let keys = Self { file: file.clone(), pending_file, passphrase, active, pending };
+        keys.active.iter().try_for_each(|share| keep_public(file, share.key()))?;
+        Ok(keys)
     }
 
     /// Whether there is a share, in use or waiting for the others.
@@ -150,7 +183,9 @@ impl Keys {
         Ok(())
     }
 
+    /// Puts the waiting share into the place of the one in use.
     fn promote(&mut self) -> Result<(), KeyFileError> {
+        self.pending.iter().try_for_each(|share| keep_public(&self.file, share.key()))?;
         std::fs::rename(&self.pending_file, &self.file)
             .map_err(|error| KeyFileError::File { file: self.file.clone(), source: error.into() })?;
         self.active = self.pending.take();
@@ -165,14 +200,38 @@ impl std::fmt::Debug for Keys {
     }
 }
 
-/// The meeting at which banks tell each other which keys they have, and whether they have their scores.
-pub const MEETING: Protocol = Protocol { name: "subrosa/bank-node/meeting", version: 1 };
+/// The meeting at which banks tell each other which keys they have, what they used them for, and whether they have their
+/// scores.
+pub const MEETING: Protocol = Protocol { name: "subrosa/bank-node/meeting", version: 2 };
 
-/// What a bank has: the digests of its keys, and whether its scores are on disk.
+/// What a bank has done with its key in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Usage {
+    /// Nothing yet, or it may be used again.
+    Free,
+    /// A run, which was stopped and can be started over with another key.
+    Stopped([u8; 32]),
+    /// A run in which ciphertexts may have been shown: it has to be finished.
+    Shown([u8; 32]),
+    /// A run that has ended, or of which nothing is left to go on with.
+    Spent,
+}
+
+impl Usage {
+    fn run(self) -> Option<[u8; 32]> {
+        match self {
+            Self::Stopped(run) | Self::Shown(run) => Some(run),
+            Self::Free | Self::Spent => None,
+        }
+    }
+}
+
+/// What a bank has: the digests of its keys, what the one in use was used for, and whether its scores are on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Held {
     active: Option<[u8; 32]>,
     pending: Option<[u8; 32]>,
+    usage: Usage,
     finished: bool,
 }
 
@@ -181,8 +240,17 @@ impl Message for Held {
     type Shape = ();
 
     fn max_bytes((): &()) -> usize {
-        67
+        100
     }
+}
+
+/// Whether all go on with the key that they have, from what each has done with it.
+fn is_of_use(usages: &[Usage]) -> bool {
+    let runs: Vec<_> = usages.iter().map(|usage| usage.run()).collect();
+    let same_run = runs.first().is_some_and(|first| first.is_some() && runs.iter().all(|run| run == first));
+    // Where one must finish a run, it is the propagation that says who keeps it from that.
+    let must_finish = usages.iter().any(|usage| matches!(usage, Usage::Shown(_)));
+    same_run || must_finish || usages.iter().all(|usage| *usage == Usage::Free)
 }
 
 /// Why the banks cannot go on with the keys that they have.
@@ -204,7 +272,7 @@ pub enum MeetingError {
 
 /// Compares the keys of all banks, and puts a pending one into use where all have it; returns what is next.
 ///
-/// `finished` says whether this bank has its scores.
+/// `usage` is of the key in use; `finished` says whether this bank has its scores.
 ///
 /// # Errors
 /// [`MeetingError`].
@@ -213,30 +281,37 @@ pub fn meet<T: Transport + ?Sized>(
     keys: &mut Keys,
     parameters: &Parameters,
     settings: subrosa_transport::Settings,
+    usage: Usage,
     finished: bool,
 ) -> Result<Next, MeetingError> {
     let mut session = Session::open(transport, MEETING, parameters, settings, &mut rand::rng())?;
     let digest = |share: &KeyShare| ThresholdKey::digest(share.key());
     let (active, pending) = (keys.active.as_ref().map(digest), keys.pending.as_ref().map(digest));
-    let mine = Held { active, pending, finished };
+    let mine = Held { active, pending, usage, finished };
     let held = session.broadcast(&mine, &())?;
     session.confirm()?;
-    let active: Vec<[u8; 32]> = held.values().filter_map(|held| held.active).collect();
-    let candidate = active.first().copied().or(mine.pending);
-    let everywhere = |key: [u8; 32]| {
-        held.values()
-            .all(|held| held.active == Some(key) || (held.active.is_none() && held.pending == Some(key)))
+    let everywhere = |key: &[u8; 32]| {
+        held.values().all(|held| held.active.as_ref() == Some(key) || held.pending.as_ref() == Some(key))
     };
-    match candidate {
-        Some(key) if everywhere(key) => {
-            if mine.active.is_none() {
+    let in_use: Vec<[u8; 32]> = held.values().filter_map(|held| held.active).collect();
+    // A key that waits at some banks and is in use at others is the newer one.
+    match mine.pending.into_iter().chain(in_use.iter().copied()).find(everywhere) {
+        Some(key) => {
+            if mine.active != Some(key) {
                 keys.promote()?;
             }
-            Ok(if held.values().all(|held| held.finished) { Next::Leave } else { Next::Use })
+            let usage = |held: &Held| if held.active == Some(key) { held.usage } else { Usage::Free };
+            Ok(if held.values().all(|held| held.finished) {
+                Next::Leave
+            } else if is_of_use(&held.values().map(usage).collect::<Vec<_>>()) {
+                Next::Use
+            } else {
+                Next::Generate
+            })
         }
         // Pending shares of which not all banks have one are of no use; key generation writes over them.
-        _ if active.is_empty() => Ok(Next::Generate),
-        _ => {
+        None if in_use.is_empty() => Ok(Next::Generate),
+        None => {
             let name =
                 |key: Option<[u8; 32]>| key.map_or("none".to_owned(), |key| crate::audit::hex(&key[..4]));
             let roster = session.roster();
@@ -245,6 +320,35 @@ pub fn meet<T: Transport + ?Sized>(
                 .map(|(party, held)| format!("{}: {}", roster.name(party), name(held.active)))
                 .collect();
             Err(MeetingError::Different(all.join(", ")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_of_use_for_one_run() {
+        use Usage::{Free, Shown, Spent, Stopped};
+        let (one, two) = ([1; 32], [2; 32]);
+        // Before a run, in it wherever the banks are, and where it must be finished.
+        for usages in [
+            [Free, Free, Free],
+            [Stopped(one), Stopped(one), Stopped(one)],
+            [Stopped(one), Shown(one), Shown(one)],
+            [Shown(one), Spent, Free],
+        ] {
+            assert!(is_of_use(&usages), "{usages:?}");
+        }
+        // After it, and where one bank lost its state.
+        for usages in [
+            [Spent, Spent, Spent],
+            [Spent, Free, Free],
+            [Stopped(one), Free, Stopped(one)],
+            [Stopped(one), Stopped(two), Stopped(one)],
+        ] {
+            assert!(!is_of_use(&usages), "{usages:?}");
         }
     }
 }

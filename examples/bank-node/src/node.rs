@@ -1,28 +1,28 @@
 //! What one bank does: meet the others, generate a key if there is none, propagate, write the scores.
 
+mod run;
+
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use subrosa_distributed_paillier::{self as keygen, KeygenError, Progress};
+use subrosa_distributed_paillier::KeygenError;
 use subrosa_risk_propagation::{
-    self as propagation, BankId, Banks, CheckpointStore, Event as Told, Network, Outcome, PeriodActivity,
-    Stage, data, network::Period,
+    self as propagation, Banks, CheckpointStore, Network, Outcome, data, network::Period,
 };
 use subrosa_transport::tls::{TlsConfig, TlsError, TlsParty, TlsTransport};
-use subrosa_transport::{
-    Deadline, FailureKind, Parameters, Roster, Session, SessionError, Settings as SessionSettings,
-};
+use subrosa_transport::{Deadline, FailureKind, Roster, SessionError, Settings as SessionSettings};
 
 use crate::audit::{AuditError, Event, Member, Trail, hex};
 use crate::certs::CertError;
 use crate::config::{Config, ConfigError};
-use crate::keys::{KeyFileError, Keys, MEETING, MeetingError, Next, meet};
+use crate::keys::{KeyFileError, Keys, MeetingError};
 use crate::scores::Kept;
 use crate::wire::Wire;
+use run::Run;
 
 /// Why a bank ends without a result.
 #[derive(Debug, thiserror::Error)]
@@ -408,119 +408,6 @@ pub fn input_files(config: &Config) -> Result<Vec<PathBuf>, propagation::Error> 
     Ok(files)
 }
 
-/// One attempt: connected, all in one go.
-struct Run<'r, 't> {
-    config: &'r Config,
-    wire: Wire<'t>,
-    keys: &'r mut Keys,
-    settings: SessionSettings,
-    begun: &'r Cell<bool>,
-    finished: &'r mut bool,
-    refused: &'r mut Option<propagation::Error>,
-}
-
-/// How often banks that meet may find that there is more to do: a key, scores, scores that another bank lost.
-const MEETINGS: usize = 8;
-
-impl Run<'_, '_> {
-    fn all(&mut self, task: Task, network: Option<&Network>) -> Result<(), NodeError> {
-        for _ in 0..MEETINGS {
-            match (self.meet(task)?, network) {
-                // The next meeting puts the new key into use, once everybody has it on disk.
-                (Next::Generate, _) => self.generate()?,
-                (Next::Use, Some(network)) => self.propagate(network)?,
-                (Next::Use, None) => return Ok(()),
-                // Nobody leaves before all have what they came for.
-                (Next::Leave, _) => return Ok(self.kept()?.end().map_err(propagation::Error::from)?),
-            }
-        }
-        Err(NodeError::NoEnd)
-    }
-
-    fn kept(&self) -> Result<Kept<'_>, NodeError> {
-        Ok(Kept::open(self.config, self.begun).map_err(propagation::Error::from)?)
-    }
-
-    fn meet(&mut self, task: Task) -> Result<Next, NodeError> {
-        let parameters = Parameters::new().with("task", task.name());
-        self.wire.announce(MEETING, &parameters, false);
-        Ok(meet(&mut self.wire, self.keys, &parameters, self.settings.clone(), *self.finished)?)
-    }
-
-    fn generate(&mut self) -> Result<(), NodeError> {
-        let parameters = &self.config.key;
-        let fields = parameters.session_parameters();
-        tracing::info!(bits = parameters.key_bits(), "generating a key");
-        let mut rng = rand::rng();
-        self.wire.announce(keygen::PROTOCOL, &fields, false);
-        let mut session =
-            Session::open(&mut self.wire, keygen::PROTOCOL, &fields, self.settings.clone(), &mut rng)?;
-        let share = keygen::generate(&mut session, parameters, &mut rng, |progress| match progress {
-            Progress::Candidates { tried, expected, .. } => {
-                tracing::debug!(tried, expected, "candidates");
-            }
-            Progress::Modulus { tried } => tracing::info!(tried, "a modulus is found"),
-            _ => {}
-        })?;
-        let traffic = session.counters().total();
-        drop(session);
-        let key = share.key().public().id().to_string();
-        tracing::info!(key, bytes_sent = traffic.bytes_sent, "key generated");
-        self.keys.keep(share)?;
-        let facts = [("key".to_owned(), key)].into();
-        Ok(self.wire.note(Event::Done { phase: "keygen".to_owned(), facts })?)
-    }
-
-    fn propagate(&mut self, network: &Network) -> Result<(), NodeError> {
-        let Some(share) = self.keys.active().cloned() else {
-            return Err(NodeError::NoKey(self.config.key_file.clone()));
-        };
-        let settings = &self.config.settings;
-        let fields = propagation::parameters(share.key(), network.columns(), settings);
-        let mut rng = rand::rng();
-        let (config, begun) = (self.config, self.begun);
-        begun.set(false);
-        let mut kept = Kept::open(config, begun).map_err(propagation::Error::from)?;
-        if let Some(position) = kept.positions().map_err(propagation::Error::from)?.last() {
-            tracing::info!(position, "going on with a run that was stopped");
-        }
-        self.wire.announce(propagation::PROTOCOL, &fields, true);
-        let mut session =
-            Session::open(&mut self.wire, propagation::PROTOCOL, &fields, self.settings.clone(), &mut rng)?;
-        let mut progress = |event: &Told<'_>| {
-            begun.set(begun.get() || event.stage != Stage::Agree);
-            tell(event, network.banks());
-        };
-        let verdict = propagation::propagate_with(
-            &mut session,
-            &share,
-            network.clone(),
-            settings,
-            &mut kept,
-            &mut rng,
-            &mut progress,
-        );
-        drop(session);
-        let outcome = match verdict {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                *self.refused = Some(refused(error, self.finished)?);
-                return Ok(());
-            }
-        };
-        write(config, &outcome)?;
-        *self.finished = true;
-        let mut facts: BTreeMap<String, String> =
-            [("iterations".to_owned(), outcome.plan.steps().len().to_string())].into();
-        for period in outcome.periods.iter().filter(|period| period.most() > 0) {
-            let counted = if period.counted { "counted" } else { "passed over" };
-            let told = told(period, network.banks());
-            facts.insert(format!("period {}", period.period + 1), format!("{counted}: {told}"));
-        }
-        Ok(self.wire.note(Event::Done { phase: "propagation".to_owned(), facts })?)
-    }
-}
-
 /// An error of which the others must not hear: this bank goes on as if it had its scores, and ends with it. All others end the
 /// attempt.
 fn refused(error: propagation::Error, finished: &mut bool) -> Result<propagation::Error, propagation::Error> {
@@ -546,38 +433,6 @@ fn write(config: &Config, outcome: &Outcome) -> Result<(), NodeError> {
     }
     tracing::info!(file = %config.output.display(), "scores written");
     Ok(())
-}
-
-/// What each bank tells of a period.
-fn told(period: &PeriodActivity, banks: &Banks) -> String {
-    let bank =
-        |(bank, (least, most)): (BankId, (u64, u64))| format!("{} {least} to {most}", banks.name(bank));
-    banks.iter().zip(period.ranges()).map(bank).collect::<Vec<_>>().join(", ")
-}
-
-fn tell(event: &Told<'_>, banks: &Banks) {
-    let (sent, received) = (event.traffic.bytes_sent, event.traffic.bytes_received);
-    match event.stage {
-        Stage::Agree => tracing::info!("comparing the transfers between the banks"),
-        Stage::Encrypt { plan, periods, withheld, .. } => {
-            for period in periods.iter().filter(|period| period.most() > 0) {
-                let (number, told) = (period.period + 1, told(period, banks));
-                if period.counted {
-                    tracing::info!(period = number, told, "a period that counts");
-                } else {
-                    tracing::warn!(period = number, told, "a period that is passed over");
-                }
-            }
-            if withheld > 0 {
-                let min_foreign_senders = plan.min_foreign_senders();
-                tracing::info!(accounts = withheld, min_foreign_senders, "scores that will be withheld");
-            }
-            tracing::info!(steps = plan.steps().len(), slot_bits = plan.slot_bits(), "encrypting scores");
-        }
-        Stage::Iterate { number, of } => tracing::info!(number, of, sent, received, "iteration"),
-        Stage::Decrypt { ciphertexts } => tracing::info!(ciphertexts, sent, received, "decrypting"),
-        _ => tracing::info!(sent, received, "done"),
-    }
 }
 
 /// Certificates and addresses as the transport wants them.

@@ -72,6 +72,39 @@ fn a_bank_is_killed_when_another_has_its_scores() {
 }
 
 #[test]
+fn a_bank_that_lost_its_states_costs_a_key_and_a_new_start() {
+    let mut banks = Banks::new(90);
+    banks.start_all(&[]);
+    banks.wait_for(0, "iteration", 1);
+    banks.kill(2);
+    std::fs::remove_dir_all(banks.path("checkpoints/coral")).unwrap();
+    banks.start(2, &[]);
+    banks.all_succeed();
+    banks.scores_are_right(2);
+    banks.trails_agree();
+    assert!(banks.log(2).contains("the key in use has served a run"), "{}", banks.log(2));
+}
+
+#[test]
+fn a_bank_is_killed_while_a_key_takes_the_place_of_another() {
+    for (watched, words, killed) in
+        [(1, "generating a key", 1), (2, "key generated", 0), (0, "key generated", 2)]
+    {
+        let mut banks = Banks::new(60);
+        banks.start_all(&[]);
+        banks.all_succeed();
+        banks.start_all(&["run"]);
+        banks.wait_for(watched, words, 2);
+        banks.kill(killed);
+        thread::sleep(Duration::from_millis(100));
+        banks.start(killed, &["run"]);
+        banks.all_succeed();
+        banks.scores_are_right(2);
+        banks.trails_agree();
+    }
+}
+
+#[test]
 fn a_bank_that_is_gone_is_missed_by_the_others() {
     let mut banks = Banks::new(90);
     banks.start_all(&[]);

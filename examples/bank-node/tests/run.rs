@@ -89,6 +89,79 @@ fn scores_that_one_foreign_sender_determines_are_withheld() {
     }
 }
 
+/// The public parts of keys that a bank has kept.
+fn keys_of(banks: &Banks, bank: &str) -> Vec<String> {
+    let names = std::fs::read_dir(banks.folder.path()).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with(&format!("{bank}.key.")) && name.ends_with(".public")).collect()
+}
+
+#[test]
+fn each_run_has_a_key_of_its_own() {
+    let mut banks = Banks::new(60);
+    for runs in 1..=2 {
+        banks.start_all(if runs == 1 { &[] } else { &["run"] });
+        banks.all_succeed();
+        banks.scores_are_right(2);
+        for bank in BANKS {
+            assert_eq!(keys_of(&banks, bank).len(), runs);
+            assert!(!banks.path(&format!("{bank}.key.pending")).exists());
+        }
+    }
+    assert!(banks.log(0).contains("the key in use has served a run"));
+    // The next key can be made ahead, and is not made twice.
+    for _ in 0..2 {
+        banks.start_all(&["keygen"]);
+        banks.all_succeed();
+        assert!(BANKS.iter().all(|bank| keys_of(&banks, bank).len() == 3));
+    }
+    banks.start_all(&["run"]);
+    banks.all_succeed();
+    banks.trails_agree();
+    assert!(BANKS.iter().all(|bank| keys_of(&banks, bank).len() == 3));
+    // Each run is computed again under its own key.
+    let trail = banks.path("amber.jsonl");
+    let text = std::fs::read_to_string(&trail).unwrap();
+    let runs: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains("\"protocol\":\"subrosa/risk-propagation\""))
+        .map(|line| line.split("\"session\":\"").nth(1).unwrap().split('"').next().unwrap())
+        .collect();
+    assert_eq!(runs.len(), 3, "{runs:?}");
+    for run in runs {
+        let recomputed = binary()
+            .args(["audit", "recompute", "--run", run, "--config"])
+            .arg(banks.path("amber.toml"))
+            .arg("--trail")
+            .arg(&trail)
+            .output()
+            .unwrap();
+        assert!(
+            recomputed.status.success(),
+            "{}{}",
+            common::text(&recomputed.stdout),
+            common::text(&recomputed.stderr)
+        );
+    }
+}
+
+#[test]
+fn banks_may_agree_to_keep_their_key() {
+    let mut banks = Banks::new(60);
+    for bank in BANKS {
+        let file = banks.path(&format!("{bank}.toml"));
+        let config = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, config.replace("iterations = 2", "iterations = 2, key_use = \"shared\""))
+            .unwrap();
+    }
+    for _ in 0..2 {
+        banks.start_all(&[]);
+        banks.all_succeed();
+    }
+    banks.scores_are_right(2);
+    assert!(BANKS.iter().all(|bank| keys_of(&banks, bank).len() == 1));
+}
+
 #[test]
 fn a_run_without_a_key_says_so() {
     let mut banks = Banks::new(30);

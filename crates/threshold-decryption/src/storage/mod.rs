@@ -23,6 +23,7 @@ mod error;
 mod file;
 mod format;
 mod payload;
+mod public;
 mod seal;
 
 use std::path::Path;

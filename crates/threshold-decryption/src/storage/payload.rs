@@ -11,8 +11,9 @@ use super::StorageError;
 use super::format::FileInfo;
 use crate::{Access, KeyError, KeyShare, Lineage, ThresholdKey, ThresholdKeyParts};
 
+/// The public constants. What they are checked for is [`ThresholdKey::with_lineage`]'s affair.
 #[derive(Serialize, Deserialize)]
-struct Stored {
+pub(super) struct StoredKey {
     #[serde(with = "wire::uint")]
     n: BigUint,
     parties: u32,
@@ -31,14 +32,63 @@ struct Stored {
     secret_bound: BigUint,
     #[serde(with = "wire::uint")]
     base_exponent: BigUint,
-    party: u16,
-    #[serde(with = "wire::uint")]
-    share: BigUint,
 }
 
-impl Drop for Stored {
+impl StoredKey {
+    pub(super) fn of(key: &ThresholdKey) -> Self {
+        let (parts, lineage) = (key.parts(), key.lineage());
+        Self {
+            n: key.public().n().clone(),
+            parties: parts.access.parties(),
+            threshold: parts.access.threshold(),
+            scale: parts.scale.clone(),
+            theta: parts.theta.clone(),
+            share_bits: parts.share_bits,
+            verification_keys: parts.verification_keys.clone(),
+            epoch: lineage.epoch,
+            refreshes: lineage.refreshes,
+            dealt_bits: lineage.dealt_bits,
+            secret_bound: lineage.secret_bound.clone(),
+            base_exponent: lineage.base_exponent.clone(),
+        }
+    }
+
+    /// The key, checked as one from anywhere else.
+    pub(super) fn into_key(self) -> Result<ThresholdKey, KeyError> {
+        // Whether a small key is acceptable was decided when it was made.
+        let public = PublicKey::insecure(self.n)?;
+        let lineage = Lineage {
+            epoch: self.epoch,
+            refreshes: self.refreshes,
+            dealt_bits: self.dealt_bits,
+            secret_bound: self.secret_bound,
+            base_exponent: self.base_exponent,
+        };
+        let parts = ThresholdKeyParts {
+            public,
+            access: Access::new(self.parties, self.threshold)?,
+            scale: self.scale,
+            theta: self.theta,
+            share_bits: self.share_bits,
+            verification_keys: self.verification_keys,
+        };
+        ThresholdKey::with_lineage(parts, lineage)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    key: StoredKey,
+    party: u16,
+    share: StoredShare,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredShare(#[serde(with = "wire::uint")] BigUint);
+
+impl Drop for StoredShare {
     fn drop(&mut self) {
-        wipe_uint(&mut self.share);
+        wipe_uint(&mut self.0);
     }
 }
 
@@ -54,23 +104,11 @@ fn capacity(share: &KeyShare) -> usize {
 
 pub(super) fn encode(share: &KeyShare) -> Result<Zeroizing<Vec<u8>>, StorageError> {
     let malformed = |reason| StorageError::Malformed { reason };
-    let (key, parts, lineage) = (share.key(), share.key().parts(), share.key().lineage());
     let stored = Stored {
-        n: key.public().n().clone(),
-        parties: parts.access.parties(),
-        threshold: parts.access.threshold(),
-        scale: parts.scale.clone(),
-        theta: parts.theta.clone(),
-        share_bits: parts.share_bits,
-        verification_keys: parts.verification_keys.clone(),
-        epoch: lineage.epoch,
-        refreshes: lineage.refreshes,
-        dealt_bits: lineage.dealt_bits,
-        secret_bound: lineage.secret_bound.clone(),
-        base_exponent: lineage.base_exponent.clone(),
+        key: StoredKey::of(share.key()),
         party: u16::try_from(share.party().index())
             .map_err(|_| malformed("the party's number is too large"))?,
-        share: share.share().expose().clone(),
+        share: StoredShare(share.share().expose().clone()),
     };
     let buffer = Vec::with_capacity(capacity(share));
     let bytes = postcard::to_extend(&stored, buffer).map_err(|_| malformed("it cannot be encoded"))?;
@@ -84,26 +122,10 @@ pub(super) fn decode(payload: &[u8], info: &FileInfo) -> Result<KeyShare, Storag
         Ok((stored, [])) => stored,
         _ => return Err(malformed("it does not decode")),
     };
-    // Whether a small key is acceptable was decided when it was made.
-    let public = PublicKey::insecure(std::mem::take(&mut stored.n)).map_err(KeyError::from)?;
-    let lineage = Lineage {
-        epoch: stored.epoch,
-        refreshes: stored.refreshes,
-        dealt_bits: stored.dealt_bits,
-        secret_bound: std::mem::take(&mut stored.secret_bound),
-        base_exponent: std::mem::take(&mut stored.base_exponent),
-    };
-    let parts = ThresholdKeyParts {
-        public,
-        access: Access::new(stored.parties, stored.threshold)?,
-        scale: std::mem::take(&mut stored.scale),
-        theta: std::mem::take(&mut stored.theta),
-        share_bits: stored.share_bits,
-        verification_keys: std::mem::take(&mut stored.verification_keys),
-    };
-    let bits = parts.share_bits;
-    let key = ThresholdKey::with_lineage(parts, lineage)?;
-    let share = SecretInt::new(std::mem::take(&mut stored.share), bits).map_err(KeyError::from)?;
-    let share = KeyShare::new(key, PartyId::new(stored.party), share)?;
+    let party = PartyId::new(stored.party);
+    let bits = stored.key.share_bits;
+    let share = SecretInt::new(std::mem::take(&mut stored.share.0), bits).map_err(KeyError::from)?;
+    let key = stored.key.into_key()?;
+    let share = KeyShare::new(key, party, share)?;
     if info.describes(&share) { Ok(share) } else { Err(malformed("it is not the one that its header names")) }
 }

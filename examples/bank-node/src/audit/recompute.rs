@@ -13,6 +13,7 @@ use subrosa_transport::{PartyId, Roster};
 
 use super::{Event, Record, Report, compare, frames_file, hex, seeds_file, verify};
 use crate::config::Config;
+use crate::keys::{public_file, read_public};
 
 /// Broadcasts that the trail of a bank which was killed may lack at the end.
 const MOST_LOST: usize = 2;
@@ -35,6 +36,8 @@ pub struct Evidence {
     pub last_hash: Option<String>,
     /// The session in which the run began, in hexadecimal; the last run, if none is given.
     pub run: Option<String>,
+    /// The public part of the key; the file beside the configuration's key file, if none is given.
+    pub key: Option<PathBuf>,
     /// Trails of other banks.
     pub peers: Vec<PathBuf>,
 }
@@ -48,12 +51,7 @@ type Failure = Box<dyn std::error::Error>;
 ///
 /// # Errors
 /// Files that cannot be used, with their names.
-pub fn recompute(
-    config: &Config,
-    key: &ThresholdKey,
-    evidence: &Evidence,
-    tell: &mut dyn FnMut(&str),
-) -> Result<bool, Failure> {
+pub fn recompute(config: &Config, evidence: &Evidence, tell: &mut dyn FnMut(&str)) -> Result<bool, Failure> {
     let trail = read(&evidence.trail)?;
     let mut good = match &evidence.last_hash {
         Some(hash) if trail.line_of(hash).is_none() => {
@@ -82,7 +80,8 @@ pub fn recompute(
         tell(&line);
         good = false;
     }
-    let fields = parameters(key, network.columns(), &config.settings);
+    let key = key_of(config, evidence, agreed(&trail, &sessions, "key"))?;
+    let fields = parameters(&key, network.columns(), &config.settings);
     for (name, value) in fields.fields() {
         let Some(agreed) = agreed(&trail, &sessions, name).filter(|agreed| *agreed != value) else {
             continue;
@@ -95,7 +94,7 @@ pub fn recompute(
         return Ok(false);
     }
     let subject =
-        Subject { network: &network, settings: &config.settings, key, roster: &roster, seeds: &seeds };
+        Subject { network: &network, settings: &config.settings, key: &key, roster: &roster, seeds: &seeds };
     let recomputed =
         library::recompute(&subject, &mut reader, Some(run)).map_err(|error| named(&frames, error))?;
     for attempt in &recomputed.attempts {
@@ -123,6 +122,18 @@ pub fn recompute(
         tell("not compared with what other banks saw: give their trails with --peers");
     }
     Ok(recomputed.differences.is_empty() && contradictions.is_empty())
+}
+
+/// The public part of the key of a run, of which the trail has the fingerprint.
+fn key_of(config: &Config, evidence: &Evidence, agreed: Option<&str>) -> Result<ThresholdKey, Failure> {
+    let file = match (&evidence.key, agreed) {
+        (Some(file), _) => file.clone(),
+        (None, Some(key)) if key.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
+            public_file(&config.key_file, key)
+        }
+        (None, _) => return Err(named(&evidence.trail, "it does not say which key the run had")),
+    };
+    Ok(read_public(&file)?)
 }
 
 fn named(file: &Path, problem: impl std::fmt::Display) -> Failure {

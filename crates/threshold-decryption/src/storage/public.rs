@@ -1,0 +1,68 @@
+//! The public part of a key as bytes.
+
+use sha2::{Digest, Sha256};
+
+use super::payload::StoredKey;
+use super::{MAX_FILE_BYTES, StorageError};
+use crate::ThresholdKey;
+
+const MAGIC: [u8; 8] = *b"SUBROSAP";
+const VERSION: u16 = 1;
+const CHECKSUM_BYTES: usize = 32;
+
+impl ThresholdKey {
+    /// The key as bytes, with everything that follows from renewals of its shares: what whoever holds no share needs of it, such
+    /// as an auditor, or a party that is to receive a share in a resharing. Public.
+    ///
+    /// Magic `SUBROSAP`, the version 1 in two bytes (little-endian), the constants, SHA-256 of everything before.
+    ///
+    /// # Errors
+    /// [`StorageError::TooLong`], [`StorageError::Malformed`]: no key that parties can generate.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, StorageError> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(VERSION.to_le_bytes());
+        let mut bytes = postcard::to_extend(&StoredKey::of(self), bytes)
+            .map_err(|_| StorageError::Malformed { reason: "it cannot be encoded" })?;
+        bytes.extend_from_slice(&Sha256::digest(&bytes));
+        if bytes.len() > MAX_FILE_BYTES {
+            return Err(StorageError::TooLong { limit: MAX_FILE_BYTES });
+        }
+        Ok(bytes)
+    }
+
+    /// The key in the bytes that [`to_bytes`](Self::to_bytes) made, checked as [`new`](Self::new) checks one.
+    ///
+    /// # Security
+    /// The checksum is against damage. That it is the parties' key and no other, only whoever hands the bytes over can vouch for:
+    /// compare [`digest`](Self::digest) with theirs.
+    ///
+    /// # Errors
+    /// [`StorageError`] for bytes that are none of these, damaged or not a valid key.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, StorageError> {
+        if bytes.len() > MAX_FILE_BYTES {
+            return Err(StorageError::TooLong { limit: MAX_FILE_BYTES });
+        }
+        let truncated =
+            StorageError::Truncated { found: bytes.len(), expected: MAGIC.len() + 2 + CHECKSUM_BYTES };
+        let Some((magic, rest)) = bytes.split_first_chunk::<8>() else { return Err(truncated) };
+        if *magic != MAGIC {
+            return Err(StorageError::NotAKeyFile);
+        }
+        let Some((version, rest)) = rest.split_first_chunk::<2>() else { return Err(truncated) };
+        let found = u16::from_le_bytes(*version);
+        if found != VERSION {
+            return Err(StorageError::Version { found, known: VERSION });
+        }
+        let Some((constants, checksum)) = rest.split_last_chunk::<CHECKSUM_BYTES>() else {
+            return Err(truncated);
+        };
+        let (checked, _) = bytes.split_at(bytes.len() - CHECKSUM_BYTES);
+        if Sha256::digest(checked).as_slice() != checksum {
+            return Err(StorageError::Checksum);
+        }
+        match postcard::take_from_bytes::<StoredKey>(constants) {
+            Ok((stored, [])) => Ok(stored.into_key()?),
+            _ => Err(StorageError::Malformed { reason: "it does not decode" }),
+        }
+    }
+}
