@@ -130,7 +130,7 @@ struct Proven {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Values(#[serde(with = "subrosa_arith::wire::uints")] Vec<BigUint>);
+struct Values(#[serde(with = "subrosa_encoding::wire::uints")] Vec<BigUint>);
 
 /// Party 1 of five reads 1,000 ciphertexts; parties 2 and 4 shift one plaintext each.
 fn liars(private: &PrivateKey) {

@@ -21,6 +21,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{Read, Seek};
 use std::time::Duration;
 
+use subrosa_encoding::Hex;
 use subrosa_threshold_decryption::ThresholdKey;
 use subrosa_transport::{Roster, Session, Settings as SessionSettings};
 
@@ -103,21 +104,17 @@ pub enum RecomputeError {
     #[error("the record: {0}")]
     Record(#[from] RecordError),
     /// The record has no such run.
-    #[error("the record has no run that began in session {}", hex(.0))]
+    #[error("the record has no run that began in session {}", Hex(.0))]
     NoSuchRun([u8; 32]),
     /// The record has no run at all.
     #[error("the record holds no run")]
     Empty,
     /// The seed is missing.
-    #[error("the seed of the run that began in session {} is missing", hex(.0))]
+    #[error("the seed of the run that began in session {} is missing", Hex(.0))]
     NoSeed([u8; 32]),
     /// The key cannot be used.
     #[error(transparent)]
     Run(#[from] crate::Error),
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Computes a run of a bank again, from the first session to the last, and compares.

@@ -3,7 +3,7 @@
 //! So a bank is bound to its personal messages, as it is to its broadcasts: who receives one compares, and an auditor who has a
 //! bank's record knows that no message in it was made up by that bank.
 
-use subrosa_arith::hash::Hasher;
+use subrosa_encoding::Hasher;
 use subrosa_transport::{PartyId, PerParty, Roster, Session, Transport};
 
 use crate::error::Error;

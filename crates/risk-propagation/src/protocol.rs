@@ -6,7 +6,7 @@ mod role;
 mod scores;
 
 use rand_core::CryptoRng;
-use subrosa_arith::hash::Hasher;
+use subrosa_encoding::{Hasher, Hex};
 use subrosa_paillier::{Blinder, Randomness};
 use subrosa_threshold_decryption::{Deviation, KeyShare, ThresholdKey};
 use subrosa_transport::{Failure, Parameters, PartyId, Protocol, Roster, Session, Traffic, Transport};
@@ -46,7 +46,7 @@ pub fn parameters(key: &ThresholdKey, columns: &[String], settings: &Settings) -
     for column in columns {
         hash = hash.field("column", column.as_bytes());
     }
-    let columns_hash: String = hash.finish().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let columns_hash = Hex(&hash.finish()[..8]).to_string();
     Parameters::new()
         .with("key", key.public().id())
         .with("key_bits", key.public().bits())
@@ -76,7 +76,7 @@ fn short(domain: &str, value: String) -> String {
         return value;
     }
     let hash = Hasher::new(domain, 1).field("value", value.as_bytes()).finish();
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    Hex(&hash).to_string()
 }
 
 /// What a run is about to do.

@@ -66,7 +66,7 @@ enum Evil {
 #[derive(Serialize, Deserialize)]
 struct Scores {
     key: KeyId,
-    #[serde(with = "subrosa_arith::wire::uints")]
+    #[serde(with = "subrosa_encoding::wire::uints")]
     values: Vec<BigUint>,
 }
 

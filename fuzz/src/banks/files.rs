@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{LazyLock, Mutex};
 
 use sha2::{Digest, Sha256};
-use subrosa_arith::hash::Hasher;
+use subrosa_encoding::Hasher;
 use subrosa_paillier::{Blinder, CiphertextBatch, KeyId, Randomness};
 use subrosa_risk_propagation::audit::Index;
 use subrosa_risk_propagation::checkpoint::{CheckpointError, CheckpointStore, WriteBytes};

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use num_bigint::BigInt;
 use rand_core::CryptoRng;
+use subrosa_encoding::Hex;
 use subrosa_paillier::{Blinded, Ciphertext, CiphertextBatch, PublicKey};
 use subrosa_transport::{Failure, Parameters, PartyId, PerParty, Protocol, Session, Transport};
 
@@ -33,7 +34,7 @@ pub const CHUNK: usize = 4096;
 
 /// What the parties compare when a session opens for decryption alone: the key with its epoch, and the checks.
 pub fn parameters(key: &ThresholdKey, settings: &DecryptionSettings) -> Parameters {
-    let digest: String = key.digest().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = Hex(&key.digest()).to_string();
     Parameters::new()
         .with("key", key.public().id())
         .with("epoch", key.lineage().epoch())

@@ -108,7 +108,7 @@ pub fn names(n: usize) -> Vec<String> {
 
 /// A list of numbers as it crosses the wire.
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
-pub struct Uints(#[serde(with = "subrosa_arith::wire::uints")] pub Vec<BigUint>);
+pub struct Uints(#[serde(with = "subrosa_encoding::wire::uints")] pub Vec<BigUint>);
 
 /// Reads a payload as `M`, changes it and writes it back.
 pub fn rewrite<M: serde::Serialize + serde::de::DeserializeOwned>(
