@@ -27,7 +27,7 @@ use subrosa_risk_propagation::{
 use subrosa_threshold_decryption::protocol::Checks;
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
 use subrosa_transport::testing::run_network;
-use subrosa_transport::{MemoryNetwork, PartyId, Roster, Session, Settings as SessionSettings};
+use subrosa_transport::{Limits, MemoryNetwork, PartyId, Roster, Session};
 
 /// Cost per account may grow by this much from the smallest network to the largest.
 const REACH: f64 = 1.2;
@@ -59,7 +59,7 @@ fn run(shares: &[KeyShare], accounts: usize, settings: &Settings) -> Run {
         let mut rng = subrosa_benches::rng(me.index() as u64);
         let fields = parameters(share.key(), network.columns(), settings);
         // All work is done in this process, so waiting is computing.
-        let patience = SessionSettings::new().with_timeout(Duration::from_secs(24 * 3600));
+        let patience = Limits::new().with_timeout(Duration::from_secs(24 * 3600));
         let mut session = Session::open(&mut wire, PROTOCOL, &fields, patience, &mut rng).unwrap();
         let outcome = propagate(&mut session, share, network, settings, &mut rng, &mut |_| ()).unwrap();
         (outcome, session.counters().total().bytes_sent)
@@ -160,7 +160,7 @@ fn run_and_recompute(shares: &[KeyShare], accounts: usize) -> (f64, Vec<f64>, us
         let (share, network) = (&shares[me.index()], networks[me.index()].clone());
         let mut rng = subrosa_benches::rng(me.index() as u64);
         let fields = parameters(share.key(), network.columns(), &settings);
-        let patience = SessionSettings::new().with_timeout(Duration::from_secs(24 * 3600));
+        let patience = Limits::new().with_timeout(Duration::from_secs(24 * 3600));
         let record = Record::new(Vec::new()).unwrap();
         let mut wire = Recording::new(wire, record, PROTOCOL.name).unwrap();
         let mut store = Store::default();

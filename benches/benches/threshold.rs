@@ -15,7 +15,7 @@ use subrosa_threshold_decryption::{
     protocol::{self, Checks, DecryptionSettings},
 };
 use subrosa_transport::{
-    HEADER_BYTES, MemoryNetwork, PartyId, PerParty, Session, Settings, memory::Action, testing::run_network,
+    HEADER_BYTES, Limits, MemoryNetwork, PartyId, PerParty, Session, memory::Action, testing::run_network,
 };
 
 const KEY_BITS: u64 = 2048;
@@ -153,8 +153,8 @@ fn liars(private: &PrivateKey) {
     let mine = encrypt(&shares[0], COUNT);
     let settings = DecryptionSettings::new()
         .with_checks(Checks::Proofs(Challenges::Wide))
-        .with_patience(Duration::from_secs(600));
-    let waiting = Settings::default().with_timeout(Duration::from_secs(600));
+        .with_grace(Duration::from_secs(600));
+    let waiting = Limits::default().with_timeout(Duration::from_secs(600));
     let (cpu, wall) = (ProcessTime::now(), Instant::now());
     let results = run_network(network, |me, mut transport| {
         let share = &shares[me.index()];

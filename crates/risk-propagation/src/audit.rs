@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use subrosa_encoding::Hex;
 use subrosa_threshold_decryption::ThresholdKey;
-use subrosa_transport::{Roster, Session, Settings as SessionSettings};
+use subrosa_transport::{Limits, Roster, Session};
 
 pub use describe::Difference;
 pub use index::{Index, Recorded};
@@ -176,7 +176,7 @@ fn recompute_session<R: Read>(
     let mut replay = Replay::new(roster.clone(), frames, &iteration, place);
     let mut nonce = Nonce::new(replay.nonce()?);
     let fields = parameters(key, network.columns(), settings);
-    let timeout = SessionSettings::new().with_timeout(TIMEOUT);
+    let timeout = Limits::new().with_timeout(TIMEOUT);
     let mut progress = |event: &Event<'_>| match event.stage {
         Stage::Iterate { number, .. } => iteration.set(number),
         Stage::Decrypt { .. } => iteration.set(0),

@@ -99,7 +99,7 @@ impl Links {
     }
 
     /// R6b: tells all banks what was sent, and compares what they tell with what arrived.
-    pub(crate) fn compare<T: Transport + ?Sized>(&self, session: &mut Session<'_, T>) -> Result<(), Error> {
+    pub(crate) fn compare<T: Transport>(&self, session: &mut Session<T>) -> Result<(), Error> {
         let told = session.broadcast(&self.message(), &self.roster.len())?;
         let Some(party) = self.contradiction(&told) else { return Ok(()) };
         let me = self.roster.name(self.roster.me());

@@ -86,7 +86,7 @@ impl ProofContext {
     }
 
     /// The context of an open session.
-    pub fn of<T: Transport + ?Sized>(session: &Session<'_, T>) -> Self {
+    pub fn of<T: Transport>(session: &Session<T>) -> Self {
         let roster = session.roster();
         Self::new(*session.id(), roster.parties().map(|party| roster.name(party)))
     }
