@@ -22,7 +22,7 @@ use subrosa_risk_propagation::checkpoint::{CheckpointError, WriteBytes};
 use subrosa_risk_propagation::generate::{Shape, generate};
 use subrosa_risk_propagation::record::{Reader, Record, Recording, Seeds};
 use subrosa_risk_propagation::{
-    CheckpointStore, Network, Outcome, PROTOCOL, RunSeed, Settings, parameters, propagate, propagate_with,
+    CheckpointStore, Network, Outcome, PROTOCOL, Propagation, RunSeed, Settings, parameters,
 };
 use subrosa_threshold_decryption::protocol::Checks;
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
@@ -61,7 +61,10 @@ fn run(shares: &[KeyShare], accounts: usize, settings: &Settings) -> Run {
         // All work is done in this process, so waiting is computing.
         let patience = Limits::new().with_timeout(Duration::from_secs(24 * 3600));
         let mut session = Session::open(&mut wire, PROTOCOL, &fields, patience, &mut rng).unwrap();
-        let outcome = propagate(&mut session, share, network, settings, &mut rng, &mut |_| ()).unwrap();
+        let outcome = Propagation::new(share, network)
+            .settings(settings.clone())
+            .run_in(&mut session, &mut rng)
+            .unwrap();
         (outcome, session.counters().total().bytes_sent)
     });
     let sum = |of: fn(&Outcome) -> usize| outcomes.iter().map(|(outcome, _)| of(outcome)).sum();
@@ -165,7 +168,11 @@ fn run_and_recompute(shares: &[KeyShare], accounts: usize) -> (f64, Vec<f64>, us
         let mut wire = Recording::new(wire, record, PROTOCOL.name).unwrap();
         let mut store = Store::default();
         let mut session = Session::open(&mut wire, PROTOCOL, &fields, patience, &mut rng).unwrap();
-        propagate_with(&mut session, share, network, &settings, &mut store, &mut rng, &mut |_| ()).unwrap();
+        Propagation::new(share, network)
+            .settings(settings.clone())
+            .checkpoints(&mut store)
+            .run_in(&mut session, &mut rng)
+            .unwrap();
         (wire.into_record().into_inner(), store.seeds)
     });
     let run = cpu.elapsed().as_secs_f64();

@@ -10,10 +10,8 @@ use std::time::Instant;
 use cpu_time::ProcessTime;
 use subrosa_benches::median;
 use subrosa_distributed_paillier::candidates::{self, Sampler};
-use subrosa_distributed_paillier::{
-    KeygenParameters, PROTOCOL, Progress, SecurityLevel, biprimality, generate,
-};
-use subrosa_transport::{Limits, PartyId, PerParty, Session, testing::run_parties};
+use subrosa_distributed_paillier::{Keygen, KeygenParameters, KeygenStage, SecurityLevel, biprimality};
+use subrosa_transport::{PartyId, PerParty, testing::run_parties};
 
 struct Run {
     cpu: f64,
@@ -30,17 +28,16 @@ fn run(parties: u32, threshold: u32, bits: u64, number: u64) -> Run {
     let results = run_parties(parties as usize, |me, mut transport| {
         let mut rng = subrosa_benches::rng(number * 1000 + me.index() as u64);
         let parameters = KeygenParameters::with_level(parties, threshold, bits, level).unwrap();
-        let fields = parameters.session_parameters();
-        let mut session =
-            Session::open(&mut transport, PROTOCOL, &fields, Limits::default(), &mut rng).unwrap();
-        let mut last = (0, 0);
-        let share = generate(&mut session, &parameters, &mut rng, |event| {
-            if let Progress::Candidates { tried, sieved, .. } = event {
+        let (mut last, mut sent) = ((0, 0), 0);
+        let keygen = Keygen::new(&parameters).progress(|event| {
+            sent = event.traffic.bytes_sent;
+            if let KeygenStage::Candidates { tried, sieved, .. } = event.stage {
                 last = (tried, sieved);
             }
         });
+        let share = keygen.run(&mut transport, &mut rng);
         assert_eq!(share.unwrap().key().public().bits(), bits);
-        (session.counters().total().bytes_sent, last)
+        (sent, last)
     });
     let (candidates, sieved) = results[0].1;
     Run {

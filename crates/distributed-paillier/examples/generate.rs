@@ -4,10 +4,8 @@
 
 use std::time::Instant;
 
-use subrosa_distributed_paillier::{
-    KeygenError, KeygenParameters, PROTOCOL, Progress, SecurityLevel, generate,
-};
-use subrosa_transport::{Limits, Session, testing::run_parties};
+use subrosa_distributed_paillier::{Keygen, KeygenError, KeygenParameters, KeygenStage, SecurityLevel};
+use subrosa_transport::testing::run_parties;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -18,15 +16,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let results = run_parties(parties as usize, |me, mut transport| {
         let mut rng = rand::rng();
         let parameters = KeygenParameters::with_level(parties, threshold, bits, level)?;
-        let fields = parameters.session_parameters();
-        let mut session = Session::open(&mut transport, PROTOCOL, &fields, Limits::default(), &mut rng)?;
-        let share = generate(&mut session, &parameters, &mut rng, |event| {
-            if let (0, Progress::Candidates { tried, expected, sieved, elapsed }) = (me.index(), event) {
+        let mut sent = 0;
+        let keygen = Keygen::new(&parameters).progress(|event| {
+            sent = event.traffic.bytes_sent;
+            if let (0, KeygenStage::Candidates { tried, expected, sieved, elapsed }) =
+                (me.index(), event.stage)
+            {
                 let seconds = elapsed.as_secs_f64();
                 println!("{seconds:7.2} s: {tried} candidates of about {expected:.0}, {sieved} tested");
             }
-        })?;
-        Ok::<_, KeygenError>((share, session.counters().total().bytes_sent))
+        });
+        let share = keygen.run(&mut transport, &mut rng)?;
+        Ok::<_, KeygenError>((share, sent))
     });
     let results = results.into_iter().collect::<Result<Vec<_>, _>>()?;
     let bytes: u64 = results.iter().map(|(_, bytes)| bytes).sum();

@@ -8,17 +8,17 @@ mod driver;
 mod error;
 pub mod messages;
 mod parameters;
-mod progress;
 pub mod receipts;
 pub mod records;
 pub mod replay;
 pub mod sharing;
+mod stage;
 pub mod winner;
 
-pub use driver::{PROTOCOL, generate};
+pub use driver::{Keygen, PROTOCOL};
 pub use error::KeygenError;
 pub use parameters::{KeygenParameters, SecurityLevel};
-pub use progress::Progress;
+pub use stage::KeygenStage;
 pub use subrosa_threshold_decryption::{KeyShare, ThresholdKey};
 /// Re-exported: the one uses the key, the other carries the messages.
 pub use {subrosa_threshold_decryption, subrosa_transport};

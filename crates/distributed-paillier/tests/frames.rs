@@ -13,10 +13,10 @@ use subrosa_distributed_paillier::messages::{
     TrialProof, VerificationKey, WinnerAnswers, WinnerProducts, WinnerShares, WinnerZeros,
 };
 use subrosa_distributed_paillier::receipts::{Committed, Nothing, Receipted};
-use subrosa_distributed_paillier::{KeyShare, KeygenError, KeygenParameters, PROTOCOL, generate};
+use subrosa_distributed_paillier::{KeyShare, Keygen, KeygenError, KeygenParameters};
 use subrosa_transport::{
-    FailureKind, HEADER_BYTES, Limits, MemoryNetwork, Message, PartyId, Session, SessionError,
-    memory::Action, testing::run_network,
+    FailureKind, HEADER_BYTES, Limits, MemoryNetwork, Message, PartyId, SessionError, memory::Action,
+    testing::run_network,
 };
 
 const SPOILED: PartyId = PartyId::new(1);
@@ -94,10 +94,8 @@ fn run_with(changes: Vec<(usize, &'static [usize], Box<Change>)>) -> Vec<Result<
         let mut rng = ChaCha20Rng::seed_from_u64(500 + me.index() as u64);
         // So large that the first batch holds a key.
         let parameters = KeygenParameters::insecure(3, 1, 256).unwrap().with_batch(512);
-        let settings = Limits::default().with_timeout(Duration::from_secs(60));
-        let mut session =
-            Session::open(&mut transport, PROTOCOL, &parameters.session_parameters(), settings, &mut rng)?;
-        generate(&mut session, &parameters, &mut rng, |_| ())
+        let limits = Limits::default().with_timeout(Duration::from_secs(60));
+        Keygen::new(&parameters).limits(limits).run(&mut transport, &mut rng)
     })
 }
 

@@ -8,13 +8,11 @@ use num_integer::Integer;
 use num_traits::One;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use subrosa_distributed_paillier::{KeyShare, KeygenError, KeygenParameters, PROTOCOL, Progress, generate};
+use subrosa_distributed_paillier::{KeyShare, Keygen, KeygenError, KeygenParameters, KeygenStage};
 use subrosa_paillier::{Blinder, Randomness};
 use subrosa_shamir::integer_lagrange_at_zero;
 use subrosa_threshold_decryption::Combiner;
-use subrosa_transport::{
-    Cause, Limits, MemoryTransport, PartyId, Session, SessionError, testing::run_parties,
-};
+use subrosa_transport::{Cause, Limits, MemoryTransport, PartyId, SessionError, testing::run_parties};
 
 fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
@@ -24,13 +22,11 @@ fn run(
     transport: &mut MemoryTransport,
     parameters: &KeygenParameters,
     seed: u64,
-    progress: impl FnMut(Progress),
+    mut progress: impl FnMut(KeygenStage),
 ) -> Result<KeyShare, KeygenError> {
-    let mut rng = rng(seed);
-    let settings = Limits::default().with_timeout(Duration::from_secs(60));
-    let mut session =
-        Session::open(transport, PROTOCOL, &parameters.session_parameters(), settings, &mut rng)?;
-    generate(&mut session, parameters, &mut rng, progress)
+    let limits = Limits::default().with_timeout(Duration::from_secs(60));
+    let keygen = Keygen::new(parameters).limits(limits).progress(|event| progress(event.stage));
+    keygen.run(transport, &mut rng(seed))
 }
 
 fn generate_key(n: u32, t: u32, bits: u64, seed: u64) -> Vec<KeyShare> {
@@ -137,14 +133,14 @@ fn progress_counts_candidates() {
     });
     let mut last = 0;
     for event in &events[0] {
-        if let Progress::Candidates { tried, expected, sieved, .. } = *event {
+        if let KeygenStage::Candidates { tried, expected, sieved, .. } = *event {
             assert_eq!(tried, last + 20);
             assert!(expected > 50.0 && sieved <= tried);
             last = tried;
         }
     }
     assert!(last > 0);
-    assert_eq!(events[0].last(), Some(&Progress::Shared));
+    assert_eq!(events[0].last(), Some(&KeygenStage::Shared));
 }
 
 #[test]
@@ -225,15 +221,15 @@ fn a_silent_party_ends_the_round_by_its_deadline() {
     let errors = run_parties(3, |me, mut transport| {
         let parameters = KeygenParameters::insecure(3, 1, 256).unwrap();
         let mut rng = rng(me.index() as u64);
-        let settings = Limits::default().with_timeout(Duration::from_millis(1500));
-        let fields = parameters.session_parameters();
-        let mut session = Session::open(&mut transport, PROTOCOL, &fields, settings, &mut rng).unwrap();
+        let keygen =
+            Keygen::new(&parameters).limits(Limits::default().with_timeout(Duration::from_millis(1500)));
+        let mut session = keygen.open(&mut transport, &mut rng).unwrap();
         if me.index() == 2 {
             // Keeps the connection and says nothing.
             std::thread::sleep(Duration::from_millis(4000));
             return None;
         }
-        Some(generate(&mut session, &parameters, &mut rng, |_| ()).unwrap_err())
+        Some(keygen.run_in(&mut session, &mut rng).unwrap_err())
     });
     for error in errors.into_iter().flatten() {
         assert_eq!(error.culprits(), [PartyId::new(2)], "{error}");

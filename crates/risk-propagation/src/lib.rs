@@ -38,9 +38,7 @@ pub use forecast::{Calibration, Forecast};
 pub use network::{Network, NetworkBuilder, Transfer};
 pub use periods::PeriodActivity;
 pub use plan::{NetworkSizes, Plan, PlanError};
-pub use protocol::{
-    Event, Outcome, PROTOCOL, Stage, Stopped, parameters, propagate, propagate_with, recover, stopped,
-};
+pub use protocol::{Event, Outcome, PROTOCOL, Propagation, Stage, Stopped, parameters};
 pub use randomness::RunSeed;
 pub use settings::{Delta, KeyUse, Mismatch, Settings, Step};
 

@@ -9,12 +9,14 @@ use rand_core::CryptoRng;
 use subrosa_encoding::{Hasher, Hex};
 use subrosa_paillier::{Blinder, Randomness};
 use subrosa_threshold_decryption::{Deviation, KeyShare, ThresholdKey};
-use subrosa_transport::{Failure, Parameters, PartyId, Protocol, Roster, Session, Traffic, Transport};
+use subrosa_transport::{
+    Failure, Limits, Parameters, PartyId, Protocol, Roster, Session, SessionError, Transport,
+};
 
 use crate::agreement::Agreed;
 use crate::banks::BankId;
-use crate::checkpoint::CheckpointStore;
 use crate::checkpoint::format::{Run, State};
+use crate::checkpoint::{CheckpointError, CheckpointStore};
 use crate::disclosure::{self, Ceilings};
 use crate::encrypted::Encrypted;
 use crate::error::Error;
@@ -111,15 +113,8 @@ pub enum Stage<'a> {
     Done,
 }
 
-/// Told to the caller whenever a stage begins.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct Event<'a> {
-    /// The stage that begins.
-    pub stage: Stage<'a>,
-    /// What the session sent and received until now.
-    pub traffic: Traffic,
-}
+/// Reported whenever a stage begins.
+pub type Event<'a> = subrosa_transport::Event<Stage<'a>>;
 
 /// What a run brought.
 #[derive(Clone)]
@@ -148,9 +143,25 @@ pub struct Outcome {
     pub deviations: Vec<Deviation>,
     /// Banks that were at another run, or at none, so that all gave up one of which this bank had a state.
     pub anew_for: Vec<PartyId>,
+    /// Whether all banks have said that they have their plaintexts (R10): no bank needs this one's checkpoints any more.
+    pub complete: bool,
 }
 
 impl Outcome {
+    /// Removes the run's checkpoints. Call this once the outcome is stored where it is safe.
+    ///
+    /// Where some bank has not said that it is done, they stay, and the result is `false`: run again if that bank comes back, and
+    /// [`clear`](CheckpointStore::clear) the store if it does not.
+    ///
+    /// # Errors
+    /// [`CheckpointError`]: they cannot be removed.
+    pub fn commit(&self, checkpoints: &mut dyn CheckpointStore) -> Result<bool, CheckpointError> {
+        if self.complete {
+            checkpoints.clear()?;
+        }
+        Ok(self.complete)
+    }
+
     /// The own accounts with scores, in the network's order: name and scores, one for each risk type. Those that are
     /// [withheld](Outcome::withheld_accounts) are left out.
     pub fn by_account(&self) -> impl Iterator<Item = (&str, &[f64])> + '_ {
@@ -192,85 +203,176 @@ impl std::fmt::Debug for Outcome {
     }
 }
 
-/// Runs the whole propagation with the other banks of a session.
+/// A propagation among the banks of a transport's roster.
 ///
-/// # Arguments
-/// `session` was opened with [`PROTOCOL`] and [`parameters`]. Its roster, the network's banks and the parties of the key
-/// are the same in the same order. `progress` is called at the beginning of every [`Stage`]. The work is done in the
-/// current rayon pool.
+/// The roster, the network's banks and the parties of the key are the same in the same order. The work is done in the current
+/// rayon pool.
 ///
-/// # Errors
-/// [`Error::Roster`] before the first message; [`Error::Plan`] for a run that does not fit the key;
-/// [`Error::Mismatch`] for two banks that disagree; [`Error::Session`], [`Error::Peer`] or [`Error::Decryption`] for banks
-/// that fail. All banks are told. [`Error::Range`] for decrypted numbers that no scores can have led to: the others are not
-/// told, and for them the run ends as always.
+/// ```no_run
+/// # use subrosa_risk_propagation::{Error, FileStore, Network, Outcome, Propagation, Settings, subrosa_transport::Transport};
+/// # use subrosa_risk_propagation::subrosa_threshold_decryption::KeyShare;
+/// # fn store(_: &Outcome) {}
+/// # fn bank(wire: &mut impl Transport, share: &KeyShare, network: Network) -> Result<(), Error> {
+/// let mut checkpoints = FileStore::open("checkpoints")?;
+/// let outcome = Propagation::new(share, network)
+///     .settings(Settings { iterations: 3, ..Settings::default() })
+///     .checkpoints(&mut checkpoints)
+///     .progress(|event| eprintln!("{:?}", event.stage))
+///     .run(wire, &mut rand::rng())?;
+/// store(&outcome);
+/// outcome.commit(&mut checkpoints)?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Checkpoints
+/// With a store, a run that is stopped at any moment goes on when a new `Propagation` with the same input and the same store is
+/// run: at the last state that all banks have. A run that goes on sends the noise of the first attempt again, so that stopping and
+/// resuming tells nothing more. Checkpoints stay until [`Outcome::commit`].
 ///
 /// # Security
-/// See `docs/security.md` and `docs/protocols/risk-propagation.md` for who learns what. False inputs are not
-/// noticed. Do not repeat a run on the same data for the asking: each run narrows what the noise hides.
+/// See `docs/security.md` and `docs/protocols/risk-propagation.md` for who learns what. False inputs are not noticed. Do not
+/// repeat a run on the same data for the asking: each run narrows what the noise hides. Without a store nothing remembers which
+/// keys were used: see [`KeyUse`](crate::KeyUse).
+#[must_use = "nothing is computed before `run`"]
 #[doc(alias("AML", "PageRank", "risk score", "anti-money laundering"))]
-pub fn propagate<T: Transport>(
-    session: &mut Session<T>,
-    share: &KeyShare,
+pub struct Propagation<'a> {
+    share: &'a KeyShare,
     network: Network,
-    settings: &Settings,
-    rng: &mut impl CryptoRng,
-    progress: &mut dyn FnMut(&Event<'_>),
-) -> Result<Outcome, Error> {
-    let bank = Role::Bank(share);
-    let verdict = session.guard(|session| run(session, &bank, network, settings, None, rng, progress))?;
-    verdict.unwrap_or_else(|| Err(no_outcome()))
+    settings: Settings,
+    limits: Limits,
+    checkpoints: Option<&'a mut dyn CheckpointStore>,
+    progress: Box<dyn FnMut(&Event<'_>) + 'a>,
 }
 
-/// [`propagate`] with checkpoints: if the run is stopped at any moment, opening a new session and calling this again with the
-/// same input and the same store goes on at the last state that all banks have.
-///
-/// A run of which all banks have their scores removes its checkpoints. Where some bank has not said so, they stay: call this
-/// again if it comes back, or [`recover`] if it does not.
-///
-/// # Errors
-/// As [`propagate`]; [`Error::Checkpoint`] for a checkpoint that cannot be used or written.
-///
-/// # Security
-/// As [`propagate`]. A run that goes on sends the noise of the first attempt again, so that stopping and resuming it tells
-/// nothing more. A run in which noise was sent is never started over unless its checkpoints are removed by hand.
-pub fn propagate_with<T: Transport>(
-    session: &mut Session<T>,
-    share: &KeyShare,
-    network: Network,
-    settings: &Settings,
-    checkpoints: &mut dyn CheckpointStore,
-    rng: &mut impl CryptoRng,
-    progress: &mut dyn FnMut(&Event<'_>),
-) -> Result<Outcome, Error> {
-    let bank = Role::Bank(share);
-    let verdict =
-        session.guard(|session| run(session, &bank, network, settings, Some(checkpoints), rng, progress))?;
-    verdict.unwrap_or_else(|| Err(no_outcome()))
-}
-
-/// The outcome of a run that had ended for this bank when it was stopped; `None` if it had not. Needs no other bank and leaves
-/// the checkpoints as they are.
-///
-/// # Errors
-/// [`Error::Checkpoint`] for a checkpoint that cannot be used; [`Error::Range`].
-pub fn recover(
-    roster: &Roster,
-    share: &KeyShare,
-    network: Network,
-    settings: &Settings,
-    checkpoints: &mut dyn CheckpointStore,
-) -> Result<Option<Outcome>, Error> {
-    let share = &Role::Bank(share);
-    check_roster(roster, share, &network)?;
-    let keeper = Keeper::new(Some(checkpoints), share, roster, &network, settings);
-    let Some(latest) = keeper.latest(share, &network, settings)? else { return Ok(None) };
-    if latest.position < Positions::new(&latest.plan).disclosed() {
-        return Ok(None);
+impl<'a> Propagation<'a> {
+    /// A propagation of this bank's network under a key, with [`Settings::default`], [`Limits::default`], no checkpoints and no
+    /// reports.
+    pub fn new(share: &'a KeyShare, network: Network) -> Self {
+        Self {
+            share,
+            network,
+            settings: Settings::default(),
+            limits: Limits::default(),
+            checkpoints: None,
+            progress: Box::new(|_| ()),
+        }
     }
-    let periods = periods::agree(&latest.run.activity, settings)?;
-    let agreed = resume::restore(network, &latest.run);
-    outcome(agreed, latest.plan, periods, &latest.state, PassedOver::default(), share.key()).map(Some)
+
+    /// Sets what the banks agreed on.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Sets this bank's time-outs and sizes. They do not concern a session that the caller opened.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Saves the run's states in a store, and goes on with the run that it holds.
+    pub fn checkpoints(mut self, store: &'a mut dyn CheckpointStore) -> Self {
+        self.checkpoints = Some(store);
+        self
+    }
+
+    /// Calls `report` at the beginning of every [`Stage`].
+    pub fn progress(mut self, report: impl FnMut(&Event<'_>) + 'a) -> Self {
+        self.progress = Box::new(report);
+        self
+    }
+
+    /// Step R0: the parameters of the session, which must be equal at all banks.
+    #[must_use]
+    pub fn parameters(&self) -> Parameters {
+        parameters(self.share.key(), self.network.columns(), &self.settings)
+    }
+
+    /// Opens a session for this protocol with these parameters.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn open<T: Transport>(
+        &self,
+        transport: T,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Session<T>, SessionError> {
+        Session::open(transport, PROTOCOL, &self.parameters(), self.limits.clone(), rng)
+    }
+
+    /// Opens a session and runs the propagation with the other banks.
+    ///
+    /// # Errors
+    /// [`Error::Roster`] before the first message; [`Error::Plan`] for a run that does not fit the key; [`Error::Mismatch`] for two
+    /// banks that disagree; [`Error::Session`], [`Error::Peer`] or [`Error::Decryption`] for banks that fail. All banks are told.
+    /// [`Error::Range`] for decrypted numbers that no scores can have led to: the others are not told, and for them the run ends
+    /// as always. [`Error::KeyUsed`] and [`Error::Checkpoint`] for a key and a store that cannot be used.
+    pub fn run<T: Transport>(self, transport: T, rng: &mut impl CryptoRng) -> Result<Outcome, Error> {
+        let mut session = self.open(transport, rng)?;
+        self.run_in(&mut session, rng)
+    }
+
+    /// As [`run`](Self::run), in a session that the caller opened.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); a session for another protocol or with other parameters.
+    pub fn run_in<T: Transport>(
+        mut self,
+        session: &mut Session<T>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Outcome, Error> {
+        session.expect(PROTOCOL, &self.parameters())?;
+        let bank = Role::Bank(self.share);
+        let (network, settings) = (self.network, &self.settings);
+        let store = self.checkpoints.take();
+        let verdict = session
+            .guard(|session| run(session, &bank, network, settings, store, rng, &mut *self.progress))?;
+        verdict.unwrap_or_else(|| Err(no_outcome()))
+    }
+
+    /// The outcome of a run that had ended for this bank when it was stopped; `None` if it had not, or if there are no checkpoints.
+    /// Needs no other bank and leaves the checkpoints as they are.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for a checkpoint that cannot be used; [`Error::Range`].
+    pub fn recover(mut self, roster: &Roster) -> Result<Option<Outcome>, Error> {
+        let share = &Role::Bank(self.share);
+        let Some(latest) = self.latest(roster)? else { return Ok(None) };
+        if latest.position < Positions::new(&latest.plan).disclosed() {
+            return Ok(None);
+        }
+        let periods = periods::agree(&latest.run.activity, &self.settings)?;
+        let agreed = resume::restore(self.network, &latest.run);
+        outcome(agreed, latest.plan, periods, &latest.state, PassedOver::default(), share.key()).map(Some)
+    }
+
+    /// The run that was stopped, as the latest checkpoint has it. Needs no other bank.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for a checkpoint that cannot be used.
+    pub fn stopped(mut self, roster: &Roster) -> Result<Option<Stopped>, Error> {
+        Ok(self.latest(roster)?.map(|latest| Stopped {
+            run: latest.run.id,
+            position: latest.position,
+            shown: latest.position >= Positions::new(&latest.plan).committed(),
+        }))
+    }
+
+    fn latest(&mut self, roster: &Roster) -> Result<Option<Loaded>, Error> {
+        let share = &Role::Bank(self.share);
+        check_roster(roster, share, &self.network)?;
+        let store = self.checkpoints.take();
+        let keeper = Keeper::new(store, share, roster, &self.network, &self.settings);
+        Ok(keeper.latest(share, &self.network, &self.settings)?)
+    }
+}
+
+impl std::fmt::Debug for Propagation<'_> {
+    // Redacted: the network is the bank's secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Propagation(<redacted>, bank {})", self.network.bank())
+    }
 }
 
 /// A run that was stopped.
@@ -283,28 +385,6 @@ pub struct Stopped {
     pub position: u32,
     /// What is to be decrypted may have been shown: the run has to be finished, and is not started over.
     pub shown: bool,
-}
-
-/// The run that was stopped, as the latest checkpoint has it. Needs no other bank.
-///
-/// # Errors
-/// [`Error::Checkpoint`] for a checkpoint that cannot be used.
-pub fn stopped(
-    roster: &Roster,
-    share: &KeyShare,
-    network: &Network,
-    settings: &Settings,
-    checkpoints: &mut dyn CheckpointStore,
-) -> Result<Option<Stopped>, Error> {
-    let share = &Role::Bank(share);
-    check_roster(roster, share, network)?;
-    let keeper = Keeper::new(Some(checkpoints), share, roster, network, settings);
-    let latest = keeper.latest(share, network, settings)?;
-    Ok(latest.map(|latest| Stopped {
-        run: latest.run.id,
-        position: latest.position,
-        shown: latest.position >= Positions::new(&latest.plan).committed(),
-    }))
 }
 
 /// Parties without which the decryption went on.
@@ -393,13 +473,14 @@ pub(crate) fn run<T: Transport>(
         }
         Role::Auditor(_) => None,
     };
-    finish(session, &mut keeper)?;
+    let complete = finish(session, &keeper);
+    let verdict = verdict.map(|verdict| verdict.map(|outcome| Outcome { complete, ..outcome }));
     tell(session, progress, Stage::Done);
     Ok(verdict)
 }
 
 fn tell<T: Transport>(session: &Session<T>, progress: &mut dyn FnMut(&Event<'_>), stage: Stage<'_>) {
-    progress(&Event { stage, traffic: session.counters().total() });
+    progress(&Event::new(stage, session.counters().total()));
 }
 
 /// R6, as often as the plan says and the state has not seen yet.
@@ -513,17 +594,16 @@ fn outcome(
         absent,
         deviations,
         anew_for: Vec::new(),
+        complete: false,
     })
 }
 
-/// R10: says that this bank is done; once all have, its checkpoints go.
-fn finish<T: Transport>(session: &mut Session<T>, keeper: &mut Keeper<'_>) -> Result<(), Error> {
+/// R10: says that this bank has its plaintexts; whether all have said so.
+fn finish<T: Transport>(session: &mut Session<T>, keeper: &Keeper<'_>) -> bool {
     let enough = if keeper.is_active() { session.roster().len() - 1 } else { 0 };
     // A bank that does not answer may need the others again. This one has what it came for.
-    match session.collect(|_| Some(Finished {}), |_| true, enough, &()) {
-        Ok(_) => Ok(keeper.clear()?),
-        Err(_) => Ok(()),
-    }
+    let heard = session.collect(|_| Some(Finished {}), |_| true, enough, &()).is_ok();
+    heard && keeper.is_active()
 }
 
 /// Whether session, key and network are of the same banks in the same order.

@@ -17,8 +17,7 @@ use subrosa_risk_propagation::audit::{End, Index, RecomputeError, Recomputed, Su
 use subrosa_risk_propagation::checkpoint::{CheckpointError, WriteBytes};
 use subrosa_risk_propagation::record::{Kind, Reader, Record, Recording, Seeds};
 use subrosa_risk_propagation::{
-    CheckpointStore, Error, FileStore, Network, Outcome, PROTOCOL, RunSeed, Settings, parameters,
-    propagate_with,
+    CheckpointStore, Error, FileStore, Network, Outcome, PROTOCOL, Propagation, RunSeed, Settings, parameters,
 };
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
 use subrosa_transport::memory::disconnect_after;
@@ -112,7 +111,10 @@ fn bank(wire: MemoryTransport, base: &Path, kept: &mut Kept, seed: u64) -> Resul
     let attempt = || {
         let mut store = Keeping { store: FileStore::open(base.join(bank_name(me)))?, seeds: &mut kept.seeds };
         let mut session = Session::open(&mut wire, PROTOCOL, &fields, timeout, &mut rng)?;
-        propagate_with(&mut session, &SHARES[me], network, &settings(), &mut store, &mut rng, &mut |_| {})
+        Propagation::new(&SHARES[me], network)
+            .settings(settings())
+            .checkpoints(&mut store)
+            .run_in(&mut session, &mut rng)
     };
     let result = attempt();
     kept.add(wire.into_record().into_inner());

@@ -14,7 +14,7 @@ use subrosa_paillier::PrivateKey;
 use subrosa_risk_propagation::messages::CHUNK;
 use subrosa_risk_propagation::{
     Agreed, Banks, Calibration, Delta, Error, Event, Forecast, Mismatch, Network, NetworkBuilder, Outcome,
-    PROTOCOL, Settings, Stage, Transfer, parameters, plaintext, propagate,
+    PROTOCOL, Propagation, Settings, Stage, Transfer, parameters, plaintext,
 };
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
 use subrosa_transport::memory::{MemoryNetworkBuilder, silence_after};
@@ -67,7 +67,9 @@ fn run_with(
         let parameters = parameters(shares[0].key(), network.columns(), &settings);
         let session = Limits::new().with_timeout(timeout);
         let mut session = Session::open(&mut wire, PROTOCOL, &parameters, session, &mut rng)?;
-        propagate(&mut session, &shares[me.index()], network, &settings, &mut rng, &mut |_| {})
+        Propagation::new(&shares[me.index()], network)
+            .settings(settings.clone())
+            .run_in(&mut session, &mut rng)
     })
 }
 
@@ -161,9 +163,11 @@ fn forecasts_count_what_a_run_takes() {
                 agreed_bytes = event.traffic.bytes_sent;
             }
         };
-        let outcome =
-            propagate(&mut session, &shares[me.index()], network, &settings, &mut rng, &mut progress)
-                .unwrap();
+        let outcome = Propagation::new(&shares[me.index()], network)
+            .settings(settings.clone())
+            .progress(&mut progress)
+            .run_in(&mut session, &mut rng)
+            .unwrap();
         (outcome, session.counters().total().bytes_sent - agreed_bytes)
     });
     let all: usize = runs.iter().map(|(outcome, _)| outcome.ciphertexts).sum();
@@ -395,7 +399,11 @@ fn a_bank_that_falls_silent_is_named() {
             });
         };
         let network = networks[me.index()].clone();
-        propagate(&mut session, &shares[me.index()], network, &settings, &mut rng, &mut progress).unwrap();
+        Propagation::new(&shares[me.index()], network)
+            .settings(settings.clone())
+            .progress(&mut progress)
+            .run_in(&mut session, &mut rng)
+            .unwrap();
         assert_eq!(stages, ["agree", "encrypt", "1 of 1", "decrypt", "done"]);
         let mut sent = sent.lock().unwrap();
         *sent = session.counters().total().messages_sent.max(*sent);

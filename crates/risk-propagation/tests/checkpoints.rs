@@ -18,7 +18,7 @@ use subrosa_paillier::PrivateKey;
 use subrosa_risk_propagation::plan::in_degree_bits;
 use subrosa_risk_propagation::{
     Agreed, CheckpointProblem, CheckpointStore, Error, Event, FileStore, Network, NetworkSizes, Outcome,
-    PROTOCOL, Plan, Settings, Stage, parameters, plaintext, propagate_with, recover,
+    PROTOCOL, Plan, Propagation, Settings, Stage, parameters, plaintext,
 };
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
 use subrosa_transport::memory::{Action, disconnect_after};
@@ -83,7 +83,13 @@ fn bank<T: Transport>(
                 iterations.push(number);
             }
         };
-        propagate_with(&mut session, &shares[me], network, &settings(), &mut store, &mut rng, &mut progress)
+        let outcome = Propagation::new(&shares[me], network)
+            .settings(settings())
+            .checkpoints(&mut store)
+            .progress(&mut progress)
+            .run_in(&mut session, &mut rng)?;
+        outcome.commit(&mut store)?;
+        Ok(outcome)
     };
     (attempt(), iterations)
 }
@@ -126,7 +132,11 @@ static FRAMES: LazyLock<u64> = LazyLock::new(|| {
         let mut store = FileStore::open(folder(base.path(), me.index())).unwrap();
         let network = networks[me.index()].clone();
         let (share, settings) = (&SHARES[me.index()], settings());
-        propagate_with(&mut session, share, network, &settings, &mut store, &mut rng, &mut |_| {}).unwrap();
+        Propagation::new(share, network)
+            .settings(settings.clone())
+            .checkpoints(&mut store)
+            .run_in(&mut session, &mut rng)
+            .unwrap();
         *sent.lock().unwrap() = session.counters().total().messages_sent / 2;
     });
     sent.into_inner().unwrap()
@@ -140,6 +150,32 @@ fn a_finished_run_keeps_nothing() {
     let scores: Vec<Vec<f64>> = outcomes.iter().map(|outcome| outcome.scores.clone()).collect();
     check_scores(&scores);
     assert!((0..3).all(|bank| kept(base.path(), bank).is_empty()));
+}
+
+#[test]
+fn checkpoints_stay_until_the_outcome_is_stored() {
+    let base = tempfile::tempdir().unwrap();
+    let networks = networks();
+    let scores = run_network(wires(), |me, mut wire| {
+        let mut store = FileStore::open(folder(base.path(), me.index())).unwrap();
+        let propagation = Propagation::new(&SHARES[me.index()], networks[me.index()].clone());
+        let propagation = propagation.settings(settings()).checkpoints(&mut store);
+        let outcome = propagation.run(&mut wire, &mut ChaCha20Rng::seed_from_u64(me.index() as u64)).unwrap();
+        assert!(outcome.complete);
+        outcome.scores
+        // The process dies here: nothing was stored.
+    });
+    for (bank, scores) in scores.into_iter().enumerate() {
+        assert!(!kept(base.path(), bank).is_empty());
+        let roster = Roster::new((0..3).map(bank_name), PartyId::new(u16::try_from(bank).unwrap())).unwrap();
+        let mut store = FileStore::open(folder(base.path(), bank)).unwrap();
+        let propagation = Propagation::new(&SHARES[bank], networks[bank].clone()).settings(settings());
+        let outcome = propagation.checkpoints(&mut store).recover(&roster).unwrap().unwrap();
+        assert_eq!(outcome.scores, scores);
+        // Alone it does not know whether the others need them.
+        assert!(!outcome.commit(&mut store).unwrap());
+        assert!(!store.positions().unwrap().is_empty());
+    }
 }
 
 #[test]
@@ -373,7 +409,7 @@ fn other_input_settings_or_keys_are_told_apart() {
     let mut store = FileStore::open(folder(base.path(), 0)).unwrap();
     let network = networks().remove(0);
     let mut found = |share: &KeyShare, network: Network, settings: &Settings| {
-        recover(&roster, share, network, settings, &mut store)
+        Propagation::new(share, network).settings(settings.clone()).checkpoints(&mut store).recover(&roster)
     };
     // Not there yet, but no error.
     assert!(found(&SHARES[0], network.clone(), &settings()).unwrap().is_none());
@@ -556,7 +592,13 @@ fn recovered(base: &Path, bank: usize) -> Vec<f64> {
     let mut store = FileStore::open(folder(base, bank)).unwrap();
     let roster = Roster::new((0..3).map(bank_name), PartyId::new(u16::try_from(bank).unwrap())).unwrap();
     let network = networks().remove(bank);
-    recover(&roster, &SHARES[bank], network, &settings(), &mut store).unwrap().unwrap().scores
+    Propagation::new(&SHARES[bank], network)
+        .settings(settings())
+        .checkpoints(&mut store)
+        .recover(&roster)
+        .unwrap()
+        .unwrap()
+        .scores
 }
 
 /// All banks' scores against the twin.

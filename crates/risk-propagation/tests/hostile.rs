@@ -14,8 +14,8 @@ use subrosa_paillier::{KeyId, PrivateKey};
 use subrosa_risk_propagation::links::Links;
 use subrosa_risk_propagation::messages::{Declaration, OfferChunk, PlanValues, Resume, SelectionBits, Sizes};
 use subrosa_risk_propagation::{
-    Error, Mismatch, Network, NetworkSizes, Outcome, PROTOCOL, Plan, Settings, agreement, parameters,
-    plan::in_degree_bits, propagate,
+    Error, Mismatch, Network, NetworkSizes, Outcome, PROTOCOL, Plan, Propagation, Settings, agreement,
+    parameters, plan::in_degree_bits,
 };
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
 use subrosa_transport::memory::{flip_bit, truncate};
@@ -113,7 +113,7 @@ fn honest(me: PartyId, wire: &mut MemoryTransport, share: &KeyShare) -> Result<O
     let fields = parameters(share.key(), network.columns(), &settings());
     let session = Limits::new().with_timeout(Duration::from_secs(5));
     let mut session = Session::open(wire, PROTOCOL, &fields, session, &mut rng)?;
-    propagate(&mut session, share, network, &settings(), &mut rng, &mut |_| {})
+    Propagation::new(share, network).settings(settings()).run_in(&mut session, &mut rng)
 }
 
 /// West's side of R1 to R6, with one thing done wrong.

@@ -15,8 +15,8 @@ use rand_core::SeedableRng;
 use subrosa_paillier::PrivateKey;
 use subrosa_risk_propagation::{
     Agreed, Banks, CheckpointStore, Delta, Error, FileStore, Forecast, Network, NetworkBuilder, NetworkSizes,
-    Outcome, PROTOCOL, Plan, Settings, Stage, Transfer, data, disclosure, parameters, periods, plaintext,
-    plan::in_degree_bits, propagate_with, recover, senders,
+    Outcome, PROTOCOL, Plan, Propagation, Settings, Stage, Transfer, data, disclosure, parameters, periods,
+    plaintext, plan::in_degree_bits, senders,
 };
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
 use subrosa_transport::memory::disconnect_after;
@@ -239,7 +239,11 @@ fn attempt(
                 }
             };
             let share = &SHARES[me.index()];
-            propagate_with(&mut session, share, network, settings, &mut store, &mut rng, &mut progress)
+            Propagation::new(share, network)
+                .settings(settings.clone())
+                .checkpoints(&mut store)
+                .progress(&mut progress)
+                .run_in(&mut session, &mut rng)
         };
         (run(), told)
     })
@@ -388,8 +392,11 @@ fn a_stopped_run_goes_on_and_a_finished_one_is_recovered() {
             let mut store = FileStore::open(base.path().join(bank_name(me))).unwrap();
             gone += usize::from(store.positions().unwrap().is_empty());
             let network = networks[me].clone();
-            if let Some(outcome) =
-                recover(wire.roster(), &SHARES[me], network, &settings, &mut store).unwrap()
+            if let Some(outcome) = Propagation::new(&SHARES[me], network)
+                .settings(settings.clone())
+                .checkpoints(&mut store)
+                .recover(wire.roster())
+                .unwrap()
             {
                 let withheld = senders::withheld(outcome.agreed.network(), &outcome.plan);
                 assert!(outcome.withheld == withheld && !withheld.is_empty());

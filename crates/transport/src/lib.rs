@@ -6,6 +6,7 @@
 mod counters;
 mod deadline;
 mod error;
+mod event;
 mod frame;
 mod message;
 mod parameters;
@@ -25,6 +26,7 @@ pub mod tls;
 pub use counters::{Counters, Traffic};
 pub use deadline::Deadline;
 pub use error::{Cause, Culprits, Failure, FailureKind, Misuse, SessionError, Violation};
+pub use event::Event;
 pub use frame::{FRAME_VERSION, HEADER_BYTES, round_tag};
 pub use memory::{MemoryNetwork, MemoryTransport};
 pub use message::{Malformed, Message};

@@ -19,7 +19,7 @@ use clap::Parser;
 use cpu_time::ProcessTime;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use subrosa_distributed_paillier::{self as keygen, KeyShare, KeygenParameters, SecurityLevel};
+use subrosa_distributed_paillier::{KeyShare, Keygen, KeygenParameters, SecurityLevel};
 use subrosa_risk_propagation::{self as propagation, Network, Settings, data};
 use subrosa_transport::{Counters, Limits, MemoryNetwork, MemoryTransport, Session, testing::run_network};
 
@@ -166,10 +166,9 @@ fn generate(options: &Options, far: bool, batch: usize, seed: u64) -> Result<(Ru
         // The same candidates with and without latency.
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         rng.set_stream(me as u64);
-        let fields = parameters.session_parameters();
-        let patience = Limits::new().with_timeout(Duration::from_secs(3600));
-        let mut session = Session::open(wire, keygen::PROTOCOL, &fields, patience, &mut rng)?;
-        let share = keygen::generate(&mut session, &parameters, &mut rng, |_| ())?;
+        let keygen = Keygen::new(&parameters).limits(Limits::new().with_timeout(Duration::from_secs(3600)));
+        let mut session = keygen.open(wire, &mut rng)?;
+        let share = keygen.run_in(&mut session, &mut rng)?;
         Ok((share, session.counters().clone()))
     })
 }
@@ -189,7 +188,9 @@ fn propagate(
         let fields = propagation::parameters(share.key(), network.columns(), &settings);
         let patience = Limits::new().with_timeout(Duration::from_secs(3600));
         let mut session = Session::open(wire, propagation::PROTOCOL, &fields, patience, &mut rng)?;
-        propagation::propagate(&mut session, share, network, &settings, &mut rng, &mut |_| ())?;
+        propagation::Propagation::new(share, network)
+            .settings(settings.clone())
+            .run_in(&mut session, &mut rng)?;
         Ok(((), session.counters().clone()))
     })?;
     Ok(run)

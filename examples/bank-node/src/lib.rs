@@ -6,7 +6,7 @@ pub mod certs;
 pub mod clock;
 pub mod compare;
 pub mod config;
+mod kept;
 pub mod keys;
 pub mod node;
-mod scores;
 pub mod wire;

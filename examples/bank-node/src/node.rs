@@ -2,7 +2,6 @@
 
 mod run;
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -11,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use subrosa_distributed_paillier::KeygenError;
 use subrosa_risk_propagation::{
-    self as propagation, Banks, CheckpointStore, Network, Outcome, data, network::Period,
+    self as propagation, Banks, CheckpointStore, Network, Outcome, Propagation, data, network::Period,
 };
 use subrosa_transport::tls::{TlsConfig, TlsError, TlsParty, TlsTransport};
 use subrosa_transport::{Deadline, FailureKind, Limits, Roster, SessionError};
@@ -19,8 +18,8 @@ use subrosa_transport::{Deadline, FailureKind, Limits, Roster, SessionError};
 use crate::audit::{AuditError, Event, Member, Trail, hex};
 use crate::certs::CertError;
 use crate::config::{Config, ConfigError};
+use crate::kept::Kept;
 use crate::keys::{KeyFileError, Keys, MeetingError};
-use crate::scores::Kept;
 use crate::wire::Wire;
 use run::Run;
 
@@ -61,6 +60,9 @@ pub enum NodeError {
     /// Data, plan or propagation.
     #[error(transparent)]
     Propagation(#[from] propagation::Error),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] propagation::CheckpointError),
     /// A session.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -158,8 +160,6 @@ pub struct Node<'a> {
     finished: bool,
     /// Why the run gave no scores although it ended as always; the others do not hear of it.
     refused: Option<propagation::Error>,
-    /// The present run has begun: see [`Kept`].
-    begun: Cell<bool>,
 }
 
 impl<'a> Node<'a> {
@@ -175,16 +175,7 @@ impl<'a> Node<'a> {
             false => Trail::open(file),
         };
         let trail = config.audit.as_deref().map(open).transpose()?;
-        Ok(Self {
-            config,
-            stop,
-            roster,
-            keys,
-            trail,
-            finished: false,
-            refused: None,
-            begun: Cell::new(false),
-        })
+        Ok(Self { config, stop, roster, keys, trail, finished: false, refused: None })
     }
 
     /// Does the task with the other banks, and begins again where the network failed or a bank was restarted.
@@ -237,7 +228,7 @@ impl<'a> Node<'a> {
 
     /// Whether there is no checkpoint.
     fn is_fresh(&self) -> Result<bool, propagation::Error> {
-        Ok(Kept::open(self.config, &self.begun)?.positions()?.is_empty())
+        Ok(Kept::open(self.config)?.positions()?.is_empty())
     }
 
     fn note(&mut self, event: Event) -> Result<(), AuditError> {
@@ -328,9 +319,9 @@ impl<'a> Node<'a> {
     /// Writes the scores of a run that had ended here when the process did.
     fn recover(&mut self, network: &Network) -> Result<(), NodeError> {
         let Some(share) = self.keys.active() else { return Ok(()) };
-        let mut kept = Kept::open(self.config, &self.begun).map_err(propagation::Error::from)?;
-        let settings = &self.config.settings;
-        match propagation::recover(&self.roster, share, network.clone(), settings, &mut kept) {
+        let mut kept = Kept::open(self.config)?;
+        let propagation = Propagation::new(share, network.clone()).settings(self.config.settings.clone());
+        match propagation.checkpoints(&mut kept).recover(&self.roster) {
             Ok(None) => {}
             Ok(Some(outcome)) => {
                 tracing::info!("this bank's part of the run had ended before");
@@ -357,12 +348,10 @@ impl<'a> Node<'a> {
             config: self.config,
             wire: Wire::new(transport, Arc::clone(&self.stop), self.trail.as_mut()),
             keys: &mut self.keys,
-            settings: Limits::new().with_open_timeout(patience.connect).with_round_timeout(patience.round),
-            begun: &self.begun,
+            limits: Limits::new().with_open_timeout(patience.connect).with_round_timeout(patience.round),
             finished: &mut self.finished,
             refused: &mut self.refused,
         };
-        self.begun.set(false);
         let result = run.all(task, network);
         // Above all where it failed: in this round it did. A trail that cannot be written is the better reason.
         run.wire.finish()?;

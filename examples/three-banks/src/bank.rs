@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use subrosa_distributed_paillier as keygen;
-use subrosa_distributed_paillier::{KeygenError, KeygenParameters, SecurityLevel};
-use subrosa_risk_propagation::{self as propagation, Error, Event, Network, Outcome, Settings, Stage};
-use subrosa_transport::{FailureKind, Limits, MemoryTransport, Session, SessionError, Traffic};
+use subrosa_distributed_paillier::{Keygen, KeygenError, KeygenParameters, SecurityLevel};
+use subrosa_risk_propagation::{Error, Network, Outcome, Propagation, Settings, Stage};
+use subrosa_transport::{FailureKind, Limits, MemoryTransport, Traffic};
 
 use crate::phases::{Phase, Recorder};
 use crate::progress::Bars;
 
 /// How long a bank waits for another. All work is done in this process, so waiting is computing.
-const PATIENCE: Duration = Duration::from_secs(6 * 3600);
+const ROUND_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 
 /// What all banks are started with.
 #[derive(Debug)]
@@ -37,8 +36,6 @@ pub(crate) struct Finished {
 /// Why a bank failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BankError {
-    #[error(transparent)]
-    Session(#[from] SessionError),
     #[error("key generation: {0}")]
     Keygen(#[from] KeygenError),
     #[error(transparent)]
@@ -51,7 +48,7 @@ impl BankError {
     /// Whether this bank only heard of a failure from another one.
     pub(crate) fn is_told(&self) -> bool {
         let session = match self {
-            Self::Session(error) | Self::Propagation(Error::Session(error)) => error,
+            Self::Propagation(Error::Session(error)) => error,
             Self::Keygen(KeygenError::Session(error)) => error,
             _ => return false,
         };
@@ -72,26 +69,24 @@ pub(crate) fn run(
     pool.install(move || {
         let mut rng = randomness(setup.seed, network.own().index());
         let mut recorder = Recorder::new(&name);
-        let leader = network.own().index() == 0;
-        let session_settings = Limits::new().with_timeout(PATIENCE);
+        let first = network.own().index() == 0;
+        let limits = Limits::new().with_timeout(ROUND_TIMEOUT);
 
         recorder.begin("keygen", Traffic::default());
         let parameters =
             KeygenParameters::with_level(setup.parties, setup.threshold, setup.key_bits, setup.level)?;
-        let fields = parameters.session_parameters();
-        let mut session =
-            Session::open(&mut wire, keygen::PROTOCOL, &fields, session_settings.clone(), &mut rng)?;
-        let share = keygen::generate(&mut session, &parameters, &mut rng, |progress| {
-            if leader {
-                bars.keygen(progress);
+        let mut traffic = Traffic::default();
+        let keygen = Keygen::new(&parameters).limits(limits.clone()).progress(|event| {
+            traffic = event.traffic;
+            if first {
+                bars.keygen(event.stage);
             }
-        })?;
-        recorder.end(session.counters().total());
+        });
+        let share = keygen.run(&mut wire, &mut rng)?;
+        recorder.end(traffic);
 
-        let fields = propagation::parameters(share.key(), network.columns(), &setup.settings);
-        let mut session =
-            Session::open(&mut wire, propagation::PROTOCOL, &fields, session_settings, &mut rng)?;
-        let mut progress = |event: &Event<'_>| {
+        let propagation = Propagation::new(&share, network).settings(setup.settings.clone()).limits(limits);
+        let propagation = propagation.progress(|event| {
             match event.stage {
                 Stage::Agree => recorder.begin("agree", Traffic::default()),
                 Stage::Encrypt { .. } => recorder.begin("encrypt", event.traffic),
@@ -101,12 +96,11 @@ pub(crate) fn run(
                 Stage::Decrypt { .. } => recorder.begin("decrypt", event.traffic),
                 _ => recorder.end(event.traffic),
             }
-            if leader {
+            if first {
                 bars.stage(event);
             }
-        };
-        let outcome =
-            propagation::propagate(&mut session, &share, network, &setup.settings, &mut rng, &mut progress)?;
+        });
+        let outcome = propagation.run(&mut wire, &mut rng)?;
         Ok(Finished { outcome, phases: recorder.into_phases() })
     })
 }

@@ -1,7 +1,7 @@
 //! Progress bars on a terminal; nothing elsewhere.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use subrosa_distributed_paillier::Progress;
+use subrosa_distributed_paillier::KeygenStage;
 use subrosa_risk_propagation::{Event, Stage};
 
 use crate::bank::Setup;
@@ -25,15 +25,15 @@ impl Bars {
     }
 
     /// The number of candidates is geometric: the bar creeps towards its end and never claims to know it.
-    pub(crate) fn keygen(&self, progress: Progress) {
-        match progress {
-            Progress::Candidates { tried, expected, .. } => {
+    pub(crate) fn keygen(&self, stage: KeygenStage) {
+        match stage {
+            KeygenStage::Candidates { tried, expected, .. } => {
                 let share = 1.0 - (-to_float(tried) / expected.max(1.0)).exp();
                 self.keygen.set_length(1000);
                 self.keygen.set_position(thousandths(share));
                 self.keygen.set_message(format!("{tried} candidates, about {expected:.0} expected"));
             }
-            Progress::Modulus { tried } => {
+            KeygenStage::Modulus { tried } => {
                 self.keygen.set_message(format!("modulus found after {tried} candidates, sharing its key"));
             }
             _ => {

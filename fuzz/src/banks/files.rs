@@ -112,17 +112,16 @@ static CHECKPOINTS: LazyLock<Vec<(u32, Vec<u8>)>> = LazyLock::new(|| {
         let mut quiet = |_: &propagation::Event<'_>| ();
         if me.index() == 0 {
             let mut store = Memory::default();
-            propagation::propagate_with(
-                &mut session,
-                share,
-                network,
-                choices,
-                &mut store,
-                &mut rng,
-                &mut quiet,
-            )
+            propagation::Propagation::new(share, network)
+                .settings(choices.clone())
+                .checkpoints(&mut store)
+                .progress(&mut quiet)
+                .run_in(&mut session, &mut rng)
         } else {
-            propagation::propagate(&mut session, share, network, choices, &mut rng, &mut quiet)
+            propagation::Propagation::new(share, network)
+                .settings(choices.clone())
+                .progress(&mut quiet)
+                .run_in(&mut session, &mut rng)
         }
         .unwrap();
     });
@@ -137,7 +136,10 @@ pub fn checkpoints(input: &[u8]) {
     let roster = Roster::new(["party-1", "party-2", "party-3"], PartyId::new(0)).unwrap();
     let look = |bytes: Vec<u8>| {
         let mut store = Memory([(*position, bytes)].into());
-        propagation::recover(&roster, &shares[0], networks[0].clone(), choices, &mut store)
+        propagation::Propagation::new(&shares[0], networks[0].clone())
+            .settings(choices.clone())
+            .checkpoints(&mut store)
+            .recover(&roster)
     };
     let _ = look(input.to_vec());
     // Files of less than a block have one checksum over all.

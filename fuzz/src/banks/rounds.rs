@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
-use subrosa_distributed_paillier::{self as keygen, KeygenParameters};
+use subrosa_distributed_paillier::{Keygen, KeygenParameters};
 use subrosa_paillier::{Blinder, Randomness};
 use subrosa_risk_propagation::{self as propagation};
 use subrosa_threshold_decryption::protocol::{self as decryption, Checks, DecryptionSettings};
@@ -112,9 +112,7 @@ fn generate(me: usize, wire: &mut dyn Transport, settings: Limits) -> Ended {
     // The seed is one that finds a modulus in its first batch.
     let mut rng = seeded(KEYGEN_SEED + me as u64);
     let parameters = KeygenParameters::insecure(3, 1, 256).map_err(text)?.with_batch(8).with_sieve_bound(256);
-    let fields = parameters.session_parameters();
-    let mut session = Session::open(wire, keygen::PROTOCOL, &fields, settings, &mut rng).map_err(text)?;
-    keygen::generate(&mut session, &parameters, &mut rng, |_| ()).map(drop).map_err(text)
+    Keygen::new(&parameters).limits(settings).run(wire, &mut rng).map(drop).map_err(text)
 }
 
 const KEYGEN_SEED: u64 = 1251;
@@ -132,7 +130,9 @@ fn propagate(me: usize, wire: &mut dyn Transport, settings: Limits) -> Ended {
     let fields = propagation::parameters(share.key(), network.columns(), choices);
     let mut session =
         Session::open(wire, propagation::PROTOCOL, &fields, settings, &mut rng).map_err(text)?;
-    propagation::propagate(&mut session, share, network, choices, &mut rng, &mut |_| ())
+    propagation::Propagation::new(share, network)
+        .settings(choices.clone())
+        .run_in(&mut session, &mut rng)
         .map(drop)
         .map_err(text)
 }

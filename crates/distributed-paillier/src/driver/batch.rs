@@ -10,7 +10,7 @@ use crate::candidates::{self, BatchSecrets};
 use crate::dealing::DealingId;
 use crate::messages::CandidateShares;
 use crate::records::BatchRecord;
-use crate::{KeygenError, Progress, biprimality};
+use crate::{KeygenError, KeygenStage, biprimality};
 
 /// A batch after K4.
 pub(super) struct Batch {
@@ -70,7 +70,7 @@ impl<T: Transport> Run<'_, T> {
         let (tests, next) = self.broadcast_committed(test, shape, next)?;
         let passed = biprimality::passed(parameters, first, &survivors, &tests)?;
         self.batch_record()?.first_tests = Some(tests);
-        (self.progress)(Progress::Candidates {
+        self.tell(KeygenStage::Candidates {
             tried: self.tried,
             expected: parameters.expected_candidates(),
             sieved: self.sieved,

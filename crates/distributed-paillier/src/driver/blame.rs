@@ -10,7 +10,7 @@ use super::Run;
 use crate::receipts::Opening;
 use crate::records::{AttemptRecord, BatchRecord, CandidateRecord, SharingRecord};
 use crate::replay::{Deviation, Scope, find_deviation};
-use crate::{KeygenError, Progress};
+use crate::{KeygenError, KeygenStage};
 
 /// How many times longer than this party another one may take to compute opened batches again.
 const PATIENCE: u32 = 20;
@@ -65,7 +65,7 @@ impl<T: Transport> Run<'_, T> {
 
     /// Opens all batches since the last audit.
     pub(super) fn audit_now(&mut self) -> Result<(), KeygenError> {
-        (self.progress)(Progress::Audit { tried: self.tried });
+        self.tell(KeygenStage::Audit { tried: self.tried });
         self.audited = self.tried;
         self.failed_further = 0;
         let batches = std::mem::take(&mut self.records);

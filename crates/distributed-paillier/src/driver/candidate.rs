@@ -14,7 +14,7 @@ use crate::dealing::DealingId;
 use crate::messages::{IntegerShareMessage, WinnerShares};
 use crate::records::{AttemptRecord, CandidateRecord, Recorded, SharingRecord};
 use crate::winner::{Dealt, KeyFound, Verdict, Winner};
-use crate::{KeygenError, Progress, biprimality, candidates, sharing};
+use crate::{KeygenError, KeygenStage, biprimality, candidates, sharing};
 
 type WinnerDealing = Announced<WinnerShares, Dealt>;
 type SharingDealing = Announced<IntegerShareMessage, ()>;
@@ -48,7 +48,7 @@ impl<T: Transport> Run<'_, T> {
             self.failed_further += 1;
             return Ok(None);
         }
-        (self.progress)(Progress::Modulus { tried: self.tried });
+        self.tell(KeygenStage::Modulus { tried: self.tried });
         for attempt in 0.. {
             let (verdict, sharing) = self.verify(&mut winner, attempt, dealing, rng)?;
             match verdict {

@@ -9,33 +9,113 @@ use std::time::Instant;
 
 use rand_core::CryptoRng;
 use subrosa_threshold_decryption::KeyShare;
-use subrosa_transport::{Message, PartyId, Protocol, Session, Transport};
+use subrosa_transport::{Event, Limits, Message, PartyId, Protocol, Session, SessionError, Transport};
 
 use crate::candidates::{self, Sampler};
 use crate::messages::CandidateShares;
 use crate::receipts::{Published, PublishedShape};
 use crate::records::BatchRecord;
-use crate::{KeygenError, KeygenParameters, Progress};
+use crate::{KeygenError, KeygenParameters, KeygenStage};
 
 /// Name and version of the protocol, for [`Session::open`].
 pub const PROTOCOL: Protocol = Protocol { name: "subrosa/distributed-paillier", version: 2 };
 
-/// Generates a key among the parties of `session` and returns this party's share of it.
-///
-/// The session must have been opened with [`PROTOCOL`] and
-/// [`session_parameters`](KeygenParameters::session_parameters). When an error ends the protocol here, the others are
-/// told why. `progress` is called after each batch and at the end of each part.
+type Report<'a> = Box<dyn FnMut(&Event<KeygenStage>) + 'a>;
+
+/// Key generation among the parties of a transport's roster.
 ///
 /// Steps K1 to K5, W1 to W4 and K8 to K10 are in `docs/protocols/key-generation.md`.
 ///
-/// # Errors
-/// [`KeygenError`]; its [`culprits`](KeygenError::culprits) names who is to blame, as far as that can be told.
-#[doc(alias("DKG", "distributed key generation", "keygen"))]
-pub fn generate<T: Transport>(
+/// ```
+/// use subrosa_distributed_paillier::{KeyShare, Keygen, KeygenError, KeygenParameters};
+/// use subrosa_transport::testing::run_parties;
+///
+/// // 256 bits protect nothing: they keep this example short.
+/// let parameters = KeygenParameters::insecure(3, 1, 256)?;
+/// let shares: Vec<Result<KeyShare, KeygenError>> = run_parties(3, |_, transport| {
+///     Keygen::new(&parameters).run(transport, &mut rand::rng())
+/// });
+/// assert_eq!(shares.len(), 3);
+/// for share in shares {
+///     assert_eq!(share?.key().access().threshold(), 1);
+/// }
+/// # Ok::<(), KeygenError>(())
+/// ```
+#[must_use = "nothing is generated before `run`"]
+#[doc(alias("DKG", "distributed key generation"))]
+pub struct Keygen<'a> {
+    parameters: &'a KeygenParameters,
+    limits: Limits,
+    progress: Report<'a>,
+}
+
+impl<'a> Keygen<'a> {
+    /// Key generation with parameters that are equal at all parties, [`Limits::default`] and no reports.
+    pub fn new(parameters: &'a KeygenParameters) -> Self {
+        Self { parameters, limits: Limits::default(), progress: Box::new(|_| ()) }
+    }
+
+    /// Sets this party's time-outs and sizes. They do not concern a session that the caller opened.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Calls `report` after each batch of candidates and at the end of each part.
+    pub fn progress(mut self, report: impl FnMut(&Event<KeygenStage>) + 'a) -> Self {
+        self.progress = Box::new(report);
+        self
+    }
+
+    /// Opens a session for this protocol with these parameters.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn open<T: Transport>(
+        &self,
+        transport: T,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Session<T>, SessionError> {
+        Session::open(transport, PROTOCOL, &self.parameters.session_parameters(), self.limits.clone(), rng)
+    }
+
+    /// Opens a session, generates a key with the other parties and returns this party's share of it.
+    ///
+    /// # Errors
+    /// [`KeygenError`]; its [`culprits`](KeygenError::culprits) names who is to blame, as far as that can be told.
+    pub fn run<T: Transport>(self, transport: T, rng: &mut impl CryptoRng) -> Result<KeyShare, KeygenError> {
+        let mut session = self.open(transport, rng)?;
+        self.run_in(&mut session, rng)
+    }
+
+    /// As [`run`](Self::run), in a session that the caller opened. When an error ends the protocol, the others are told why.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); a session for another protocol or with other parameters.
+    pub fn run_in<T: Transport>(
+        mut self,
+        session: &mut Session<T>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<KeyShare, KeygenError> {
+        session.expect(PROTOCOL, &self.parameters.session_parameters())?;
+        generate(session, self.parameters, rng, &mut *self.progress)
+    }
+}
+
+impl std::fmt::Debug for Keygen<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keygen")
+            .field("parameters", self.parameters)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+fn generate<T: Transport>(
     session: &mut Session<T>,
     parameters: &KeygenParameters,
     rng: &mut impl CryptoRng,
-    mut progress: impl FnMut(Progress),
+    progress: &mut dyn FnMut(&Event<KeygenStage>),
 ) -> Result<KeyShare, KeygenError> {
     session.guard(|session| {
         let expected = parameters.access().parties();
@@ -57,7 +137,7 @@ pub fn generate<T: Transport>(
             sampler: Sampler::new(parameters, session.me())?,
             session,
             parameters,
-            progress: &mut progress,
+            progress,
             started: Instant::now(),
             tried: 0,
             sieved: 0,
@@ -73,7 +153,7 @@ pub fn generate<T: Transport>(
         run.records.clear();
         // Nobody keeps a key before everyone saw the same broadcasts.
         run.session.confirm()?;
-        (run.progress)(Progress::Shared);
+        run.tell(KeygenStage::Shared);
         Ok(share)
     })
 }
@@ -83,7 +163,7 @@ struct Run<'r, T: Transport> {
     id: [u8; 32],
     parameters: &'r KeygenParameters,
     sampler: Sampler,
-    progress: &'r mut dyn FnMut(Progress),
+    progress: &'r mut dyn FnMut(&Event<KeygenStage>),
     started: Instant,
     tried: u64,
     sieved: u64,
@@ -96,6 +176,11 @@ struct Run<'r, T: Transport> {
 }
 
 impl<T: Transport> Run<'_, T> {
+    fn tell(&mut self, stage: KeygenStage) {
+        let traffic = self.session.counters().total();
+        (self.progress)(&Event::new(stage, traffic));
+    }
+
     fn me(&self) -> PartyId {
         self.session.me()
     }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use subrosa_distributed_paillier::{
-    KeyShare, KeygenError, KeygenParameters, PROTOCOL, Progress, ThresholdKey, generate,
+    KeyShare, Keygen, KeygenError, KeygenParameters, KeygenStage, ThresholdKey,
 };
 use subrosa_transport::memory::Action;
 use subrosa_transport::testing::run_network;
-use subrosa_transport::{HEADER_BYTES, Limits, MemoryNetwork, PartyId, Session, SessionError};
+use subrosa_transport::{HEADER_BYTES, Limits, MemoryNetwork, PartyId, SessionError};
 
 use super::deviant;
 use super::rushing::{KIND, Rushing};
@@ -108,13 +108,12 @@ impl Stage {
                 script(&mut own);
                 return deviant::run(Rushing::new(transport), &parameters, self.honest(), settings, rng, own);
             }
-            let fields = parameters.session_parameters();
-            let mut session = Session::open(&mut transport, PROTOCOL, &fields, settings, &mut rng)?;
-            generate(&mut session, &parameters, &mut rng, |progress| {
-                if matches!(progress, Progress::Audit { .. }) {
+            let keygen = Keygen::new(&parameters).limits(settings).progress(|event| {
+                if matches!(event.stage, KeygenStage::Audit { .. }) {
                     *audits.lock().unwrap() += 1;
                 }
-            })
+            });
+            keygen.run(&mut transport, &mut rng)
         });
         let places = (0..self.parties).map(PartyId::new).zip(results);
         let results = places.filter(|(party, _)| !self.liars.contains(party)).collect();

@@ -16,8 +16,7 @@ use subrosa_risk_propagation::encrypted::{Encrypted, Received};
 use subrosa_risk_propagation::plaintext::{self, Twin};
 use subrosa_risk_propagation::record::{Kind, Reader, Record, Seeds};
 use subrosa_risk_propagation::{
-    Agreed, Error, FileStore, Network, Outcome, PROTOCOL, Plan, Settings, parameters, propagate,
-    propagate_with, senders,
+    Agreed, Error, FileStore, Network, Outcome, PROTOCOL, Plan, Propagation, Settings, parameters, senders,
 };
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
 use subrosa_transport::testing::run_network;
@@ -186,10 +185,13 @@ fn follow(
     let name = network.bank().to_owned();
     let mut session = Session::open(&mut wire, PROTOCOL, &fields, timeout, &mut rng)?;
     match folder {
-        None => propagate(&mut session, share, network, settings, &mut rng, &mut |_| {}),
+        None => Propagation::new(share, network).settings(settings.clone()).run_in(&mut session, &mut rng),
         Some(folder) => {
             let mut store = FileStore::open(folder.join(name))?;
-            propagate_with(&mut session, share, network, settings, &mut store, &mut rng, &mut |_| {})
+            Propagation::new(share, network)
+                .settings(settings.clone())
+                .checkpoints(&mut store)
+                .run_in(&mut session, &mut rng)
         }
     }
 }

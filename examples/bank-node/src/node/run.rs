@@ -1,20 +1,19 @@
 //! One attempt: banks that are connected meet, generate a key, propagate, and meet again until all have what they came for.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use subrosa_distributed_paillier::{self as keygen, Progress};
+use subrosa_distributed_paillier::{self as keygen, Keygen};
 use subrosa_risk_propagation::{
     self as propagation, BankId, Banks, CheckpointStore, Event as Told, KeyUse, Network, PeriodActivity,
-    Stage,
+    Propagation, Stage,
 };
-use subrosa_transport::{Limits, Parameters, Session, Transport};
+use subrosa_transport::{Limits, Parameters, Traffic, Transport};
 
 use super::{NodeError, Task, refused, write};
 use crate::audit::Event;
 use crate::config::Config;
+use crate::kept::Kept;
 use crate::keys::{Keys, MEETING, Next, Usage, meet};
-use crate::scores::Kept;
 use crate::wire::Wire;
 
 /// One attempt: connected, all in one go.
@@ -22,8 +21,7 @@ pub(super) struct Run<'r, 't> {
     pub(super) config: &'r Config,
     pub(super) wire: Wire<'t>,
     pub(super) keys: &'r mut Keys,
-    pub(super) settings: Limits,
-    pub(super) begun: &'r Cell<bool>,
+    pub(super) limits: Limits,
     pub(super) finished: &'r mut bool,
     pub(super) refused: &'r mut Option<propagation::Error>,
 }
@@ -40,14 +38,10 @@ impl Run<'_, '_> {
                 (Next::Use, Some(network)) => self.propagate(network)?,
                 (Next::Use, None) => return Ok(()),
                 // Nobody leaves before all have what they came for.
-                (Next::Leave, _) => return Ok(self.kept()?.end().map_err(propagation::Error::from)?),
+                (Next::Leave, _) => return Ok(Kept::open(self.config)?.clear()?),
             }
         }
         Err(NodeError::NoEnd)
-    }
-
-    fn kept(&self) -> Result<Kept<'_>, NodeError> {
-        Ok(Kept::open(self.config, self.begun).map_err(propagation::Error::from)?)
     }
 
     /// What this bank has done with its key in use.
@@ -56,11 +50,14 @@ impl Run<'_, '_> {
         let Some(share) = self.keys.active().filter(|_| settings.key_use == KeyUse::Once) else {
             return Ok(Usage::Free);
         };
-        let mut kept = Kept::open(self.config, self.begun)?;
+        let mut kept = Kept::open(self.config)?;
         let used = kept.used(share.key().public().id())?;
         let roster = self.wire.roster().clone();
         let stopped = match network {
-            Some(network) => propagation::stopped(&roster, share, network, settings, &mut kept)?,
+            Some(network) => Propagation::new(share, network.clone())
+                .settings(settings.clone())
+                .checkpoints(&mut kept)
+                .stopped(&roster)?,
             None if kept.positions()?.is_empty() => None,
             // Without the data nobody can tell how far it is.
             None => return Ok(Usage::Shown(used.unwrap_or_default())),
@@ -77,31 +74,30 @@ impl Run<'_, '_> {
         let usage = self.usage(network)?;
         let parameters = Parameters::new().with("task", task.name());
         self.wire.announce(MEETING, &parameters, false);
-        Ok(meet(&mut self.wire, self.keys, &parameters, self.settings.clone(), usage, *self.finished)?)
+        Ok(meet(&mut self.wire, self.keys, &parameters, self.limits.clone(), usage, *self.finished)?)
     }
 
     fn generate(&mut self) -> Result<(), NodeError> {
         if self.keys.active().is_some() {
             tracing::info!("the key in use has served a run; a new one takes its place");
             // A state under it is one that the banks do not go on with.
-            self.kept()?.end().map_err(propagation::Error::from)?;
+            Kept::open(self.config)?.clear()?;
         }
         let parameters = &self.config.key;
-        let fields = parameters.session_parameters();
         tracing::info!(bits = parameters.key_bits(), "generating a key");
-        let mut rng = rand::rng();
-        self.wire.announce(keygen::PROTOCOL, &fields, false);
-        let mut session =
-            Session::open(&mut self.wire, keygen::PROTOCOL, &fields, self.settings.clone(), &mut rng)?;
-        let share = keygen::generate(&mut session, parameters, &mut rng, |progress| match progress {
-            Progress::Candidates { tried, expected, .. } => {
-                tracing::debug!(tried, expected, "candidates");
+        self.wire.announce(keygen::PROTOCOL, &parameters.session_parameters(), false);
+        let mut traffic = Traffic::default();
+        let generation = Keygen::new(parameters).limits(self.limits.clone()).progress(|event| {
+            traffic = event.traffic;
+            match event.stage {
+                keygen::KeygenStage::Candidates { tried, expected, .. } => {
+                    tracing::debug!(tried, expected, "candidates");
+                }
+                keygen::KeygenStage::Modulus { tried } => tracing::info!(tried, "a modulus is found"),
+                _ => {}
             }
-            Progress::Modulus { tried } => tracing::info!(tried, "a modulus is found"),
-            _ => {}
-        })?;
-        let traffic = session.counters().total();
-        drop(session);
+        });
+        let share = generation.run(&mut self.wire, &mut rand::rng())?;
         let key = share.key().public().id().to_string();
         tracing::info!(key, bytes_sent = traffic.bytes_sent, "key generated");
         self.keys.keep(share)?;
@@ -113,33 +109,19 @@ impl Run<'_, '_> {
         let Some(share) = self.keys.active().cloned() else {
             return Err(NodeError::NoKey(self.config.key_file.clone()));
         };
-        let settings = &self.config.settings;
-        let fields = propagation::parameters(share.key(), network.columns(), settings);
-        let mut rng = rand::rng();
-        let (config, begun) = (self.config, self.begun);
-        begun.set(false);
-        let mut kept = Kept::open(config, begun).map_err(propagation::Error::from)?;
-        if let Some(position) = kept.positions().map_err(propagation::Error::from)?.last() {
+        let config = self.config;
+        let mut kept = Kept::open(config)?;
+        if let Some(position) = kept.positions()?.last() {
             tracing::info!(position, "going on with a run that was stopped");
         }
-        self.wire.announce(propagation::PROTOCOL, &fields, true);
-        let mut session =
-            Session::open(&mut self.wire, propagation::PROTOCOL, &fields, self.settings.clone(), &mut rng)?;
-        let mut progress = |event: &Told<'_>| {
-            begun.set(begun.get() || event.stage != Stage::Agree);
-            tell(event, network.banks());
-        };
-        let verdict = propagation::propagate_with(
-            &mut session,
-            &share,
-            network.clone(),
-            settings,
-            &mut kept,
-            &mut rng,
-            &mut progress,
-        );
-        drop(session);
-        let outcome = match verdict {
+        let propagation = Propagation::new(&share, network.clone())
+            .settings(config.settings.clone())
+            .limits(self.limits.clone())
+            .checkpoints(&mut kept)
+            .progress(|event| tell(event, network.banks()));
+        self.wire.announce(propagation::PROTOCOL, &propagation.parameters(), true);
+        // Not committed: the checkpoints go when all banks have written their scores.
+        let outcome = match propagation.run(&mut self.wire, &mut rand::rng()) {
             Ok(outcome) => outcome,
             Err(error) => {
                 *self.refused = Some(refused(error, self.finished)?);

@@ -1,8 +1,6 @@
-//! Checkpoints, and the file of scores: what must not get lost between the two.
+//! Checkpoints, with the seeds of runs beside the audit trail.
 
-use std::cell::Cell;
 use std::io::Read;
-
 use std::path::PathBuf;
 
 use subrosa_paillier::KeyId;
@@ -15,31 +13,22 @@ use subrosa_risk_propagation::record::Seeds;
 use crate::audit::seeds_file;
 use crate::config::Config;
 
-/// A folder of checkpoints that outlives the end of the run: it is cleared when the scores are on disk and all banks have
-/// said so, and not before.
+/// A folder of checkpoints. Seeds are kept as well where runs are recorded.
 #[derive(Debug)]
-pub(crate) struct Kept<'a> {
+pub(crate) struct Kept {
     store: FileStore,
     /// Where the seeds of runs are kept, so that the runs can be computed again.
     seeds: Option<PathBuf>,
-    /// The run has begun; clearing from now on means that it has ended.
-    begun: &'a Cell<bool>,
 }
 
-impl<'a> Kept<'a> {
-    pub(crate) fn open(config: &Config, begun: &'a Cell<bool>) -> Result<Self, CheckpointError> {
+impl Kept {
+    pub(crate) fn open(config: &Config) -> Result<Self, CheckpointError> {
         let trail = config.audit.as_deref().filter(|_| config.record);
-        let seeds = trail.map(seeds_file);
-        Ok(Self { store: FileStore::open(&config.checkpoints)?, seeds, begun })
-    }
-
-    /// Gives the run up, or ends it.
-    pub(crate) fn end(&mut self) -> Result<(), CheckpointError> {
-        self.store.clear()
+        Ok(Self { store: FileStore::open(&config.checkpoints)?, seeds: trail.map(seeds_file) })
     }
 }
 
-impl CheckpointStore for Kept<'_> {
+impl CheckpointStore for Kept {
     fn positions(&self) -> Result<Vec<u32>, CheckpointError> {
         self.store.positions()
     }
@@ -66,10 +55,6 @@ impl CheckpointStore for Kept<'_> {
             name: file.display().to_string(),
             problem: CheckpointProblem::Io(error),
         })
-    }
-
-    fn clear(&mut self) -> Result<(), CheckpointError> {
-        if self.begun.get() { Ok(()) } else { self.store.clear() }
     }
 
     fn used(&self, key: KeyId) -> Result<Option<[u8; 32]>, CheckpointError> {

@@ -3,7 +3,7 @@ use std::time::Duration;
 /// How far key generation has come.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Progress {
+pub enum KeygenStage {
     /// A batch of candidates was multiplied, sieved and tested once. The number needed is geometric: its median is
     /// 0.69 of `expected`, and one run in a hundred needs 4.6 times as many.
     Candidates {
