@@ -280,7 +280,7 @@ pub enum Error {
     #[error("the decrypted numbers cannot be scores: {0}")]
     Plaintext(&'static str),
     /// Decrypted numbers are none that the banks can have led to if all follow the protocol. The run ended on the wire as
-    /// always: no other bank can tell.
+    /// always: no other bank can tell. Its checkpoints stay until the store is [cleared](crate::CheckpointStore::clear).
     ///
     /// # Security
     /// Settle the matter outside the protocol before the run is done again: a bank that cheats can make it depend on a score

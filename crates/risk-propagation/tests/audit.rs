@@ -111,10 +111,12 @@ fn bank(wire: MemoryTransport, base: &Path, kept: &mut Kept, seed: u64) -> Resul
     let attempt = || {
         let mut store = Keeping { store: FileStore::open(base.join(bank_name(me)))?, seeds: &mut kept.seeds };
         let mut session = Session::open(&mut wire, PROTOCOL, &fields, timeout, &mut rng)?;
-        Propagation::new(&SHARES[me], network)
+        let outcome = Propagation::new(&SHARES[me], network)
             .settings(settings())
             .checkpoints(&mut store)
-            .run_in(&mut session, &mut rng)
+            .run_in(&mut session, &mut rng)?;
+        outcome.commit(&mut store)?;
+        Ok(outcome)
     };
     let result = attempt();
     kept.add(wire.into_record().into_inner());

@@ -239,11 +239,13 @@ fn attempt(
                 }
             };
             let share = &SHARES[me.index()];
-            Propagation::new(share, network)
+            let outcome = Propagation::new(share, network)
                 .settings(settings.clone())
                 .checkpoints(&mut store)
                 .progress(&mut progress)
-                .run_in(&mut session, &mut rng)
+                .run_in(&mut session, &mut rng)?;
+            outcome.commit(&mut store)?;
+            Ok(outcome)
         };
         (run(), told)
     })

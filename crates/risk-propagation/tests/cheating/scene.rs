@@ -188,10 +188,12 @@ fn follow(
         None => Propagation::new(share, network).settings(settings.clone()).run_in(&mut session, &mut rng),
         Some(folder) => {
             let mut store = FileStore::open(folder.join(name))?;
-            Propagation::new(share, network)
+            let outcome = Propagation::new(share, network)
                 .settings(settings.clone())
                 .checkpoints(&mut store)
-                .run_in(&mut session, &mut rng)
+                .run_in(&mut session, &mut rng)?;
+            outcome.commit(&mut store)?;
+            Ok(outcome)
         }
     }
 }
