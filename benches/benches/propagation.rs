@@ -4,6 +4,8 @@
 //! `… -- --key-bits 2048 20000 50000` measures what it is given. The key comes from a dealer, which takes no part in the
 //! times. Three iterations, six transfers to an account, like IBM AMLSim's sample.
 //!
+//! `… -- --proofs --key-bits 2048 20000` measures what proofs of decryption cost a run.
+//!
 //! `… -- --recompute --key-bits 2048 20000` records a run and computes all banks' parts again, as their auditors do.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
@@ -22,9 +24,10 @@ use subrosa_risk_propagation::record::{Reader, Record, Recording, Seeds};
 use subrosa_risk_propagation::{
     CheckpointStore, Network, Outcome, PROTOCOL, RunSeed, Settings, parameters, propagate, propagate_with,
 };
+use subrosa_threshold_decryption::protocol::Checks;
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
 use subrosa_transport::testing::run_network;
-use subrosa_transport::{MemoryNetwork, PartyId, Roster, Session, Settings as SessionSettings};
+use subrosa_transport::{Limits, MemoryNetwork, PartyId, Roster, Session};
 
 /// Cost per account may grow by this much from the smallest network to the largest.
 const REACH: f64 = 1.2;
@@ -40,7 +43,7 @@ struct Run {
 }
 
 /// From networks to disclosed scores.
-fn run(shares: &[KeyShare], accounts: usize) -> Run {
+fn run(shares: &[KeyShare], accounts: usize, settings: &Settings) -> Run {
     reset_peak_memory();
     let shape = Shape { accounts, transfers: accounts * 6, chains: accounts / 100, ..Shape::default() };
     let generated = generate(&shape, &mut subrosa_benches::rng(accounts as u64)).unwrap();
@@ -49,17 +52,16 @@ fn run(shares: &[KeyShare], accounts: usize) -> Run {
     drop(generated);
     reset_peak_memory();
     let wires = MemoryNetwork::builder(shape.banks.iter().cloned()).build().unwrap();
-    let settings = Settings::default();
     let (cpu, wall) = (ProcessTime::now(), Instant::now());
     let outcomes = run_network(wires, |me, mut wire| {
         let share = &shares[me.index()];
         let network = networks[me.index()].lock().unwrap().take().unwrap();
         let mut rng = subrosa_benches::rng(me.index() as u64);
-        let fields = parameters(share.key(), network.columns(), &settings);
+        let fields = parameters(share.key(), network.columns(), settings);
         // All work is done in this process, so waiting is computing.
-        let patience = SessionSettings::new().with_timeout(Duration::from_secs(24 * 3600));
+        let patience = Limits::new().with_timeout(Duration::from_secs(24 * 3600));
         let mut session = Session::open(&mut wire, PROTOCOL, &fields, patience, &mut rng).unwrap();
-        let outcome = propagate(&mut session, share, network, &settings, &mut rng, &mut |_| ()).unwrap();
+        let outcome = propagate(&mut session, share, network, settings, &mut rng, &mut |_| ()).unwrap();
         (outcome, session.counters().total().bytes_sent)
     });
     let sum = |of: fn(&Outcome) -> usize| outcomes.iter().map(|(outcome, _)| of(outcome)).sum();
@@ -70,6 +72,30 @@ fn run(shares: &[KeyShare], accounts: usize) -> Run {
         ciphertexts: sum(|outcome| outcome.ciphertexts),
         megabytes: outcomes.iter().map(|(_, bytes)| *bytes as f64).sum::<f64>() / 1e6,
         memory: peak_memory(),
+    }
+}
+
+/// A run with proofs may take so many times the processor time of one without.
+const PROOFS_REACH: f64 = 1.10;
+
+/// Runs with and without proofs of decryption, one after the other; the median ratio counts. All other checks are in both: they
+/// have no switch.
+fn proofs(shares: &[KeyShare], key_bits: u64, sizes: &[usize]) {
+    const PAIRS: usize = 3;
+    println!("\n## Proofs of decryption, k = {key_bits}, three banks together, median of {PAIRS} pairs\n");
+    println!("| accounts | CPU with a quorum alone | with proofs | ratio | reach |");
+    println!("| ---: | ---: | ---: | ---: | --- |");
+    let quorum = Settings { checks: Checks::Quorum, ..Settings::default() };
+    for &accounts in sizes {
+        let pair = |_| (run(shares, accounts, &quorum).cpu, run(shares, accounts, &Settings::default()).cpu);
+        let mut pairs: Vec<(f64, f64)> = (0..PAIRS).map(pair).collect();
+        pairs.sort_by(|one, other| (one.1 / one.0).total_cmp(&(other.1 / other.0)));
+        let (without, with) = pairs[PAIRS / 2];
+        let ratio = with / without;
+        println!(
+            "| {accounts} | {without:.1} s | {with:.1} s | {ratio:.3} | ≤ {PROOFS_REACH} {} |",
+            if ratio <= PROOFS_REACH { "met" } else { "MISSED" },
+        );
     }
 }
 
@@ -134,7 +160,7 @@ fn run_and_recompute(shares: &[KeyShare], accounts: usize) -> (f64, Vec<f64>, us
         let (share, network) = (&shares[me.index()], networks[me.index()].clone());
         let mut rng = subrosa_benches::rng(me.index() as u64);
         let fields = parameters(share.key(), network.columns(), &settings);
-        let patience = SessionSettings::new().with_timeout(Duration::from_secs(24 * 3600));
+        let patience = Limits::new().with_timeout(Duration::from_secs(24 * 3600));
         let record = Record::new(Vec::new()).unwrap();
         let mut wire = Recording::new(wire, record, PROTOCOL.name).unwrap();
         let mut store = Store::default();
@@ -178,12 +204,14 @@ fn recomputations(shares: &[KeyShare], key_bits: u64, sizes: &[usize]) {
 }
 
 fn main() {
-    let mut again = false;
+    let (mut again, mut proven) = (false, false);
     let (mut key_bits, mut sizes) = (1024, Vec::new());
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     while let Some(argument) = arguments.next() {
         if argument.strip_prefix("--") == Some("recompute") {
             again = true;
+        } else if argument.strip_prefix("--") == Some("proofs") {
+            proven = true;
         } else if argument == "--key-bits" {
             key_bits = arguments.next().unwrap().parse().unwrap();
         } else {
@@ -196,6 +224,10 @@ fn main() {
     let mut rng = subrosa_benches::rng(1);
     let private = PrivateKey::generate_insecure(key_bits, &mut rng).unwrap();
     let shares = dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng).unwrap();
+    if proven {
+        proofs(&shares, key_bits, &sizes);
+        return;
+    }
     if again {
         recomputations(&shares, key_bits, &sizes);
         return;
@@ -208,7 +240,7 @@ fn main() {
     println!("| ---: | ---: | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: |");
     let mut first = None;
     for accounts in sizes {
-        let run = run(&shares, accounts);
+        let run = run(&shares, accounts, &Settings::default());
         let each = run.cpu / accounts as f64;
         let ratio = each / *first.get_or_insert(each);
         println!(

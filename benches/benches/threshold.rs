@@ -15,7 +15,7 @@ use subrosa_threshold_decryption::{
     protocol::{self, Checks, DecryptionSettings},
 };
 use subrosa_transport::{
-    HEADER_BYTES, MemoryNetwork, PartyId, PerParty, Session, Settings, memory::Action, testing::run_network,
+    HEADER_BYTES, Limits, MemoryNetwork, PartyId, PerParty, Session, memory::Action, testing::run_network,
 };
 
 const KEY_BITS: u64 = 2048;
@@ -130,7 +130,7 @@ struct Proven {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Values(#[serde(with = "subrosa_arith::wire::uints")] Vec<BigUint>);
+struct Values(#[serde(with = "subrosa_encoding::wire::uints")] Vec<BigUint>);
 
 /// Party 1 of five reads 1,000 ciphertexts; parties 2 and 4 shift one plaintext each.
 fn liars(private: &PrivateKey) {
@@ -153,8 +153,8 @@ fn liars(private: &PrivateKey) {
     let mine = encrypt(&shares[0], COUNT);
     let settings = DecryptionSettings::new()
         .with_checks(Checks::Proofs(Challenges::Wide))
-        .with_patience(Duration::from_secs(600));
-    let waiting = Settings::default().with_timeout(Duration::from_secs(600));
+        .with_grace(Duration::from_secs(600));
+    let waiting = Limits::default().with_timeout(Duration::from_secs(600));
     let (cpu, wall) = (ProcessTime::now(), Instant::now());
     let results = run_network(network, |me, mut transport| {
         let share = &shares[me.index()];

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde::{Deserialize, Serialize};
-use subrosa_transport::{Message, Parameters, Protocol, Session, Settings, testing::run_parties};
+use subrosa_transport::{Limits, Message, Parameters, Protocol, Session, testing::run_parties};
 
 #[derive(Serialize, Deserialize)]
 struct Blob(Vec<u8>);
@@ -25,8 +25,7 @@ fn broadcasts(parties: usize, bytes: usize, rounds: u64) -> Duration {
         let mut rng = subrosa_benches::rng(me.index() as u64);
         let protocol = Protocol { name: "bench", version: 1 };
         let mut session =
-            Session::open(&mut transport, protocol, &Parameters::new(), Settings::default(), &mut rng)
-                .unwrap();
+            Session::open(&mut transport, protocol, &Parameters::new(), Limits::default(), &mut rng).unwrap();
         let message = Blob(vec![7; bytes]);
         let started = Instant::now();
         for _ in 0..rounds {

@@ -13,7 +13,7 @@ use subrosa_distributed_paillier::candidates::{self, Sampler};
 use subrosa_distributed_paillier::{
     KeygenParameters, PROTOCOL, Progress, SecurityLevel, biprimality, generate,
 };
-use subrosa_transport::{PartyId, PerParty, Session, Settings, testing::run_parties};
+use subrosa_transport::{Limits, PartyId, PerParty, Session, testing::run_parties};
 
 struct Run {
     cpu: f64,
@@ -32,7 +32,7 @@ fn run(parties: u32, threshold: u32, bits: u64, number: u64) -> Run {
         let parameters = KeygenParameters::with_level(parties, threshold, bits, level).unwrap();
         let fields = parameters.session_parameters();
         let mut session =
-            Session::open(&mut transport, PROTOCOL, &fields, Settings::default(), &mut rng).unwrap();
+            Session::open(&mut transport, PROTOCOL, &fields, Limits::default(), &mut rng).unwrap();
         let mut last = (0, 0);
         let share = generate(&mut session, &parameters, &mut rng, |event| {
             if let Progress::Candidates { tried, sieved, .. } = event {

@@ -4,7 +4,6 @@ mod context;
 mod ct;
 mod error;
 mod fixed_base;
-pub mod hash;
 pub mod jacobi;
 mod kernel;
 mod modulus;
@@ -17,7 +16,6 @@ pub mod sample;
 mod secret;
 pub mod sieve;
 mod wiped;
-pub mod wire;
 mod words;
 
 pub use error::ArithError;

@@ -6,11 +6,11 @@ use num_bigint::{BigInt, BigUint, Sign};
 use num_traits::{One, Zero};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
-use subrosa_arith::hash::Hasher;
 use subrosa_arith::{
     ArithError, FixedBase, Kernel, Modulus, SecretInt, WindowTable, vartime_multi_pow_tables,
     vartime_multi_pow_tables_wide,
 };
+use subrosa_encoding::Hasher;
 
 /// Words with extremes more often than chance would have them: they make the carries run far.
 fn word() -> impl Strategy<Value = u32> {

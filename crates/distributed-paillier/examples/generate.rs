@@ -7,7 +7,7 @@ use std::time::Instant;
 use subrosa_distributed_paillier::{
     KeygenError, KeygenParameters, PROTOCOL, Progress, SecurityLevel, generate,
 };
-use subrosa_transport::{Session, Settings, testing::run_parties};
+use subrosa_transport::{Limits, Session, testing::run_parties};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut rng = rand::rng();
         let parameters = KeygenParameters::with_level(parties, threshold, bits, level)?;
         let fields = parameters.session_parameters();
-        let mut session = Session::open(&mut transport, PROTOCOL, &fields, Settings::default(), &mut rng)?;
+        let mut session = Session::open(&mut transport, PROTOCOL, &fields, Limits::default(), &mut rng)?;
         let share = generate(&mut session, &parameters, &mut rng, |event| {
             if let (0, Progress::Candidates { tried, expected, sieved, elapsed }) = (me.index(), event) {
                 let seconds = elapsed.as_secs_f64();

@@ -7,9 +7,9 @@
 use num_bigint::BigUint;
 use num_traits::Zero;
 use rayon::prelude::*;
-use subrosa_arith::hash::Hasher;
 use subrosa_arith::sieve::primes_below;
 use subrosa_arith::{ArithError, Modulus, SecretInt, jacobi};
+use subrosa_encoding::Hasher;
 use subrosa_transport::{PartyId, PerParty};
 
 use crate::candidates::{BatchSecrets, Candidate};

@@ -8,7 +8,7 @@ use chacha20::ChaCha20Rng;
 use num_bigint::BigUint;
 use rand_core::{CryptoRng, SeedableRng};
 use serde::{Deserialize, Serialize};
-use subrosa_arith::hash::Hasher;
+use subrosa_encoding::Hasher;
 use subrosa_transport::{Malformed, Message, PartyId, PerParty};
 use zeroize::Zeroizing;
 

@@ -2,7 +2,7 @@
 
 use num_bigint::{BigInt, BigUint};
 use serde::{Deserialize, Serialize};
-use subrosa_arith::wire;
+use subrosa_encoding::wire;
 use subrosa_threshold_decryption::{BatchProof, Challenges, ThresholdKey};
 use subrosa_transport::{Malformed, Message, PerParty};
 

@@ -4,7 +4,8 @@ use num_bigint::{BigInt, BigUint};
 use num_integer::Integer;
 use num_traits::One;
 use rand_core::CryptoRng;
-use subrosa_arith::{SecretInt, hash::Hasher};
+use subrosa_arith::SecretInt;
+use subrosa_encoding::Hasher;
 use subrosa_paillier::{Ciphertext, PublicKey};
 use subrosa_shamir::{IntegerShare, IntegerSharing};
 use subrosa_threshold_decryption::{

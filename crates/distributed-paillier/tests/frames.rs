@@ -15,7 +15,7 @@ use subrosa_distributed_paillier::messages::{
 use subrosa_distributed_paillier::receipts::{Committed, Nothing, Receipted};
 use subrosa_distributed_paillier::{KeyShare, KeygenError, KeygenParameters, PROTOCOL, generate};
 use subrosa_transport::{
-    FailureKind, HEADER_BYTES, MemoryNetwork, Message, PartyId, Session, SessionError, Settings,
+    FailureKind, HEADER_BYTES, Limits, MemoryNetwork, Message, PartyId, Session, SessionError,
     memory::Action, testing::run_network,
 };
 
@@ -94,7 +94,7 @@ fn run_with(changes: Vec<(usize, &'static [usize], Box<Change>)>) -> Vec<Result<
         let mut rng = ChaCha20Rng::seed_from_u64(500 + me.index() as u64);
         // So large that the first batch holds a key.
         let parameters = KeygenParameters::insecure(3, 1, 256).unwrap().with_batch(512);
-        let settings = Settings::default().with_timeout(Duration::from_secs(60));
+        let settings = Limits::default().with_timeout(Duration::from_secs(60));
         let mut session =
             Session::open(&mut transport, PROTOCOL, &parameters.session_parameters(), settings, &mut rng)?;
         generate(&mut session, &parameters, &mut rng, |_| ())

@@ -13,7 +13,7 @@ use subrosa_paillier::{Blinder, Randomness};
 use subrosa_shamir::integer_lagrange_at_zero;
 use subrosa_threshold_decryption::Combiner;
 use subrosa_transport::{
-    Cause, MemoryTransport, PartyId, Session, SessionError, Settings, testing::run_parties,
+    Cause, Limits, MemoryTransport, PartyId, Session, SessionError, testing::run_parties,
 };
 
 fn rng(seed: u64) -> ChaCha20Rng {
@@ -27,7 +27,7 @@ fn run(
     progress: impl FnMut(Progress),
 ) -> Result<KeyShare, KeygenError> {
     let mut rng = rng(seed);
-    let settings = Settings::default().with_timeout(Duration::from_secs(60));
+    let settings = Limits::default().with_timeout(Duration::from_secs(60));
     let mut session =
         Session::open(transport, PROTOCOL, &parameters.session_parameters(), settings, &mut rng)?;
     generate(&mut session, parameters, &mut rng, progress)
@@ -225,7 +225,7 @@ fn a_silent_party_ends_the_round_by_its_deadline() {
     let errors = run_parties(3, |me, mut transport| {
         let parameters = KeygenParameters::insecure(3, 1, 256).unwrap();
         let mut rng = rng(me.index() as u64);
-        let settings = Settings::default().with_timeout(Duration::from_millis(1500));
+        let settings = Limits::default().with_timeout(Duration::from_millis(1500));
         let fields = parameters.session_parameters();
         let mut session = Session::open(&mut transport, PROTOCOL, &fields, settings, &mut rng).unwrap();
         if me.index() == 2 {

@@ -9,9 +9,9 @@ use num_bigint::{BigInt, BigUint};
 use num_traits::{One, Zero};
 use steps::redeal::{self, Answers, Redeal};
 use steps::{Attack, End, Numbers, Run, Scene, Setup, tools};
-use subrosa_arith::hash::Hasher;
 use subrosa_distributed_paillier::messages::{WinnerAnswers, WinnerProducts, WinnerShares, WinnerZeros};
 use subrosa_distributed_paillier::winner::RANGE_REPETITIONS;
+use subrosa_encoding::Hasher;
 use subrosa_transport::{Message, PartyId};
 
 #[test]

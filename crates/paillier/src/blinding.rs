@@ -2,7 +2,8 @@ use num_bigint::{BigInt, BigUint};
 use num_integer::Integer;
 use num_traits::One;
 use rand_core::CryptoRng;
-use subrosa_arith::{FixedBase, Residue, SecretInt, hash::Hasher, sample};
+use subrosa_arith::{FixedBase, Residue, SecretInt, sample};
+use subrosa_encoding::Hasher;
 
 use crate::{Ciphertext, PaillierError, PublicKey};
 

@@ -5,7 +5,8 @@ use num_bigint::{BigInt, BigUint, Sign};
 use num_integer::Integer;
 use num_traits::One;
 use serde::{Deserialize, Serialize};
-use subrosa_arith::{Modulus, Residue, hash::Hasher};
+use subrosa_arith::{Modulus, Residue};
+use subrosa_encoding::{Hasher, Hex};
 
 use crate::{Ciphertext, PaillierError};
 
@@ -29,7 +30,7 @@ impl KeyId {
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        Hex(&self.0).fmt(f)
     }
 }
 

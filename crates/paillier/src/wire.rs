@@ -1,6 +1,6 @@
 use num_bigint::BigUint;
 use serde::{Deserialize, Serialize};
-use subrosa_arith::hash::Hasher;
+use subrosa_encoding::Hasher;
 
 use crate::{Blinded, Ciphertext, KeyId, PaillierError, PublicKey};
 
@@ -11,7 +11,7 @@ use crate::{Blinded, Ciphertext, KeyId, PaillierError, PublicKey};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CiphertextBatch {
     key: KeyId,
-    #[serde(with = "subrosa_arith::wire::uints")]
+    #[serde(with = "subrosa_encoding::wire::uints")]
     values: Vec<BigUint>,
 }
 

@@ -14,7 +14,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use subrosa_arith::hash::Hasher;
+use subrosa_encoding::Hasher;
 
 use crate::banks::BankId;
 use crate::checkpoint::format::Lists;

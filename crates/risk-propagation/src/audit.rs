@@ -21,8 +21,9 @@ use std::cell::{Cell, RefCell};
 use std::io::{Read, Seek};
 use std::time::Duration;
 
+use subrosa_encoding::Hex;
 use subrosa_threshold_decryption::ThresholdKey;
-use subrosa_transport::{Roster, Session, Settings as SessionSettings};
+use subrosa_transport::{Limits, Roster, Session};
 
 pub use describe::Difference;
 pub use index::{Index, Recorded};
@@ -103,21 +104,17 @@ pub enum RecomputeError {
     #[error("the record: {0}")]
     Record(#[from] RecordError),
     /// The record has no such run.
-    #[error("the record has no run that began in session {}", hex(.0))]
+    #[error("the record has no run that began in session {}", Hex(.0))]
     NoSuchRun([u8; 32]),
     /// The record has no run at all.
     #[error("the record holds no run")]
     Empty,
     /// The seed is missing.
-    #[error("the seed of the run that began in session {} is missing", hex(.0))]
+    #[error("the seed of the run that began in session {} is missing", Hex(.0))]
     NoSeed([u8; 32]),
     /// The key cannot be used.
     #[error(transparent)]
     Run(#[from] crate::Error),
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Computes a run of a bank again, from the first session to the last, and compares.
@@ -179,7 +176,7 @@ fn recompute_session<R: Read>(
     let mut replay = Replay::new(roster.clone(), frames, &iteration, place);
     let mut nonce = Nonce::new(replay.nonce()?);
     let fields = parameters(key, network.columns(), settings);
-    let timeout = SessionSettings::new().with_timeout(TIMEOUT);
+    let timeout = Limits::new().with_timeout(TIMEOUT);
     let mut progress = |event: &Event<'_>| match event.stage {
         Stage::Iterate { number, .. } => iteration.set(number),
         Stage::Decrypt { .. } => iteration.set(0),

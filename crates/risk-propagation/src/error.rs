@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use subrosa_encoding::Hex;
 use subrosa_paillier::{KeyId, PaillierError};
 use subrosa_threshold_decryption::DecryptionError;
 use subrosa_transport::{Culprits, PartyId, SessionError};
@@ -244,7 +245,7 @@ pub enum Error {
     #[error(
         "the key {key} was used in another run ({}…): a bank that kept ciphertexts of that one could have them decrypted in this one. \
          Generate a key for this run, or have all banks agree on key_use = shared{}",
-        run.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>(),
+        Hex(&run[..4]),
         elsewhere(banks)
     )]
     KeyUsed {

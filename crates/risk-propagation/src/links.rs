@@ -3,7 +3,7 @@
 //! So a bank is bound to its personal messages, as it is to its broadcasts: who receives one compares, and an auditor who has a
 //! bank's record knows that no message in it was made up by that bank.
 
-use subrosa_arith::hash::Hasher;
+use subrosa_encoding::Hasher;
 use subrosa_transport::{PartyId, PerParty, Roster, Session, Transport};
 
 use crate::error::Error;
@@ -99,7 +99,7 @@ impl Links {
     }
 
     /// R6b: tells all banks what was sent, and compares what they tell with what arrived.
-    pub(crate) fn compare<T: Transport + ?Sized>(&self, session: &mut Session<'_, T>) -> Result<(), Error> {
+    pub(crate) fn compare<T: Transport>(&self, session: &mut Session<T>) -> Result<(), Error> {
         let told = session.broadcast(&self.message(), &self.roster.len())?;
         let Some(party) = self.contradiction(&told) else { return Ok(()) };
         let me = self.roster.name(self.roster.me());

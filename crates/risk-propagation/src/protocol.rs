@@ -6,7 +6,7 @@ mod role;
 mod scores;
 
 use rand_core::CryptoRng;
-use subrosa_arith::hash::Hasher;
+use subrosa_encoding::{Hasher, Hex};
 use subrosa_paillier::{Blinder, Randomness};
 use subrosa_threshold_decryption::{Deviation, KeyShare, ThresholdKey};
 use subrosa_transport::{Failure, Parameters, PartyId, Protocol, Roster, Session, Traffic, Transport};
@@ -46,7 +46,7 @@ pub fn parameters(key: &ThresholdKey, columns: &[String], settings: &Settings) -
     for column in columns {
         hash = hash.field("column", column.as_bytes());
     }
-    let columns_hash: String = hash.finish().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let columns_hash = Hex(&hash.finish()[..8]).to_string();
     Parameters::new()
         .with("key", key.public().id())
         .with("key_bits", key.public().bits())
@@ -76,7 +76,7 @@ fn short(domain: &str, value: String) -> String {
         return value;
     }
     let hash = Hasher::new(domain, 1).field("value", value.as_bytes()).finish();
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    Hex(&hash).to_string()
 }
 
 /// What a run is about to do.
@@ -209,8 +209,8 @@ impl std::fmt::Debug for Outcome {
 /// See `docs/security.md` and `docs/protocols/risk-propagation.md` for who learns what. False inputs are not
 /// noticed. Do not repeat a run on the same data for the asking: each run narrows what the noise hides.
 #[doc(alias("AML", "PageRank", "risk score", "anti-money laundering"))]
-pub fn propagate<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+pub fn propagate<T: Transport>(
+    session: &mut Session<T>,
     share: &KeyShare,
     network: Network,
     settings: &Settings,
@@ -234,8 +234,8 @@ pub fn propagate<T: Transport + ?Sized>(
 /// # Security
 /// As [`propagate`]. A run that goes on sends the noise of the first attempt again, so that stopping and resuming it tells
 /// nothing more. A run in which noise was sent is never started over unless its checkpoints are removed by hand.
-pub fn propagate_with<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+pub fn propagate_with<T: Transport>(
+    session: &mut Session<T>,
     share: &KeyShare,
     network: Network,
     settings: &Settings,
@@ -334,8 +334,8 @@ struct Begun {
 pub(crate) type Verdict = Result<Outcome, Error>;
 
 /// The protocol; without a verdict for an auditor, who reads nothing.
-pub(crate) fn run<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+pub(crate) fn run<T: Transport>(
+    session: &mut Session<T>,
     share: &Role<'_>,
     network: Network,
     settings: &Settings,
@@ -398,17 +398,13 @@ pub(crate) fn run<T: Transport + ?Sized>(
     Ok(verdict)
 }
 
-fn tell<T: Transport + ?Sized>(
-    session: &Session<'_, T>,
-    progress: &mut dyn FnMut(&Event<'_>),
-    stage: Stage<'_>,
-) {
+fn tell<T: Transport>(session: &Session<T>, progress: &mut dyn FnMut(&Event<'_>), stage: Stage<'_>) {
     progress(&Event { stage, traffic: session.counters().total() });
 }
 
 /// R6, as often as the plan says and the state has not seen yet.
-fn iterate<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+fn iterate<T: Transport>(
+    session: &mut Session<T>,
     keeper: &mut Keeper<'_>,
     share: &Role<'_>,
     blinder: &Blinder,
@@ -438,8 +434,8 @@ fn iterate<T: Transport + ?Sized>(
 }
 
 /// The first round, and R1 to R5 unless all banks have been through them.
-fn begin<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+fn begin<T: Transport>(
+    session: &mut Session<T>,
     keeper: &mut Keeper<'_>,
     share: &Role<'_>,
     network: Network,
@@ -521,7 +517,7 @@ fn outcome(
 }
 
 /// R10: says that this bank is done; once all have, its checkpoints go.
-fn finish<T: Transport + ?Sized>(session: &mut Session<'_, T>, keeper: &mut Keeper<'_>) -> Result<(), Error> {
+fn finish<T: Transport>(session: &mut Session<T>, keeper: &mut Keeper<'_>) -> Result<(), Error> {
     let enough = if keeper.is_active() { session.roster().len() - 1 } else { 0 };
     // A bank that does not answer may need the others again. This one has what it came for.
     match session.collect(|_| Some(Finished {}), |_| true, enough, &()) {

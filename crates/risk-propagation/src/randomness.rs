@@ -5,7 +5,7 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRng, Rng as _, SeedableRng};
-use subrosa_arith::hash::Hasher;
+use subrosa_encoding::Hasher;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::checkpoint::format::input;

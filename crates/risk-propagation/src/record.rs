@@ -26,7 +26,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use subrosa_arith::hash::Hasher;
+use subrosa_encoding::Hasher;
 use subrosa_transport::{DEFAULT_MAX_FRAME, Deadline, Fault, PartyId, Roster, Transport, TransportError};
 
 pub use seeds::{SeedFileError, Seeds};

@@ -202,9 +202,9 @@ impl<'a> Keeper<'a> {
     /// # Errors
     /// Checkpoints that cannot be used; a bank that cannot be where it says that it is; a start anew where ciphertexts may have
     /// been shown already.
-    pub(crate) fn meet<T: Transport + ?Sized>(
+    pub(crate) fn meet<T: Transport>(
         &mut self,
-        session: &mut Session<'_, T>,
+        session: &mut Session<T>,
         share: &Role<'_>,
         network: &Network,
         settings: &Settings,

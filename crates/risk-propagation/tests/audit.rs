@@ -24,8 +24,7 @@ use subrosa_threshold_decryption::{Access, KeyShare, dealer};
 use subrosa_transport::memory::disconnect_after;
 use subrosa_transport::testing::run_network;
 use subrosa_transport::{
-    HEADER_BYTES, MemoryNetwork, MemoryTransport, PartyId, Roster, Session, Settings as SessionSettings,
-    Transport, round_tag,
+    HEADER_BYTES, Limits, MemoryNetwork, MemoryTransport, PartyId, Roster, Session, Transport, round_tag,
 };
 
 static SHARES: LazyLock<Vec<KeyShare>> = LazyLock::new(|| {
@@ -108,7 +107,7 @@ fn bank(wire: MemoryTransport, base: &Path, kept: &mut Kept, seed: u64) -> Resul
     let mut rng = ChaCha20Rng::seed_from_u64(1000 * seed + me as u64);
     let network = networks().swap_remove(me);
     let fields = parameters(SHARES[0].key(), network.columns(), &settings());
-    let timeout = SessionSettings::new().with_timeout(Duration::from_secs(30));
+    let timeout = Limits::new().with_timeout(Duration::from_secs(30));
     let mut wire = Recording::new(wire, Record::new(Vec::new()).unwrap(), PROTOCOL.name).unwrap();
     let attempt = || {
         let mut store = Keeping { store: FileStore::open(base.join(bank_name(me)))?, seeds: &mut kept.seeds };

@@ -19,7 +19,7 @@ use subrosa_risk_propagation::{
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
 use subrosa_transport::memory::{MemoryNetworkBuilder, silence_after};
 use subrosa_transport::testing::run_network;
-use subrosa_transport::{MemoryNetwork, MemoryTransport, PartyId, Session, Settings as SessionSettings};
+use subrosa_transport::{Limits, MemoryNetwork, MemoryTransport, PartyId, Session};
 
 const BITS: u64 = 512;
 
@@ -65,7 +65,7 @@ fn run_with(
         let network = networks[me.index()].clone();
         let settings = settings(me);
         let parameters = parameters(shares[0].key(), network.columns(), &settings);
-        let session = SessionSettings::new().with_timeout(timeout);
+        let session = Limits::new().with_timeout(timeout);
         let mut session = Session::open(&mut wire, PROTOCOL, &parameters, session, &mut rng)?;
         propagate(&mut session, &shares[me.index()], network, &settings, &mut rng, &mut |_| {})
     })
@@ -153,8 +153,7 @@ fn forecasts_count_what_a_run_takes() {
     let runs = run_network(wires(3).build().unwrap(), |me, mut wire| {
         let mut rng = ChaCha20Rng::seed_from_u64(me.index() as u64);
         let fields = parameters(shares[0].key(), networks[0].columns(), &settings);
-        let mut session =
-            Session::open(&mut wire, PROTOCOL, &fields, SessionSettings::new(), &mut rng).unwrap();
+        let mut session = Session::open(&mut wire, PROTOCOL, &fields, Limits::new(), &mut rng).unwrap();
         let network = networks[me.index()].clone();
         let mut agreed_bytes = 0;
         let mut progress = |event: &Event<'_>| {
@@ -384,8 +383,7 @@ fn a_bank_that_falls_silent_is_named() {
     run_network(wires(3).build().unwrap(), |me, mut wire| {
         let mut rng = ChaCha20Rng::seed_from_u64(5);
         let parameters = parameters(shares[0].key(), networks[0].columns(), &settings);
-        let mut session =
-            Session::open(&mut wire, PROTOCOL, &parameters, SessionSettings::new(), &mut rng).unwrap();
+        let mut session = Session::open(&mut wire, PROTOCOL, &parameters, Limits::new(), &mut rng).unwrap();
         let mut stages = Vec::new();
         let mut progress = |event: &Event<'_>| {
             stages.push(match event.stage {

@@ -24,8 +24,8 @@ use subrosa_threshold_decryption::{Access, KeyShare, dealer};
 use subrosa_transport::memory::{Action, disconnect_after};
 use subrosa_transport::testing::run_network;
 use subrosa_transport::{
-    Deadline, Fault, MemoryNetwork, MemoryTransport, PartyId, Roster, Session, Settings as SessionSettings,
-    Transport, TransportError, round_tag,
+    Deadline, Fault, Limits, MemoryNetwork, MemoryTransport, PartyId, Roster, Session, Transport,
+    TransportError, round_tag,
 };
 
 const WEST: PartyId = PartyId::new(2);
@@ -73,7 +73,7 @@ fn bank<T: Transport>(
     let me = wire.roster().me().index();
     let mut rng = ChaCha20Rng::seed_from_u64(1000 * seed + me as u64);
     let fields = parameters(shares[0].key(), network.columns(), &settings());
-    let timeout = SessionSettings::new().with_timeout(Duration::from_secs(30));
+    let timeout = Limits::new().with_timeout(Duration::from_secs(30));
     let mut iterations = Vec::new();
     let attempt = || {
         let mut store = FileStore::open(folder(base, me))?;
@@ -122,8 +122,7 @@ static FRAMES: LazyLock<u64> = LazyLock::new(|| {
     run_network(wires(), |me, mut wire| {
         let mut rng = ChaCha20Rng::seed_from_u64(9);
         let fields = parameters(SHARES[0].key(), networks[0].columns(), &settings());
-        let mut session =
-            Session::open(&mut wire, PROTOCOL, &fields, SessionSettings::new(), &mut rng).unwrap();
+        let mut session = Session::open(&mut wire, PROTOCOL, &fields, Limits::new(), &mut rng).unwrap();
         let mut store = FileStore::open(folder(base.path(), me.index())).unwrap();
         let network = networks[me.index()].clone();
         let (share, settings) = (&SHARES[me.index()], settings());

@@ -20,9 +20,7 @@ use subrosa_risk_propagation::{
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
 use subrosa_transport::memory::{flip_bit, truncate};
 use subrosa_transport::testing::run_network;
-use subrosa_transport::{
-    MemoryNetwork, MemoryTransport, Message, PartyId, Session, SessionError, Settings as SessionSettings,
-};
+use subrosa_transport::{Limits, MemoryNetwork, MemoryTransport, Message, PartyId, Session, SessionError};
 
 /// What west does wrong.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,7 +64,7 @@ enum Evil {
 #[derive(Serialize, Deserialize)]
 struct Scores {
     key: KeyId,
-    #[serde(with = "subrosa_arith::wire::uints")]
+    #[serde(with = "subrosa_encoding::wire::uints")]
     values: Vec<BigUint>,
 }
 
@@ -113,7 +111,7 @@ fn honest(me: PartyId, wire: &mut MemoryTransport, share: &KeyShare) -> Result<O
     let mut rng = ChaCha20Rng::seed_from_u64(10 + me.index() as u64);
     let network = networks().swap_remove(me.index());
     let fields = parameters(share.key(), network.columns(), &settings());
-    let session = SessionSettings::new().with_timeout(Duration::from_secs(5));
+    let session = Limits::new().with_timeout(Duration::from_secs(5));
     let mut session = Session::open(wire, PROTOCOL, &fields, session, &mut rng)?;
     propagate(&mut session, share, network, &settings(), &mut rng, &mut |_| {})
 }
@@ -124,7 +122,7 @@ fn west(evil: Evil, wire: &mut MemoryTransport, share: &KeyShare) -> Result<(), 
     let network = networks().swap_remove(2);
     let key = share.key().public();
     let fields = parameters(share.key(), network.columns(), &settings());
-    let session = SessionSettings::new().with_timeout(Duration::from_secs(5));
+    let session = Limits::new().with_timeout(Duration::from_secs(5));
     let mut session = Session::open(wire, PROTOCOL, &fields, session, &mut rng)?;
     session.broadcast(&Resume { run: None, position: 0 }, &())?;
     let bits = if evil == Evil::Sizes { 77 } else { in_degree_bits(network.greatest_in_degree()) };

@@ -21,9 +21,7 @@ use subrosa_risk_propagation::{
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
 use subrosa_transport::memory::disconnect_after;
 use subrosa_transport::testing::run_network;
-use subrosa_transport::{
-    MemoryNetwork, MemoryTransport, PartyId, Session, Settings as SessionSettings, Transport,
-};
+use subrosa_transport::{Limits, MemoryNetwork, MemoryTransport, PartyId, Session, Transport};
 
 static SHARES: LazyLock<Vec<KeyShare>> = LazyLock::new(|| {
     let mut rng = ChaCha20Rng::seed_from_u64(4);
@@ -230,7 +228,7 @@ fn attempt(
         let mut rng = ChaCha20Rng::seed_from_u64(10 * seed + me.index() as u64);
         let network = networks[me.index()].clone();
         let fields = parameters(SHARES[0].key(), network.columns(), settings);
-        let timeout = SessionSettings::new().with_timeout(Duration::from_secs(30));
+        let timeout = Limits::new().with_timeout(Duration::from_secs(30));
         let mut told = None;
         let run = || {
             let mut store = FileStore::open(base.join(bank_name(me.index())))?;
@@ -422,7 +420,7 @@ fn a_bound_that_differs_names_the_setting_and_the_bank() {
         let settings = settings(1 + u32::from(me.index() == 2));
         let fields = parameters(SHARES[0].key(), networks[0].columns(), &settings);
         let mut rng = ChaCha20Rng::seed_from_u64(me.index() as u64);
-        Session::open(&mut wire, PROTOCOL, &fields, SessionSettings::new(), &mut rng).map(|_| ())
+        Session::open(&mut wire, PROTOCOL, &fields, Limits::new(), &mut rng).map(|_| ())
     });
     let said: Vec<String> = results.into_iter().map(|result| result.unwrap_err().to_string()).collect();
     assert!(said.iter().all(|said| said.contains("min_foreign_senders")), "{said:?}");

@@ -2,7 +2,8 @@
 
 use num_bigint::{BigUint, Sign};
 use rayon::prelude::*;
-use subrosa_arith::{Residue, hash::Hasher};
+use subrosa_arith::Residue;
+use subrosa_encoding::Hasher;
 use subrosa_shamir::integer_lagrange;
 use subrosa_transport::PartyId;
 

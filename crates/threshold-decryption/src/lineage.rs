@@ -1,6 +1,6 @@
 use num_bigint::BigUint;
 use num_traits::{One, Zero};
-use subrosa_arith::hash::Hasher;
+use subrosa_encoding::Hasher;
 
 use crate::{Access, KeyError, STATISTICAL_BITS, ThresholdKeyParts};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use subrosa_arith::hash::Hasher;
+use subrosa_encoding::Hasher;
 use subrosa_paillier::Ciphertext;
 use subrosa_transport::PartyId;
 

@@ -11,7 +11,8 @@ use num_bigint::BigUint;
 use num_traits::{One, Zero};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
-use subrosa_arith::{Modulus, SecretInt, hash::Hasher, wire};
+use subrosa_arith::{Modulus, SecretInt};
+use subrosa_encoding::{Hasher, wire};
 use subrosa_paillier::Ciphertext;
 use subrosa_transport::{Session, Transport};
 
@@ -85,7 +86,7 @@ impl ProofContext {
     }
 
     /// The context of an open session.
-    pub fn of<T: Transport + ?Sized>(session: &Session<'_, T>) -> Self {
+    pub fn of<T: Transport>(session: &Session<T>) -> Self {
         let roster = session.roster();
         Self::new(*session.id(), roster.parties().map(|party| roster.name(party)))
     }

@@ -16,7 +16,7 @@ use subrosa_threshold_decryption::{
     ThresholdKey, dealer,
     protocol::{self, Checks, DecryptionSettings},
 };
-use subrosa_transport::{Parameters, PartyId, PerParty, Session, Settings, testing::run_parties};
+use subrosa_transport::{Limits, Parameters, PartyId, PerParty, Session, testing::run_parties};
 
 fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
@@ -190,8 +190,8 @@ proptest! {
     }
 }
 
-fn settings() -> Settings {
-    Settings::default().with_timeout(Duration::from_secs(20))
+fn settings() -> Limits {
+    Limits::default().with_timeout(Duration::from_secs(20))
 }
 
 /// With proofs, and with those of a quorum alone.

@@ -43,9 +43,9 @@ fn blamed(share: &KeyShare, some: &[Ciphertext], partial: &PartialDecryption, pr
 fn altered(proof: &BatchProof, change: impl Fn(&mut [Vec<BigUint>; 3])) -> BatchProof {
     #[derive(serde::Serialize, serde::Deserialize)]
     struct Fields(
-        #[serde(with = "subrosa_arith::wire::uints")] Vec<BigUint>,
-        #[serde(with = "subrosa_arith::wire::uints")] Vec<BigUint>,
-        #[serde(with = "subrosa_arith::wire::uints")] Vec<BigUint>,
+        #[serde(with = "subrosa_encoding::wire::uints")] Vec<BigUint>,
+        #[serde(with = "subrosa_encoding::wire::uints")] Vec<BigUint>,
+        #[serde(with = "subrosa_encoding::wire::uints")] Vec<BigUint>,
     );
     let bytes = postcard::to_stdvec(proof).unwrap();
     let Fields(a, b, z) = postcard::from_bytes(&bytes).unwrap();

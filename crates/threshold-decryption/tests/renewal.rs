@@ -234,7 +234,7 @@ fn seats_that_do_not_fit_are_refused() {
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
-struct Int(#[serde(with = "subrosa_arith::wire::int")] BigInt);
+struct Int(#[serde(with = "subrosa_encoding::wire::int")] BigInt);
 
 /// A change that a dealer makes to what it sends to a party.
 type Lie = Arc<dyn Fn(PartyId, &mut Vec<u8>) + Send + Sync>;

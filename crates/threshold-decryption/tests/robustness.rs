@@ -35,7 +35,7 @@ const ANNOUNCEMENT: u64 = 0;
 const PARTIALS: u64 = 2;
 
 fn patient(checks: Checks) -> DecryptionSettings {
-    DecryptionSettings::new().with_checks(checks).with_patience(Duration::from_secs(10))
+    DecryptionSettings::new().with_checks(checks).with_grace(Duration::from_secs(10))
 }
 
 /// Party 1 reads `count` ciphertexts, party 5 one, with the others' frames as `network` brings them.
@@ -187,7 +187,7 @@ fn more_liars_than_t_end_in_an_error_that_names_them() {
 fn whoever_chooses_no_checks_gets_proofs() {
     let wide = DecryptionSettings::new().with_checks(Checks::Proofs(Challenges::Wide));
     assert_eq!((DecryptionSettings::default(), Checks::default()), (wide.clone(), wide.checks));
-    assert_eq!(DecryptionSettings::new().patience, Duration::ZERO);
+    assert_eq!(DecryptionSettings::new().grace, Duration::ZERO);
     let shares = deal(3, 1);
     let network = falsified(3, &[1, 2], PARTIALS, |_, _, _, payload| {
         rewrite(payload, |message: &mut Proven| message.values.0[0] = shifted(&message.values.0[0], 1));
@@ -349,7 +349,7 @@ fn spares_are_waited_for() {
         .build()
         .unwrap();
     let settings =
-        DecryptionSettings::new().with_checks(Checks::Spares(1)).with_patience(Duration::from_millis(300));
+        DecryptionSettings::new().with_checks(Checks::Spares(1)).with_grace(Duration::from_millis(300));
     let error = run(&shares, network, 2, &settings).swap_remove(0).unwrap_err();
     assert_eq!(error.culprits(), [party(2)], "{error}");
 }
@@ -380,14 +380,14 @@ fn ones_own_batch_is_not_entered_and_patience_is_given_back() {
     let shares = deal(3, 1);
     let results = run_parties(3, |me, mut transport| {
         let mut session = open(&mut transport, 7);
-        let default = session.set_collect_patience(Duration::from_secs(7));
-        session.set_collect_patience(default);
+        let default = session.set_collect_grace(Duration::from_secs(7));
+        session.set_collect_grace(default);
         let mine = encrypt(&[5, 6][..usize::from(me == party(0)) * 2]);
         let counts = PerParty::from_vec(vec![2, 0, 0]);
         let policy = DecryptionPolicy::nobody();
         let policy = if me == party(0) { policy } else { policy.allow_count(party(0), 2) };
         let mut ledger = policy.ledger(session.id());
-        let settings = patient(Checks::Quorum).with_patience(Duration::from_secs(3));
+        let settings = patient(Checks::Quorum).with_grace(Duration::from_secs(3));
         let share = &shares[me.index()];
         let decrypted = protocol::decrypt_with(
             &mut session,
@@ -398,7 +398,7 @@ fn ones_own_batch_is_not_entered_and_patience_is_given_back() {
             Some(&mut ledger),
             &mut rng(8),
         );
-        assert_eq!(session.set_collect_patience(default), default);
+        assert_eq!(session.set_collect_grace(default), default);
         decrypted.unwrap().plaintexts
     });
     assert_eq!(results, [signed(&[5, 6]), vec![], vec![]]);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Fault, Malformed, PartyId};
+use crate::{Fault, Malformed, PartyId, Protocol};
 
 /// How a peer broke the protocol. The text is a phrase whose subject is the peer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -140,6 +140,25 @@ pub enum Misuse {
     /// The session ended with an error or an abort before.
     #[error("the session has ended")]
     Closed,
+    /// The session was opened for another protocol.
+    #[error(
+        "the session was opened for {} version {}, and {} version {} was to run in it",
+        found.name, found.version, expected.name, expected.version
+    )]
+    OtherProtocol {
+        /// The protocol that was to run.
+        expected: Protocol,
+        /// That of the session.
+        found: Protocol,
+    },
+    /// The session was opened with other parameters.
+    #[error("the session for {} was opened with another value of `{field}`, or without it", protocol.name)]
+    OtherParameters {
+        /// The protocol.
+        protocol: Protocol,
+        /// The first parameter that differs.
+        field: String,
+    },
     /// My own message is longer than its round allows.
     #[error("my message of {bytes} bytes in round {round} is over the limit of {limit}")]
     TooLong {
@@ -205,7 +224,7 @@ pub enum FailureKind {
     /// The network failed or a peer fell silent.
     Network,
     /// Parties were started with different settings.
-    Settings,
+    Limits,
     /// Parties saw different broadcasts; some party is to blame, but it is unknown which.
     Disagreement,
     /// A peer gave up and said why.
@@ -315,7 +334,7 @@ fn gravity(kind: FailureKind) -> u8 {
     match kind {
         FailureKind::Misuse => 0,
         FailureKind::Peer => 1,
-        FailureKind::Settings => 2,
+        FailureKind::Limits => 2,
         FailureKind::Disagreement => 3,
         FailureKind::Abort => 4,
         FailureKind::Network => 5,
@@ -328,7 +347,7 @@ impl Cause {
         match self {
             Self::Violation(_) => FailureKind::Peer,
             Self::Network(_) => FailureKind::Network,
-            Self::Differs { .. } => FailureKind::Settings,
+            Self::Differs { .. } => FailureKind::Limits,
             Self::EchoMismatch => FailureKind::Disagreement,
             Self::Aborted { .. } => FailureKind::Abort,
         }

@@ -28,7 +28,7 @@ pub use error::{Cause, Culprits, Failure, FailureKind, Misuse, SessionError, Vio
 pub use frame::{FRAME_VERSION, HEADER_BYTES, round_tag};
 pub use memory::{MemoryNetwork, MemoryTransport};
 pub use message::{Malformed, Message};
-pub use parameters::{Parameters, Protocol, Settings};
+pub use parameters::{Limits, Parameters, Protocol};
 pub use party::{MAX_IDENTITY_BYTES, MAX_NAME_BYTES, MAX_PARTIES, PartyId, Roster, RosterError};
 pub use per_party::PerParty;
 pub use session::{Collected, Session};

@@ -52,6 +52,14 @@ impl Parameters {
         &self.0
     }
 
+    /// The name of the first field that the other has with another value, in another place, or not at all.
+    pub(crate) fn first_difference(&self, other: &Self) -> Option<String> {
+        let longest = self.0.len().max(other.0.len());
+        let differs = |place: &usize| self.0.get(*place) != other.0.get(*place);
+        let place = (0..longest).find(differs)?;
+        other.0.get(place).or_else(|| self.0.get(place)).map(|(name, _)| name.clone())
+    }
+
     pub(crate) fn validate(&self) -> Result<(), Misuse> {
         let refuse = |text: String| Err(Misuse::Parameters(text));
         if self.0.len() > MAX_FIELDS {
@@ -79,7 +87,7 @@ impl Parameters {
 /// What each party sets for itself; parties may differ in these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Settings {
+pub struct Limits {
     /// How long a round waits for the others, computing time of the others included. Default 120 s.
     pub round_timeout: Duration,
     /// How long [`crate::Session::open`] waits for the others to arrive. Default 120 s.
@@ -88,22 +96,22 @@ pub struct Settings {
     pub max_frame: usize,
     /// How long a collecting round that has enough answers goes on waiting for the others, so that those who answer
     /// wrongly are named. Default none.
-    pub collect_patience: Duration,
+    pub collect_grace: Duration,
 }
 
-impl Default for Settings {
+impl Default for Limits {
     fn default() -> Self {
         let timeout = Duration::from_secs(120);
         Self {
             round_timeout: timeout,
             open_timeout: timeout,
             max_frame: DEFAULT_MAX_FRAME,
-            collect_patience: Duration::ZERO,
+            collect_grace: Duration::ZERO,
         }
     }
 }
 
-impl Settings {
+impl Limits {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
@@ -131,8 +139,8 @@ impl Settings {
 
     /// Sets how long a collecting round waits for more than the answers that it needs.
     #[must_use]
-    pub fn with_collect_patience(mut self, patience: Duration) -> Self {
-        self.collect_patience = patience;
+    pub fn with_collect_grace(mut self, grace: Duration) -> Self {
+        self.collect_grace = grace;
         self
     }
 

@@ -39,7 +39,7 @@ fn assert_differs(
             theirs: theirs_shown.to_owned(),
         };
         assert_eq!(failure.cause, cause);
-        assert_eq!((error.kind(), error.culprits()), (FailureKind::Settings, vec![C]));
+        assert_eq!((error.kind(), error.culprits()), (FailureKind::Limits, vec![C]));
         let text = error.to_string();
         assert!(text.contains("party-3") && text.contains(field), "{text}");
     }

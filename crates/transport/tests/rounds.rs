@@ -330,7 +330,7 @@ fn patience_names_those_who_answer_wrongly_after_the_first() {
         let results = testing::run_parties(4, |me, mut transport| {
             let mut session = open(&mut transport).unwrap();
             session.confirm().unwrap();
-            session.set_collect_patience(patience);
+            session.set_collect_grace(patience);
             // Without patience, so late that party 1 is done.
             while me == id(3) && patience.is_zero() && !done.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(1));

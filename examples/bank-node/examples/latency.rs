@@ -21,9 +21,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use subrosa_distributed_paillier::{self as keygen, KeyShare, KeygenParameters, SecurityLevel};
 use subrosa_risk_propagation::{self as propagation, Network, Settings, data};
-use subrosa_transport::{
-    Counters, MemoryNetwork, MemoryTransport, Session, Settings as Patience, testing::run_network,
-};
+use subrosa_transport::{Counters, Limits, MemoryNetwork, MemoryTransport, Session, testing::run_network};
 
 /// Measures key generation and propagation over a network with latency.
 #[derive(Debug, Parser)]
@@ -169,7 +167,7 @@ fn generate(options: &Options, far: bool, batch: usize, seed: u64) -> Result<(Ru
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         rng.set_stream(me as u64);
         let fields = parameters.session_parameters();
-        let patience = Patience::new().with_timeout(Duration::from_secs(3600));
+        let patience = Limits::new().with_timeout(Duration::from_secs(3600));
         let mut session = Session::open(wire, keygen::PROTOCOL, &fields, patience, &mut rng)?;
         let share = keygen::generate(&mut session, &parameters, &mut rng, |_| ())?;
         Ok((share, session.counters().clone()))
@@ -189,7 +187,7 @@ fn propagate(
         let (share, network) = (&shares[me], networks[me].clone());
         let mut rng = rand::rng();
         let fields = propagation::parameters(share.key(), network.columns(), &settings);
-        let patience = Patience::new().with_timeout(Duration::from_secs(3600));
+        let patience = Limits::new().with_timeout(Duration::from_secs(3600));
         let mut session = Session::open(wire, propagation::PROTOCOL, &fields, patience, &mut rng)?;
         propagation::propagate(&mut session, share, network, &settings, &mut rng, &mut |_| ())?;
         Ok(((), session.counters().clone()))

@@ -20,7 +20,7 @@ use std::time::Duration;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use subrosa_arith::hash::Hasher;
+use subrosa_encoding::{Hasher, Hex};
 use subrosa_risk_propagation::record::{self, Kind, Record as Frames, RecordError};
 use subrosa_transport::PartyId;
 use zeroize::Zeroizing;
@@ -191,7 +191,7 @@ fn chained(before: &[u8; 32], record: &str) -> [u8; 32] {
 
 /// Bytes in hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    Hex(bytes).to_string()
 }
 
 /// A trail that is being written. The file is locked as long as it lives.

@@ -280,7 +280,7 @@ pub fn meet<T: Transport + ?Sized>(
     transport: &mut T,
     keys: &mut Keys,
     parameters: &Parameters,
-    settings: subrosa_transport::Settings,
+    settings: subrosa_transport::Limits,
     usage: Usage,
     finished: bool,
 ) -> Result<Next, MeetingError> {

@@ -14,7 +14,7 @@ use subrosa_risk_propagation::{
     self as propagation, Banks, CheckpointStore, Network, Outcome, data, network::Period,
 };
 use subrosa_transport::tls::{TlsConfig, TlsError, TlsParty, TlsTransport};
-use subrosa_transport::{Deadline, FailureKind, Roster, SessionError, Settings as SessionSettings};
+use subrosa_transport::{Deadline, FailureKind, Limits, Roster, SessionError};
 
 use crate::audit::{AuditError, Event, Member, Trail, hex};
 use crate::certs::CertError;
@@ -357,9 +357,7 @@ impl<'a> Node<'a> {
             config: self.config,
             wire: Wire::new(transport, Arc::clone(&self.stop), self.trail.as_mut()),
             keys: &mut self.keys,
-            settings: SessionSettings::new()
-                .with_open_timeout(patience.connect)
-                .with_round_timeout(patience.round),
+            settings: Limits::new().with_open_timeout(patience.connect).with_round_timeout(patience.round),
             begun: &self.begun,
             finished: &mut self.finished,
             refused: &mut self.refused,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use subrosa_arith::hash::Hasher;
+use subrosa_encoding::Hasher;
 use subrosa_risk_propagation::record::Kind;
 use subrosa_transport::tls::TlsTransport;
 use subrosa_transport::{

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use subrosa_distributed_paillier::{self as keygen, KeygenError, KeygenParameters};
 use subrosa_risk_propagation::{self as propagation, Error, Network, Outcome, Settings, Stage};
-use subrosa_transport::{Session, SessionError, Settings as Patience, Traffic, Transport};
+use subrosa_transport::{Limits, Session, SessionError, Traffic, Transport};
 
 /// Why a bank failed.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +32,7 @@ pub fn run(
     mut progress: impl FnMut(String),
 ) -> Result<(Outcome, Traffic), BankError> {
     let mut rng = rand::rng();
-    let patience = Patience::new().with_timeout(Duration::from_secs(600));
+    let patience = Limits::new().with_timeout(Duration::from_secs(600));
     let parties = u32::try_from(transport.roster().len()).unwrap_or(u32::MAX);
 
     progress("key generation".to_owned());

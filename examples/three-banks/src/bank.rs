@@ -7,9 +7,7 @@ use rand_core::SeedableRng;
 use subrosa_distributed_paillier as keygen;
 use subrosa_distributed_paillier::{KeygenError, KeygenParameters, SecurityLevel};
 use subrosa_risk_propagation::{self as propagation, Error, Event, Network, Outcome, Settings, Stage};
-use subrosa_transport::{
-    FailureKind, MemoryTransport, Session, SessionError, Settings as SessionSettings, Traffic,
-};
+use subrosa_transport::{FailureKind, Limits, MemoryTransport, Session, SessionError, Traffic};
 
 use crate::phases::{Phase, Recorder};
 use crate::progress::Bars;
@@ -75,7 +73,7 @@ pub(crate) fn run(
         let mut rng = randomness(setup.seed, network.own().index());
         let mut recorder = Recorder::new(&name);
         let leader = network.own().index() == 0;
-        let session_settings = SessionSettings::new().with_timeout(PATIENCE);
+        let session_settings = Limits::new().with_timeout(PATIENCE);
 
         recorder.begin("keygen", Traffic::default());
         let parameters =

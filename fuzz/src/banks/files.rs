@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{LazyLock, Mutex};
 
 use sha2::{Digest, Sha256};
-use subrosa_arith::hash::Hasher;
+use subrosa_encoding::Hasher;
 use subrosa_paillier::{Blinder, CiphertextBatch, KeyId, Randomness};
 use subrosa_risk_propagation::audit::Index;
 use subrosa_risk_propagation::checkpoint::{CheckpointError, CheckpointStore, WriteBytes};
@@ -14,7 +14,7 @@ use subrosa_risk_propagation::record::{Kind, Reader, Record};
 use subrosa_risk_propagation::{self as propagation, Banks, data};
 use subrosa_threshold_decryption::storage;
 use subrosa_transport::testing::{self, run_parties};
-use subrosa_transport::{PartyId, Roster, Session, Settings};
+use subrosa_transport::{Limits, PartyId, Roster, Session};
 
 use super::setting::{SETTING, Setting, seeded};
 use super::spoil::patched;
@@ -108,7 +108,7 @@ static CHECKPOINTS: LazyLock<Vec<(u32, Vec<u8>)>> = LazyLock::new(|| {
         let mut rng = seeded(8 + me.index() as u64);
         let fields = propagation::parameters(share.key(), network.columns(), choices);
         let mut session =
-            Session::open(&mut transport, propagation::PROTOCOL, &fields, Settings::new(), &mut rng).unwrap();
+            Session::open(&mut transport, propagation::PROTOCOL, &fields, Limits::new(), &mut rng).unwrap();
         let mut quiet = |_: &propagation::Event<'_>| ();
         if me.index() == 0 {
             let mut store = Memory::default();

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 
 use subrosa_transport::{
-    Deadline, Fault, PartyId, Roster, Settings, Transport, TransportError, testing, testing::run_parties,
+    Deadline, Fault, Limits, PartyId, Roster, Transport, TransportError, testing, testing::run_parties,
 };
 
 use super::spoil::Spoiled;
@@ -46,15 +46,15 @@ impl<T: Transport> Transport for Recorder<'_, T> {
 }
 
 /// What a party does in a protocol, by its place in the roster.
-pub(super) type Party<'a> = dyn Fn(usize, &mut dyn Transport, Settings) + Sync + 'a;
+pub(super) type Party<'a> = dyn Fn(usize, &mut dyn Transport, Limits) + Sync + 'a;
 
 impl Recording {
     /// Runs `party` for all parties.
     pub(super) fn new(parties: usize, party: &Party<'_>) -> Self {
         let frames = Mutex::default();
         run_parties(parties, |me, mut transport| match me.index() {
-            0 => party(0, &mut Recorder { inner: transport, frames: &frames }, Settings::new()),
-            me => party(me, &mut transport, Settings::new()),
+            0 => party(0, &mut Recorder { inner: transport, frames: &frames }, Limits::new()),
+            me => party(me, &mut transport, Limits::new()),
         });
         Self { parties, frames: frames.into_inner().unwrap() }
     }

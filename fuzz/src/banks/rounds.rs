@@ -11,7 +11,7 @@ use subrosa_threshold_decryption::protocol::{self as decryption, Checks, Decrypt
 use subrosa_threshold_decryption::renewal::{self, Refresh, Resharing, Seats};
 use subrosa_threshold_decryption::{Access, Challenges, KeyShare};
 use subrosa_transport::{
-    Deadline, Fault, Malformed, Message, Parameters, PartyId, PerParty, Protocol, Roster, Session, Settings,
+    Deadline, Fault, Limits, Malformed, Message, Parameters, PartyId, PerParty, Protocol, Roster, Session,
     Transport, TransportError,
 };
 
@@ -88,11 +88,11 @@ type Ended = Result<(), String>;
 /// A run, and what the first party does in it.
 struct Play {
     recording: Recording,
-    party: fn(usize, &mut dyn Transport, Settings) -> Ended,
+    party: fn(usize, &mut dyn Transport, Limits) -> Ended,
 }
 
 impl Play {
-    fn new(parties: usize, party: fn(usize, &mut dyn Transport, Settings) -> Ended) -> Self {
+    fn new(parties: usize, party: fn(usize, &mut dyn Transport, Limits) -> Ended) -> Self {
         let unspoiled: &Party<'_> = &|me, wire, settings| party(me, wire, settings).unwrap();
         Self { recording: Recording::new(parties, unspoiled), party }
     }
@@ -108,7 +108,7 @@ fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-fn generate(me: usize, wire: &mut dyn Transport, settings: Settings) -> Ended {
+fn generate(me: usize, wire: &mut dyn Transport, settings: Limits) -> Ended {
     // The seed is one that finds a modulus in its first batch.
     let mut rng = seeded(KEYGEN_SEED + me as u64);
     let parameters = KeygenParameters::insecure(3, 1, 256).map_err(text)?.with_batch(8).with_sieve_bound(256);
@@ -125,7 +125,7 @@ pub fn keygen_rounds(input: &[u8]) {
     let _ = PLAY.spoiled(input);
 }
 
-fn propagate(me: usize, wire: &mut dyn Transport, settings: Settings) -> Ended {
+fn propagate(me: usize, wire: &mut dyn Transport, settings: Limits) -> Ended {
     let Setting { shares, networks, choices } = &*SETTING;
     let (share, network) = (&shares[me], networks[me].clone());
     let mut rng = seeded(20 + me as u64);
@@ -143,7 +143,7 @@ pub fn propagation_rounds(input: &[u8]) {
     let _ = PLAY.spoiled(input);
 }
 
-fn decrypt(me: usize, wire: &mut dyn Transport, settings: Settings, checks: Checks) -> Ended {
+fn decrypt(me: usize, wire: &mut dyn Transport, settings: Limits, checks: Checks) -> Ended {
     let share = &SETTING.shares[me];
     let key = share.key().public();
     let mut rng = seeded(30 + me as u64);
@@ -153,7 +153,7 @@ fn decrypt(me: usize, wire: &mut dyn Transport, settings: Settings, checks: Chec
     };
     // Patient, so that which answers are looked at does not depend on who is first.
     let choices =
-        DecryptionSettings::new().with_checks(checks).with_patience(std::time::Duration::from_millis(100));
+        DecryptionSettings::new().with_checks(checks).with_grace(std::time::Duration::from_millis(100));
     let fields = decryption::parameters(share.key(), &choices);
     let mut session = Session::open(wire, decryption::PROTOCOL, &fields, settings, &mut rng).map_err(text)?;
     let counts = PerParty::from_vec(vec![1, 2, 3]);
@@ -162,11 +162,11 @@ fn decrypt(me: usize, wire: &mut dyn Transport, settings: Settings, checks: Chec
         .map_err(text)
 }
 
-fn decrypt_in_good_faith(me: usize, wire: &mut dyn Transport, settings: Settings) -> Ended {
+fn decrypt_in_good_faith(me: usize, wire: &mut dyn Transport, settings: Limits) -> Ended {
     decrypt(me, wire, settings, Checks::Spares(1))
 }
 
-fn decrypt_with_proofs(me: usize, wire: &mut dyn Transport, settings: Settings) -> Ended {
+fn decrypt_with_proofs(me: usize, wire: &mut dyn Transport, settings: Limits) -> Ended {
     decrypt(me, wire, settings, Checks::Proofs(Challenges::Wide))
 }
 
@@ -178,7 +178,7 @@ pub fn decryption_rounds(input: &[u8]) {
     let _ = PLAYS[usize::from(which % 2)].spoiled(input);
 }
 
-fn refresh(me: usize, wire: &mut dyn Transport, settings: Settings) -> Ended {
+fn refresh(me: usize, wire: &mut dyn Transport, settings: Limits) -> Ended {
     let share = &SETTING.shares[me];
     let mut rng = seeded(40 + me as u64);
     let fresh = Refresh::new(share.key()).map_err(text)?;
@@ -188,7 +188,7 @@ fn refresh(me: usize, wire: &mut dyn Transport, settings: Settings) -> Ended {
 }
 
 /// Parties 2 and 3 of the old key deal to the first, who is new, to party 2 and to a fourth.
-fn reshare(me: usize, wire: &mut dyn Transport, settings: Settings) -> Ended {
+fn reshare(me: usize, wire: &mut dyn Transport, settings: Limits) -> Ended {
     let shares = &SETTING.shares;
     let party = |index: u16| PartyId::new(index);
     let resharing = Resharing::new(shares[0].key(), &[party(1), party(2)], Access::new(3, 1).map_err(text)?)

@@ -9,7 +9,7 @@ use subrosa_paillier::PrivateKey;
 use subrosa_risk_propagation::generate::{Shape, generate};
 use subrosa_risk_propagation::{Network, Settings as Choices};
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
-use subrosa_transport::Settings;
+use subrosa_transport::Limits;
 
 pub(super) struct Setting {
     pub(super) shares: Vec<KeyShare>,
@@ -26,8 +26,8 @@ pub(super) static SETTING: LazyLock<Setting> = LazyLock::new(|| {
     Setting { shares, networks, choices: Choices { iterations: 2, accuracy: 1e-3, ..Choices::default() } }
 });
 
-pub(super) fn patience() -> Settings {
-    Settings::new().with_timeout(Duration::from_millis(200)).with_max_frame(1 << 20)
+pub(super) fn patience() -> Limits {
+    Limits::new().with_timeout(Duration::from_millis(200)).with_max_frame(1 << 20)
 }
 
 pub(super) fn seeded(seed: u64) -> ChaCha20Rng {

@@ -25,7 +25,7 @@ pub(super) struct Batch {
 /// A dealing of candidates to which all have committed.
 pub(super) type CandidateDealing = Announced<CandidateShares, BatchSecrets>;
 
-impl<T: Transport + ?Sized> Run<'_, '_, T> {
+impl<T: Transport> Run<'_, T> {
     /// Deals the candidates of the batch that begins after those tried so far.
     pub(super) fn deal_candidates(
         &self,

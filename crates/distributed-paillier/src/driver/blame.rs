@@ -21,7 +21,7 @@ const MOST_FAILED: u64 = 16;
 
 const NO_RECORD: KeygenError = KeygenError::Inconsistent { reason: "a record is missing" };
 
-impl<T: Transport + ?Sized> Run<'_, '_, T> {
+impl<T: Transport> Run<'_, T> {
     /// The batch at hand.
     pub(super) fn batch_record(&mut self) -> Result<&mut BatchRecord, KeygenError> {
         self.records.last_mut().ok_or(NO_RECORD)
@@ -95,7 +95,7 @@ impl<T: Transport + ?Sized> Run<'_, '_, T> {
 
     /// Waits until all have computed a batch again: none is taken for silent because it computes more slowly.
     fn wait_for_slower(&mut self, started: Instant) -> Result<(), KeygenError> {
-        let timeout = self.session.settings().round_timeout;
+        let timeout = self.session.limits().round_timeout;
         self.session.set_round_timeout(timeout + started.elapsed() * PATIENCE);
         let confirmed = self.session.confirm();
         self.session.set_round_timeout(timeout);

@@ -19,7 +19,7 @@ use crate::{KeygenError, Progress, biprimality, candidates, sharing};
 type WinnerDealing = Announced<WinnerShares, Dealt>;
 type SharingDealing = Announced<IntegerShareMessage, ()>;
 
-impl<T: Transport + ?Sized> Run<'_, '_, T> {
+impl<T: Transport> Run<'_, T> {
     /// K5, then W1 to W4 and K8 to K10 if the candidate passes: a key share, or none if it is rejected.
     pub(super) fn candidate(
         &mut self,

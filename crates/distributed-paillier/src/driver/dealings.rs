@@ -25,7 +25,7 @@ pub(super) struct Announced<M, K> {
     pub kept: K,
 }
 
-impl<T: Transport + ?Sized> Run<'_, '_, T> {
+impl<T: Transport> Run<'_, T> {
     /// Draws a seed and deals from it.
     pub(super) fn prepare<M: DealtMessage, K, R: CryptoRng>(
         &self,

@@ -31,8 +31,8 @@ pub const PROTOCOL: Protocol = Protocol { name: "subrosa/distributed-paillier", 
 /// # Errors
 /// [`KeygenError`]; its [`culprits`](KeygenError::culprits) names who is to blame, as far as that can be told.
 #[doc(alias("DKG", "distributed key generation", "keygen"))]
-pub fn generate<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+pub fn generate<T: Transport>(
+    session: &mut Session<T>,
     parameters: &KeygenParameters,
     rng: &mut impl CryptoRng,
     mut progress: impl FnMut(Progress),
@@ -48,7 +48,7 @@ pub fn generate<T: Transport + ?Sized>(
             inner: candidates::share_shape(parameters),
             count: parameters.access().threshold() as usize,
         });
-        let limit = session.settings().max_frame;
+        let limit = session.limits().max_frame;
         if bytes > limit {
             return Err(KeygenError::Batch { candidates: parameters.batch(), bytes, limit });
         }
@@ -78,8 +78,8 @@ pub fn generate<T: Transport + ?Sized>(
     })
 }
 
-struct Run<'r, 's, T: Transport + ?Sized> {
-    session: &'r mut Session<'s, T>,
+struct Run<'r, T: Transport> {
+    session: &'r mut Session<T>,
     id: [u8; 32],
     parameters: &'r KeygenParameters,
     sampler: Sampler,
@@ -95,7 +95,7 @@ struct Run<'r, 's, T: Transport + ?Sized> {
     records: Vec<BatchRecord>,
 }
 
-impl<T: Transport + ?Sized> Run<'_, '_, T> {
+impl<T: Transport> Run<'_, T> {
     fn me(&self) -> PartyId {
         self.session.me()
     }

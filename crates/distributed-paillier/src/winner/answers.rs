@@ -2,7 +2,8 @@
 
 use num_bigint::BigUint;
 use num_traits::One;
-use subrosa_arith::{SecretInt, hash::Hasher};
+use subrosa_arith::SecretInt;
+use subrosa_encoding::Hasher;
 use subrosa_shamir::{ProductCheck, RingShare};
 use subrosa_transport::PerParty;
 

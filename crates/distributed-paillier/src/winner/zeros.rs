@@ -2,7 +2,8 @@
 
 use num_bigint::{BigInt, BigUint};
 use num_traits::Zero;
-use subrosa_arith::{SecretInt, hash::Hasher, wipe_uint};
+use subrosa_arith::{SecretInt, wipe_uint};
+use subrosa_encoding::Hasher;
 use subrosa_shamir::RingShare;
 use subrosa_transport::{PartyId, PerParty};
 

@@ -15,7 +15,7 @@ use subrosa_distributed_paillier::winner::{self, KeyFound, Verdict, Winner};
 use subrosa_distributed_paillier::{KeyShare, KeygenError, KeygenParameters, PROTOCOL, biprimality, sharing};
 use subrosa_paillier::PublicKey;
 use subrosa_threshold_decryption::{ProofContext, verification_key};
-use subrosa_transport::{Message, PartyId, PerParty, Session, Settings};
+use subrosa_transport::{Limits, Message, PartyId, PerParty, Session};
 
 use super::rushing::Rushing;
 use super::script::{Audited, Dealing, Ending, Scene, Script};
@@ -38,7 +38,7 @@ pub fn run(
     mut wire: Rushing,
     parameters: &KeygenParameters,
     honest: Vec<PartyId>,
-    settings: Settings,
+    settings: Limits,
     rng: ChaCha20Rng,
     script: Script,
 ) -> Result<KeyShare, KeygenError> {
@@ -78,7 +78,7 @@ pub fn run(
 }
 
 struct Deviant<'s, 'p> {
-    session: Session<'s, Rushing>,
+    session: Session<&'s mut Rushing>,
     scene: Scene<'p>,
     sampler: Sampler,
     rng: ChaCha20Rng,

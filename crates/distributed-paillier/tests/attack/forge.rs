@@ -2,12 +2,13 @@
 
 use num_bigint::BigUint;
 use num_integer::Integer;
-use subrosa_arith::{Modulus, hash::Hasher, jacobi::jacobi, sieve::primes_below};
+use subrosa_arith::{Modulus, jacobi::jacobi, sieve::primes_below};
 use subrosa_distributed_paillier::messages::{
     CandidateShares, FirstTest, FurtherTests, ProductShares, WinnerAnswers, WinnerShares,
 };
 use subrosa_distributed_paillier::receipts::{Committed, Receipted};
 use subrosa_distributed_paillier::winner::RANGE_REPETITIONS;
+use subrosa_encoding::Hasher;
 use subrosa_shamir::ShareRing;
 use subrosa_transport::PartyId;
 

@@ -10,7 +10,7 @@ use subrosa_distributed_paillier::{
 };
 use subrosa_transport::memory::Action;
 use subrosa_transport::testing::run_network;
-use subrosa_transport::{HEADER_BYTES, MemoryNetwork, PartyId, Session, SessionError, Settings};
+use subrosa_transport::{HEADER_BYTES, Limits, MemoryNetwork, PartyId, Session, SessionError};
 
 use super::deviant;
 use super::rushing::{KIND, Rushing};
@@ -102,7 +102,7 @@ impl Stage {
         let results = run_network(network, |me, mut transport| {
             let mut rng = ChaCha20Rng::seed_from_u64(self.seed * 100 + u64::from(me.number()));
             let parameters = self.parameters();
-            let settings = Settings::default().with_timeout(self.timeout);
+            let settings = Limits::default().with_timeout(self.timeout);
             if self.liars.contains(&me) {
                 let mut own = Script::default();
                 script(&mut own);

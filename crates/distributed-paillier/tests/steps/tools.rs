@@ -2,8 +2,9 @@
 
 use num_bigint::{BigInt, BigUint};
 use num_integer::Integer;
-use subrosa_arith::{Modulus, hash::Hasher};
+use subrosa_arith::Modulus;
 use subrosa_distributed_paillier::winner::{GCD_OPENINGS, RANGE_REPETITIONS};
+use subrosa_encoding::Hasher;
 use subrosa_shamir::ShareRing;
 use subrosa_transport::PartyId;
 

@@ -110,14 +110,14 @@ fn round_of(tag: [u8; 8]) -> (&'static str, &'static str) {
 #[derive(Deserialize)]
 struct Batch {
     key: KeyId,
-    #[serde(with = "subrosa_arith::wire::uints")]
+    #[serde(with = "subrosa_encoding::wire::uints")]
     values: Vec<BigUint>,
 }
 
 /// The bytes of a message of R9, unchecked.
 #[derive(Deserialize)]
 struct Partials {
-    #[serde(with = "subrosa_arith::wire::uints")]
+    #[serde(with = "subrosa_encoding::wire::uints")]
     values: Vec<BigUint>,
     proof: BatchProof,
 }

@@ -6,7 +6,7 @@
 use std::io::{ErrorKind, Read, Write};
 
 use num_bigint::{BigInt, BigUint};
-use subrosa_arith::hash::Hasher;
+use subrosa_encoding::Hasher;
 use subrosa_paillier::{Ciphertext, PublicKey};
 use subrosa_transport::{Parameters, Roster};
 use zeroize::Zeroizing;

@@ -3,7 +3,7 @@
 //! A bank that speaks last in a round could otherwise hand in, or take off, what it just heard. The hash is bound to the run, to
 //! the bank and to what it is for, so that nobody can repeat another's; a salt from the bank's seed hides what it stands for.
 
-use subrosa_arith::hash::Hasher;
+use subrosa_encoding::Hasher;
 use subrosa_paillier::Ciphertext;
 use subrosa_transport::PartyId;
 

@@ -26,8 +26,8 @@ pub(super) struct Terms {
 }
 
 /// Steps R1 to R4.
-pub(super) fn agree<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+pub(super) fn agree<T: Transport>(
+    session: &mut Session<T>,
     links: &mut Links,
     seed: &RunSeed,
     key: &ThresholdKey,
@@ -143,7 +143,7 @@ fn too_much(roster: &Roster, party: PartyId, what: &str, settings: &Settings) ->
 }
 
 /// The end of R1: whether all banks derive the same plan.
-fn compare_plans<T: Transport + ?Sized>(session: &mut Session<'_, T>, plan: &Plan) -> Result<(), Error> {
+fn compare_plans<T: Transport>(session: &mut Session<T>, plan: &Plan) -> Result<(), Error> {
     let fields = plan.fields();
     let mine = PlanValues { values: fields.iter().map(|(_, value)| *value).collect() };
     let all = session.broadcast(&mine, &fields.len())?;
@@ -172,8 +172,8 @@ fn chunks_of(length: usize) -> u32 {
 }
 
 /// R2: compares the hashes of the transfers between every two banks.
-fn compare_digests<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+fn compare_digests<T: Transport>(
+    session: &mut Session<T>,
     links: &mut Links,
     network: &Network,
 ) -> Result<(), Error> {
@@ -218,8 +218,8 @@ fn compare_digests<T: Transport + ?Sized>(
 }
 
 /// R3: what every bank offers me, by bank.
-fn exchange_offers<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+fn exchange_offers<T: Transport>(
+    session: &mut Session<T>,
     links: &mut Links,
     offers: &[Offer],
     periods: usize,
@@ -264,8 +264,8 @@ fn exchange_offers<T: Transport + ?Sized>(
 }
 
 /// R4: what every bank selects among my offers, by bank.
-fn exchange_selections<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+fn exchange_selections<T: Transport>(
+    session: &mut Session<T>,
     links: &mut Links,
     seed: &RunSeed,
     offers: &[Offer],
@@ -300,8 +300,8 @@ fn exchange_selections<T: Transport + ?Sized>(
 }
 
 /// R5: what all banks declare: the reached accounts of each bank, and for each period the messages that an iteration takes.
-pub(super) fn declare<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+pub(super) fn declare<T: Transport>(
+    session: &mut Session<T>,
     agreed: &Agreed,
     accounts: usize,
     [seed_hash, input_hash]: [Digest; 2],

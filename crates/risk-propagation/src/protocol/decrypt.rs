@@ -33,9 +33,9 @@ pub(super) struct Disclosure<'a, 'k> {
 
 impl Disclosure<'_, '_> {
     /// R7 to R9: puts my plaintexts into `state`; the parties that were passed over, or `None` for an auditor, who reads nothing.
-    pub(super) fn decrypt<T: Transport + ?Sized>(
+    pub(super) fn decrypt<T: Transport>(
         mut self,
-        session: &mut Session<'_, T>,
+        session: &mut Session<T>,
         state: &mut State,
     ) -> Result<Option<PassedOver>, Error> {
         if !self.run.has_ciphertexts() {
@@ -54,9 +54,9 @@ impl Disclosure<'_, '_> {
     }
 
     /// R7a: binds all banks to what they will announce, and saves to what.
-    fn commit<T: Transport + ?Sized>(
+    fn commit<T: Transport>(
         &mut self,
-        session: &mut Session<'_, T>,
+        session: &mut Session<T>,
         mine: &[Blinded<Ciphertext>],
         state: &mut State,
     ) -> Result<(), Error> {
@@ -72,9 +72,9 @@ impl Disclosure<'_, '_> {
     }
 
     /// R7b: binds all banks to their noise; the salts of R7a, by party.
-    fn commit_noise<T: Transport + ?Sized>(
+    fn commit_noise<T: Transport>(
         &self,
-        session: &mut Session<'_, T>,
+        session: &mut Session<T>,
         mine: &[Blinded<Ciphertext>],
         state: &mut State,
     ) -> Result<Vec<Digest>, Error> {
@@ -87,9 +87,9 @@ impl Disclosure<'_, '_> {
     }
 
     /// R7: what all banks announce, which is what they were bound to.
-    fn announce<T: Transport + ?Sized>(
+    fn announce<T: Transport>(
         &mut self,
-        session: &mut Session<'_, T>,
+        session: &mut Session<T>,
         mine: &[Blinded<Ciphertext>],
         salts: &[Digest],
         state: &State,
@@ -104,9 +104,9 @@ impl Disclosure<'_, '_> {
     }
 
     /// R8: everybody's noise, which is what they were bound to.
-    fn broadcast_noise<T: Transport + ?Sized>(
+    fn broadcast_noise<T: Transport>(
         &self,
-        session: &mut Session<'_, T>,
+        session: &mut Session<T>,
         mine: &[Blinded<Ciphertext>],
         state: &State,
     ) -> Result<PerParty<Vec<Ciphertext>>, Error> {
@@ -163,9 +163,9 @@ impl Disclosure<'_, '_> {
     }
 
     /// R9.
-    fn read<T: Transport + ?Sized>(
+    fn read<T: Transport>(
         &self,
-        session: &mut Session<'_, T>,
+        session: &mut Session<T>,
         noisy: PerParty<Vec<Ciphertext>>,
         state: &mut State,
     ) -> Result<Option<PassedOver>, Error> {
@@ -194,9 +194,9 @@ impl Disclosure<'_, '_> {
     }
 
     /// The hash by which this bank binds itself.
-    fn commitment<T: Transport + ?Sized>(
+    fn commitment<T: Transport>(
         &self,
-        session: &Session<'_, T>,
+        session: &Session<T>,
         what: Committed,
         mine: &[Blinded<Ciphertext>],
     ) -> Digest {
@@ -205,9 +205,9 @@ impl Disclosure<'_, '_> {
     }
 
     /// Whether all banks are bound to what they were bound to before the run was stopped.
-    fn compare<T: Transport + ?Sized>(
+    fn compare<T: Transport>(
         &self,
-        session: &Session<'_, T>,
+        session: &Session<T>,
         before: &[Digest],
         now: &[Digest],
     ) -> Result<(), Error> {
@@ -221,9 +221,9 @@ impl Disclosure<'_, '_> {
     }
 
     /// Whether all banks show what they are bound to.
-    fn check<T: Transport + ?Sized>(
+    fn check<T: Transport>(
         &self,
-        session: &Session<'_, T>,
+        session: &Session<T>,
         what: Committed,
         committed: &[Digest],
         salts: &[Digest],

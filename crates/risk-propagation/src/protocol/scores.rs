@@ -97,8 +97,8 @@ impl<'a> Outgoing<'a> {
 }
 
 /// R6: sends the scores that other banks need and takes theirs.
-pub(super) fn exchange_scores<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+pub(super) fn exchange_scores<T: Transport>(
+    session: &mut Session<T>,
     links: &mut Links,
     mut outgoing: Outgoing<'_>,
     scores: &Encrypted,

@@ -25,7 +25,7 @@ use subrosa_risk_propagation::{
 };
 use subrosa_threshold_decryption::protocol::{self as decryption, Checks};
 use subrosa_threshold_decryption::{Combiner, KeyShare, PartialDecryption, ProofContext};
-use subrosa_transport::{MemoryTransport, PartyId, PerParty, Session, Settings as SessionSettings};
+use subrosa_transport::{Limits, MemoryTransport, PartyId, PerParty, Session};
 
 use super::deviation::{Deviation, Progress, View};
 use super::wire::{Frame, Partials, Peeking, Proven};
@@ -77,7 +77,7 @@ fn go(
 ) -> Result<Spoils, Stop> {
     let eyes = wire.clone();
     let fields = parameters(share.key(), network.columns(), settings);
-    let timeout = SessionSettings::new().with_timeout(Duration::from_secs(20));
+    let timeout = Limits::new().with_timeout(Duration::from_secs(20));
     let mut session = Session::open(wire, PROTOCOL, &fields, timeout, &mut rng)?;
     let blinder = Blinder::new(share.key().public(), Randomness::Short, 1 << 16)?;
     let links = Links::new(session.id(), session.roster());
@@ -93,7 +93,7 @@ fn go(
 }
 
 struct Bank<'a, 's> {
-    session: &'a mut Session<'s, Peeking>,
+    session: &'a mut Session<&'s mut Peeking>,
     eyes: Peeking,
     share: &'a KeyShare,
     blinder: Blinder,

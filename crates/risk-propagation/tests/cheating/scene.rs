@@ -21,9 +21,7 @@ use subrosa_risk_propagation::{
 };
 use subrosa_threshold_decryption::{Access, KeyShare, dealer};
 use subrosa_transport::testing::run_network;
-use subrosa_transport::{
-    MemoryNetwork, MemoryTransport, PartyId, Roster, Session, Settings as SessionSettings,
-};
+use subrosa_transport::{Limits, MemoryNetwork, MemoryTransport, PartyId, Roster, Session};
 
 use super::bank::{Evidence, Spoils, Stop, deviate};
 use super::common::{Raw, bank_name};
@@ -184,7 +182,7 @@ fn follow(
 ) -> Result<Outcome, Error> {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     let fields = parameters(share.key(), network.columns(), settings);
-    let timeout = SessionSettings::new().with_timeout(Duration::from_secs(20));
+    let timeout = Limits::new().with_timeout(Duration::from_secs(20));
     let name = network.bank().to_owned();
     let mut session = Session::open(&mut wire, PROTOCOL, &fields, timeout, &mut rng)?;
     match folder {

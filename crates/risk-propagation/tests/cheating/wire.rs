@@ -127,14 +127,14 @@ fn round_tag(round: &str) -> [u8; 8] {
 /// Partial decryptions as they cross the wire, with any content.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Partials {
-    #[serde(with = "subrosa_arith::wire::uints")]
+    #[serde(with = "subrosa_encoding::wire::uints")]
     pub values: Vec<num_bigint::BigUint>,
 }
 
 /// [`Partials`] with a proof, which may be worth nothing.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Proven {
-    #[serde(with = "subrosa_arith::wire::uints")]
+    #[serde(with = "subrosa_encoding::wire::uints")]
     pub values: Vec<num_bigint::BigUint>,
     pub proof: BatchProof,
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use num_bigint::BigUint;
 use serde::{Deserialize, Serialize};
-use subrosa_arith::wire;
+use subrosa_encoding::wire;
 use subrosa_paillier::{Ciphertext, CiphertextBatch, PublicKey};
 use subrosa_transport::{Malformed, Message, PartyId};
 

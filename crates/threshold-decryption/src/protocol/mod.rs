@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use num_bigint::BigInt;
 use rand_core::CryptoRng;
+use subrosa_encoding::Hex;
 use subrosa_paillier::{Blinded, Ciphertext, CiphertextBatch, PublicKey};
 use subrosa_transport::{Failure, Parameters, PartyId, PerParty, Protocol, Session, Transport};
 
@@ -33,7 +34,7 @@ pub const CHUNK: usize = 4096;
 
 /// What the parties compare when a session opens for decryption alone: the key with its epoch, and the checks.
 pub fn parameters(key: &ThresholdKey, settings: &DecryptionSettings) -> Parameters {
-    let digest: String = key.digest().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = Hex(&key.digest()).to_string();
     Parameters::new()
         .with("key", key.public().id())
         .with("epoch", key.lineage().epoch())
@@ -77,8 +78,8 @@ impl std::fmt::Debug for Decrypted {
 /// # Errors
 /// [`DecryptionError::Session`] naming the parties that failed, [`DecryptionError::BadPartial`] naming a party whose
 /// ciphertexts are not valid, [`DecryptionError::Ciphertext`] if mine are under another key.
-pub fn announce<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+pub fn announce<T: Transport>(
+    session: &mut Session<T>,
     key: &PublicKey,
     mine: &[Blinded<Ciphertext>],
     counts: &PerParty<usize>,
@@ -111,8 +112,8 @@ pub fn announce<T: Transport + ?Sized>(
 ///
 /// # Errors
 /// As [`decrypt_towards_with`].
-pub fn decrypt_towards<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+pub fn decrypt_towards<T: Transport>(
+    session: &mut Session<T>,
     share: &KeyShare,
     batches: &PerParty<Vec<Ciphertext>>,
     rng: &mut impl CryptoRng,
@@ -124,7 +125,7 @@ pub fn decrypt_towards<T: Transport + ?Sized>(
 ///
 /// All parties must hold the same `batches`, as after [`announce`] or a computation on what was announced, and the
 /// transcript must be confirmed; all have the same `settings.checks`. Goes on as soon as enough others have answered,
-/// or `settings.patience` later; whoever did not, or whose proof does not hold, is named in the result and passed over.
+/// or `settings.grace` later; whoever did not, or whose proof does not hold, is named in the result and passed over.
 ///
 /// Before anything is computed, `ledger` is asked whether each of the others may have its batch decrypted. A party
 /// with an empty batch of its own, such as a regulator, helps the others and reads nothing.
@@ -140,8 +141,8 @@ pub fn decrypt_towards<T: Transport + ?Sized>(
 /// proofs do not hold; [`DecryptionError::Roster`] if the session is not that of the key;
 /// [`DecryptionError::BadPartial`] naming a party whose values are not valid; [`DecryptionError::Inconsistent`] if
 /// they contradict each other, or, with [`Checks::Spares`], those of one more party.
-pub fn decrypt_towards_with<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+pub fn decrypt_towards_with<T: Transport>(
+    session: &mut Session<T>,
     share: &KeyShare,
     batches: &PerParty<Vec<Ciphertext>>,
     settings: &DecryptionSettings,
@@ -157,7 +158,7 @@ pub fn decrypt_towards_with<T: Transport + ?Sized>(
     if access.quorum() + spares > access.parties() as usize {
         return Err(DecryptionError::TooManySpares { spares, parties: access.parties() });
     }
-    let before = session.set_collect_patience(settings.patience);
+    let before = session.set_collect_grace(settings.grace);
     let decrypted = match settings.checks {
         Checks::Proofs(challenges) => in_chunks(session, share, batches, 0, |session, chunk| {
             proven_round(session, share, chunk, challenges, rng)
@@ -166,7 +167,7 @@ pub fn decrypt_towards_with<T: Transport + ?Sized>(
             plain_round(session, share, chunk, spares)
         }),
     };
-    session.set_collect_patience(before);
+    session.set_collect_grace(before);
     decrypted
 }
 
@@ -180,8 +181,8 @@ pub fn decrypt_towards_with<T: Transport + ?Sized>(
 ///
 /// # Errors
 /// As [`decrypt_with`].
-pub fn decrypt<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+pub fn decrypt<T: Transport>(
+    session: &mut Session<T>,
     share: &KeyShare,
     mine: &[Blinded<Ciphertext>],
     counts: &PerParty<usize>,
@@ -194,8 +195,8 @@ pub fn decrypt<T: Transport + ?Sized>(
 ///
 /// # Errors
 /// As [`announce`] and [`decrypt_towards_with`]. When an error ends the protocol here, the others are told why.
-pub fn decrypt_with<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+pub fn decrypt_with<T: Transport>(
+    session: &mut Session<T>,
     share: &KeyShare,
     mine: &[Blinded<Ciphertext>],
     counts: &PerParty<usize>,
@@ -231,12 +232,12 @@ struct Answers {
 }
 
 /// D2 and D3, chunk after chunk.
-fn in_chunks<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+fn in_chunks<T: Transport>(
+    session: &mut Session<T>,
     share: &KeyShare,
     batches: &PerParty<Vec<Ciphertext>>,
     spares: usize,
-    mut round: impl FnMut(&mut Session<'_, T>, &Chunk<'_>) -> Result<Answers, DecryptionError>,
+    mut round: impl FnMut(&mut Session<T>, &Chunk<'_>) -> Result<Answers, DecryptionError>,
 ) -> Result<Decrypted, DecryptionError> {
     let key = share.key();
     let parties = key.access().parties();
@@ -278,8 +279,8 @@ fn in_chunks<T: Transport + ?Sized>(
 }
 
 /// D2 without proofs.
-fn plain_round<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+fn plain_round<T: Transport>(
+    session: &mut Session<T>,
     share: &KeyShare,
     chunk: &Chunk<'_>,
     spares: usize,
@@ -308,8 +309,8 @@ fn plain_round<T: Transport + ?Sized>(
 }
 
 /// D2 with proofs: an answer counts if its proof holds.
-fn proven_round<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+fn proven_round<T: Transport>(
+    session: &mut Session<T>,
     share: &KeyShare,
     chunk: &Chunk<'_>,
     challenges: crate::Challenges,

@@ -52,11 +52,11 @@ pub struct DecryptionSettings {
     pub checks: Checks,
     /// How long to wait for further answers when there are enough, so that every liar is named. Default none: a
     /// liar that is slower than the first t others is not looked at.
-    pub patience: Duration,
+    pub grace: Duration,
 }
 
 impl DecryptionSettings {
-    /// Proofs with 128-bit challenges, no patience.
+    /// Proofs with 128-bit challenges, no grace.
     pub fn new() -> Self {
         Self::default()
     }
@@ -70,8 +70,8 @@ impl DecryptionSettings {
 
     /// Sets how long to wait for further answers.
     #[must_use]
-    pub fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub fn with_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
         self
     }
 }

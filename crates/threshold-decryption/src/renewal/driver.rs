@@ -19,7 +19,7 @@ pub const RESHARE_PROTOCOL: Protocol = Protocol { name: "subrosa/reshare", versi
 /// use subrosa_paillier::PrivateKey;
 /// use subrosa_threshold_decryption::renewal::{REFRESH_PROTOCOL, Refresh, RenewalError, refresh};
 /// use subrosa_threshold_decryption::{Access, dealer};
-/// use subrosa_transport::{Parameters, Session, Settings, testing::run_parties};
+/// use subrosa_transport::{Parameters, Session, Limits, testing::run_parties};
 ///
 /// let mut rng = rand::rng();
 /// let shares = dealer::deal(&PrivateKey::generate_insecure(256, &mut rng)?, Access::new(3, 1)?, &mut rng)?;
@@ -27,7 +27,7 @@ pub const RESHARE_PROTOCOL: Protocol = Protocol { name: "subrosa/reshare", versi
 ///     let (share, mut rng) = (&shares[me.index()], rand::rng());
 ///     let parameters = Parameters::new().with("key", share.key().public().id());
 ///     let mut session =
-///         Session::open(&mut transport, REFRESH_PROTOCOL, &parameters, Settings::default(), &mut rng)?;
+///         Session::open(&mut transport, REFRESH_PROTOCOL, &parameters, Limits::default(), &mut rng)?;
 ///     refresh(&mut session, share, &Refresh::new(share.key())?, &mut rng)
 /// });
 /// for share in renewed {
@@ -38,8 +38,8 @@ pub const RESHARE_PROTOCOL: Protocol = Protocol { name: "subrosa/reshare", versi
 ///
 /// # Errors
 /// [`RenewalError`]; its [`culprits`](RenewalError::culprits) names who is to blame, as far as that can be told.
-pub fn refresh<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+pub fn refresh<T: Transport>(
+    session: &mut Session<T>,
     share: &KeyShare,
     refresh: &Refresh,
     rng: &mut impl CryptoRng,
@@ -70,9 +70,9 @@ pub struct Seats {
 }
 
 impl Seats {
-    fn check<T: Transport + ?Sized>(
+    fn check<T: Transport>(
         &self,
-        session: &Session<'_, T>,
+        session: &Session<T>,
         resharing: &Resharing,
         share: Option<&KeyShare>,
     ) -> Result<(), RenewalError> {
@@ -109,8 +109,8 @@ impl Seats {
 ///
 /// # Errors
 /// [`RenewalError`]; its [`culprits`](RenewalError::culprits) are parties of the session.
-pub fn reshare<T: Transport + ?Sized>(
-    session: &mut Session<'_, T>,
+pub fn reshare<T: Transport>(
+    session: &mut Session<T>,
     resharing: &Resharing,
     seats: &Seats,
     share: Option<&KeyShare>,

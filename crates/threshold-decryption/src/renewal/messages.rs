@@ -2,7 +2,8 @@
 
 use num_bigint::{BigInt, BigUint};
 use serde::{Deserialize, Serialize};
-use subrosa_arith::{wipe_uint, wire};
+use subrosa_arith::wipe_uint;
+use subrosa_encoding::wire;
 use subrosa_paillier::PublicKey;
 use subrosa_transport::{Malformed, Message};
 

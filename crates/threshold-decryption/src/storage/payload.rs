@@ -2,7 +2,8 @@
 
 use num_bigint::BigUint;
 use serde::{Deserialize, Serialize};
-use subrosa_arith::{SecretInt, wipe_uint, wire};
+use subrosa_arith::{SecretInt, wipe_uint};
+use subrosa_encoding::wire;
 use subrosa_paillier::PublicKey;
 use subrosa_transport::PartyId;
 use zeroize::Zeroizing;

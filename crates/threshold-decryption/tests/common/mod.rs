@@ -17,7 +17,7 @@ use rand_chacha::rand_core::SeedableRng;
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PrivateKey, PublicKey, Randomness};
 use subrosa_threshold_decryption::{Access, KeyShare, dealer, protocol};
 use subrosa_transport::{
-    HEADER_BYTES, MemoryNetwork, MemoryTransport, Parameters, PartyId, Session, Settings, Transport,
+    HEADER_BYTES, Limits, MemoryNetwork, MemoryTransport, Parameters, PartyId, Session, Transport,
     memory::Action,
 };
 
@@ -68,11 +68,11 @@ pub fn shifted(value: &BigUint, shift: u32) -> BigUint {
     value * (BigUint::one() + n * shift) % (n * n)
 }
 
-pub fn settings() -> Settings {
-    Settings::default().with_timeout(Duration::from_secs(20))
+pub fn settings() -> Limits {
+    Limits::default().with_timeout(Duration::from_secs(20))
 }
 
-pub fn open<T: Transport>(transport: &mut T, seed: u64) -> Session<'_, T> {
+pub fn open<T: Transport>(transport: &mut T, seed: u64) -> Session<&mut T> {
     Session::open(transport, protocol::PROTOCOL, &Parameters::new(), settings(), &mut rng(seed)).unwrap()
 }
 
@@ -108,7 +108,7 @@ pub fn names(n: usize) -> Vec<String> {
 
 /// A list of numbers as it crosses the wire.
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
-pub struct Uints(#[serde(with = "subrosa_arith::wire::uints")] pub Vec<BigUint>);
+pub struct Uints(#[serde(with = "subrosa_encoding::wire::uints")] pub Vec<BigUint>);
 
 /// Reads a payload as `M`, changes it and writes it back.
 pub fn rewrite<M: serde::Serialize + serde::de::DeserializeOwned>(

@@ -21,7 +21,7 @@ struct Abort {
     culprits: Vec<PartyId>,
 }
 
-impl<T: Transport + ?Sized> Session<'_, T> {
+impl<T: Transport> Session<T> {
     /// Ends the session and tells every party why, as far as they can be reached. Does nothing in a session that
     /// has ended already.
     ///

@@ -47,7 +47,7 @@ pub(super) struct Gathered {
     aborted: bool,
 }
 
-impl<T: Transport + ?Sized> Session<'_, T> {
+impl<T: Transport> Session<T> {
     /// One frame from every peer of `pending`, or an error that names all that failed (S6).
     ///
     /// When the time is over and peers are silent, everybody is told at once who they are; then a short grace is left
@@ -255,7 +255,7 @@ impl<T: Transport + ?Sized> Session<'_, T> {
             return Ok(None);
         }
         self.check_place(want, from, &header)?;
-        let limit = (want.max_payload)(from).min(self.settings.max_frame.saturating_sub(HEADER_BYTES));
+        let limit = (want.max_payload)(from).min(self.limits.max_frame.saturating_sub(HEADER_BYTES));
         if payload.len() > limit {
             return Err(Violation::Oversized { bytes: payload.len(), limit }.into());
         }

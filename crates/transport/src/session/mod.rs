@@ -10,7 +10,8 @@ mod rounds;
 use std::collections::VecDeque;
 
 use crate::{
-    Cause, Counters, Culprits, Fault, Misuse, PartyId, Roster, SessionError, Settings, Transport,
+    Cause, Counters, Culprits, Fault, Limits, Misuse, Parameters, PartyId, Protocol, Roster, SessionError,
+    Transport,
     error::Failure,
     frame::{Header, Kind, round_tag},
     transcript::Transcript,
@@ -50,6 +51,9 @@ struct Peer {
 /// A run of one protocol among the parties of a roster: typed rounds, broadcasts that all parties see alike or else
 /// abort, abort messages, and counters.
 ///
+/// A session owns its transport or borrows it: `&mut T` is a transport as well, and so are `Box<T>` and
+/// `&mut dyn Transport`.
+///
 /// All parties call the same operations in the same order; each call is one *step*. Every frame carries the session
 /// id, its step, the round's name and the sender's *transcript*, a hash chain over all broadcasts so far, so each
 /// round also compares what the parties saw in the rounds before. [`Session::confirm`] compares without sending
@@ -64,10 +68,12 @@ struct Peer {
 /// on a broadcast are sent before that, in the frames that compare it; one that must not rest on a broadcast that
 /// others saw otherwise, such as a partial decryption, needs [`Session::confirm`] before it. The transport supplies
 /// authentic and private channels; the session does not encrypt.
-pub struct Session<'t, T: Transport + ?Sized> {
-    transport: &'t mut T,
+pub struct Session<T: Transport> {
+    transport: T,
+    protocol: Protocol,
+    parameters: Parameters,
     roster: Roster,
-    settings: Settings,
+    limits: Limits,
     stage: Stage,
     /// Ended by an error or an abort; everybody has been told.
     closed: bool,
@@ -81,7 +87,7 @@ pub struct Session<'t, T: Transport + ?Sized> {
     counters: Counters,
 }
 
-impl<T: Transport + ?Sized> std::fmt::Debug for Session<'_, T> {
+impl<T: Transport> std::fmt::Debug for Session<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session")
             .field("me", &self.roster.me())
@@ -93,7 +99,7 @@ impl<T: Transport + ?Sized> std::fmt::Debug for Session<'_, T> {
     }
 }
 
-impl<T: Transport + ?Sized> Session<'_, T> {
+impl<T: Transport> Session<T> {
     /// Which party I am.
     pub fn me(&self) -> PartyId {
         self.roster.me()
@@ -102,6 +108,31 @@ impl<T: Transport + ?Sized> Session<'_, T> {
     /// Every party's name and channel identity.
     pub fn roster(&self) -> &Roster {
         &self.roster
+    }
+
+    /// The protocol for which the session was opened.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Refuses a session that was opened for another protocol, another version or with other parameters. A protocol's driver calls
+    /// this first: what all parties compared when they opened the session is what the protocol rests on.
+    ///
+    /// # Errors
+    /// [`Misuse::OtherProtocol`], [`Misuse::OtherParameters`]. The session goes on.
+    pub fn expect(&self, protocol: Protocol, parameters: &Parameters) -> Result<(), SessionError> {
+        if self.protocol != protocol {
+            return Err(Misuse::OtherProtocol { expected: protocol, found: self.protocol }.into());
+        }
+        match self.parameters.first_difference(parameters) {
+            Some(field) => Err(Misuse::OtherParameters { protocol, field }.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the session and gives the transport back. Nothing is sent.
+    pub fn into_transport(self) -> T {
+        self.transport
     }
 
     /// The session id, which binds protocol, version, parameters, roster and everybody's nonce. Public.
@@ -119,19 +150,19 @@ impl<T: Transport + ?Sized> Session<'_, T> {
         &self.counters
     }
 
-    /// What this party set for itself.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    /// How long this party waits, and for what sizes.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Changes how long a round waits, from the next round on.
     pub fn set_round_timeout(&mut self, timeout: std::time::Duration) {
-        self.settings.round_timeout = timeout;
+        self.limits.round_timeout = timeout;
     }
 
     /// Changes how long a collecting round waits for more than the answers that it needs; returns the old value.
-    pub fn set_collect_patience(&mut self, patience: std::time::Duration) -> std::time::Duration {
-        std::mem::replace(&mut self.settings.collect_patience, patience)
+    pub fn set_collect_grace(&mut self, grace: std::time::Duration) -> std::time::Duration {
+        std::mem::replace(&mut self.limits.collect_grace, grace)
     }
 
     /// The parties that collecting rounds have given up, in the order in which they failed.

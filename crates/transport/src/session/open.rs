@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{OPEN_ROUND, Peer, Session, Stage, abort::clean, gather::Want};
 use crate::{
-    Counters, Misuse, Parameters, Protocol, Roster, SessionError, Settings, Transport,
+    Counters, Limits, Misuse, Parameters, Protocol, Roster, SessionError, Transport,
     error::{Cause, Violation},
     frame::{Kind, NO_SESSION, round_tag},
     parameters::{MAX_FIELD_NAME, MAX_FIELD_VALUE, MAX_FIELDS, MAX_PROTOCOL_NAME},
@@ -26,7 +26,7 @@ struct Hello {
     nonce: [u8; 32],
 }
 
-impl<'t, T: Transport + ?Sized> Session<'t, T> {
+impl<T: Transport> Session<T> {
     /// Opens a session with every party of the transport's roster: compares protocol, version, roster and
     /// parameters, exchanges nonces, derives the session id, and returns once all parties have confirmed it.
     ///
@@ -36,13 +36,13 @@ impl<'t, T: Transport + ?Sized> Session<'t, T> {
     ///
     /// # Errors
     /// [`Cause::Differs`] for each party that was started with something else, naming the field; a party that does
-    /// not answer by [`Settings::open_timeout`], breaks the protocol or aborts; [`SessionError::EchoMismatch`] where
+    /// not answer by [`Limits::open_timeout`], breaks the protocol or aborts; [`SessionError::EchoMismatch`] where
     /// parties were shown different nonces; [`Misuse::Parameters`].
     pub fn open(
-        transport: &'t mut T,
+        transport: T,
         protocol: Protocol,
         parameters: &Parameters,
-        settings: Settings,
+        limits: Limits,
         rng: &mut impl CryptoRng,
     ) -> Result<Self, SessionError> {
         parameters.validate()?;
@@ -55,7 +55,9 @@ impl<'t, T: Transport + ?Sized> Session<'t, T> {
         let parties = roster.len();
         let mut session = Self {
             transport,
-            settings,
+            protocol,
+            parameters: parameters.clone(),
+            limits,
             stage: Stage::Hello,
             closed: false,
             id: NO_SESSION,
@@ -81,7 +83,7 @@ impl<'t, T: Transport + ?Sized> Session<'t, T> {
         session.id = session_id(protocol, parameters, &session.roster, &nonces);
         session.transcript = Transcript::new(&session.id);
         session.stage = Stage::Echo;
-        session.echo(OPEN_ROUND, session.settings.open_timeout)?;
+        session.echo(OPEN_ROUND, session.limits.open_timeout)?;
         session.stage = Stage::Open;
         Ok(session)
     }
@@ -101,7 +103,7 @@ impl<'t, T: Transport + ?Sized> Session<'t, T> {
             tag: round_tag(OPEN_ROUND),
             kind: Kind::Hello,
             step,
-            timeout: self.settings.open_timeout,
+            timeout: self.limits.open_timeout,
             max_payload: &|_| MAX_HELLO_BYTES,
         };
         let roster = self.roster.clone();

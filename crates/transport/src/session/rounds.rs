@@ -28,7 +28,7 @@ impl<M> Collected<M> {
     }
 }
 
-impl<T: Transport + ?Sized> Session<'_, T> {
+impl<T: Transport> Session<T> {
     /// All-to-all broadcast: sends `message` to everybody; everybody's message, mine included, in roster order.
     ///
     /// The messages enter the transcript, so that the next frame of each party shows whether all saw the same.
@@ -215,7 +215,7 @@ impl<T: Transport + ?Sized> Session<'_, T> {
     /// A party that is silent until the deadline, disconnects, aborts or sends something wrong is given up: it is
     /// named in [`Collected::failures`] and [`Session::failed`], and no later collecting round waits for it. A party
     /// that is merely slower than the first `enough` is not: its answer is dropped when it comes, unless it comes
-    /// within [`Settings::collect_patience`](crate::Settings::collect_patience).
+    /// within [`Limits::collect_grace`](crate::Limits::collect_grace).
     ///
     /// # Errors
     /// [`SessionError::NotEnough`] when fewer than `enough` are left, which ends the session. [`Misuse::Unconfirmed`]
@@ -263,10 +263,10 @@ impl<T: Transport + ?Sized> Session<'_, T> {
         let gathered = self.gather(&want, peers, Some(enough), deadline, &mut accept);
         let (mut failures, mut pending) = (gathered.failures, gathered.pending);
         let short = gathered.answered < enough;
-        let patience = Deadline::after(self.settings.collect_patience).or_sooner(deadline);
+        let grace = Deadline::after(self.limits.collect_grace).or_sooner(deadline);
         // An abort ends `gather`, but not the wait for the rest.
-        while !short && !pending.is_empty() && !patience.has_passed() {
-            let late = self.gather(&want, pending, None, patience, &mut accept);
+        while !short && !pending.is_empty() && !grace.has_passed() {
+            let late = self.gather(&want, pending, None, grace, &mut accept);
             failures.extend(late.failures);
             pending = late.pending;
         }
@@ -301,7 +301,7 @@ impl<T: Transport + ?Sized> Session<'_, T> {
     /// # Errors
     /// [`SessionError::EchoMismatch`] naming the pair; a party that is silent or breaks the protocol. Ends the session.
     pub fn confirm(&mut self) -> Result<(), SessionError> {
-        self.echo(CONFIRM_ROUND, self.settings.round_timeout)
+        self.echo(CONFIRM_ROUND, self.limits.round_timeout)
     }
 
     pub(super) fn echo(&mut self, round: &'static str, timeout: Duration) -> Result<(), SessionError> {
@@ -380,7 +380,7 @@ impl<T: Transport + ?Sized> Session<'_, T> {
     }
 
     fn payload_limit(&self, max_bytes: usize) -> usize {
-        max_bytes.min(self.settings.max_frame.saturating_sub(HEADER_BYTES))
+        max_bytes.min(self.limits.max_frame.saturating_sub(HEADER_BYTES))
     }
 
     fn finish_frame(&self, frame: &mut [u8], step: u32, round: &str) {
@@ -393,7 +393,7 @@ impl<T: Transport + ?Sized> Session<'_, T> {
             tag: round_tag(M::ROUND),
             kind: Kind::Message,
             step,
-            timeout: self.settings.round_timeout,
+            timeout: self.limits.round_timeout,
             max_payload,
         }
     }

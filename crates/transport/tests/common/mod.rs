@@ -15,7 +15,7 @@ use std::time::Duration;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use serde::{Deserialize, Serialize};
 use subrosa_transport::{
-    Malformed, MemoryTransport, Message, Parameters, PartyId, Protocol, Session, SessionError, Settings,
+    Limits, Malformed, MemoryTransport, Message, Parameters, PartyId, Protocol, Session, SessionError,
     Transport,
 };
 
@@ -76,19 +76,16 @@ pub fn id(index: u16) -> PartyId {
     PartyId::new(index)
 }
 
-pub fn settings(millis: u64) -> Settings {
-    Settings::default().with_timeout(Duration::from_millis(millis))
+pub fn settings(millis: u64) -> Limits {
+    Limits::default().with_timeout(Duration::from_millis(millis))
 }
 
 /// Opens a session with a deadline that no test reaches unless it means to.
-pub fn open(transport: &mut MemoryTransport) -> Result<Session<'_, MemoryTransport>, SessionError> {
+pub fn open(transport: &mut MemoryTransport) -> Result<Session<&mut MemoryTransport>, SessionError> {
     open_within(transport, 20_000)
 }
 
-pub fn open_within<T: Transport + ?Sized>(
-    transport: &mut T,
-    millis: u64,
-) -> Result<Session<'_, T>, SessionError> {
+pub fn open_within<T: Transport>(transport: &mut T, millis: u64) -> Result<Session<&mut T>, SessionError> {
     let seed = transport.roster().me().index() as u64;
     Session::open(transport, PROTOCOL, &Parameters::new(), settings(millis), &mut rng(seed))
 }

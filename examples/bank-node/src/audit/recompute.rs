@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
+use subrosa_encoding::parse_hex;
 use subrosa_risk_propagation::audit::{self as library, End, Index, Recomputed, Recorded, Subject};
 use subrosa_risk_propagation::record::{Reader, Seeds};
 use subrosa_risk_propagation::{Banks, data, parameters};
@@ -68,7 +69,7 @@ pub fn recompute(config: &Config, evidence: &Evidence, tell: &mut dyn FnMut(&str
     let mut reader = Reader::new(BufReader::new(file)).map_err(|error| named(&frames, error))?;
     let index = Index::read(&mut reader, &roster).map_err(|error| named(&frames, error))?;
     let run = match &evidence.run {
-        Some(digits) => session(digits).ok_or("--run takes the 64 hexadecimal digits of a session")?,
+        Some(digits) => parse_hex(digits).ok_or("--run takes the 64 hexadecimal digits of a session")?,
         None => *index.runs().last().ok_or_else(|| named(&frames, "it holds no run"))?,
     };
 
@@ -164,17 +165,6 @@ fn roster(trail: &Report) -> Option<Roster> {
     let parties: Option<Vec<(String, Vec<u8>)>> =
         members.iter().map(|member| Some((member.name.clone(), identity(&member.identity)?))).collect();
     Roster::with_identities(parties?, PartyId::new(u16::try_from(me).ok()?)).ok()
-}
-
-fn session(digits: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if digits.len() != 64 || !digits.is_ascii() {
-        return None;
-    }
-    for (place, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(digits.get(2 * place..2 * place + 2)?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 /// The value of a parameter on which the banks had agreed in a session of the run.

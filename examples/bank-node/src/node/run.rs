@@ -8,7 +8,7 @@ use subrosa_risk_propagation::{
     self as propagation, BankId, Banks, CheckpointStore, Event as Told, KeyUse, Network, PeriodActivity,
     Stage,
 };
-use subrosa_transport::{Parameters, Session, Settings as SessionSettings, Transport};
+use subrosa_transport::{Limits, Parameters, Session, Transport};
 
 use super::{NodeError, Task, refused, write};
 use crate::audit::Event;
@@ -22,7 +22,7 @@ pub(super) struct Run<'r, 't> {
     pub(super) config: &'r Config,
     pub(super) wire: Wire<'t>,
     pub(super) keys: &'r mut Keys,
-    pub(super) settings: SessionSettings,
+    pub(super) settings: Limits,
     pub(super) begun: &'r Cell<bool>,
     pub(super) finished: &'r mut bool,
     pub(super) refused: &'r mut Option<propagation::Error>,

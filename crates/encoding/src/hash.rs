@@ -13,7 +13,7 @@ const EXTRA_BITS: u64 = 128;
 /// of fields never give the same bytes; the domain keeps the hashes of different protocols apart.
 ///
 /// ```
-/// use subrosa_arith::hash::Hasher;
+/// use subrosa_encoding::Hasher;
 ///
 /// let digest = Hasher::new("my-protocol/challenge", 1).u64("round", 3).field("message", b"abc").finish();
 /// assert_ne!(digest, Hasher::new("my-protocol/challenge", 2).u64("round", 3).field("message", b"abc").finish());

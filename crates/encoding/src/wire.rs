@@ -1,4 +1,4 @@
-//! Integers on the wire: `serde` modules for `#[serde(with = "subrosa_arith::wire::uint")]`.
+//! Integers on the wire: `serde` modules for `#[serde(with = "subrosa_encoding::wire::uint")]`.
 //!
 //! There is one encoding for each value, and a decoder refuses every other. Numbers travel as bytes whose length stands
 //! in front, so that a decoder of a format that borrows from its input (postcard does) never allocates more than the
