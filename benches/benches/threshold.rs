@@ -12,10 +12,10 @@ use subrosa_benches::{Row, median, print_table, rng, side_by_side};
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PrivateKey, Randomness};
 use subrosa_threshold_decryption::{
     Access, BatchProof, Challenges, Combiner, KeyShare, PartialDecryption, ProofContext, dealer, proof,
-    protocol::{self, Checks, DecryptionSettings},
+    protocol::{Checks, Decryption, DecryptionSettings},
 };
 use subrosa_transport::{
-    HEADER_BYTES, Limits, MemoryNetwork, PartyId, PerParty, Session, memory::Action, testing::run_network,
+    HEADER_BYTES, Limits, MemoryNetwork, PartyId, PerParty, memory::Action, testing::run_network,
 };
 
 const KEY_BITS: u64 = 2048;
@@ -158,13 +158,14 @@ fn liars(private: &PrivateKey) {
     let (cpu, wall) = (ProcessTime::now(), Instant::now());
     let results = run_network(network, |me, mut transport| {
         let share = &shares[me.index()];
-        let fields = protocol::parameters(share.key(), &settings);
         let mut rng = rng(10 + me.index() as u64);
-        let mut session =
-            Session::open(&mut transport, protocol::PROTOCOL, &fields, waiting.clone(), &mut rng).unwrap();
         let counts = PerParty::from_vec(vec![COUNT, 0, 0, 0, 0]);
         let mine = if me.index() == 0 { &mine[..] } else { &[] };
-        protocol::decrypt_with(&mut session, share, mine, &counts, &settings, None, &mut rng).unwrap()
+        Decryption::new(share)
+            .settings(settings.clone())
+            .limits(waiting.clone())
+            .run(&mut transport, mine, &counts, &mut rng)
+            .unwrap()
     });
     let (cpu, wall) = (cpu.elapsed().as_secs_f64(), wall.elapsed().as_secs_f64());
     let decrypted = &results[0];

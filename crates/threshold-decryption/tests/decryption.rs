@@ -14,7 +14,7 @@ use subrosa_paillier::{Blinded, Blinder, Ciphertext, PrivateKey, Randomness};
 use subrosa_threshold_decryption::{
     Access, Challenges, Combiner, DecryptionError, KeyError, KeyShare, PartialDecryption, ProofContext,
     ThresholdKey, dealer,
-    protocol::{self, Checks, DecryptionSettings},
+    protocol::{self, Checks, Decryption, DecryptionSettings},
 };
 use subrosa_transport::{Limits, Parameters, PartyId, PerParty, Session, testing::run_parties};
 
@@ -190,7 +190,7 @@ proptest! {
     }
 }
 
-fn settings() -> Limits {
+fn limits() -> Limits {
     Limits::default().with_timeout(Duration::from_secs(20))
 }
 
@@ -205,18 +205,14 @@ fn each_party_reads_its_own_ciphertexts_and_no_others() {
     let mine: [&[i64]; 5] = [&[1, 2, 3], &[], &[-4], &[5; 7], &[6]];
     for checks in both_checks() {
         let results = run_parties(5, |me, mut transport| {
-            let mut session = Session::open(
-                &mut transport,
-                protocol::PROTOCOL,
-                &Parameters::new(),
-                settings(),
-                &mut rng(9),
-            )
-            .unwrap();
             let counts = PerParty::from_vec(mine.iter().map(|m| m.len()).collect());
             let (share, mine) = (&shares[me.index()], encrypt(mine[me.index()]));
             let mut rng = rng(me.index() as u64);
-            protocol::decrypt_with(&mut session, share, &mine, &counts, &checks, None, &mut rng).unwrap()
+            Decryption::new(share)
+                .settings(checks.clone())
+                .limits(limits())
+                .run(&mut transport, &mine, &counts, &mut rng)
+                .unwrap()
         });
         for (result, expected) in results.iter().zip(mine) {
             assert_eq!(result.plaintexts, signed(expected), "{checks:?}");
@@ -230,14 +226,9 @@ fn absent_parties_are_named_and_passed_over() {
     let shares = deal(5, 2);
     for checks in both_checks() {
         let results = run_parties(5, |me, mut transport| {
-            let mut session = Session::open(
-                &mut transport,
-                protocol::PROTOCOL,
-                &Parameters::new(),
-                settings(),
-                &mut rng(9),
-            )
-            .unwrap();
+            let mut session =
+                Session::open(&mut transport, protocol::PROTOCOL, &Parameters::new(), limits(), &mut rng(9))
+                    .unwrap();
             let counts = PerParty::from_vec(vec![2, 0, 0, 0, 1]);
             let plaintexts: &[i64] = [&[10, 20][..], &[], &[], &[], &[30]][me.index()];
             let share = &shares[me.index()];
@@ -247,8 +238,7 @@ fn absent_parties_are_named_and_passed_over() {
             let mut rng = rng(me.index() as u64);
             // Parties 2 and 4 leave before they help anyone.
             (me.index() % 2 == 0).then(|| {
-                protocol::decrypt_towards_with(&mut session, share, &batches, &checks, None, &mut rng)
-                    .unwrap()
+                protocol::decrypt_towards(&mut session, share, &batches, &checks, None, &mut rng).unwrap()
             })
         });
         for (index, expected) in [(0, &[10, 20][..]), (2, &[]), (4, &[30])] {
@@ -266,15 +256,24 @@ fn too_many_absent_parties_end_in_an_error_that_names_them() {
     let shares = deal(3, 1);
     let results = run_parties(3, |me, mut transport| {
         let mut session =
-            Session::open(&mut transport, protocol::PROTOCOL, &Parameters::new(), settings(), &mut rng(9))
+            Session::open(&mut transport, protocol::PROTOCOL, &Parameters::new(), limits(), &mut rng(9))
                 .unwrap();
         let counts = PerParty::from_vec(vec![1, 0, 0]);
         let plaintexts: &[i64] = if me.index() == 0 { &[1] } else { &[] };
         let share = &shares[me.index()];
         let batches =
             protocol::announce(&mut session, share.key().public(), &encrypt(plaintexts), &counts).unwrap();
-        (me.index() == 0)
-            .then(|| protocol::decrypt_towards(&mut session, share, &batches, &mut rng(9)).unwrap_err())
+        (me.index() == 0).then(|| {
+            protocol::decrypt_towards(
+                &mut session,
+                share,
+                &batches,
+                &DecryptionSettings::new(),
+                None,
+                &mut rng(9),
+            )
+            .unwrap_err()
+        })
     });
     let error = results[0].as_ref().unwrap();
     assert_eq!(error.culprits(), [party(1), party(2)], "{error}");
@@ -284,14 +283,14 @@ fn too_many_absent_parties_end_in_an_error_that_names_them() {
 fn more_ciphertexts_than_agreed_are_refused_and_blamed() {
     let shares = deal(3, 1);
     let results = run_parties(3, |me, mut transport| {
-        let mut session =
-            Session::open(&mut transport, protocol::PROTOCOL, &Parameters::new(), settings(), &mut rng(9))
-                .unwrap();
         // Party 2 believes that it may announce three.
         let allowed = if me.index() == 1 { 3 } else { 2 };
         let counts = PerParty::from_vec(vec![2, allowed, 2]);
         let ciphertexts = encrypt(if me.index() == 1 { &[1, 2, 3] } else { &[1, 2] });
-        protocol::decrypt(&mut session, &shares[me.index()], &ciphertexts, &counts, &mut rng(9)).unwrap_err()
+        Decryption::new(&shares[me.index()])
+            .limits(limits())
+            .run(&mut transport, &ciphertexts, &counts, &mut rng(9))
+            .unwrap_err()
     });
     for index in [0, 2] {
         assert!(results[index].culprits().contains(&party(1)), "{}", results[index]);
@@ -324,12 +323,12 @@ fn plaintexts_do_not_print() {
     let plaintexts = [987_654_321, -123_456_789];
     let shares = deal(3, 1);
     let results = run_parties(3, |me, mut transport| {
-        let mut session =
-            Session::open(&mut transport, protocol::PROTOCOL, &Parameters::new(), settings(), &mut rng(9))
-                .unwrap();
         let counts = PerParty::from_vec(vec![2, 0, 0]);
         let mine = encrypt(&plaintexts[..counts[me]]);
-        protocol::decrypt(&mut session, &shares[me.index()], &mine, &counts, &mut rng(9)).unwrap()
+        Decryption::new(&shares[me.index()])
+            .limits(limits())
+            .run(&mut transport, &mine, &counts, &mut rng(9))
+            .unwrap()
     });
     assert_eq!(results[0].plaintexts, signed(&plaintexts));
     for text in [format!("{:?}", results[0]), format!("{:#?}", results[0])] {

@@ -168,7 +168,7 @@ fn refresh_over(network: Vec<MemoryTransport>, shares: &[KeyShare]) -> Vec<Resul
             &mut transport,
             renewal::REFRESH_PROTOCOL,
             &Parameters::new(),
-            settings(),
+            limits(),
             &mut rng(me.index() as u64),
         )
         .unwrap();
@@ -188,7 +188,7 @@ fn reshare_over(
             &mut transport,
             renewal::RESHARE_PROTOCOL,
             &Parameters::new(),
-            settings(),
+            limits(),
             &mut rng(me.index() as u64),
         )
         .unwrap();
@@ -375,7 +375,7 @@ fn messages_of_an_earlier_run_are_refused() {
                 &mut transport,
                 renewal::REFRESH_PROTOCOL,
                 &Parameters::new(),
-                settings(),
+                limits(),
                 &mut rng(77),
             )
             .unwrap();

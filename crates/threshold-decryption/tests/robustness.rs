@@ -12,13 +12,14 @@ use num_bigint::BigUint;
 use num_traits::{One, Zero};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
+use subrosa_threshold_decryption::renewal::REFRESH_PROTOCOL;
 use subrosa_threshold_decryption::{
     BatchProof, Challenges, Combiner, DecryptionError, DecryptionPolicy, KeyShare, PartialDecryption,
     ProofContext, Refusal,
-    protocol::{self, Checks, Decrypted, DecryptionSettings},
+    protocol::{self, Checks, Decrypted, Decryption, DecryptionSettings},
 };
 use subrosa_transport::{
-    Cause, Culprits, PartyId, PerParty, SessionError, Violation,
+    Cause, Culprits, Parameters, PartyId, PerParty, Session, SessionError, Violation,
     memory::silence_after,
     testing::{run_network, run_parties},
 };
@@ -47,18 +48,14 @@ fn run(
 ) -> Vec<Result<Decrypted, DecryptionError>> {
     let n = shares.len();
     run_network(network, |me, mut transport| {
-        let mut session = open(&mut transport, 1);
         let mut counts = vec![0; n];
         (counts[0], counts[n - 1]) = (count, 1);
         let mine = encrypt(&(0..counts[me.index()] as i64).collect::<Vec<_>>());
         let (share, counts) = (&shares[me.index()], PerParty::from_vec(counts));
-        protocol::decrypt_with(
-            &mut session,
-            share,
+        Decryption::new(share).settings(settings.clone()).limits(limits()).run(
+            &mut transport,
             &mine,
             &counts,
-            settings,
-            None,
             &mut rng(me.index() as u64),
         )
     })
@@ -161,11 +158,14 @@ fn a_message_of_an_earlier_session_is_refused() {
         }
     });
     let results = run_network(network, |me, mut transport| {
-        let mut session = open(&mut transport, 2);
         let counts = PerParty::from_vec(vec![2, 0, 1]);
         let mine = encrypt(&(0..counts[me] as i64).collect::<Vec<_>>());
         let share = &shares[me.index()];
-        protocol::decrypt_with(&mut session, share, &mine, &counts, &settings, None, &mut rng(4)).unwrap()
+        Decryption::new(share)
+            .settings(settings.clone())
+            .limits(limits())
+            .run(&mut transport, &mine, &counts, &mut rng(4))
+            .unwrap()
     });
     assert_eq!(results[0].plaintexts, signed(&[0, 1]));
     assert_eq!(named(&results[0]), [1]);
@@ -193,11 +193,10 @@ fn whoever_chooses_no_checks_gets_proofs() {
         rewrite(payload, |message: &mut Proven| message.values.0[0] = shifted(&message.values.0[0], 1));
     });
     let results = run_network(network, |me, mut transport| {
-        let mut session = open(&mut transport, 10);
         let counts = PerParty::from_vec(vec![1, 0, 0]);
         let mine = encrypt(&[5][..counts[me]]);
         let (share, mut rng) = (&shares[me.index()], rng(me.index() as u64));
-        protocol::decrypt(&mut session, share, &mine, &counts, &mut rng)
+        Decryption::new(share).limits(limits()).run(&mut transport, &mine, &counts, &mut rng)
     });
     let error = results[0].as_ref().unwrap_err();
     assert_eq!(error.culprits(), [party(1), party(2)], "{error}");
@@ -322,22 +321,42 @@ fn parties_with_other_checks_or_another_epoch_do_not_open_a_session() {
     let results = run_parties(3, |me, mut transport| {
         let checks = if me == party(1) { Checks::Quorum } else { Checks::Proofs(Challenges::Wide) };
         let settings = DecryptionSettings::new().with_checks(checks);
-        let fields = protocol::parameters(shares[0].key(), &settings);
-        let opened = subrosa_transport::Session::open(
-            &mut transport,
-            protocol::PROTOCOL,
-            &fields,
-            common::settings(),
-            &mut rng(me.index() as u64),
-        );
-        opened.map(drop).unwrap_err()
+        let decryption = Decryption::new(&shares[0]).settings(settings).limits(limits());
+        decryption.open(&mut transport, &mut rng(me.index() as u64)).map(drop).unwrap_err()
     });
     assert_eq!(results[0].culprits(), [party(1)], "{}", results[0]);
     let refresh = subrosa_threshold_decryption::renewal::Refresh::new(shares[0].key()).unwrap();
-    let commitments: Vec<_> = (0..3).map(|seed| refresh.deal(&mut rng(seed)).0).collect();
-    let later = refresh.key(&PerParty::from_vec(commitments)).unwrap();
-    let settings = DecryptionSettings::new();
-    assert_ne!(protocol::parameters(&later, &settings), protocol::parameters(shares[0].key(), &settings));
+    let (commitments, dealt): (Vec<_>, Vec<_>) = (0..3).map(|seed| refresh.deal(&mut rng(seed))).unzip();
+    let mine = PerParty::from_vec(dealt.into_iter().map(|dealt| dealt.into_vec().remove(0)).collect());
+    let later = refresh.finish(&shares[0], &PerParty::from_vec(commitments), &mine).unwrap();
+    assert_ne!(Decryption::new(&later).parameters(), Decryption::new(&shares[0]).parameters());
+}
+
+/// What a driver rests on is what its session was opened with.
+#[test]
+fn a_session_for_something_else_is_refused() {
+    let shares = deal(3, 1);
+    let results = run_parties(3, |me, mut transport| {
+        let share = &shares[me.index()];
+        let counts = PerParty::from_vec(vec![0, 0, 0]);
+        let quorum = DecryptionSettings::new().with_checks(Checks::Quorum);
+        let decryption = Decryption::new(share).settings(quorum).limits(limits());
+        let mut session = decryption.open(&mut transport, &mut rng(1)).unwrap();
+        // Other checks than the parties agreed on.
+        let other = Decryption::new(share).run_in(&mut session, &[], &counts, &mut rng(2)).unwrap_err();
+        assert!(other.to_string().contains("`checks`"), "{other}");
+        // The session goes on.
+        decryption.run_in(&mut session, &[], &counts, &mut rng(3)).unwrap();
+        drop(session);
+        let nothing = Parameters::new();
+        let mut session =
+            Session::open(&mut transport, REFRESH_PROTOCOL, &nothing, limits(), &mut rng(4)).unwrap();
+        Decryption::new(share).run_in(&mut session, &[], &counts, &mut rng(5)).unwrap_err()
+    });
+    for error in results {
+        assert!(error.culprits().is_empty(), "{error}");
+        assert!(error.to_string().contains("subrosa/refresh"), "{error}");
+    }
 }
 
 /// An answer that is missing is no answer that agrees.
@@ -361,7 +380,15 @@ fn a_session_or_batches_of_another_number_of_parties_are_refused() {
         let mut session = open(&mut transport, 5);
         let share = &shares[me.index().min(2)];
         let batches = PerParty::from_vec(vec![ciphertexts(1), vec![], vec![]]);
-        protocol::decrypt_towards(&mut session, share, &batches, &mut rng(9)).map(drop)
+        protocol::decrypt_towards(
+            &mut session,
+            share,
+            &batches,
+            &DecryptionSettings::new(),
+            None,
+            &mut rng(9),
+        )
+        .map(drop)
     });
     for result in results {
         assert!(matches!(result, Err(DecryptionError::Roster { expected: 3, found: 4 })));
@@ -369,17 +396,27 @@ fn a_session_or_batches_of_another_number_of_parties_are_refused() {
     let results = run_parties(3, |me, mut transport| {
         let mut session = open(&mut transport, 6);
         let batches = PerParty::from_vec(vec![ciphertexts(1), vec![]]);
-        protocol::decrypt_towards(&mut session, &shares[me.index()], &batches, &mut rng(9)).map(drop)
+        protocol::decrypt_towards(
+            &mut session,
+            &shares[me.index()],
+            &batches,
+            &DecryptionSettings::new(),
+            None,
+            &mut rng(9),
+        )
+        .map(drop)
     });
     assert!(results.iter().all(|result| matches!(result, Err(DecryptionError::Roster { expected: 3, .. }))));
 }
 
 /// A ledger is about the others; what one has decrypted oneself, they decide. And the session is as it was before.
 #[test]
-fn ones_own_batch_is_not_entered_and_patience_is_given_back() {
+fn ones_own_batch_is_not_entered_and_the_grace_is_given_back() {
     let shares = deal(3, 1);
     let results = run_parties(3, |me, mut transport| {
-        let mut session = open(&mut transport, 7);
+        let decryption = Decryption::new(&shares[me.index()]).limits(limits());
+        let decryption = decryption.settings(patient(Checks::Quorum).with_grace(Duration::from_secs(3)));
+        let mut session = decryption.open(&mut transport, &mut rng(7)).unwrap();
         let default = session.set_collect_grace(Duration::from_secs(7));
         session.set_collect_grace(default);
         let mine = encrypt(&[5, 6][..usize::from(me == party(0)) * 2]);
@@ -387,17 +424,7 @@ fn ones_own_batch_is_not_entered_and_patience_is_given_back() {
         let policy = DecryptionPolicy::nobody();
         let policy = if me == party(0) { policy } else { policy.allow_count(party(0), 2) };
         let mut ledger = policy.ledger(session.id());
-        let settings = patient(Checks::Quorum).with_grace(Duration::from_secs(3));
-        let share = &shares[me.index()];
-        let decrypted = protocol::decrypt_with(
-            &mut session,
-            share,
-            &mine,
-            &counts,
-            &settings,
-            Some(&mut ledger),
-            &mut rng(8),
-        );
+        let decrypted = decryption.ledger(&mut ledger).run_in(&mut session, &mine, &counts, &mut rng(8));
         assert_eq!(session.set_collect_grace(default), default);
         decrypted.unwrap().plaintexts
     });
@@ -444,14 +471,12 @@ fn a_regulator_helps_within_its_policy_only() {
     let shares = deal(3, 1);
     let run = |allowed: usize| {
         run_parties(3, |me, mut transport| {
-            let mut session = open(&mut transport, 3);
             let counts = PerParty::from_vec(vec![2, 0, 0]);
             let mine = encrypt(&[5, 6][..counts[me]]);
             let policy = DecryptionPolicy::nobody().allow_count(party(0), allowed);
-            let mut ledger = policy.ledger(session.id());
-            let ledger = (me == party(2)).then_some(&mut ledger);
-            let (share, settings) = (&shares[me.index()], DecryptionSettings::new());
-            protocol::decrypt_with(&mut session, share, &mine, &counts, &settings, ledger, &mut rng(8))
+            let decryption = Decryption::new(&shares[me.index()]).limits(limits());
+            let decryption = if me == party(2) { decryption.policy(&policy) } else { decryption };
+            decryption.run(&mut transport, &mine, &counts, &mut rng(8))
         })
     };
     let within = run(2);

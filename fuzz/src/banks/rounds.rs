@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use subrosa_distributed_paillier::{Keygen, KeygenParameters};
 use subrosa_paillier::{Blinder, Randomness};
 use subrosa_risk_propagation::{self as propagation};
-use subrosa_threshold_decryption::protocol::{self as decryption, Checks, DecryptionSettings};
+use subrosa_threshold_decryption::protocol::{Checks, Decryption, DecryptionSettings};
 use subrosa_threshold_decryption::renewal::{self, Refresh, Resharing, Seats};
 use subrosa_threshold_decryption::{Access, Challenges, KeyShare};
 use subrosa_transport::{
@@ -154,10 +154,11 @@ fn decrypt(me: usize, wire: &mut dyn Transport, settings: Limits, checks: Checks
     // Patient, so that which answers are looked at does not depend on who is first.
     let choices =
         DecryptionSettings::new().with_checks(checks).with_grace(std::time::Duration::from_millis(100));
-    let fields = decryption::parameters(share.key(), &choices);
-    let mut session = Session::open(wire, decryption::PROTOCOL, &fields, settings, &mut rng).map_err(text)?;
     let counts = PerParty::from_vec(vec![1, 2, 3]);
-    decryption::decrypt_with(&mut session, share, &mine, &counts, &choices, None, &mut rng)
+    Decryption::new(share)
+        .settings(choices)
+        .limits(settings)
+        .run(wire, &mine, &counts, &mut rng)
         .map(drop)
         .map_err(text)
 }

@@ -178,7 +178,7 @@ impl Disclosure<'_, '_> {
         };
         let mut masks = self.run.seed.derive(Purpose::Proofs, &[session.id()]).first();
         let checks = DecryptionSettings::new().with_checks(self.checks);
-        let decrypted = decryption::decrypt_towards_with(session, share, &noisy, &checks, None, &mut masks)?;
+        let decrypted = decryption::decrypt_towards(session, share, &noisy, &checks, None, &mut masks)?;
         state.plaintexts = decrypted.plaintexts;
         Ok(Some(PassedOver { absent: decrypted.absent, deviations: decrypted.deviations }))
     }

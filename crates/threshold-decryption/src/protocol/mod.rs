@@ -2,9 +2,10 @@
 //! each reads only its own plaintexts.
 //!
 //! Steps D1 to D4 are in `docs/protocols/threshold-decryption.md`. [`KeyShare::partially_decrypt`], [`KeyShare::prove`],
-//! [`proof::verify`](crate::proof::verify) and [`Combiner`] are the pure steps; the functions here connect them to a
-//! [`Session`].
+//! [`proof::verify`](crate::proof::verify) and [`Combiner`] are the pure steps. [`Decryption`] connects them to a session of their
+//! own. Other protocols that decrypt in their own session call [`announce`] and [`decrypt_towards`].
 
+mod decryption;
 mod messages;
 mod settings;
 
@@ -12,14 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use num_bigint::BigInt;
 use rand_core::CryptoRng;
-use subrosa_encoding::Hex;
 use subrosa_paillier::{Blinded, Ciphertext, CiphertextBatch, PublicKey};
-use subrosa_transport::{Failure, Parameters, PartyId, PerParty, Protocol, Session, Transport};
+use subrosa_transport::{Failure, PartyId, PerParty, Protocol, Session, Transport};
 
-use crate::{
-    Combiner, DecryptionError, Deviation, KeyShare, Ledger, PartialDecryption, ProofContext, ThresholdKey,
-};
+use crate::{Combiner, DecryptionError, Deviation, KeyShare, Ledger, PartialDecryption, ProofContext};
 
+pub use decryption::Decryption;
 use messages::Claim;
 pub use messages::{
     Announcement, AnnouncementShape, PartialMessage, PartialShape, ProvenMessage, ProvenShape,
@@ -31,16 +30,6 @@ pub const PROTOCOL: Protocol = Protocol { name: "subrosa/threshold-decryption", 
 
 /// How many ciphertexts one message holds at the most; larger batches take several messages.
 pub const CHUNK: usize = 4096;
-
-/// What the parties compare when a session opens for decryption alone: the key with its epoch, and the checks.
-pub fn parameters(key: &ThresholdKey, settings: &DecryptionSettings) -> Parameters {
-    let digest = Hex(&key.digest()).to_string();
-    Parameters::new()
-        .with("key", key.public().id())
-        .with("epoch", key.lineage().epoch())
-        .with("key digest", digest)
-        .with("checks", settings.checks)
-}
 
 /// What a decryption brought. The plaintexts print as `<redacted>`.
 #[derive(Clone)]
@@ -108,21 +97,6 @@ pub fn announce<T: Transport>(
 
 /// D2 and D3: decrypts `batches[j]` towards party j, for every j, and returns my own plaintexts.
 ///
-/// As [`decrypt_towards_with`] with the default settings, which check by proofs, and no policy.
-///
-/// # Errors
-/// As [`decrypt_towards_with`].
-pub fn decrypt_towards<T: Transport>(
-    session: &mut Session<T>,
-    share: &KeyShare,
-    batches: &PerParty<Vec<Ciphertext>>,
-    rng: &mut impl CryptoRng,
-) -> Result<Decrypted, DecryptionError> {
-    decrypt_towards_with(session, share, batches, &DecryptionSettings::new(), None, rng)
-}
-
-/// D2 and D3: decrypts `batches[j]` towards party j, for every j, and returns my own plaintexts.
-///
 /// All parties must hold the same `batches`, as after [`announce`] or a computation on what was announced, and the
 /// transcript must be confirmed; all have the same `settings.checks`. Goes on as soon as enough others have answered,
 /// or `settings.grace` later; whoever did not, or whose proof does not hold, is named in the result and passed over.
@@ -141,7 +115,7 @@ pub fn decrypt_towards<T: Transport>(
 /// proofs do not hold; [`DecryptionError::Roster`] if the session is not that of the key;
 /// [`DecryptionError::BadPartial`] naming a party whose values are not valid; [`DecryptionError::Inconsistent`] if
 /// they contradict each other, or, with [`Checks::Spares`], those of one more party.
-pub fn decrypt_towards_with<T: Transport>(
+pub fn decrypt_towards<T: Transport>(
     session: &mut Session<T>,
     share: &KeyShare,
     batches: &PerParty<Vec<Ciphertext>>,
@@ -169,45 +143,6 @@ pub fn decrypt_towards_with<T: Transport>(
     };
     session.set_collect_grace(before);
     decrypted
-}
-
-/// D1 to D3: everyone announces up to its share of `counts` ciphertexts and reads its own.
-///
-/// As [`decrypt_with`] with the default settings, which check by proofs, and no policy.
-///
-/// # Security
-/// Whoever announces a ciphertext learns its plaintext, whoever made it. Agree on `counts`, and on what may be
-/// announced, before.
-///
-/// # Errors
-/// As [`decrypt_with`].
-pub fn decrypt<T: Transport>(
-    session: &mut Session<T>,
-    share: &KeyShare,
-    mine: &[Blinded<Ciphertext>],
-    counts: &PerParty<usize>,
-    rng: &mut impl CryptoRng,
-) -> Result<Decrypted, DecryptionError> {
-    decrypt_with(session, share, mine, counts, &DecryptionSettings::new(), None, rng)
-}
-
-/// [`decrypt`] with other checks than the default, and a policy.
-///
-/// # Errors
-/// As [`announce`] and [`decrypt_towards_with`]. When an error ends the protocol here, the others are told why.
-pub fn decrypt_with<T: Transport>(
-    session: &mut Session<T>,
-    share: &KeyShare,
-    mine: &[Blinded<Ciphertext>],
-    counts: &PerParty<usize>,
-    settings: &DecryptionSettings,
-    ledger: Option<&mut Ledger>,
-    rng: &mut impl CryptoRng,
-) -> Result<Decrypted, DecryptionError> {
-    session.guard(|session| {
-        let batches = announce(session, share.key().public(), mine, counts)?;
-        decrypt_towards_with(session, share, &batches, settings, ledger, rng)
-    })
 }
 
 /// The same piece of everybody's batch.

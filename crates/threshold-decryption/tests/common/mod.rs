@@ -68,12 +68,12 @@ pub fn shifted(value: &BigUint, shift: u32) -> BigUint {
     value * (BigUint::one() + n * shift) % (n * n)
 }
 
-pub fn settings() -> Limits {
+pub fn limits() -> Limits {
     Limits::default().with_timeout(Duration::from_secs(20))
 }
 
 pub fn open<T: Transport>(transport: &mut T, seed: u64) -> Session<&mut T> {
-    Session::open(transport, protocol::PROTOCOL, &Parameters::new(), settings(), &mut rng(seed)).unwrap()
+    Session::open(transport, protocol::PROTOCOL, &Parameters::new(), limits(), &mut rng(seed)).unwrap()
 }
 
 /// The frames of a session's opening: each party sends that many before its protocol's first message.
