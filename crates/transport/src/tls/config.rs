@@ -10,8 +10,8 @@ use rustls::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{TlsError, link::cost, trust::Pins};
-use crate::{DEFAULT_MAX_FRAME, PartyId, Roster};
+use super::{TlsError, trust::Pins};
+use crate::{DEFAULT_MAX_FRAME, PartyId, Roster, wiped::cost};
 
 /// One party of a network over TLS.
 #[derive(Clone, Debug)]

@@ -8,15 +8,10 @@ use std::{
 };
 
 use super::{TlsLimits, record::Greeting};
-use crate::{Deadline, Fault, wiped::Wiped};
-
-/// What a frame costs in memory beside its bytes, at the least: a flood of empty ones must fill a queue as well.
-const FRAME_COST: usize = 64;
-
-/// The memory that a waiting frame counts for.
-pub(super) fn cost(length: usize) -> usize {
-    length.saturating_add(FRAME_COST)
-}
+use crate::{
+    Deadline, Fault,
+    wiped::{Wiped, cost},
+};
 
 /// Random bytes that tell one process, or one transport in it, from another under the same name.
 pub(super) type Process = [u8; 16];
@@ -415,6 +410,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wiped::FRAME_COST;
 
     #[test]
     fn empty_frames_fill_a_queue_too() {
