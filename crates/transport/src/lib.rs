@@ -17,12 +17,14 @@ mod transcript;
 mod transport;
 mod wiped;
 
+pub mod channel;
 pub mod conformance;
 pub mod memory;
 pub mod testing;
 #[cfg(feature = "tls")]
 pub mod tls;
 
+pub use channel::ChannelTransport;
 pub use counters::{Counters, Traffic};
 pub use deadline::Deadline;
 pub use error::{Cause, Culprits, Failure, FailureKind, Misuse, SessionError, Violation};

@@ -59,11 +59,15 @@ pub fn roster(n: usize, me: PartyId) -> Result<Roster, crate::RosterError> {
 }
 
 /// The frames in `bytes`, taken for what one side of a TLS connection sends inside it (greeting, then records) and read
-/// `piece` bytes at a time. For fuzzing the decoder; what it refuses is a reason in words.
+/// `piece` bytes at a time. For fuzzing the decoder.
 ///
 /// # Errors
 /// Bytes that are no greeting, an unknown kind of record, or a frame of more than `max_frame` bytes.
 #[cfg(feature = "tls")]
-pub fn read_tls(bytes: &[u8], max_frame: usize, piece: usize) -> Result<Vec<Vec<u8>>, String> {
+pub fn read_tls(
+    bytes: &[u8],
+    max_frame: usize,
+    piece: usize,
+) -> Result<Vec<Vec<u8>>, crate::tls::TlsRecordError> {
     crate::tls::read_all(bytes, max_frame, piece)
 }

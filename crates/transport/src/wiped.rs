@@ -5,6 +5,14 @@ use zeroize::Zeroizing;
 /// Bytes that are wiped when they are dropped.
 pub(crate) type Wiped = Zeroizing<Vec<u8>>;
 
+/// What a frame costs in memory beside its bytes, at the least: a flood of empty ones must fill a queue as well.
+pub(crate) const FRAME_COST: usize = 64;
+
+/// The memory that a waiting frame counts for, in bytes.
+pub(crate) fn cost(length: usize) -> usize {
+    length.saturating_add(FRAME_COST)
+}
+
 /// Makes room for `more` bytes, and at least for `capacity` in all. What grows is moved, and the old place wiped.
 pub(crate) fn reserve(bytes: &mut Wiped, more: usize, capacity: usize) {
     if bytes.capacity() - bytes.len() < more {

@@ -14,7 +14,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use subrosa_transport::{
     Deadline, Session, Transport, conformance, testing,
     tls::{
-        TlsConfig, TlsError, TlsLimits, TlsParty, TlsTransport,
+        TlsConfig, TlsConfigError, TlsError, TlsLimits, TlsParty, TlsProblem, TlsRecordError, TlsTransport,
         pki_types::{CertificateDer, PrivateKeyDer},
     },
 };
@@ -100,18 +100,29 @@ fn certificates_that_do_not_fit_are_refused_and_explained() {
     let trusted = authority();
     let not_a_party = "it refused: the certificate is not one of a party that connects here";
     // What b reads, and what a reads about somebody.
-    let cases = [
+    type Expected = fn(&TlsProblem) -> bool;
+    let cases: [(_, _, _, Expected); 4] = [
         (
             signed("bank-b", &authority(), 4000),
             "refused the connection",
             "not signed by the agreed authority",
+            |refusal| matches!(refusal, TlsProblem::UnknownAuthority),
         ),
-        (signed("bank-b", &trusted, 2001), "refused the connection", "has expired, or a clock is wrong"),
-        (signed("bank-c", &trusted, 4000), not_a_party, "not one of a party"),
+        (
+            signed("bank-b", &trusted, 2001),
+            "refused the connection",
+            "has expired, or a clock is wrong",
+            |refusal| matches!(refusal, TlsProblem::CertificateExpired(_)),
+        ),
+        (signed("bank-c", &trusted, 4000), not_a_party, "not one of a party", |refusal| {
+            matches!(refusal, TlsProblem::NotAParty)
+        }),
         // The name of the party to whom it connects.
-        (signed("bank-a", &trusted, 4000), not_a_party, "not one of a party"),
+        (signed("bank-a", &trusted, 4000), not_a_party, "not one of a party", |refusal| {
+            matches!(refusal, TlsProblem::NotAParty)
+        }),
     ];
-    for (certificate, b_reads, a_reads) in cases {
+    for (certificate, b_reads, a_reads, is_the_reason) in cases {
         let (mut a, b) = two_under(&trusted, certificate);
         let start = Instant::now();
         while (a.latest_refusal().is_none() || b.problem(A).is_none())
@@ -121,8 +132,15 @@ fn certificates_that_do_not_fit_are_refused_and_explained() {
         }
         let error = b.wait_connected(Deadline::now()).unwrap_err();
         let TlsError::NotConnected(missing) = &error else { panic!("{error}") };
-        assert_eq!(missing[0].0, "bank-a");
-        assert!(missing[0].1.contains(b_reads), "{error}");
+        assert_eq!((missing[0].party, missing[0].name.as_str()), (A, "bank-a"));
+        assert!(missing[0].problem.to_string().contains(b_reads), "{error}");
+        let refused = |problem: &TlsProblem| match problem {
+            TlsProblem::RefusedByAlert { .. } => true,
+            TlsProblem::Record(TlsRecordError::Refused { .. }) => b_reads == not_a_party,
+            _ => false,
+        };
+        assert!(refused(&missing[0].problem), "{error:?}");
+        assert!(is_the_reason(&a.latest_refusal().unwrap()), "{error:?}");
         let error = a.wait_connected(Deadline::now()).unwrap_err();
         assert!(error.to_string().contains(a_reads), "{error}");
         assert!(a.receive(B, Deadline::now()).unwrap_err().is_timeout());
@@ -171,18 +189,29 @@ fn configurations_are_checked() {
     let config = TlsConfig::pinned("a", vec![pin("a", &seats[0]), pin("b", &seats[1])], key()).unwrap();
     assert!(!format!("{config:?}").contains("Pkcs8"));
     // Limits with which nothing could ever be sent or read.
-    let broken: [fn(&mut TlsLimits); 3] = [
-        |limits| limits.keepalive = Duration::ZERO,
-        |limits| limits.handshake_timeout = Duration::ZERO,
-        |limits| limits.max_unsent = limits.max_frame,
+    type Spoil = fn(&mut TlsLimits);
+    type Expected = fn(&TlsConfigError) -> bool;
+    let broken: [(Spoil, Expected); 3] = [
+        (|limits| limits.keepalive = Duration::ZERO, |error| matches!(error, TlsConfigError::ZeroTime)),
+        (
+            |limits| limits.handshake_timeout = Duration::ZERO,
+            |error| matches!(error, TlsConfigError::ZeroTime),
+        ),
+        (
+            |limits| limits.max_unsent = limits.max_frame,
+            |error| matches!(error, TlsConfigError::NoRoomForAFrame { .. }),
+        ),
     ];
-    for spoil in broken {
+    for (spoil, expected) in broken {
         let mut limits = limits();
         spoil(&mut limits);
         let parties = vec![pin("a", &seats[0]), pin("b", &seats[1])];
         let config = TlsConfig::pinned("a", parties, key()).unwrap().with_limits(limits);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        assert!(matches!(TlsTransport::start(config, listener), Err(TlsError::Config(_))));
+        let Err(TlsError::Config(error)) = TlsTransport::start(config, listener) else {
+            panic!("it started")
+        };
+        assert!(expected(&error), "{error}");
     }
     // A key that does not belong to the certificate.
     let config =

@@ -53,7 +53,7 @@ fn until_lost(transport: &TlsTransport, peer: PartyId) -> String {
         assert!(start.elapsed() < Duration::from_secs(20), "it is still connected");
         thread::sleep(Duration::from_millis(5));
     }
-    transport.problem(peer).unwrap_or_default()
+    transport.problem(peer).map(|problem| problem.with_causes()).unwrap_or_default()
 }
 
 #[test]

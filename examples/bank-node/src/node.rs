@@ -39,7 +39,7 @@ pub enum NodeError {
     #[error(transparent)]
     Audit(#[from] AuditError),
     /// The network could not be set up, or not everybody came.
-    #[error(transparent)]
+    #[error("{}", .0.with_causes())]
     Tls(#[from] TlsError),
     /// The address is not free, or not this machine's.
     #[error("{}: `listen`: {address}: {source}", file.display())]
@@ -371,7 +371,8 @@ impl<'a> Node<'a> {
                 Err(error) => error,
             };
             let TlsError::NotConnected(missing) = error else { return Err(error.into()) };
-            for (bank, reason) in missing {
+            for missing in missing {
+                let (bank, reason) = (missing.name, missing.problem.with_causes());
                 // Strangers have a say in some reasons, and not in how long the log becomes.
                 if told.len() < MOST_REASONS && told.insert((bank.clone(), reason.clone())) {
                     tracing::info!(bank, reason, "not connected yet");
@@ -450,7 +451,8 @@ pub fn tls_config(config: &Config) -> Result<TlsConfig, NodeError> {
         None => TlsConfig::pinned(&config.name, parties, key)?,
         Some(file) => {
             let Some(authority) = crate::certs::read_certificates(file)?.into_iter().next() else {
-                return Err(TlsError::Config("the authority's file is empty".to_owned()).into());
+                let problem = "it holds no certificate".to_owned();
+                return Err(CertError::Pem { file: file.clone(), problem }.into());
             };
             TlsConfig::with_authority(&config.name, parties, authority, chain, key)?
         }

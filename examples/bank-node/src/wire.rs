@@ -232,7 +232,7 @@ impl<'a> Wire<'a> {
         let (since, told) = self.lost.entry(party).or_insert_with(|| (Instant::now(), false));
         if !*told && since.elapsed() >= GLANCE {
             *told = true;
-            let reason = self.inner.problem(party).unwrap_or_default();
+            let reason = self.inner.problem(party).map(|problem| problem.with_causes()).unwrap_or_default();
             tracing::warn!(bank, reason, "the connection is lost; waiting for it to come back");
         }
     }

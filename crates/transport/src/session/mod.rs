@@ -17,7 +17,6 @@ use crate::{
     transcript::Transcript,
 };
 
-#[cfg(feature = "tls")]
 pub(crate) use abort::clean;
 pub use rounds::Collected;
 

@@ -10,8 +10,8 @@ use rustls::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{TlsError, link::cost, trust::Pins};
-use crate::{DEFAULT_MAX_FRAME, PartyId, Roster};
+use super::{TlsConfigError, TlsError, trust::Pins};
+use crate::{DEFAULT_MAX_FRAME, PartyId, Roster, wiped::cost};
 
 /// One party of a network over TLS.
 #[derive(Clone, Debug)]
@@ -106,17 +106,17 @@ impl TlsLimits {
     }
 
     /// Whether a network can work at all with these.
-    pub(super) fn check(&self) -> Result<(), TlsError> {
-        let problem = if u32::try_from(self.max_frame).is_err() {
-            "the frame limit is over 4 GiB"
-        } else if self.max_unsent < cost(self.max_frame) {
-            "max_unsent has no room for one frame of max_frame bytes"
+    pub(super) fn check(&self) -> Result<(), TlsConfigError> {
+        let (max_frame, max_unsent, needed) = (self.max_frame, self.max_unsent, cost(self.max_frame));
+        if u32::try_from(max_frame).is_err() {
+            Err(TlsConfigError::FrameLimit { max_frame })
+        } else if max_unsent < needed {
+            Err(TlsConfigError::NoRoomForAFrame { max_unsent, needed })
         } else if self.keepalive.is_zero() || self.handshake_timeout.is_zero() {
-            "keepalive and handshake_timeout must be above zero"
+            Err(TlsConfigError::ZeroTime)
         } else {
-            return Ok(());
-        };
-        Err(TlsError::Config(problem.into()))
+            Ok(())
+        }
     }
 }
 
@@ -130,7 +130,7 @@ impl TlsConfig {
     pub fn pinned(me: &str, parties: Vec<TlsParty>, key: PrivateKeyDer<'static>) -> Result<Self, TlsError> {
         let me = find(me, &parties)?;
         if let Some(party) = parties.iter().find(|party| party.certificate.is_none()) {
-            return Err(TlsError::Config(format!("{} has no certificate to be known by", party.name)));
+            return Err(TlsConfigError::NoCertificate { name: party.name.clone() }.into());
         }
         let chain = parties[me.index()].certificate.iter().cloned().collect();
         Self { parties, me, chain, key, authority: None, limits: TlsLimits::default() }.checked()
@@ -162,8 +162,8 @@ impl TlsConfig {
             if let Some(other) =
                 parties.iter().take(index).find(same).filter(|other| other.name != party.name)
             {
-                let problem = format!("{} and {} are the same name in a certificate", other.name, party.name);
-                return Err(TlsError::Config(problem));
+                let (first, second) = (other.name.clone(), party.name.clone());
+                return Err(TlsConfigError::EqualNames { first, second }.into());
             }
         }
         Self { parties, me, chain, key, authority: Some(authority), limits: TlsLimits::default() }.checked()
@@ -222,18 +222,16 @@ impl TlsConfig {
                 let mut roots = RootCertStore::empty();
                 roots.add(authority.clone())?;
                 let roots = Arc::new(roots);
-                let config =
-                    |error: rustls::client::VerifierBuilderError| TlsError::Config(error.to_string());
                 let verifier =
                     WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
                 let mut client = client
-                    .with_webpki_verifier(verifier.build().map_err(config)?)
+                    .with_webpki_verifier(verifier.build().map_err(TlsConfigError::Authority)?)
                     .with_client_auth_cert(self.chain.clone(), self.key.clone_key())?;
                 client.resumption = Resumption::disabled();
                 let client = Arc::new(client);
                 clients = vec![client; self.parties.len()];
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
-                server.with_client_cert_verifier(verifier.build().map_err(config)?)
+                server.with_client_cert_verifier(verifier.build().map_err(TlsConfigError::Authority)?)
             }
             None => {
                 let pins: Vec<_> =
@@ -286,14 +284,14 @@ pub(super) struct Endpoints {
     pub(super) names: Vec<ServerName<'static>>,
 }
 
-fn find(me: &str, parties: &[TlsParty]) -> Result<PartyId, TlsError> {
+fn find(me: &str, parties: &[TlsParty]) -> Result<PartyId, TlsConfigError> {
     let index = parties.iter().position(|party| party.name == me);
-    index.map(PartyId::from_index).ok_or_else(|| TlsError::Config(format!("{me} is not among the parties")))
+    index.map(PartyId::from_index).ok_or_else(|| TlsConfigError::UnknownParty { name: me.to_owned() })
 }
 
-fn server_name(name: &str) -> Result<ServerName<'static>, TlsError> {
+fn server_name(name: &str) -> Result<ServerName<'static>, TlsConfigError> {
     match ServerName::try_from(name.to_owned()) {
         Ok(name @ ServerName::DnsName(_)) => Ok(name),
-        _ => Err(TlsError::Config(format!("{name:?} is not a DNS name, which an authority could certify"))),
+        _ => Err(TlsConfigError::NotADnsName { name: name.to_owned() }),
     }
 }

@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustls::{CertificateError, ClientConnection, Connection, ServerConnection};
+use rustls::{ClientConnection, Connection, ServerConnection};
 
 use super::{
-    Node, TlsLimits,
+    Node, TlsLimits, TlsProblem,
     link::{Link, Work},
     record::{GREETING_BYTES, Greeting, Record, Records, frame_head, refusal, short},
 };
@@ -26,11 +26,11 @@ const LEAST_PACE: usize = 16 << 10;
 /// How long the other end of a refused connection has to read why.
 const PARTING: Duration = Duration::from_millis(500);
 
-/// The peer of a connection and what is wrong with it, in words.
+/// The peer of a connection, if it is known, and what is wrong with it.
 #[derive(Debug)]
 pub(super) struct Trouble {
     pub(super) peer: Option<PartyId>,
-    pub(super) problem: String,
+    pub(super) problem: TlsProblem,
 }
 
 /// Connects to `peer` over `socket`, and serves the connection until it ends.
@@ -38,9 +38,9 @@ pub(super) fn dial(node: &Arc<Node>, peer: PartyId, socket: &TcpStream) -> Resul
     let trouble = |problem| Trouble { peer: Some(peer), problem };
     let config = Arc::clone(&node.endpoints.clients[peer.index()]);
     let name = node.endpoints.names[peer.index()].clone();
-    let tls = ClientConnection::new(config, name).map_err(|error| trouble(error.to_string()))?;
+    let tls = ClientConnection::new(config, name).map_err(|error| trouble(error.into()))?;
     let mut opening = Opening::new(node, Connection::Client(tls), socket);
-    opening.shake_hands().map_err(|error| trouble(explain(&error)))?;
+    opening.shake_hands().map_err(|error| trouble(error.into()))?;
     let generation = opening.greet_first(peer).map_err(trouble)?;
     serve(node, peer, opening.tls, socket, generation);
     Ok(())
@@ -52,19 +52,19 @@ pub(super) fn dial(node: &Arc<Node>, peer: PartyId, socket: &TcpStream) -> Resul
 pub(super) fn accept(node: &Arc<Node>, socket: &TcpStream, taken: impl FnOnce()) -> Result<(), Trouble> {
     let stranger = |problem| Trouble { peer: None, problem };
     let tls = ServerConnection::new(Arc::clone(&node.endpoints.server));
-    let tls = Connection::Server(tls.map_err(|error| stranger(error.to_string()))?);
+    let tls = Connection::Server(tls.map_err(|error| stranger(error.into()))?);
     let mut opening = Opening::new(node, tls, socket);
     if let Err(error) = opening.shake_hands() {
         // The reason is in a TLS alert, which has been written.
         part(socket);
-        return Err(stranger(explain(&error)));
+        return Err(stranger(error.into()));
     }
     let certificate = opening.tls.peer_certificates().and_then(|chain| chain.first());
     let peer = certificate.and_then(|certificate| node.config.identify(certificate));
     let Some(peer) = peer.filter(|&peer| peer > node.config.me) else {
-        let problem = "the certificate is not one of a party that connects here";
-        opening.refuse(&refusal(problem));
-        return Err(stranger(problem.into()));
+        let problem = TlsProblem::NotAParty;
+        opening.refuse(&refusal(&problem.to_string()));
+        return Err(stranger(problem));
     };
     let trouble = |problem| Trouble { peer: Some(peer), problem };
     let generation = opening.answer(peer).map_err(trouble)?;
@@ -143,16 +143,16 @@ impl<'a> Opening<'a> {
     }
 
     /// Greets the peer to which I connect, and takes the connection if it greets back; the connection's generation.
-    fn greet_first(&mut self, peer: PartyId) -> Result<u64, String> {
+    fn greet_first(&mut self, peer: PartyId) -> Result<u64, TlsProblem> {
         let link = &self.node.links[peer.index()];
         let mine = link.greeting(self.node.process, self.node.config.limits.max_frame)?;
-        self.write(&mine.encode()).map_err(|error| explain(&error))?;
+        self.write(&mine.encode())?;
         let theirs = self.read_greeting()?;
         link.adopt(&mine, &theirs, self.socket, false)
     }
 
     /// Hears the greeting of a peer that connects to me, and takes the connection or refuses it; its generation.
-    fn answer(&mut self, peer: PartyId) -> Result<u64, String> {
+    fn answer(&mut self, peer: PartyId) -> Result<u64, TlsProblem> {
         let link = &self.node.links[peer.index()];
         let limit = self.node.config.limits.max_frame;
         let theirs = self.read_greeting()?;
@@ -161,19 +161,19 @@ impl<'a> Opening<'a> {
         if theirs.is_to_another(&me) {
             // My own greeting says it best: the peer sees who is here now.
             self.refuse(&me.encode());
-            return Err("it is still in a run with an earlier process of this party".into());
+            return Err(TlsProblem::MetAnEarlierProcess);
         }
         let adopted = link.adopt(&me, &theirs, self.socket, true);
         let adopted = adopted.and_then(|generation| Ok((generation, link.greeting(me.process, limit)?)));
         let (generation, mine) = match adopted {
             Ok(adopted) => adopted,
             Err(problem) => {
-                self.refuse(&refusal(&problem));
+                self.refuse(&refusal(&problem.to_string()));
                 return Err(problem);
             }
         };
         if let Err(error) = self.write(&mine.encode()) {
-            link.lost(generation, explain(&error));
+            link.lost(generation, error.into());
         }
         Ok(generation)
     }
@@ -194,10 +194,10 @@ impl<'a> Opening<'a> {
         Ok(())
     }
 
-    fn read_greeting(&mut self) -> Result<Greeting, String> {
+    fn read_greeting(&mut self) -> Result<Greeting, TlsProblem> {
         let mut greeting = [0; GREETING_BYTES];
-        self.read(&mut greeting).map_err(|error| explain(&error))?;
-        Greeting::parse(&greeting)
+        self.read(&mut greeting)?;
+        Ok(Greeting::parse(&greeting)?)
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<()> {
@@ -246,14 +246,14 @@ fn serve(node: &Arc<Node>, peer: PartyId, mut tls: Connection, socket: &TcpStrea
                 let (link, limits) = (&node.links[peer.index()], &node.config.limits);
                 let line = Line { link, generation, tls: &tls, socket: &socket, limits };
                 if let Err(error) = line.write_records() {
-                    link.lost(generation, explain(&error));
+                    link.lost(generation, error.into());
                 }
             }
         };
         thread::Builder::new().name(format!("tls write {}", peer.index())).spawn(writer)?;
         Line { link, generation, tls: &tls, socket, limits }.read_records()
     })();
-    link.lost(generation, served.map_or_else(|error| explain(&error), |()| "it left".to_owned()));
+    link.lost(generation, served.map_or_else(|problem| problem, |()| TlsProblem::Left));
 }
 
 /// A connection in use, as its writer and its reader see it.
@@ -312,7 +312,7 @@ impl<'a> Line<'a> {
     }
 
     /// Reads until the peer says goodbye or the connection breaks.
-    fn read_records(self) -> io::Result<()> {
+    fn read_records(self) -> Result<(), TlsProblem> {
         let mut socket = self.socket;
         let mut records = Records::new(self.limits.max_frame);
         let mut sealed = vec![0; PIECE];
@@ -325,12 +325,12 @@ impl<'a> Line<'a> {
                 // The lock is not held while a frame is handed on, which may wait for room.
                 let read = self.tls().reader().read(&mut plain);
                 let mut bytes = match read {
-                    Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    Ok(0) => return Err(TlsProblem::Closed),
                     Ok(length) => &plain[..length],
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(error) => return Err(error),
+                    Err(error) => return Err(error.into()),
                 };
-                while let Some(record) = records.take(&mut bytes).map_err(io::Error::other)? {
+                while let Some(record) = records.take(&mut bytes)? {
                     if !self.note(record)? {
                         return Ok(());
                     }
@@ -341,19 +341,19 @@ impl<'a> Line<'a> {
             if unread.is_empty() {
                 let length = uninterrupted(|| socket.read(&mut sealed))?;
                 if length == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
+                    return Err(TlsProblem::Closed);
                 }
                 pace.note(length)?;
                 unread = &sealed[..length];
             }
             let mut tls = self.tls();
             tls.read_tls(&mut unread)?;
-            tls.process_new_packets().map_err(io::Error::other)?;
+            tls.process_new_packets()?;
         }
     }
 
     /// Does what a record asks for; false after a goodbye.
-    fn note(&self, record: Record) -> io::Result<bool> {
+    fn note(&self, record: Record) -> Result<bool, TlsProblem> {
         let Self { link, generation, limits, .. } = *self;
         let goodbye = record == Record::Goodbye;
         match record {
@@ -361,8 +361,7 @@ impl<'a> Line<'a> {
             Record::Received(next) => link.confirmed(generation, next),
             Record::Alive => Ok(()),
             Record::Goodbye => link.goodbye(generation),
-        }
-        .map_err(io::Error::other)?;
+        }?;
         Ok(!goodbye)
     }
 }
@@ -380,52 +379,13 @@ impl Pace {
         Self { silence: limits.silence(), since: Instant::now(), bytes: 0 }
     }
 
-    fn note(&mut self, bytes: usize) -> io::Result<()> {
+    fn note(&mut self, bytes: usize) -> Result<(), TlsProblem> {
         self.bytes += bytes;
         if self.bytes >= LEAST_PACE {
             (self.since, self.bytes) = (Instant::now(), 0);
         } else if self.since.elapsed() > self.silence {
-            return Err(io::ErrorKind::TimedOut.into());
+            return Err(TlsProblem::Silent);
         }
         Ok(())
-    }
-}
-
-/// What went wrong, in words that say what to do about it.
-fn explain(error: &io::Error) -> String {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match inner {
-        Some(rustls::Error::InvalidCertificate(error)) => certificate_problem(error),
-        Some(rustls::Error::AlertReceived(alert)) => {
-            format!("it refused the connection, most likely this party's certificate ({alert:?})")
-        }
-        Some(rustls::Error::NoCertificatesPresented) => "it presented no certificate".into(),
-        Some(error) => format!("TLS failed: {error}"),
-        None => match error.kind() {
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "it gave no sign of life in time".into(),
-            io::ErrorKind::UnexpectedEof => "it closed the connection".into(),
-            _ => error.to_string(),
-        },
-    }
-}
-
-fn certificate_problem(error: &CertificateError) -> String {
-    match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            format!("its certificate has expired, or a clock is wrong ({error})")
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            format!("its certificate is not valid yet, or a clock is wrong ({error})")
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            format!("its certificate is for another name ({error})")
-        }
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "its certificate was not signed by the agreed authority".into()
-        }
-        CertificateError::ApplicationVerificationFailure => {
-            "it presents another certificate than the one it is known by".into()
-        }
-        error => format!("its certificate is not acceptable ({error})"),
     }
 }

@@ -7,16 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{TlsLimits, record::Greeting};
-use crate::{Deadline, Fault, wiped::Wiped};
-
-/// What a frame costs in memory beside its bytes, at the least: a flood of empty ones must fill a queue as well.
-const FRAME_COST: usize = 64;
-
-/// The memory that a waiting frame counts for.
-pub(super) fn cost(length: usize) -> usize {
-    length.saturating_add(FRAME_COST)
-}
+use super::{TlsLimits, TlsProblem, record::Greeting};
+use crate::{
+    Deadline, Fault,
+    wiped::{Wiped, cost},
+};
 
 /// Random bytes that tell one process, or one transport in it, from another under the same name.
 pub(super) type Process = [u8; 16];
@@ -54,7 +49,7 @@ struct State {
     /// I leave: everything is still written, then a goodbye.
     closing: bool,
     said_goodbye: bool,
-    problem: Option<String>,
+    problem: Option<TlsProblem>,
 }
 
 /// What the writer of a connection does next.
@@ -146,10 +141,10 @@ impl Link {
     }
 
     /// What I say when a connection begins.
-    pub(super) fn greeting(&self, me: Process, max_frame: usize) -> Result<Greeting, String> {
+    pub(super) fn greeting(&self, me: Process, max_frame: usize) -> Result<Greeting, TlsProblem> {
         let state = self.lock();
         if let Some(fault) = &state.failed {
-            return Err(format!("here the peer {fault}"));
+            return Err(TlsProblem::Failed(fault.clone()));
         }
         Ok(Greeting {
             process: me,
@@ -168,26 +163,26 @@ impl Link {
         theirs: &Greeting,
         socket: &TcpStream,
         answering: bool,
-    ) -> Result<u64, String> {
+    ) -> Result<u64, TlsProblem> {
         if theirs.max_frame != mine.max_frame {
-            return Err(format!("its frame limit is {}, here it is {}", theirs.max_frame, mine.max_frame));
+            return Err(TlsProblem::FrameLimits { theirs: theirs.max_frame, mine: mine.max_frame });
         }
         let mut state = self.lock();
         if state.peer.is_some_and(|peer| peer != theirs.process) {
             self.met_another(&mut state, answering)?;
         }
         if theirs.is_to_another(mine) {
-            return Err("it is still in a run with an earlier process of this party".into());
+            return Err(TlsProblem::MetAnEarlierProcess);
         }
         state.peer = Some(theirs.process);
         if state.failed.is_some() {
-            return Err("it has been given up here".into());
+            return Err(TlsProblem::GivenUp);
         }
         let end = state.first_out + state.out.len() as u64;
         if theirs.next > end {
-            return Err("it confirms frames that were never sent".into());
+            return Err(TlsProblem::ConfirmsUnsent);
         }
-        let socket = socket.try_clone().map_err(|error| error.to_string())?;
+        let socket = socket.try_clone()?;
         state.confirm(theirs.next);
         // What the peer has confirmed over the connection before is newer than its greeting, if anything.
         state.cursor = state.first_out;
@@ -205,18 +200,18 @@ impl Link {
     }
 
     /// Another process of the peer is there than the one met before.
-    fn met_another(&self, state: &mut State, answering: bool) -> Result<(), String> {
+    fn met_another(&self, state: &mut State, answering: bool) -> Result<(), TlsProblem> {
         if state.connection.is_some() {
-            return Err("another process of the same name is connected already".into());
+            return Err(TlsProblem::SecondProcess);
         }
         if state.failed.is_none() && state.next_in == 0 && state.first_out == 0 {
             // No frame of the earlier one has come and none has arrived there: nothing is lost.
             state.peer = None;
             // A greeting of mine was to the earlier one, so the peer refuses this connection; the next one will do.
-            return if answering { Ok(()) } else { Err("it was started anew".into()) };
+            return if answering { Ok(()) } else { Err(TlsProblem::StartedAnew) };
         }
-        let problem = "it was started anew in the middle of the run".to_owned();
-        state.fail(Fault::Failed(problem.clone()));
+        let problem = TlsProblem::StartedAnewInRun;
+        state.fail(Fault::Failed(problem.to_string()));
         self.changed.notify_all();
         Err(problem)
     }
@@ -258,7 +253,7 @@ impl Link {
         number: u64,
         frame: Wiped,
         limits: &TlsLimits,
-    ) -> Result<(), String> {
+    ) -> Result<(), TlsProblem> {
         let mut state = self.lock();
         while state.inbox_bytes > limits.max_unread && state.generation == generation && !state.closing {
             state = self.wait(state, Duration::from_millis(500));
@@ -268,7 +263,7 @@ impl Link {
             return Ok(()); // sent again after a connection was lost, but it had come
         }
         if number > state.next_in {
-            return Err(format!("frame {number} came where {} was due", state.next_in));
+            return Err(TlsProblem::OutOfOrder { number, due: state.next_in });
         }
         state.next_in += 1;
         state.inbox_bytes += cost(frame.len());
@@ -278,11 +273,11 @@ impl Link {
     }
 
     /// The peer has everything below `next`.
-    pub(super) fn confirmed(&self, generation: u64, next: u64) -> Result<(), String> {
+    pub(super) fn confirmed(&self, generation: u64, next: u64) -> Result<(), TlsProblem> {
         let mut state = self.lock();
         state.check_present(generation)?;
         if next > state.cursor {
-            return Err("it confirms frames that were never sent".into());
+            return Err(TlsProblem::ConfirmsUnsent);
         }
         state.confirm(next);
         self.changed.notify_all();
@@ -305,7 +300,7 @@ impl Link {
     }
 
     /// The peer has left for good.
-    pub(super) fn goodbye(&self, generation: u64) -> Result<(), String> {
+    pub(super) fn goodbye(&self, generation: u64) -> Result<(), TlsProblem> {
         let mut state = self.lock();
         // From another process, which was met before this one, it means nothing.
         state.check_present(generation)?;
@@ -315,7 +310,7 @@ impl Link {
     }
 
     /// This connection has ended, with a reason worth remembering.
-    pub(super) fn lost(&self, generation: u64, reason: String) {
+    pub(super) fn lost(&self, generation: u64, reason: TlsProblem) {
         let mut state = self.lock();
         if state.generation == generation {
             state.disconnect();
@@ -326,14 +321,14 @@ impl Link {
     }
 
     /// A connection did not come about.
-    pub(super) fn note_problem(&self, problem: String) {
+    pub(super) fn note_problem(&self, problem: TlsProblem) {
         let mut state = self.lock();
         if state.connection.is_none() {
             state.problem = Some(problem);
         }
     }
 
-    pub(super) fn problem(&self) -> Option<String> {
+    pub(super) fn problem(&self) -> Option<TlsProblem> {
         self.lock().problem.clone()
     }
 
@@ -371,8 +366,8 @@ impl Link {
 
 impl State {
     /// What comes over a connection that is not the present one any more may be another process's.
-    fn check_present(&self, generation: u64) -> Result<(), String> {
-        if self.generation == generation { Ok(()) } else { Err("a newer connection has taken over".into()) }
+    fn check_present(&self, generation: u64) -> Result<(), TlsProblem> {
+        if self.generation == generation { Ok(()) } else { Err(TlsProblem::Superseded) }
     }
 
     fn confirm(&mut self, next: u64) {
@@ -400,7 +395,7 @@ impl State {
 
     fn check_down(&mut self, limits: &TlsLimits) {
         if self.failed.is_none() && self.down_since.is_some_and(|since| since.elapsed() > limits.give_up) {
-            let reason = self.problem.clone().unwrap_or_default();
+            let reason = self.problem.as_ref().map(TlsProblem::with_causes).unwrap_or_default();
             self.fail(Fault::Failed(format!("the connection was lost and did not come back ({reason})")));
         }
     }
@@ -415,6 +410,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wiped::FRAME_COST;
 
     #[test]
     fn empty_frames_fill_a_queue_too() {
@@ -483,7 +479,7 @@ mod tests {
         link.put(first, 0, vec![7].into(), &limits).unwrap();
         assert!(matches!(link.next_work(first, Duration::ZERO), Work::Received(1)));
         // The writer finds the connection broken; the reader still has a frame in hand, as when it waited for room.
-        link.lost(first, "cut".into());
+        link.lost(first, TlsProblem::Closed);
         let mine = greeting();
         link.put(first, 1, vec![8].into(), &limits).unwrap();
         let second = link.adopt(&mine, &greeting_of(2, &mine), &socket, false).unwrap();
@@ -503,7 +499,7 @@ mod tests {
         let (socket, _peer) = sockets();
         let mine = link.greeting([1; 16], limits.max_frame).unwrap();
         let first = link.adopt(&mine, &greeting_of(2, &mine), &socket, true).unwrap();
-        link.lost(first, "cut".into());
+        link.lost(first, TlsProblem::Closed);
         // The peer was started anew before any frame, and gets what is queued for whoever comes.
         let mine = link.greeting([1; 16], limits.max_frame).unwrap();
         let second = link.adopt(&mine, &greeting_of(3, &mine), &socket, true).unwrap();

@@ -47,12 +47,14 @@
 
 mod config;
 mod connection;
+mod error;
 mod link;
 mod record;
 mod trust;
 
 use std::{
     collections::VecDeque,
+    io,
     net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -63,10 +65,11 @@ use std::{
 };
 
 pub use config::{TlsConfig, TlsLimits, TlsParty};
+pub use error::{Missing, TlsConfigError, TlsError, TlsProblem, TlsRecordError};
 pub(crate) use record::read_all;
 pub use rustls::pki_types;
 
-use crate::{Deadline, Fault, PartyId, Roster, RosterError, Transport, TransportError};
+use crate::{Deadline, Fault, PartyId, Roster, Transport, TransportError};
 use config::Endpoints;
 use link::{Link, Process};
 
@@ -78,32 +81,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 
 const FIRST_RETRY: Duration = Duration::from_millis(20);
 const LONGEST_RETRY: Duration = Duration::from_secs(1);
-
-/// Why a network over TLS could not be set up.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TlsError {
-    /// The parties do not make a roster.
-    #[error(transparent)]
-    Roster(#[from] RosterError),
-    /// The configuration contradicts itself.
-    #[error("bad TLS configuration: {0}")]
-    Config(String),
-    /// A certificate or key is not usable.
-    #[error("a certificate or key is not usable: {0}")]
-    Certificate(#[from] rustls::Error),
-    /// The listening socket or a thread failed.
-    #[error("the operating system refused: {0}")]
-    Io(#[from] std::io::Error),
-    /// Not everybody was connected in time.
-    #[error("not connected in time: {}", list(.0))]
-    NotConnected(Vec<(String, String)>),
-}
-
-fn list(problems: &[(String, String)]) -> String {
-    let lines: Vec<String> = problems.iter().map(|(name, problem)| format!("{name} ({problem})")).collect();
-    lines.join(", ")
-}
 
 /// What the threads of a transport share.
 #[derive(Debug)]
@@ -117,7 +94,7 @@ struct Node {
     /// Connections that have not been taken into use, oldest first.
     strangers: Mutex<VecDeque<(u64, TcpStream)>>,
     /// Why the latest of them was refused.
-    refused: Mutex<Option<String>>,
+    refused: Mutex<Option<TlsProblem>>,
 }
 
 impl Node {
@@ -153,9 +130,7 @@ impl TlsTransport {
         let endpoints = config.build()?;
         let mut process = [0; 16];
         let random = rustls::crypto::ring::default_provider().secure_random;
-        random
-            .fill(&mut process)
-            .map_err(|_| TlsError::Config("the system gives no random numbers".into()))?;
+        random.fill(&mut process).map_err(|_| io::Error::other("the system gives no random numbers"))?;
         let node = Arc::new(Node {
             links: roster.parties().map(|_| Link::new()).collect(),
             config,
@@ -193,9 +168,11 @@ impl TlsTransport {
                 return Ok(());
             }
             if deadline.has_passed() {
-                let problem = |peer| self.problem(peer).unwrap_or_else(|| self.not_come(peer));
-                let missing =
-                    missing.into_iter().map(|peer| (self.roster.name(peer).to_owned(), problem(peer)));
+                let missing = missing.into_iter().map(|party| Missing {
+                    party,
+                    name: self.roster.name(party).to_owned(),
+                    problem: self.problem(party).unwrap_or_else(|| self.not_come(party)),
+                });
                 return Err(TlsError::NotConnected(missing.collect()));
             }
             thread::sleep(deadline.remaining().min(Duration::from_millis(5)));
@@ -208,21 +185,19 @@ impl TlsTransport {
     }
 
     /// Why there is no connection to the peer, as far as is known.
-    pub fn problem(&self, peer: PartyId) -> Option<String> {
+    pub fn problem(&self, peer: PartyId) -> Option<TlsProblem> {
         self.node.links.get(peer.index()).and_then(Link::problem)
     }
 
     /// Why the latest connection that nobody's certificate vouched for was refused: whose it was is not known.
-    pub fn latest_refusal(&self) -> Option<String> {
+    pub fn latest_refusal(&self) -> Option<TlsProblem> {
         self.node.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn not_come(&self, peer: PartyId) -> String {
+    fn not_come(&self, peer: PartyId) -> TlsProblem {
         match self.latest_refusal() {
-            Some(refusal) if peer > self.roster.me() => {
-                format!("it has not come; somebody was refused, because {refusal}")
-            }
-            _ => "it has not come".into(),
+            Some(refusal) if peer > self.roster.me() => TlsProblem::SomebodyRefused(Arc::new(refusal)),
+            _ => TlsProblem::NotCome,
         }
     }
 
@@ -311,7 +286,7 @@ fn admit(node: &Arc<Node>, number: u64, socket: TcpStream) {
     let serve = move || {
         let outcome = socket
             .set_nonblocking(false)
-            .map_err(|error| connection::Trouble { peer: None, problem: error.to_string() })
+            .map_err(|error| connection::Trouble { peer: None, problem: error.into() })
             .and_then(|()| connection::accept(&shared, &socket, || shared.known(number)));
         shared.known(number);
         match outcome {
@@ -353,15 +328,20 @@ fn keep_dialling(node: &Arc<Node>, peer: PartyId) {
     }
 }
 
-fn connect(node: &Arc<Node>, peer: PartyId) -> Result<(), String> {
+fn connect(node: &Arc<Node>, peer: PartyId) -> Result<(), TlsProblem> {
     let address = &node.config.parties[peer.index()].address;
     let timeout = node.config.limits.handshake_timeout;
-    let addresses = address.to_socket_addrs().map_err(|error| format!("{address} is not known: {error}"))?;
-    let mut problem = format!("{address} has no address");
+    let addresses = address.to_socket_addrs().map_err(|source| TlsProblem::UnknownAddress {
+        address: address.clone(),
+        source: Arc::new(source),
+    })?;
+    let mut problem = TlsProblem::NoAddress { address: address.clone() };
     for resolved in addresses {
         match TcpStream::connect_timeout(&resolved, timeout) {
             Ok(socket) => return connection::dial(node, peer, &socket).map_err(|trouble| trouble.problem),
-            Err(error) => problem = format!("{address}: {error}"),
+            Err(source) => {
+                problem = TlsProblem::Unreachable { address: address.clone(), source: Arc::new(source) };
+            }
         }
     }
     Err(problem)

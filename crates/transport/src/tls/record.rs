@@ -7,7 +7,9 @@
 //!
 //! Record: its kind (1), a number (8), and for a frame its length (4) and bytes.
 
-use super::link::Process;
+use std::num::TryFromIntError;
+
+use super::{TlsRecordError, link::Process};
 use crate::{
     session::clean,
     wiped::{Wiped, reserve},
@@ -47,16 +49,16 @@ impl Greeting {
     }
 
     /// A greeting, or why there is none.
-    pub(super) fn parse(bytes: &[u8; GREETING_BYTES]) -> Result<Self, String> {
+    pub(super) fn parse(bytes: &[u8; GREETING_BYTES]) -> Result<Self, TlsRecordError> {
         if bytes[..4] == REFUSAL {
             let reason = String::from_utf8_lossy(&bytes[REASON_AT..]);
-            return Err(format!("it refused: {}", clean(reason.trim_end_matches('\0'))));
+            return Err(TlsRecordError::Refused { reason: clean(reason.trim_end_matches('\0')) });
         }
         if bytes[..4] != MAGIC {
-            return Err("it does not speak the transport's language".into());
+            return Err(TlsRecordError::NotAGreeting);
         }
         if bytes[4] != VERSION {
-            return Err(format!("it speaks version {} of the transport, here it is {VERSION}", bytes[4]));
+            return Err(TlsRecordError::Version { theirs: bytes[4], mine: VERSION });
         }
         let mut process = [0; 16];
         process.copy_from_slice(&bytes[5..21]);
@@ -99,9 +101,9 @@ const RECEIVED: u8 = 2;
 const ALIVE: u8 = 3;
 const GOODBYE: u8 = 4;
 
-/// The bytes before a frame's own.
-pub(super) fn frame_head(number: u64, length: usize) -> Result<[u8; 13], String> {
-    let length = u32::try_from(length).map_err(|_| "a frame is too long".to_owned())?;
+/// The bytes before a frame's own. Limits keep frames below 4 GiB.
+pub(super) fn frame_head(number: u64, length: usize) -> Result<[u8; 13], TryFromIntError> {
+    let length = u32::try_from(length)?;
     let mut head = [0; 13];
     head[0] = FRAME;
     head[1..9].copy_from_slice(&number.to_le_bytes());
@@ -139,7 +141,7 @@ impl Records {
     }
 
     /// Takes some of `bytes`, which it shortens; a record as soon as one is complete.
-    pub(super) fn take(&mut self, bytes: &mut &[u8]) -> Result<Option<Record>, String> {
+    pub(super) fn take(&mut self, bytes: &mut &[u8]) -> Result<Option<Record>, TlsRecordError> {
         loop {
             if let Some((number, length, frame)) = &mut self.frame {
                 let (piece, rest) = bytes.split_at(bytes.len().min(*length - frame.len()));
@@ -172,10 +174,7 @@ impl Records {
                     let length = u32::from_le_bytes(length) as usize;
                     // Before any memory is allocated for it.
                     if length > self.max_frame {
-                        return Err(format!(
-                            "it announced a frame of {length} bytes, over {}",
-                            self.max_frame
-                        ));
+                        return Err(TlsRecordError::FrameTooLarge { bytes: length, limit: self.max_frame });
                     }
                     let frame = Wiped::new(Vec::with_capacity(length.min(FIRST_PIECE)));
                     self.frame = Some((number, length, frame));
@@ -185,7 +184,7 @@ impl Records {
                 RECEIVED => Record::Received(number),
                 ALIVE => Record::Alive,
                 GOODBYE => Record::Goodbye,
-                kind => return Err(format!("it sent a record of unknown kind {kind}")),
+                kind => return Err(TlsRecordError::UnknownKind { kind }),
             };
             self.head.clear();
             return Ok(Some(record));
@@ -194,8 +193,8 @@ impl Records {
 }
 
 /// The frames in what one side of a connection sends, behind its greeting, where the bytes come `piece` at a time.
-pub(crate) fn read_all(bytes: &[u8], max_frame: usize, piece: usize) -> Result<Vec<Vec<u8>>, String> {
-    let (greeting, rest) = bytes.split_first_chunk().ok_or("it closed the connection")?;
+pub(crate) fn read_all(bytes: &[u8], max_frame: usize, piece: usize) -> Result<Vec<Vec<u8>>, TlsRecordError> {
+    let (greeting, rest) = bytes.split_first_chunk().ok_or(TlsRecordError::NoGreeting)?;
     Greeting::parse(greeting)?;
     let mut records = Records::new(max_frame);
     let mut frames = Vec::new();
@@ -274,7 +273,7 @@ mod tests {
             bytes[at] ^= 1;
             assert!(Greeting::parse(&bytes).is_err());
         }
-        let refused = |reason: &str| Greeting::parse(&refusal(reason)).unwrap_err();
+        let refused = |reason: &str| Greeting::parse(&refusal(reason)).unwrap_err().to_string();
         assert_eq!(refused("no\nroom"), "it refused: no?room");
         assert_eq!(refused(&"x".repeat(500)), format!("it refused: {}", "x".repeat(123)));
     }
