@@ -454,3 +454,73 @@ fn a_dealer_that_lies_to_all_alike_is_named_by_the_pure_steps() {
         assert!(matches!(error, RenewalError::BadDealer { dealer, .. } if dealer == party(0)), "{error}");
     }
 }
+
+/// One resharing over a session in which everybody but the dealers knows of the old key only its bytes: the dealers sit
+/// first, the new parties behind them.
+fn reshared_from_bytes(old: &[KeyShare], dealers: &[u16], access: Access) -> Vec<KeyShare> {
+    let bytes = old[0].key().to_bytes().unwrap();
+    let parties = dealers.len() + access.parties() as usize;
+    let seats = |places: std::ops::Range<usize>| places.map(|place| party(place as u16)).collect();
+    let seats = Seats { dealers: seats(0..dealers.len()), receivers: seats(dealers.len()..parties) };
+    let results = run_network(falsified(parties, &[], 0, |_, _, _, _| ()), |me, mut transport| {
+        let share = dealers.get(me.index()).map(|&dealer| &old[usize::from(dealer)]);
+        let key = match share {
+            Some(share) => share.key().clone(),
+            None => ThresholdKey::from_bytes(&bytes).unwrap(),
+        };
+        let dealers: Vec<PartyId> = dealers.iter().map(|&dealer| party(dealer)).collect();
+        let resharing = Resharing::new(&key, &dealers, access).unwrap();
+        let parameters = Parameters::new();
+        let mut rng = rng(500 + me.index() as u64);
+        let mut session =
+            Session::open(&mut transport, renewal::RESHARE_PROTOCOL, &parameters, settings(), &mut rng)
+                .unwrap();
+        let renewed = renewal::reshare(&mut session, &resharing, &seats, share, &mut rng);
+        renewed.unwrap_or_else(|error| panic!("{me}: {error}, {:?}", error.culprits()))
+    });
+    assert!(results[..dealers.len()].iter().all(Option::is_none), "dealers receive nothing here");
+    results.into_iter().flatten().collect()
+}
+
+#[test]
+fn newcomers_need_the_bytes_of_the_old_key_and_nothing_else() {
+    let access = |n, t| Access::new(n, t).unwrap();
+    let mut shares = deal(3, 1);
+    for (dealers, access) in
+        [(&[0, 2][..], access(4, 1)), (&[3, 1], access(5, 2)), (&[4, 0, 2], access(3, 1))]
+    {
+        let old = shares[0].key().clone();
+        shares = reshared_from_bytes(&shares, dealers, access);
+        assert_eq!(shares.len(), access.parties() as usize);
+        assert_eq!(shares[0].key().lineage().epoch(), old.lineage().epoch() + 1);
+        works(&shares);
+        shares = refreshed(&shares, 8);
+        works(&shares);
+        // The refreshed shares are of the key that whoever reads its bytes sees.
+        let bytes = shares[0].key().to_bytes().unwrap();
+        assert_eq!(ThresholdKey::from_bytes(&bytes).unwrap().digest(), shares[1].key().digest());
+    }
+    assert_eq!(shares[0].key().lineage().epoch(), 6);
+}
+
+/// Blame rests on the same base: a newcomer of a second resharing names the dealer that lies, and no other.
+#[test]
+fn newcomers_of_a_second_resharing_name_the_dealer_that_lies() {
+    let shares = refreshed(&reshared_from_bytes(&deal(3, 1), &[0, 2], Access::new(4, 1).unwrap()), 3);
+    let key = ThresholdKey::from_bytes(&shares[0].key().to_bytes().unwrap()).unwrap();
+    let dealers = [party(3), party(1)];
+    let resharing = Resharing::new(&key, &dealers, Access::new(5, 2).unwrap()).unwrap();
+    let (commitments, dealt): (Vec<_>, Vec<_>) = dealers
+        .iter()
+        .map(|dealer| resharing.deal(&shares[dealer.index()], &mut rng(dealer.index() as u64)).unwrap())
+        .unzip();
+    for (liar, &dealer) in dealers.iter().enumerate() {
+        let mut mine: Vec<_> = dealt.iter().map(|values| values[party(4)].clone()).collect();
+        assert!(resharing.receive(party(4), &commitments, &mine).is_ok());
+        let mut bytes = postcard::to_stdvec(&mine[liar]).unwrap();
+        rewrite(&mut bytes, |value: &mut Int| value.0 += 1);
+        mine[liar] = postcard::from_bytes(&bytes).unwrap();
+        let error = resharing.receive(party(4), &commitments, &mine).unwrap_err();
+        assert_eq!(error.culprits(), [dealer], "{error}");
+    }
+}
