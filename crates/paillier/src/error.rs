@@ -93,6 +93,12 @@ pub enum PaillierError {
         /// Width of a slot in bits.
         slot_bits: u32,
     },
+    /// What must hold does not: a mistake in this library.
+    #[error("internal error: {place}")]
+    Internal {
+        /// What does not hold, and where.
+        place: &'static str,
+    },
     /// The table for blinding could not be made.
     #[error("the blinding table cannot be made: {0}")]
     Table(#[from] subrosa_arith::ArithError),

@@ -1,7 +1,7 @@
 use rand_core::CryptoRng;
 use subrosa_transport::{PartyId, PerParty, Protocol, Session, Transport};
 
-use super::messages::{ReshareCommitments, ReshareShare};
+use super::messages::{ReshareCommitments, ReshareShare, ShareRange};
 use super::{Refresh, RenewalError, Resharing};
 use crate::KeyShare;
 
@@ -135,7 +135,8 @@ pub fn reshare<T: Transport + ?Sized>(
         };
         let own = take(me);
         let place = seats.place(&seats.receivers, me);
-        let range = |party: PartyId| resharing.share_range(deals(party).unwrap_or(0));
+        let range =
+            |party: PartyId| deals(party).map_or(ShareRange::EMPTY, |place| resharing.share_range(place));
         let expected = |party: PartyId| place.is_some() && deals(party).is_some();
         let mut received = session.exchange_shaped(take, expected, range)?;
         if let (Some(own), Some(entry)) = (own, received.get_mut(me)) {
@@ -149,7 +150,8 @@ pub fn reshare<T: Transport + ?Sized>(
             }
             Some(place) => {
                 let shares: Vec<ReshareShare> = in_order(&seats.dealers, received)?;
-                let me = PartyId::new(u16::try_from(place).unwrap_or(u16::MAX));
+                let internal = |_| RenewalError::Internal { place: "reshare: a seat's number is too large" };
+                let me = PartyId::new(u16::try_from(place).map_err(internal)?);
                 let share = resharing.receive(me, &commitments, &shares);
                 Some(share.map_err(|error| seat_culprit(error, resharing, seats))?)
             }
@@ -171,8 +173,11 @@ fn seat_culprit(error: RenewalError, resharing: &Resharing, seats: &Seats) -> Re
     match error {
         RenewalError::BadDealer { dealer, reason } => {
             let place = resharing.dealers().iter().position(|&old| old == dealer);
-            let seat = place.and_then(|place| seats.dealers.get(place)).copied();
-            RenewalError::BadDealer { dealer: seat.unwrap_or(dealer), reason }
+            match place.and_then(|place| seats.dealers.get(place)) {
+                Some(&dealer) => RenewalError::BadDealer { dealer, reason },
+                // Its place in the old key names another party of this session.
+                None => RenewalError::Internal { place: "reshare: who is to blame has no seat" },
+            }
         }
         other => other,
     }
