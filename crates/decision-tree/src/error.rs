@@ -38,7 +38,7 @@ pub enum Error {
     #[error("decoding: {0}")]
     Codec(#[from] CodecError),
     /// A stored key that cannot be opened.
-    #[error("stored key: {0}")]
+    #[error("the key cannot be stored or opened")]
     Seal(#[from] SealError),
     /// An exchange between client and server that failed.
     #[error("service: {0}")]

@@ -27,7 +27,9 @@ pub use model::{Model, Node};
 pub use quantized::{QuantizedModel, Verdict};
 pub use query::Query;
 pub use schema::{Feature, Grid, Schema};
-pub use sealed::{MAX_SEALED_BYTES, SealCost, SealError};
+pub use sealed::{MAX_SEALED_BYTES, SEALED_VERSION, SealError};
+/// Re-exported: what stored keys cost to open, and why they cannot be.
+pub use subrosa_sealing::{KdfCost, SealingError};
 /// Re-exported, since [`service`] speaks its types.
 pub use subrosa_transport;
 pub use wire::{CodecError, WIRE_VERSION};

@@ -3,7 +3,7 @@
 use crate::crypto::ParameterSet;
 use crate::schema::SchemaId;
 
-/// Version of queries, answers and sealed keys. It changes with any change of their bytes or their meaning.
+/// Version of queries, answers and conversion keys. It changes with any change of their bytes or their meaning.
 pub const WIRE_VERSION: u16 = 1;
 
 const MAGIC: [u8; 4] = *b"SRDT";
@@ -15,7 +15,7 @@ pub(crate) const HEADER_BYTES: usize = 4 + 1 + 2 + 1 + 32;
 pub(crate) enum Artefact {
     Query = 1,
     Answer = 2,
-    SealedKey = 3,
+    // 3 was a stored key.
     ConversionKey = 4,
 }
 

@@ -7,13 +7,16 @@ use common::*;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
+use sha2::Digest;
 use subrosa_decision_tree::model::Aggregate;
 use subrosa_decision_tree::{
-    Answer, ClientKey, CodecError, ConversionKey, Error, Evaluator, ParameterSet, QuantizedModel, Query,
-    QueryError, Schema, SealCost, SealError,
+    Answer, ClientKey, CodecError, ConversionKey, Error, Evaluator, KdfCost, MAX_SEALED_BYTES, ParameterSet,
+    QuantizedModel, Query, QueryError, Schema, SealError, SealingError,
 };
 
-const CHEAP: SealCost = SealCost { memory_kib: 8, passes: 1 };
+fn cheap() -> KdfCost {
+    KdfCost::insecure(8, 1, 1).unwrap()
+}
 
 struct World {
     schema: Schema,
@@ -163,8 +166,8 @@ fn every_field_of_an_answer_is_checked() {
 #[test]
 fn a_stored_key_is_the_same_key() {
     let World { schema, key, evaluator, mut rng } = world(ParameterSet::LowNoise, 5);
-    let stored = key.seal(b"correct horse", CHEAP, &mut rng).unwrap();
-    assert_ne!(stored, key.seal(b"correct horse", CHEAP, &mut rng).unwrap());
+    let stored = key.seal(b"correct horse", cheap(), &mut rng).unwrap();
+    assert_ne!(stored, key.seal(b"correct horse", cheap(), &mut rng).unwrap());
     let opened = ClientKey::unseal(&stored, b"correct horse").unwrap();
     let row = row(&mut rng, &schema);
     let query = key.encrypt(&schema, &row, &mut rng).unwrap();
@@ -174,29 +177,42 @@ fn a_stored_key_is_the_same_key() {
 
     let error =
         |bytes: &[u8], passphrase: &[u8]| ClientKey::unseal(bytes, passphrase).map(|_| ()).unwrap_err();
-    assert!(matches!(error(&stored, b"wrong horse"), Error::Seal(SealError::Passphrase)));
-    assert!(matches!(error(&stored, b""), Error::Seal(SealError::Empty)));
-    assert!(matches!(key.seal(b"", CHEAP, &mut rng), Err(Error::Seal(SealError::Empty))));
-    for (memory_kib, passes) in [(8, 65), (8, 0), (7, 1), ((1 << 20) + 1, 1), (u32::MAX, 1)] {
-        let dear = SealCost { memory_kib, passes };
-        assert!(matches!(key.seal(b"x", dear, &mut rng), Err(Error::Seal(SealError::Cost))));
-        // Refused before any of it is paid.
-        let mut changed = stored.clone();
-        changed[40..44].copy_from_slice(&memory_kib.to_be_bytes());
-        changed[44..48].copy_from_slice(&passes.to_be_bytes());
-        assert!(matches!(error(&changed, b"correct horse"), Error::Seal(SealError::Cost)));
-    }
+    assert!(matches!(sealing(error(&stored, b"wrong horse")), SealingError::WrongPassphrase));
+    assert!(matches!(sealing(error(&stored, b"")), SealingError::WrongPassphrase));
+    let empty = key.seal(b"", cheap(), &mut rng).unwrap_err();
+    assert!(matches!(sealing(empty), SealingError::EmptyPassphrase));
     for end in 0..stored.len() {
-        assert!(matches!(error(&stored[..end], b"correct horse"), Error::Codec(_)));
+        assert!(matches!(sealing(error(&stored[..end], b"correct horse")), SealingError::Truncated { .. }));
     }
+    let longer = [&stored[..], &[0]].concat();
+    assert!(matches!(sealing(error(&longer, b"correct horse")), SealingError::Checksum));
+    assert!(matches!(sealing(error(&[0; MAX_SEALED_BYTES + 1], b"x")), SealingError::TooLong { .. }));
     for bit in 0..8 * stored.len() {
         let mut changed = stored.clone();
         changed[bit / 8] ^= 1 << (bit % 8);
-        // A flipped cost may ask for up to 1 GiB; leave those that pass the limits to chance elsewhere.
-        if !(40..48).contains(&(bit / 8)) {
-            let error = error(&changed, b"correct horse");
-            assert!(matches!(error, Error::Codec(_) | Error::Seal(_)), "{error}");
-        }
+        let error = sealing(error(&changed, b"correct horse"));
+        let damage = matches!(error, SealingError::Checksum | SealingError::Truncated { .. });
+        assert!(damage || bit < 80, "{bit}: {error}");
+    }
+    // With a checksum that fits: the parameter set, salt, nonce, bits and tag are bound.
+    let forged = |place: usize, value: u8| {
+        let mut bytes = stored[..stored.len() - 32].to_vec();
+        bytes[place] ^= value;
+        let checksum = sha2::Sha256::digest(&bytes);
+        error(&[&bytes[..], &checksum].concat(), b"correct horse")
+    };
+    assert!(matches!(forged(11, 0x80), Error::Seal(SealError::Parameters { code: 0x82 })));
+    for place in [28, 50, 80, 200, stored.len() - 33] {
+        assert!(matches!(sealing(forged(place, 1)), SealingError::WrongPassphrase), "{place}");
+    }
+    assert!(matches!(sealing(forged(11, 3)), SealingError::WrongPassphrase));
+    assert!(matches!(sealing(forged(19, 0x80)), SealingError::Cost { .. }));
+}
+
+fn sealing(error: Error) -> SealingError {
+    match error {
+        Error::Seal(SealError::Sealing(error)) => error,
+        other => panic!("not an error of sealing: {other:?}"),
     }
 }
 
@@ -254,6 +270,6 @@ fn small_queries_and_their_key_travel_as_bytes() {
     codec(ConversionKey::from_bytes(&[&bytes[..], &[0]].concat(), parameters));
     assert_eq!(codec(ConversionKey::from_bytes(&bytes, ParameterSet::Standard)), CodecError::Parameters);
     assert!(ClientKey::generate(ParameterSet::Standard, &mut rng).conversion_key(&mut rng).is_none());
-    let opened = ClientKey::unseal(&key.seal(b"x", CHEAP, &mut rng).unwrap(), b"x").unwrap();
+    let opened = ClientKey::unseal(&key.seal(b"x", cheap(), &mut rng).unwrap(), b"x").unwrap();
     assert_eq!(opened.parameters(), parameters);
 }

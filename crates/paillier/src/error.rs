@@ -20,6 +20,20 @@ pub enum PaillierError {
         /// Why not.
         reason: &'static str,
     },
+    /// Bytes that are not those of a public key, or are damaged.
+    #[error("the bytes are not a public key: {reason}")]
+    BadEncoding {
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The bytes of a public key in a version that this library does not know.
+    #[error("the public key's bytes have version {found}, this program reads version {known}")]
+    Version {
+        /// The version of the bytes.
+        found: u16,
+        /// The version that this library writes.
+        known: u16,
+    },
     /// The primes of a private key are not what they should be.
     #[error("the primes are not acceptable: {reason}")]
     BadPrimes {
@@ -92,6 +106,12 @@ pub enum PaillierError {
         slots: usize,
         /// Width of a slot in bits.
         slot_bits: u32,
+    },
+    /// What must hold does not: a mistake in this library.
+    #[error("internal error: {place}")]
+    Internal {
+        /// What does not hold, and where.
+        place: &'static str,
     },
     /// The table for blinding could not be made.
     #[error("the blinding table cannot be made: {0}")]

@@ -200,7 +200,7 @@ impl PublicKey {
     #[doc(alias("deserialize", "validate"))]
     pub fn accept(&self, value: BigUint) -> Result<Ciphertext, PaillierError> {
         let mut ciphertexts = self.accept_all(vec![value])?;
-        ciphertexts.pop().ok_or(PaillierError::InvalidCiphertext { index: 0, reason: "there is none" })
+        ciphertexts.pop().ok_or(PaillierError::Internal { place: "accept: one value gave no ciphertext" })
     }
 
     /// Values that came from outside, as ciphertexts: one gcd for all of them.
@@ -219,8 +219,9 @@ impl PublicKey {
             modulus.mul_assign(&mut product, &modulus.residue(value));
         }
         if !modulus.to_uint(&product).gcd(self.n()).is_one() {
-            let index = values.iter().position(|value| !value.gcd(self.n()).is_one()).unwrap_or(0);
-            return invalid(index, "it is not coprime to N");
+            let place = "accept: a product is not coprime to N, and all its factors are";
+            let index = values.iter().position(|value| !value.gcd(self.n()).is_one());
+            return invalid(index.ok_or(PaillierError::Internal { place })?, "it is not coprime to N");
         }
         Ok(values.into_iter().map(|value| Ciphertext::new(self.id(), value)).collect())
     }

@@ -1,16 +1,22 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+// Marks what needs a feature, on docs.rs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod blinding;
+mod bytes;
 mod ciphertext;
 mod encoding;
 mod error;
 mod key;
 mod packing;
 mod private;
+#[cfg(feature = "storage")]
+pub mod storage;
 mod wire;
 
 pub use blinding::{Blinded, Blinder, Randomiser, Randomness};
+pub use bytes::{MAX_PUBLIC_KEY_BYTES, insecure};
 pub use ciphertext::Ciphertext;
 pub use encoding::{Encoded, Encoding, EncryptedNumber};
 pub use error::PaillierError;

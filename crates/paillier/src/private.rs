@@ -6,6 +6,9 @@ use subrosa_arith::{Modulus, SecretInt, prime, sample, wipe_uint};
 
 use crate::{Ciphertext, MAX_KEY_BITS, MIN_INSECURE_KEY_BITS, MIN_KEY_BITS, PaillierError, PublicKey};
 
+/// Random primes agree in so many of their upper bits with a probability of 2^−100.
+const NEAR_BITS: u64 = 100;
+
 /// A private key held by one party: the primes of N, for decryption modulo p² and q².
 ///
 /// # Security
@@ -71,7 +74,8 @@ impl PrivateKey {
     /// The key with primes `p` and `q`, for example one made by python-paillier.
     ///
     /// # Errors
-    /// [`PaillierError::BadPrimes`] if they are equal, not prime, or one divides the other minus 1;
+    /// [`PaillierError::BadPrimes`] if they are equal, not prime, or one divides the other minus 1; or if one is so short, or
+    /// they are so near to each other, that N is easily factored;
     /// [`PaillierError::KeySize`] if N is below [`MIN_KEY_BITS`].
     pub fn from_primes(p: BigUint, q: BigUint) -> Result<Self, PaillierError> {
         Self::from_checked_primes(p, q, MIN_KEY_BITS)
@@ -83,7 +87,7 @@ impl PrivateKey {
     /// For tests and demonstrations only.
     ///
     /// # Errors
-    /// As [`from_primes`](Self::from_primes), with [`MIN_INSECURE_KEY_BITS`].
+    /// As [`from_primes`](Self::from_primes), with [`MIN_INSECURE_KEY_BITS`] and primes of any length and distance.
     pub fn from_primes_insecure(p: BigUint, q: BigUint) -> Result<Self, PaillierError> {
         Self::from_checked_primes(p, q, MIN_INSECURE_KEY_BITS)
     }
@@ -99,6 +103,9 @@ impl PrivateKey {
         let refuse = |reason| PaillierError::BadPrimes { reason };
         if p == q || !prime::is_probable_prime(p) || !prime::is_probable_prime(q) {
             return Err(refuse("they are equal or not prime"));
+        }
+        if least == MIN_KEY_BITS {
+            check_distance(p, q)?;
         }
         let n = p * q;
         let mut totient = (p - 1u32) * (q - 1u32);
@@ -181,6 +188,22 @@ fn quotient(x: &BigUint, prime: &BigUint) -> Option<BigUint> {
     }
     let (quotient, remainder) = (x - 1u32).div_rem(prime);
     remainder.is_zero().then_some(quotient)
+}
+
+/// Refuses primes one of which has less than a third of the modulus' bits, which elliptic curves would find, and those that
+/// agree in their upper hundred bits, which Fermat's method would (as FIPS 186-5, A.1.3).
+fn check_distance(p: &BigUint, q: &BigUint) -> Result<(), PaillierError> {
+    let (shorter, longer) = (p.min(q), p.max(q));
+    let mut difference = longer - shorter;
+    let near = difference.bits() + NEAR_BITS < longer.bits();
+    wipe_uint(&mut difference);
+    if near {
+        return Err(PaillierError::BadPrimes { reason: "they are too near to each other" });
+    }
+    if 2 * shorter.bits() < longer.bits() {
+        return Err(PaillierError::BadPrimes { reason: "one is much shorter than the other" });
+    }
+    Ok(())
 }
 
 fn secret(value: BigUint) -> Result<SecretInt, PaillierError> {

@@ -42,6 +42,12 @@ pub enum ShamirError {
         /// The point in question.
         point: u32,
     },
+    /// What must hold does not: a mistake in this library.
+    #[error("internal error: {place}")]
+    Internal {
+        /// What does not hold, and where.
+        place: &'static str,
+    },
     /// The shares do not lie on one polynomial of the degree stated.
     #[error("the shares do not lie on one polynomial of degree {degree}")]
     Inconsistent {

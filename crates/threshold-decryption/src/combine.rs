@@ -38,8 +38,9 @@ impl Combiner {
             return Err(DecryptionError::BadParty { party });
         }
         let points: Vec<u32> = parties.iter().map(|party| party.number()).collect();
-        let coefficients = integer_lagrange_at_zero(key.access().parties(), &points)
-            .map_err(|_| DecryptionError::BadParty { party: parties[0] })?;
+        // The points were checked above.
+        let internal = |_| DecryptionError::Internal { place: "combine: no coefficients for these parties" };
+        let coefficients = integer_lagrange_at_zero(key.access().parties(), &points).map_err(internal)?;
         let exponents = coefficients.into_iter().map(|mu| into_parts(mu * 2)).collect();
         Ok(Self { key: key.clone(), parties: parties.to_vec(), exponents })
     }
@@ -69,7 +70,7 @@ impl Combiner {
             (0..count).into_par_iter().map(|i| self.fraction(&ordered, i)).collect::<Result<_, _>>()?;
         let public = self.key.public();
         let denominators: Vec<&BigUint> = fractions.iter().map(|fraction| &fraction.denominator).collect();
-        let inverses = invert_all(public.modulus(), &denominators);
+        let inverses = invert_all(public.modulus(), &denominators)?;
         let modulus = public.modulus();
         let correction = modulus.residue(self.key.correction());
         let plaintext = |(fraction, inverse): (&Fraction, &Residue)| {
@@ -143,7 +144,10 @@ pub(crate) fn into_parts(value: BigInt) -> (BigUint, Sign) {
 }
 
 /// The inverses of units, by one inversion and three multiplications each (Montgomery's trick).
-fn invert_all(modulus: &Modulus, values: &[&BigUint]) -> Vec<Residue> {
+///
+/// # Errors
+/// [`DecryptionError::Internal`] if one is no unit.
+fn invert_all(modulus: &Modulus, values: &[&BigUint]) -> Result<Vec<Residue>, DecryptionError> {
     let residues: Vec<Residue> = values.iter().map(|value| modulus.residue(value)).collect();
     let mut prefixes = Vec::with_capacity(residues.len());
     let mut product = modulus.one();
@@ -152,12 +156,34 @@ fn invert_all(modulus: &Modulus, values: &[&BigUint]) -> Vec<Residue> {
         modulus.mul_assign(&mut product, residue);
     }
     // The partial decryptions were checked to be units, so their products are.
-    let mut inverse = modulus.vartime_invert(&product).unwrap_or_else(|| modulus.zero());
+    let place = "combine: a product of units has no inverse modulo N";
+    let mut inverse = modulus.vartime_invert(&product).ok_or(DecryptionError::Internal { place })?;
     let mut inverses = Vec::with_capacity(residues.len());
     for (prefix, residue) in prefixes.iter().zip(&residues).rev() {
         inverses.push(modulus.mul(&inverse, prefix));
         modulus.mul_assign(&mut inverse, residue);
     }
     inverses.reverse();
-    inverses
+    Ok(inverses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inverses_are_inverses_or_an_error_and_never_0() {
+        let modulus = Modulus::new(&BigUint::from(35u32)).unwrap();
+        let values: Vec<BigUint> = [1u32, 2, 8, 34].map(BigUint::from).into();
+        let inverses = invert_all(&modulus, &values.iter().collect::<Vec<_>>()).unwrap();
+        for (value, inverse) in values.iter().zip(&inverses) {
+            assert_eq!(modulus.mul(&modulus.residue(value), inverse), modulus.one());
+        }
+        assert!(invert_all(&modulus, &[]).unwrap().is_empty());
+        for bad in [0u32, 5, 14] {
+            let error = invert_all(&modulus, &[&values[1], &BigUint::from(bad)]).unwrap_err();
+            assert!(matches!(error, DecryptionError::Internal { .. }), "{error}");
+            assert!(error.culprits().is_empty());
+        }
+    }
 }

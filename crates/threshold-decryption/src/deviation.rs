@@ -4,7 +4,7 @@ use num_bigint::{BigUint, Sign};
 use rayon::prelude::*;
 use subrosa_arith::Residue;
 use subrosa_encoding::Hasher;
-use subrosa_shamir::integer_lagrange;
+use subrosa_shamir::{ShamirError, integer_lagrange};
 use subrosa_transport::PartyId;
 
 use crate::combine::into_parts;
@@ -71,7 +71,10 @@ impl Combiner {
 
     /// `2λᵢ` for the members of the quorum.
     fn relation(&self, other: PartyId) -> Result<Vec<(BigUint, Sign)>, DecryptionError> {
-        let bad = |_| DecryptionError::BadParty { party: other };
+        let bad = |error| match error {
+            ShamirError::BadPoint { .. } => DecryptionError::BadParty { party: other },
+            _ => DecryptionError::Internal { place: "deviations: no coefficients for these parties" },
+        };
         let parties = self.key.access().parties();
         let points: Vec<u32> = self.parties.iter().map(|party| party.number()).collect();
         let coefficients = integer_lagrange(parties, &points, other.number()).map_err(bad)?;

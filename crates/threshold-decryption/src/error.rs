@@ -125,6 +125,12 @@ pub enum DecryptionError {
     /// A party failed, or the network did.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// What must hold does not: a mistake in this library, and nobody's fault.
+    #[error("internal error: {place}")]
+    Internal {
+        /// What does not hold, and where.
+        place: &'static str,
+    },
 }
 
 impl DecryptionError {
@@ -139,7 +145,8 @@ impl DecryptionError {
             | Self::TooFew { .. }
             | Self::Inconsistent { .. }
             | Self::TooManySpares { .. }
-            | Self::Roster { .. } => vec![],
+            | Self::Roster { .. }
+            | Self::Internal { .. } => vec![],
         }
     }
 }

@@ -8,7 +8,7 @@
 //! et al., *Tiresias* (ePrint 2023/998).
 
 use num_bigint::BigUint;
-use num_traits::{One, Zero};
+use num_traits::Zero;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use subrosa_arith::{Modulus, SecretInt};
@@ -340,9 +340,9 @@ impl Statement {
 /// `count` numbers of `bits` bits, 1 or a multiple of 8, from one hash.
 fn draw(hasher: &Hasher, bits: u64, count: usize) -> Vec<BigUint> {
     if bits == 1 {
-        let bytes = hasher.expand(count.div_ceil(8));
-        let bit = |i: usize| bytes.get(i / 8).is_some_and(|byte| byte >> (i % 8) & 1 == 1);
-        return (0..count).map(|i| if bit(i) { BigUint::one() } else { BigUint::zero() }).collect();
+        let bytes = hasher.expand(count.div_ceil(8)).into_iter();
+        let bits = bytes.flat_map(|byte| (0..8).map(move |i| BigUint::from(byte >> i & 1)));
+        return bits.take(count).collect();
     }
     let width = usize::try_from(bits / 8).unwrap_or(usize::MAX);
     hasher.expand(width.saturating_mul(count)).chunks_exact(width).map(BigUint::from_bytes_le).collect()
@@ -352,6 +352,7 @@ fn draw(hasher: &Hasher, bits: u64, count: usize) -> Vec<BigUint> {
 mod tests {
     use super::*;
     use crate::{Access, dealer};
+    use num_traits::One;
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::SeedableRng;
     use subrosa_paillier::PrivateKey;

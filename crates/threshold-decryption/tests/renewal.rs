@@ -10,10 +10,10 @@ use num_bigint::{BigInt, BigUint};
 use num_traits::Zero;
 use subrosa_threshold_decryption::{
     Access, Challenges, Combiner, KeyShare, PartialDecryption, ProofContext, ThresholdKey, proof,
-    renewal::{self, Refresh, RenewalError, Resharing, Seats, default_share_limit},
+    renewal::{Refresh, RenewalError, Resharing, Seats, default_share_limit},
 };
 use subrosa_transport::{
-    Cause, MemoryTransport, Parameters, PartyId, PerParty, Session, SessionError, testing::run_network,
+    Cause, MemoryTransport, PartyId, PerParty, SessionError, testing::run_network,
 };
 
 /// All parties' refresh without a network.
@@ -164,17 +164,9 @@ fn resharings_that_do_not_fit_are_refused() {
 
 fn refresh_over(network: Vec<MemoryTransport>, shares: &[KeyShare]) -> Vec<Result<KeyShare, RenewalError>> {
     run_network(network, |me, mut transport| {
-        let mut session = Session::open(
-            &mut transport,
-            renewal::REFRESH_PROTOCOL,
-            &Parameters::new(),
-            limits(),
-            &mut rng(me.index() as u64),
-        )
-        .unwrap();
         let share = &shares[me.index()];
-        let refresh = Refresh::new(share.key()).unwrap();
-        renewal::refresh(&mut session, share, &refresh, &mut rng(100 + me.index() as u64))
+        let refresh = Refresh::new(share.key()).unwrap().limits(limits());
+        refresh.run(share, &mut transport, &mut rng(100 + me.index() as u64))
     })
 }
 
@@ -184,20 +176,12 @@ fn reshare_over(
     shares: &[KeyShare],
 ) -> Vec<Result<Option<KeyShare>, RenewalError>> {
     run_network(network, |me, mut transport| {
-        let mut session = Session::open(
-            &mut transport,
-            renewal::RESHARE_PROTOCOL,
-            &Parameters::new(),
-            limits(),
-            &mut rng(me.index() as u64),
-        )
-        .unwrap();
         let resharing =
             Resharing::new(shares[0].key(), &[party(0), party(2)], Access::new(3, 1).unwrap()).unwrap();
         let seats =
             Seats { dealers: vec![party(0), party(2)], receivers: vec![party(3), party(0), party(1)] };
         let share = shares.get(me.index());
-        renewal::reshare(&mut session, &resharing, &seats, share, &mut rng(200 + me.index() as u64))
+        resharing.limits(limits()).run(&seats, share, &mut transport, &mut rng(200 + me.index() as u64))
     })
 }
 
@@ -222,13 +206,12 @@ fn sessions_refresh_and_reshare() {
 fn seats_that_do_not_fit_are_refused() {
     let shares = deal(3, 1);
     let results = run_network(falsified(3, &[], 0, |_, _, _, _| ()), |me, mut transport| {
-        let mut session = open(&mut transport, 1);
         let resharing =
             Resharing::new(shares[0].key(), &[party(0), party(2)], Access::new(3, 1).unwrap()).unwrap();
         let all = vec![party(0), party(1), party(2)];
         let seats = Seats { dealers: vec![party(0), party(0)], receivers: all };
         let share = &shares[me.index()];
-        renewal::reshare(&mut session, &resharing, &seats, Some(share), &mut rng(1)).unwrap_err()
+        resharing.limits(limits()).run(&seats, Some(share), &mut transport, &mut rng(1)).unwrap_err()
     });
     assert!(matches!(results[0], RenewalError::Roster { .. }), "{}", results[0]);
 }
@@ -371,17 +354,9 @@ fn messages_of_an_earlier_run_are_refused() {
             }
         }),
         |me, mut transport| {
-            let mut session = Session::open(
-                &mut transport,
-                renewal::REFRESH_PROTOCOL,
-                &Parameters::new(),
-                limits(),
-                &mut rng(77),
-            )
-            .unwrap();
             let share = &shares[me.index()];
-            let refresh = Refresh::new(share.key()).unwrap();
-            renewal::refresh(&mut session, share, &refresh, &mut rng(300 + me.index() as u64))
+            let refresh = Refresh::new(share.key()).unwrap().limits(limits());
+            refresh.run(share, &mut transport, &mut rng(300 + me.index() as u64))
         },
     );
     assert_eq!(error(&results[1]).culprits(), [party(2)]);
@@ -452,5 +427,71 @@ fn a_dealer_that_lies_to_all_alike_is_named_by_the_pure_steps() {
         let mine: Vec<_> = dealt.iter().map(|values| values[party(me)].clone()).collect();
         let error = resharing.receive(party(me), &commitments, &mine).unwrap_err();
         assert!(matches!(error, RenewalError::BadDealer { dealer, .. } if dealer == party(0)), "{error}");
+    }
+}
+
+/// One resharing over a session in which everybody but the dealers knows of the old key only its bytes: the dealers sit
+/// first, the new parties behind them.
+fn reshared_from_bytes(old: &[KeyShare], dealers: &[u16], access: Access) -> Vec<KeyShare> {
+    let bytes = old[0].key().to_bytes().unwrap();
+    let parties = dealers.len() + access.parties() as usize;
+    let seats = |places: std::ops::Range<usize>| places.map(|place| party(place as u16)).collect();
+    let seats = Seats { dealers: seats(0..dealers.len()), receivers: seats(dealers.len()..parties) };
+    let results = run_network(falsified(parties, &[], 0, |_, _, _, _| ()), |me, mut transport| {
+        let share = dealers.get(me.index()).map(|&dealer| &old[usize::from(dealer)]);
+        let key = match share {
+            Some(share) => share.key().clone(),
+            None => ThresholdKey::from_bytes(&bytes).unwrap(),
+        };
+        let dealers: Vec<PartyId> = dealers.iter().map(|&dealer| party(dealer)).collect();
+        let resharing = Resharing::new(&key, &dealers, access).unwrap();
+        let mut rng = rng(500 + me.index() as u64);
+        let renewed = resharing.limits(limits()).run(&seats, share, &mut transport, &mut rng);
+        renewed.unwrap_or_else(|error| panic!("{me}: {error}, {:?}", error.culprits()))
+    });
+    assert!(results[..dealers.len()].iter().all(Option::is_none), "dealers receive nothing here");
+    results.into_iter().flatten().collect()
+}
+
+#[test]
+fn newcomers_need_the_bytes_of_the_old_key_and_nothing_else() {
+    let access = |n, t| Access::new(n, t).unwrap();
+    let mut shares = deal(3, 1);
+    for (dealers, access) in
+        [(&[0, 2][..], access(4, 1)), (&[3, 1], access(5, 2)), (&[4, 0, 2], access(3, 1))]
+    {
+        let old = shares[0].key().clone();
+        shares = reshared_from_bytes(&shares, dealers, access);
+        assert_eq!(shares.len(), access.parties() as usize);
+        assert_eq!(shares[0].key().lineage().epoch(), old.lineage().epoch() + 1);
+        works(&shares);
+        shares = refreshed(&shares, 8);
+        works(&shares);
+        // The refreshed shares are of the key that whoever reads its bytes sees.
+        let bytes = shares[0].key().to_bytes().unwrap();
+        assert_eq!(ThresholdKey::from_bytes(&bytes).unwrap().digest(), shares[1].key().digest());
+    }
+    assert_eq!(shares[0].key().lineage().epoch(), 6);
+}
+
+/// Blame rests on the same base: a newcomer of a second resharing names the dealer that lies, and no other.
+#[test]
+fn newcomers_of_a_second_resharing_name_the_dealer_that_lies() {
+    let shares = refreshed(&reshared_from_bytes(&deal(3, 1), &[0, 2], Access::new(4, 1).unwrap()), 3);
+    let key = ThresholdKey::from_bytes(&shares[0].key().to_bytes().unwrap()).unwrap();
+    let dealers = [party(3), party(1)];
+    let resharing = Resharing::new(&key, &dealers, Access::new(5, 2).unwrap()).unwrap();
+    let (commitments, dealt): (Vec<_>, Vec<_>) = dealers
+        .iter()
+        .map(|dealer| resharing.deal(&shares[dealer.index()], &mut rng(dealer.index() as u64)).unwrap())
+        .unzip();
+    for (liar, &dealer) in dealers.iter().enumerate() {
+        let mut mine: Vec<_> = dealt.iter().map(|values| values[party(4)].clone()).collect();
+        assert!(resharing.receive(party(4), &commitments, &mine).is_ok());
+        let mut bytes = postcard::to_stdvec(&mine[liar]).unwrap();
+        rewrite(&mut bytes, |value: &mut Int| value.0 += 1);
+        mine[liar] = postcard::from_bytes(&bytes).unwrap();
+        let error = resharing.receive(party(4), &commitments, &mine).unwrap_err();
+        assert_eq!(error.culprits(), [dealer], "{error}");
     }
 }

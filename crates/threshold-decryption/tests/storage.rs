@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use subrosa_threshold_decryption::{
     Combiner, KeyShare, ThresholdKey,
     renewal::Refresh,
-    storage::{self, KdfCost, MAX_FILE_BYTES, StorageError},
+    storage::{self, KdfCost, MAX_FILE_BYTES, SealingError, StorageError},
 };
 use subrosa_transport::PerParty;
 
@@ -83,8 +83,14 @@ fn the_unencrypted_form_comes_back_and_is_told_apart() {
     let plain = storage::expose_unencrypted(share()).unwrap();
     same(&storage::read_unencrypted(&plain).unwrap(), share());
     assert!(!storage::inspect(&plain).unwrap().is_encrypted());
-    assert!(matches!(storage::unseal(&plain, PASSPHRASE), Err(StorageError::NotEncrypted)));
-    assert!(matches!(storage::read_unencrypted(sealed()), Err(StorageError::Encrypted)));
+    assert!(matches!(
+        storage::unseal(&plain, PASSPHRASE),
+        Err(StorageError::Sealing(SealingError::NotEncrypted))
+    ));
+    assert!(matches!(
+        storage::read_unencrypted(sealed()),
+        Err(StorageError::Sealing(SealingError::Encrypted))
+    ));
     // The sealed form does not hold the share's bytes; the plain one does.
     let secret = share().share().expose().to_bytes_le();
     let holds = |bytes: &[u8]| bytes.windows(secret.len()).any(|window| window == secret);
@@ -94,7 +100,10 @@ fn the_unencrypted_form_comes_back_and_is_told_apart() {
 #[test]
 fn another_passphrase_is_refused() {
     for wrong in [&b""[..], b"correct horse battery stapl", b"Correct horse battery staple"] {
-        assert!(matches!(storage::unseal(sealed(), wrong), Err(StorageError::WrongPassphrase)));
+        assert!(matches!(
+            storage::unseal(sealed(), wrong),
+            Err(StorageError::Sealing(SealingError::WrongPassphrase))
+        ));
     }
     // Two files of one share under one passphrase have nothing in common.
     let again = storage::seal(share(), PASSPHRASE, cheap(), &mut rng(9)).unwrap();
@@ -106,13 +115,16 @@ fn every_truncation_is_noticed() {
     for length in 0..sealed().len() {
         let error = storage::unseal(&sealed()[..length], PASSPHRASE).unwrap_err();
         assert!(
-            matches!(error, StorageError::Truncated { found, .. } if found == length),
+            matches!(error, StorageError::Sealing(SealingError::Truncated { found, .. }) if found == length),
             "{length}: {error}"
         );
     }
     let mut longer = sealed().to_vec();
     longer.push(0);
-    assert!(matches!(storage::unseal(&longer, PASSPHRASE), Err(StorageError::Checksum)));
+    assert!(matches!(
+        storage::unseal(&longer, PASSPHRASE),
+        Err(StorageError::Sealing(SealingError::Checksum))
+    ));
 }
 
 #[test]
@@ -120,14 +132,17 @@ fn other_formats_and_versions_are_named() {
     let error = |bytes: &[u8]| storage::unseal(bytes, PASSPHRASE).unwrap_err();
     let mut other = sealed().to_vec();
     other[8] = 2;
-    assert!(matches!(error(&other), StorageError::Version { found: 2, known: 1 }));
+    assert!(matches!(error(&other), StorageError::Sealing(SealingError::Version { found: 2, known: 1 })));
     other[0] ^= 1;
-    assert!(matches!(error(&other), StorageError::NotAKeyFile));
-    assert!(matches!(error(&vec![b'S'; MAX_FILE_BYTES + 1]), StorageError::TooLong { .. }));
+    assert!(matches!(error(&other), StorageError::Sealing(SealingError::OtherFormat)));
+    assert!(matches!(
+        error(&vec![b'S'; MAX_FILE_BYTES + 1]),
+        StorageError::Sealing(SealingError::TooLong { .. })
+    ));
     let unknown = changed(sealed(), |bytes| bytes[KIND] = 3);
-    assert!(matches!(error(&unknown), StorageError::Malformed { .. }));
+    assert!(matches!(error(&unknown), StorageError::Sealing(SealingError::Kind { found: 3 })));
     let huge = changed(sealed(), |bytes| bytes[LENGTH..BODY].fill(0xff));
-    assert!(matches!(error(&huge), StorageError::Truncated { .. }));
+    assert!(matches!(error(&huge), StorageError::Sealing(SealingError::Truncated { .. })));
 }
 
 #[test]
@@ -137,11 +152,14 @@ fn a_file_cannot_ask_for_much_memory_or_time() {
             bytes[BODY + place..BODY + place + 4].copy_from_slice(&u32::to_le_bytes(value));
         });
         let error = storage::unseal(&greedy, PASSPHRASE).unwrap_err();
-        assert!(matches!(error, StorageError::Cost { .. }), "{place} {value}: {error}");
+        assert!(
+            matches!(error, StorageError::Sealing(SealingError::Cost { .. })),
+            "{place} {value}: {error}"
+        );
     }
     assert!(KdfCost::new(19 << 10, 2, 1).is_ok());
     for (memory, passes, lanes) in [(1 << 10, 3, 1), (64 << 10, 1, 1), (64 << 10, 3, 0), (1 << 20, 3, 1)] {
-        assert!(matches!(KdfCost::new(memory, passes, lanes), Err(StorageError::Cost { .. })));
+        assert!(matches!(KdfCost::new(memory, passes, lanes), Err(SealingError::Cost { .. })));
     }
     assert_eq!(KdfCost::default(), KdfCost::new(64 << 10, 3, 4).unwrap());
 }
@@ -152,7 +170,7 @@ fn a_changed_header_is_refused_although_the_checksum_fits() {
     for place in [11, EPOCH, PARTY, BODY + 12, BODY + 28, BODY + 60, sealed().len() - 33] {
         let forged = changed(sealed(), |bytes| bytes[place] ^= 1);
         let error = storage::unseal(&forged, PASSPHRASE).unwrap_err();
-        assert!(matches!(error, StorageError::WrongPassphrase), "{place}: {error}");
+        assert!(matches!(error, StorageError::Sealing(SealingError::WrongPassphrase)), "{place}: {error}");
     }
     // In the unencrypted form, the header and the share must agree.
     let plain = storage::expose_unencrypted(share()).unwrap();
@@ -167,7 +185,7 @@ fn a_changed_header_is_refused_although_the_checksum_fits() {
 fn files_are_replaced_as_a_whole_and_by_later_shares_only() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bank.key");
-    assert!(matches!(storage::load(&path, PASSPHRASE), Err(StorageError::Io(_))));
+    assert!(matches!(storage::load(&path, PASSPHRASE), Err(StorageError::Sealing(SealingError::Io(_)))));
     storage::save(&path, share(), PASSPHRASE, cheap(), &mut rng(1)).unwrap();
     same(&storage::load(&path, PASSPHRASE).unwrap(), share());
     let renewed = refreshed();
@@ -187,7 +205,7 @@ fn files_are_replaced_as_a_whole_and_by_later_shares_only() {
     let nowhere = folder.path().join("missing").join("bank.key");
     assert!(matches!(
         storage::save(&nowhere, share(), PASSPHRASE, cheap(), &mut rng(5)),
-        Err(StorageError::Io(_))
+        Err(StorageError::Sealing(SealingError::Io(_)))
     ));
     // No temporary file is left.
     let mut names: Vec<_> =
@@ -211,10 +229,10 @@ proptest! {
         bytes[bit / 8] ^= 1 << (bit % 8);
         let error = storage::unseal(&bytes, PASSPHRASE).unwrap_err();
         let expected = match bit / 8 {
-            0..8 => matches!(error, StorageError::NotAKeyFile),
-            8..10 => matches!(error, StorageError::Version { .. }),
-            LENGTH..BODY => matches!(error, StorageError::Checksum | StorageError::Truncated { .. }),
-            _ => matches!(error, StorageError::Checksum),
+            0..8 => matches!(error, StorageError::Sealing(SealingError::OtherFormat)),
+            8..10 => matches!(error, StorageError::Sealing(SealingError::Version { .. })),
+            LENGTH..BODY => matches!(error, StorageError::Sealing(SealingError::Checksum) | StorageError::Sealing(SealingError::Truncated { .. })),
+            _ => matches!(error, StorageError::Sealing(SealingError::Checksum)),
         };
         prop_assert!(expected, "{}: {}", bit, error);
     }

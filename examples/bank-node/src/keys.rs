@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use subrosa_threshold_decryption::storage::{self, KdfCost, StorageError};
+use subrosa_threshold_decryption::storage::{self, KdfCost, SealingError, StorageError};
 use subrosa_threshold_decryption::{KeyShare, ThresholdKey};
 use subrosa_transport::{Message, Parameters, PartyId, Protocol, Session, SessionError, Transport};
 use zeroize::Zeroizing;
@@ -34,7 +34,7 @@ pub enum KeyFileError {
     #[error("no passphrase for the key file: set `passphrase_file` in {}, or the variable {PASSPHRASE_VARIABLE}", .0.display())]
     NoPassphrase(PathBuf),
     /// The file cannot be read or written, is damaged, or has another passphrase.
-    #[error("{}: {source}", file.display())]
+    #[error("{}: {}", file.display(), WithCauses(source))]
     File {
         /// The file.
         file: PathBuf,
@@ -42,7 +42,7 @@ pub enum KeyFileError {
         source: StorageError,
     },
     /// The file of the key's public part cannot be read or written, or is damaged.
-    #[error("{}: {source}", file.display())]
+    #[error("{}: {}", file.display(), WithCauses(source))]
     Public {
         /// The file.
         file: PathBuf,
@@ -59,6 +59,21 @@ pub enum KeyFileError {
         /// This bank.
         expected: PartyId,
     },
+}
+
+/// An error with what caused it, on one line.
+struct WithCauses<'a>(&'a StorageError);
+
+impl std::fmt::Display for WithCauses<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)?;
+        let mut cause = std::error::Error::source(self.0);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
 }
 
 /// The passphrase of the key file: the first line of its file, or the environment's.
@@ -79,7 +94,11 @@ fn passphrase(config: &Config) -> Result<Zeroizing<String>, KeyFileError> {
 fn read(file: &Path, passphrase: &str) -> Result<Option<KeyShare>, KeyFileError> {
     match storage::load(file, passphrase.as_bytes()) {
         Ok(share) => Ok(Some(share)),
-        Err(StorageError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(StorageError::Sealing(SealingError::Io(error)))
+            if error.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Ok(None)
+        }
         Err(source) => Err(KeyFileError::File { file: file.to_owned(), source }),
     }
 }
@@ -100,7 +119,7 @@ pub fn read_public(file: &Path) -> Result<ThresholdKey, KeyFileError> {
     let failed = |source| KeyFileError::Public { file: file.to_owned(), source };
     let length = std::fs::metadata(file).map_err(|error| failed(error.into()))?.len();
     if length > storage::MAX_FILE_BYTES as u64 {
-        return Err(failed(StorageError::TooLong { limit: storage::MAX_FILE_BYTES }));
+        return Err(failed(SealingError::TooLong { limit: storage::MAX_FILE_BYTES }.into()));
     }
     let bytes = std::fs::read(file).map_err(|error| failed(error.into()))?;
     ThresholdKey::from_bytes(&bytes).map_err(failed)

@@ -7,12 +7,12 @@ use std::sync::{LazyLock, Mutex};
 
 use sha2::{Digest, Sha256};
 use subrosa_encoding::Hasher;
-use subrosa_paillier::{Blinder, CiphertextBatch, KeyId, Randomness};
+use subrosa_paillier::{Blinder, CiphertextBatch, KeyId, PublicKey, Randomness};
 use subrosa_risk_propagation::audit::Index;
 use subrosa_risk_propagation::checkpoint::{CheckpointError, CheckpointStore, WriteBytes};
 use subrosa_risk_propagation::record::{Kind, Reader, Record};
 use subrosa_risk_propagation::{self as propagation, Banks, data};
-use subrosa_threshold_decryption::storage;
+use subrosa_threshold_decryption::{ThresholdKey, storage};
 use subrosa_transport::testing::{self, run_parties};
 use subrosa_transport::{Limits, PartyId, Roster, Session};
 
@@ -41,22 +41,29 @@ pub fn ciphertexts(input: &[u8]) {
     assert!(!input.is_empty() || accepted == Some(3));
 }
 
-/// Key files: as they are, and spoiled ones whose checksum is right.
+/// Key files and public keys: as they are, and spoiled ones whose checksum is right.
 pub fn key_files(input: &[u8]) {
     let look = |bytes: &[u8]| {
         let _ = storage::inspect(bytes);
         let _ = storage::read_unencrypted(bytes);
+        let _ = ThresholdKey::from_bytes(bytes);
+        if let Ok(key) = PublicKey::from_bytes_insecure(bytes) {
+            assert_eq!(key.to_bytes(), bytes);
+        }
         // The passphrase's key takes its time by design: only what is refused before that is tried.
         if !storage::inspect(bytes).is_ok_and(|info| info.is_encrypted()) {
             let _ = storage::unseal(bytes, b"guess");
         }
     };
     look(input);
-    let valid = storage::expose_unencrypted(&SETTING.shares[1]).unwrap();
-    let mut bytes = patched(&valid[..valid.len() - 32], input);
-    let checksum = Sha256::digest(&bytes);
-    bytes.extend_from_slice(&checksum);
-    look(&bytes);
+    let share = &SETTING.shares[1];
+    let file = storage::expose_unencrypted(share).unwrap();
+    for valid in [&file[..], &share.key().to_bytes().unwrap(), &share.key().public().to_bytes()] {
+        let mut bytes = patched(&valid[..valid.len() - 32], input);
+        let checksum = Sha256::digest(&bytes);
+        bytes.extend_from_slice(&checksum);
+        look(&bytes);
+    }
 }
 
 /// Checkpoints in memory.

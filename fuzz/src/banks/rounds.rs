@@ -8,7 +8,7 @@ use subrosa_distributed_paillier::{Keygen, KeygenParameters};
 use subrosa_paillier::{Blinder, Randomness};
 use subrosa_risk_propagation::{self as propagation};
 use subrosa_threshold_decryption::protocol::{Checks, Decryption, DecryptionSettings};
-use subrosa_threshold_decryption::renewal::{self, Refresh, Resharing, Seats};
+use subrosa_threshold_decryption::renewal::{Refresh, Resharing, Seats};
 use subrosa_threshold_decryption::{Access, Challenges, KeyShare};
 use subrosa_transport::{
     Deadline, Fault, Limits, Malformed, Message, Parameters, PartyId, PerParty, Protocol, Roster, Session,
@@ -183,9 +183,7 @@ fn refresh(me: usize, wire: &mut dyn Transport, settings: Limits) -> Ended {
     let share = &SETTING.shares[me];
     let mut rng = seeded(40 + me as u64);
     let fresh = Refresh::new(share.key()).map_err(text)?;
-    let mut session = Session::open(wire, renewal::REFRESH_PROTOCOL, &Parameters::new(), settings, &mut rng)
-        .map_err(text)?;
-    renewal::refresh(&mut session, share, &fresh, &mut rng).map(drop).map_err(text)
+    fresh.limits(settings).run(share, wire, &mut rng).map(drop).map_err(text)
 }
 
 /// Parties 2 and 3 of the old key deal to the first, who is new, to party 2 and to a fourth.
@@ -197,9 +195,7 @@ fn reshare(me: usize, wire: &mut dyn Transport, settings: Limits) -> Ended {
     let seats = Seats { dealers: vec![party(1), party(2)], receivers: vec![party(0), party(1), party(3)] };
     let share: Option<&KeyShare> = if me == 0 { None } else { shares.get(me) };
     let mut rng = seeded(50 + me as u64);
-    let mut session = Session::open(wire, renewal::RESHARE_PROTOCOL, &Parameters::new(), settings, &mut rng)
-        .map_err(text)?;
-    renewal::reshare(&mut session, &resharing, &seats, share, &mut rng).map(drop).map_err(text)
+    resharing.limits(settings).run(&seats, share, wire, &mut rng).map(drop).map_err(text)
 }
 
 /// Every message of refreshing and of resharing: the first byte chooses.

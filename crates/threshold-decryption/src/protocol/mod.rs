@@ -198,13 +198,18 @@ fn in_chunks<T: Transport>(
             && let Some(deviation) = combiner.deviations(&quorum, &others)?.first()
         {
             // Who of them lied cannot be told from so few.
-            let index = start + deviation.ciphertexts.first().copied().unwrap_or(0);
-            return Err(DecryptionError::Inconsistent { index });
+            let place = "decrypt: a batch deviates, and none of its ciphertexts does";
+            let first = deviation.ciphertexts.first().ok_or(DecryptionError::Internal { place })?;
+            return Err(DecryptionError::Inconsistent { index: start + first });
         }
         decrypted.plaintexts.extend(plaintexts);
-        // What was refused may be malformed: then there is nothing to compare.
         for liar in &refused {
-            let found = combiner.deviations(&quorum, std::slice::from_ref(liar)).unwrap_or_default();
+            let found = match combiner.deviations(&quorum, std::slice::from_ref(liar)) {
+                Ok(found) => found,
+                // What was refused may be malformed: then there is nothing to compare.
+                Err(DecryptionError::BadPartial { party, .. }) if party == liar.party() => vec![],
+                Err(error) => return Err(error),
+            };
             let wrong = found.into_iter().flat_map(|deviation| deviation.ciphertexts);
             let ciphertexts = wrong.map(|index| start + index).collect();
             decrypted.deviations.push(Deviation { party: liar.party(), ciphertexts });

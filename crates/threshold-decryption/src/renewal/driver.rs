@@ -1,44 +1,102 @@
 use rand_core::CryptoRng;
-use subrosa_transport::{PartyId, PerParty, Protocol, Session, Transport};
+use subrosa_encoding::Hex;
+use subrosa_transport::{Limits, Parameters, PartyId, PerParty, Protocol, Session, SessionError, Transport};
 
-use super::messages::{ReshareCommitments, ReshareShare};
+use super::messages::{ReshareCommitments, ReshareShare, ShareRange};
 use super::{Refresh, RenewalError, Resharing};
-use crate::KeyShare;
+use crate::{KeyShare, ThresholdKey};
 
 /// Name and version of the refresh, for [`Session::open`].
 pub const REFRESH_PROTOCOL: Protocol = Protocol { name: "subrosa/refresh", version: 1 };
 /// Name and version of the resharing, for [`Session::open`].
 pub const RESHARE_PROTOCOL: Protocol = Protocol { name: "subrosa/reshare", version: 1 };
 
-/// F1 to F4: refreshes the shares of all parties of `session`, which are the parties of the key in its order.
-///
-/// All parties take part: one that stays away would keep a share that no longer fits. When an error ends the protocol,
-/// the others are told why, and every old share stays valid.
-///
-/// ```
-/// use subrosa_paillier::PrivateKey;
-/// use subrosa_threshold_decryption::renewal::{REFRESH_PROTOCOL, Refresh, RenewalError, refresh};
-/// use subrosa_threshold_decryption::{Access, dealer};
-/// use subrosa_transport::{Parameters, Session, Limits, testing::run_parties};
-///
-/// let mut rng = rand::rng();
-/// let shares = dealer::deal(&PrivateKey::generate_insecure(256, &mut rng)?, Access::new(3, 1)?, &mut rng)?;
-/// let renewed = run_parties(3, |me, mut transport| {
-///     let (share, mut rng) = (&shares[me.index()], rand::rng());
-///     let parameters = Parameters::new().with("key", share.key().public().id());
-///     let mut session =
-///         Session::open(&mut transport, REFRESH_PROTOCOL, &parameters, Limits::default(), &mut rng)?;
-///     refresh(&mut session, share, &Refresh::new(share.key())?, &mut rng)
-/// });
-/// for share in renewed {
-///     assert_eq!(share?.key().lineage().epoch(), 1); // the key is the same, the share is not
-/// }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// # Errors
-/// [`RenewalError`]; its [`culprits`](RenewalError::culprits) names who is to blame, as far as that can be told.
-pub fn refresh<T: Transport>(
+/// What the parties of a renewal compare: the key with its epoch.
+fn key_parameters(key: &ThresholdKey) -> Parameters {
+    Parameters::new()
+        .with("key", key.public().id())
+        .with("epoch", key.lineage().epoch())
+        .with("key digest", Hex(&key.digest()))
+}
+
+/// The refresh as a protocol: F1 to F4 among the parties of a transport's roster, which are those of the key in its order.
+impl Refresh {
+    /// Sets this party's time-outs and sizes. They do not concern a session that the caller opened.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// What the parties compare when their session opens: the key with its epoch.
+    #[must_use]
+    pub fn parameters(&self) -> Parameters {
+        key_parameters(self.old_key())
+    }
+
+    /// Opens a session for this protocol with these parameters.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn open<T: Transport>(
+        &self,
+        transport: T,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Session<T>, SessionError> {
+        Session::open(transport, REFRESH_PROTOCOL, &self.parameters(), self.limits.clone(), rng)
+    }
+
+    /// Opens a session and refreshes the shares of all parties.
+    ///
+    /// All parties take part: one that stays away would keep a share that no longer fits. When an error ends the protocol, the
+    /// others are told why, and every old share stays valid.
+    ///
+    /// ```
+    /// use subrosa_paillier::PrivateKey;
+    /// use subrosa_threshold_decryption::renewal::{Refresh, RenewalError};
+    /// use subrosa_threshold_decryption::{Access, dealer};
+    /// use subrosa_transport::testing::run_parties;
+    ///
+    /// let mut rng = rand::rng();
+    /// let shares = dealer::deal(&PrivateKey::generate_insecure(256, &mut rng)?, Access::new(3, 1)?, &mut rng)?;
+    /// let renewed = run_parties(3, |me, transport| {
+    ///     let share = &shares[me.index()];
+    ///     Refresh::new(share.key())?.run(share, transport, &mut rand::rng())
+    /// });
+    /// for share in renewed {
+    ///     assert_eq!(share?.key().lineage().epoch(), 1); // the key is the same, the share is not
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`RenewalError`]; its [`culprits`](RenewalError::culprits) names who is to blame, as far as that can be told.
+    pub fn run<T: Transport>(
+        &self,
+        share: &KeyShare,
+        transport: T,
+        rng: &mut impl CryptoRng,
+    ) -> Result<KeyShare, RenewalError> {
+        let mut session = self.open(transport, rng)?;
+        self.run_in(&mut session, share, rng)
+    }
+
+    /// As [`run`](Self::run), in a session that the caller opened.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); a session for another protocol or with other parameters.
+    pub fn run_in<T: Transport>(
+        &self,
+        session: &mut Session<T>,
+        share: &KeyShare,
+        rng: &mut impl CryptoRng,
+    ) -> Result<KeyShare, RenewalError> {
+        session.expect(REFRESH_PROTOCOL, &self.parameters())?;
+        refresh(session, share, self, rng)
+    }
+}
+
+fn refresh<T: Transport>(
     session: &mut Session<T>,
     share: &KeyShare,
     refresh: &Refresh,
@@ -101,15 +159,78 @@ impl Seats {
     }
 }
 
-/// G1 to G4: reshares a key among the parties of `session`, old and new ones.
-///
-/// Every dealer gives its old share; the result is the new share of a party that receives one. If a dealer fails, the
-/// others reshare with another one. When an error ends the protocol, the others are told why, and every old share
-/// stays valid.
-///
-/// # Errors
-/// [`RenewalError`]; its [`culprits`](RenewalError::culprits) are parties of the session.
-pub fn reshare<T: Transport>(
+/// The resharing as a protocol: G1 to G4 among the parties of a transport's roster, old and new ones.
+impl Resharing {
+    /// Sets this party's time-outs and sizes. They do not concern a session that the caller opened.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// What the parties compare when their session opens: the key with its epoch, who deals, who receives, and the new
+    /// threshold.
+    #[must_use]
+    pub fn parameters(&self, seats: &Seats) -> Parameters {
+        let places = |parties: &[PartyId]| {
+            let places: Vec<String> = parties.iter().map(|party| party.number().to_string()).collect();
+            places.join(" ")
+        };
+        key_parameters(self.old_key())
+            .with("old dealers", places(self.dealers()))
+            .with("dealers", places(&seats.dealers))
+            .with("receivers", places(&seats.receivers))
+            .with("threshold", self.access().threshold())
+    }
+
+    /// Opens a session for this protocol with these parameters.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn open<T: Transport>(
+        &self,
+        seats: &Seats,
+        transport: T,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Session<T>, SessionError> {
+        Session::open(transport, RESHARE_PROTOCOL, &self.parameters(seats), self.limits.clone(), rng)
+    }
+
+    /// Opens a session and reshares the key.
+    ///
+    /// Every dealer gives its old share; the result is the new share of a party that receives one. If a dealer fails, the others
+    /// reshare with another one. When an error ends the protocol, the others are told why, and every old share stays valid.
+    ///
+    /// # Errors
+    /// [`RenewalError`]; its [`culprits`](RenewalError::culprits) are parties of the session.
+    pub fn run<T: Transport>(
+        &self,
+        seats: &Seats,
+        share: Option<&KeyShare>,
+        transport: T,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Option<KeyShare>, RenewalError> {
+        let mut session = self.open(seats, transport, rng)?;
+        self.run_in(&mut session, seats, share, rng)
+    }
+
+    /// As [`run`](Self::run), in a session that the caller opened.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); a session for another protocol or with other parameters.
+    pub fn run_in<T: Transport>(
+        &self,
+        session: &mut Session<T>,
+        seats: &Seats,
+        share: Option<&KeyShare>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Option<KeyShare>, RenewalError> {
+        session.expect(RESHARE_PROTOCOL, &self.parameters(seats))?;
+        reshare(session, self, seats, share, rng)
+    }
+}
+
+fn reshare<T: Transport>(
     session: &mut Session<T>,
     resharing: &Resharing,
     seats: &Seats,
@@ -135,7 +256,8 @@ pub fn reshare<T: Transport>(
         };
         let own = take(me);
         let place = seats.place(&seats.receivers, me);
-        let range = |party: PartyId| resharing.share_range(deals(party).unwrap_or(0));
+        let range =
+            |party: PartyId| deals(party).map_or(ShareRange::EMPTY, |place| resharing.share_range(place));
         let expected = |party: PartyId| place.is_some() && deals(party).is_some();
         let mut received = session.exchange_shaped(take, expected, range)?;
         if let (Some(own), Some(entry)) = (own, received.get_mut(me)) {
@@ -149,7 +271,8 @@ pub fn reshare<T: Transport>(
             }
             Some(place) => {
                 let shares: Vec<ReshareShare> = in_order(&seats.dealers, received)?;
-                let me = PartyId::new(u16::try_from(place).unwrap_or(u16::MAX));
+                let internal = |_| RenewalError::Internal { place: "reshare: a seat's number is too large" };
+                let me = PartyId::new(u16::try_from(place).map_err(internal)?);
                 let share = resharing.receive(me, &commitments, &shares);
                 Some(share.map_err(|error| seat_culprit(error, resharing, seats))?)
             }
@@ -171,8 +294,11 @@ fn seat_culprit(error: RenewalError, resharing: &Resharing, seats: &Seats) -> Re
     match error {
         RenewalError::BadDealer { dealer, reason } => {
             let place = resharing.dealers().iter().position(|&old| old == dealer);
-            let seat = place.and_then(|place| seats.dealers.get(place)).copied();
-            RenewalError::BadDealer { dealer: seat.unwrap_or(dealer), reason }
+            match place.and_then(|place| seats.dealers.get(place)) {
+                Some(&dealer) => RenewalError::BadDealer { dealer, reason },
+                // Its place in the old key names another party of this session.
+                None => RenewalError::Internal { place: "reshare: who is to blame has no seat" },
+            }
         }
         other => other,
     }

@@ -47,6 +47,12 @@ pub enum RenewalError {
     /// A party failed, or the network did.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// What must hold does not: a mistake in this library, and nobody's fault.
+    #[error("internal error: {place}")]
+    Internal {
+        /// What does not hold, and where.
+        place: &'static str,
+    },
 }
 
 impl RenewalError {
@@ -60,7 +66,8 @@ impl RenewalError {
             | Self::Roster { .. }
             | Self::Dealers
             | Self::Inconsistent { .. }
-            | Self::Arith(_) => vec![],
+            | Self::Arith(_)
+            | Self::Internal { .. } => vec![],
         }
     }
 }

@@ -22,6 +22,11 @@ pub struct ShareRange {
     pub(super) end: BigInt,
 }
 
+impl ShareRange {
+    /// The range of parties that deal nothing.
+    pub(super) const EMPTY: Self = Self { least: BigInt::ZERO, end: BigInt::ZERO };
+}
+
 macro_rules! commitments {
     ($(#[$doc:meta])* $name:ident, $round:literal) => {
         $(#[$doc])*

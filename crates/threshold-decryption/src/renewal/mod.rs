@@ -3,8 +3,8 @@
 //! A *refresh* ([`Refresh`], steps F1 to F4) gives every party a new share, so that shares stolen before and after do
 //! not add up: whoever had t of the old ones and gets t of the new ones knows nothing. A *resharing* ([`Resharing`],
 //! steps G1 to G4) by any t+1 holders gives shares to new parties with a new threshold. The public key, θ and all
-//! ciphertexts stay. Steps are in `docs/protocols/threshold-decryption.md`; [`refresh`] and [`reshare`] connect them to
-//! a [`Session`](subrosa_transport::Session).
+//! ciphertexts stay. Steps are in `docs/protocols/threshold-decryption.md`; [`Refresh::run`] and [`Resharing::run`]
+//! connect them to a [`Session`](subrosa_transport::Session).
 //!
 //! Dealers commit to their polynomials (Feldman, FOCS 1987; over the integers after Rabin, CRYPTO 1998, and
 //! Damgård and Thorbek, PKC 2006), so that a wrong share names its dealer and everybody computes the new verification
@@ -23,7 +23,7 @@ mod reshare;
 #[cfg(test)]
 mod tests;
 
-pub use driver::{REFRESH_PROTOCOL, RESHARE_PROTOCOL, Seats, refresh, reshare};
+pub use driver::{REFRESH_PROTOCOL, RESHARE_PROTOCOL, Seats};
 pub use error::RenewalError;
 pub use messages::{
     CommitmentShape, RefreshCommitments, RefreshShare, ReshareCommitments, ReshareShare, ShareRange,

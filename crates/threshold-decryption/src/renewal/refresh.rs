@@ -2,7 +2,7 @@ use num_bigint::{BigInt, BigUint};
 use num_traits::Zero;
 use rand_core::CryptoRng;
 use subrosa_arith::{Residue, SecretInt};
-use subrosa_transport::{PartyId, PerParty};
+use subrosa_transport::{Limits, PartyId, PerParty};
 
 use super::messages::{CommitmentShape, RefreshCommitments, RefreshShare, ShareRange};
 use super::polynomial::{Polynomial, commitment_at, greatest_value};
@@ -26,6 +26,7 @@ pub struct Refresh {
     base: Residue,
     lineage: Lineage,
     share_bits: u64,
+    pub(super) limits: Limits,
 }
 
 impl Refresh {
@@ -58,7 +59,13 @@ impl Refresh {
             base: modulus.vartime_pow(key.base(), &access.delta()),
             lineage,
             share_bits,
+            limits: Limits::default(),
         })
+    }
+
+    /// The key whose shares are refreshed.
+    pub fn old_key(&self) -> &ThresholdKey {
+        &self.key
     }
 
     /// A bound on the bits of a share after the refresh.

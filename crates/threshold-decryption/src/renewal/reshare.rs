@@ -1,9 +1,9 @@
 use num_bigint::{BigInt, BigUint, Sign};
-use num_traits::{One, Zero};
+use num_traits::One;
 use rand_core::CryptoRng;
 use subrosa_arith::{Residue, SecretInt};
 use subrosa_shamir::{IntegerShare, IntegerSharing, integer_lagrange_at_zero};
-use subrosa_transport::{PartyId, PerParty};
+use subrosa_transport::{Limits, PartyId, PerParty};
 
 use super::messages::{CommitmentShape, ReshareCommitments, ReshareShare, ShareRange};
 use super::polynomial::{Polynomial, commitment_at, greatest_value};
@@ -30,6 +30,7 @@ pub struct Resharing {
     /// W = v^(ΔΔ′).
     base: Residue,
     share_bits: u64,
+    pub(super) limits: Limits,
 }
 
 impl Resharing {
@@ -57,7 +58,7 @@ impl Resharing {
         let points: Vec<u32> = dealers.iter().map(|dealer| dealer.number()).collect();
         let coefficients = integer_lagrange_at_zero(old.access().parties(), &points);
         let coefficients = coefficients.ok().filter(|mu| mu.len() == quorum).ok_or(RenewalError::Dealers)?;
-        let greatest = coefficients.iter().map(BigInt::magnitude).max().cloned().unwrap_or_default();
+        let greatest = coefficients.iter().map(BigInt::magnitude).max().ok_or(RenewalError::Dealers)?.clone();
         let (delta, new_delta) = (old.access().delta(), access.delta());
         let old_shares = BigUint::one() << old.parts().share_bits;
         let secret = &new_delta * greatest * &old_shares;
@@ -77,6 +78,7 @@ impl Resharing {
             coefficients,
             bound,
             share_bits,
+            limits: Limits::default(),
         })
     }
 
@@ -106,16 +108,16 @@ impl Resharing {
         CommitmentShape { key: self.old.public().clone(), count }
     }
 
-    /// The range of a [`ReshareShare`] of the dealer at `place` among the dealers.
+    /// The range of a [`ReshareShare`] of the dealer at `place` among the dealers; without any number where there is
+    /// none.
     pub fn share_range(&self, place: usize) -> ShareRange {
         let tail = greatest_value(&self.bound, self.access.threshold(), self.access.parties());
-        let zero = BigInt::zero();
-        let coefficient = self.coefficients.get(place).unwrap_or(&zero);
+        let Some(coefficient) = self.coefficients.get(place) else { return ShareRange::EMPTY };
         let constant = BigInt::from(self.access.delta() << self.old.parts().share_bits) * coefficient;
         let tail = BigInt::from(tail);
         match constant.sign() {
             Sign::Minus => ShareRange { least: constant, end: tail },
-            _ => ShareRange { least: zero, end: constant + tail },
+            _ => ShareRange { least: BigInt::ZERO, end: constant + tail },
         }
     }
 
@@ -211,22 +213,30 @@ impl Resharing {
         }
         let dealt: Vec<IntegerShare> =
             shares.iter().map(|share| IntegerShare::new(me.number(), share.value.clone())).collect();
-        let blame = || self.blame(me, commitments, shares);
-        let inconsistent = RenewalError::Inconsistent { reason: "a new share is out of range" };
+        let blamed = |error: RenewalError| match self.blame(me, commitments, shares) {
+            Ok(culprit) => culprit.unwrap_or(error),
+            Err(internal) => internal,
+        };
+        let inconsistent = || RenewalError::Inconsistent { reason: "a new share is out of range" };
         let Ok(total) = IntegerSharing::total(&dealt) else {
-            return Err(blame().unwrap_or(inconsistent));
+            return Err(blamed(inconsistent()));
         };
         let Ok(total) = SecretInt::new(total, self.share_bits) else {
-            return Err(blame().unwrap_or(inconsistent));
+            return Err(blamed(inconsistent()));
         };
-        KeyShare::new(key, me, total).map_err(|error| blame().unwrap_or(error.into()))
+        KeyShare::new(key, me, total).map_err(|error| blamed(error.into()))
     }
 
     /// `W^(Δ′μᵢsᵢ) = vᵢ^(Δ′²μᵢ)`, what the dealer at `place` is committed to by its old verification key.
     fn committed_constant(&self, place: usize) -> Result<Residue, RenewalError> {
-        let coefficient = self.coefficients.get(place).ok_or(RenewalError::Dealers)?;
-        let dealer = self.dealers.get(place).ok_or(RenewalError::Dealers)?;
-        let verification_key = self.old.verification_key(*dealer).ok_or(RenewalError::Dealers)?;
+        let internal = |place| RenewalError::Internal { place };
+        let coefficient =
+            self.coefficients.get(place).ok_or(internal("reshare: a dealer has no coefficient"))?;
+        let dealer = self.dealers.get(place).ok_or(internal("reshare: a coefficient has no dealer"))?;
+        let verification_key = self
+            .old
+            .verification_key(*dealer)
+            .ok_or(internal("reshare: a dealer has no verification key"))?;
         let modulus = self.old.public().modulus_squared();
         let exponent = self.access.delta().pow(2) * coefficient.magnitude();
         let power = modulus.vartime_pow(&modulus.residue(verification_key), &exponent);
@@ -234,7 +244,7 @@ impl Resharing {
             return Ok(power);
         }
         // Verification keys were checked to be units.
-        modulus.vartime_invert(&power).ok_or(RenewalError::Dealers)
+        modulus.vartime_invert(&power).ok_or(internal("reshare: a verification key is not a unit"))
     }
 
     fn blame(
@@ -242,22 +252,26 @@ impl Resharing {
         me: PartyId,
         commitments: &[ReshareCommitments],
         shares: &[ReshareShare],
-    ) -> Option<RenewalError> {
+    ) -> Result<Option<RenewalError>, RenewalError> {
         let modulus = self.old.public().modulus_squared();
-        let fits = |place: usize| {
+        let dealers = self.dealers.iter().zip(commitments).zip(shares);
+        for (place, ((&dealer, commitments), share)) in dealers.enumerate() {
             let range = self.share_range(place);
-            // Lifted to a non-negative exponent: W^(value − least)·W^least.
-            let value = (&shares.get(place)?.value - &range.least).to_biguint()?;
-            let value = SecretInt::new(value, (&range.end - &range.least).bits()).ok()?;
-            let mut expected = self.committed_constant(place).ok()?;
-            let tail = commitment_at(modulus, &commitments.get(place)?.values, me.number());
+            // Lifted to a non-negative exponent, W^(value − least)·W^least; values were checked to be in their ranges.
+            let place_of_mistake = "reshare: a value that was checked is out of range";
+            let value = (&share.value - &range.least).to_biguint();
+            let value = value.ok_or(RenewalError::Internal { place: place_of_mistake })?;
+            let value = SecretInt::new(value, (&range.end - &range.least).bits())?;
+            let mut expected = self.committed_constant(place)?;
+            let tail = commitment_at(modulus, &commitments.values, me.number());
             modulus.mul_assign(&mut expected, &tail);
             let lift = modulus.vartime_pow(&self.base, range.least.magnitude());
             modulus.mul_assign(&mut expected, &lift);
-            Some(modulus.pow(&self.base, &value) == expected)
-        };
-        let place = (0..self.dealers.len()).find(|&place| fits(place) != Some(true))?;
-        let dealer = *self.dealers.get(place)?;
-        Some(RenewalError::BadDealer { dealer, reason: "its value does not fit its commitments" })
+            if modulus.pow(&self.base, &value) != expected {
+                let reason = "its value does not fit its commitments";
+                return Ok(Some(RenewalError::BadDealer { dealer, reason }));
+            }
+        }
+        Ok(None)
     }
 }

@@ -12,6 +12,8 @@
 //! | 41– | kind 1: the share. Kind 2: Argon2id's memory in KiB, passes and lanes (4 bytes each), salt (16), nonce (24), then the share under XChaCha20-Poly1305, with everything before as associated data |
 //! | last 32 | SHA-256 of everything before |
 //!
+//! Frame, encryption and files are those of [`subrosa_sealing`].
+//!
 //! The checksum tells damage from a wrong passphrase; it is no protection against forgery, which the encryption is. What
 //! is read is checked as a key from anywhere else: a share that does not fit its verification key is refused.
 //!
@@ -20,37 +22,36 @@
 //! on the disk: deleting files does not erase them, and copies of t+1 old shares decrypt.
 
 mod error;
-mod file;
 mod format;
 mod payload;
 mod public;
-mod seal;
 
 use std::path::Path;
 
 use rand_core::CryptoRng;
+use subrosa_sealing::file;
 use zeroize::Zeroizing;
 
 use crate::KeyShare;
 
 pub use error::StorageError;
 pub use format::{FORMAT_VERSION, FileInfo, MAX_FILE_BYTES};
-pub use seal::KdfCost;
+pub use subrosa_sealing::{KdfCost, SealingError};
 
-use format::Kind;
+use format::FORMAT;
 
 /// What a file says about itself, without its secret; length, version and checksum are verified.
 ///
 /// # Errors
 /// [`StorageError`], as for [`unseal`], but for the passphrase and what it guards.
 pub fn inspect(bytes: &[u8]) -> Result<FileInfo, StorageError> {
-    Ok(format::parse(bytes)?.info)
+    Ok(FileInfo::of(&FORMAT.parse(bytes)?))
 }
 
 /// A share as the bytes of a file, encrypted under a passphrase.
 ///
 /// # Errors
-/// [`StorageError::Cost`] if the memory for the passphrase's key cannot be had.
+/// [`SealingError::EmptyPassphrase`]; [`SealingError::Cost`] if the memory for the passphrase's key cannot be had.
 pub fn seal(
     share: &KeyShare,
     passphrase: &[u8],
@@ -58,23 +59,18 @@ pub fn seal(
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<u8>, StorageError> {
     let payload = payload::encode(share)?;
-    let prefix = format::prefix(share, Kind::Sealed, seal::sealed_length(payload.len()))?;
-    Ok(format::finish(seal::seal(prefix, &payload, passphrase, cost, rng)?))
+    Ok(FORMAT.seal(&format::header(share)?, &payload, passphrase, cost, rng)?)
 }
 
 /// The share in the bytes that [`seal`] made.
 ///
 /// # Errors
-/// [`StorageError::WrongPassphrase`] if the passphrase is another one, or somebody changed the file and its checksum;
-/// [`StorageError::Checksum`], [`StorageError::Truncated`] and others for a file that is damaged or not one of these;
-/// [`StorageError::Cost`] for one that asks for too much memory or time.
+/// [`SealingError::WrongPassphrase`] if the passphrase is another one, or somebody changed the file and its checksum;
+/// [`SealingError::Checksum`], [`SealingError::Truncated`] and others for a file that is damaged or not one of these;
+/// [`SealingError::Cost`] for one that asks for too much memory or time.
 pub fn unseal(bytes: &[u8], passphrase: &[u8]) -> Result<KeyShare, StorageError> {
-    let parsed = format::parse(bytes)?;
-    if parsed.info.kind != Kind::Sealed {
-        return Err(StorageError::NotEncrypted);
-    }
-    let payload = seal::open(&parsed, passphrase)?;
-    payload::decode(&payload, &parsed.info)
+    let frame = FORMAT.parse(bytes)?;
+    payload::decode(&frame.unseal(passphrase)?, &FileInfo::of(&frame))
 }
 
 /// A share as the bytes of a file, **not encrypted**: whoever reads t+1 of them decrypts everything.
@@ -83,25 +79,18 @@ pub fn unseal(bytes: &[u8], passphrase: &[u8]) -> Result<KeyShare, StorageError>
 /// For stores that encrypt themselves, such as a key management service.
 ///
 /// # Errors
-/// [`StorageError::Malformed`] if the share is too long for a file.
+/// [`SealingError::TooLong`] if the share is too long for a file.
 pub fn expose_unencrypted(share: &KeyShare) -> Result<Zeroizing<Vec<u8>>, StorageError> {
-    let payload = payload::encode(share)?;
-    let mut bytes = format::prefix(share, Kind::Plain, payload.len())?;
-    bytes.reserve_exact(payload.len() + format::CHECKSUM_BYTES);
-    bytes.extend_from_slice(&payload);
-    Ok(Zeroizing::new(format::finish(bytes)))
+    Ok(FORMAT.expose_unencrypted(&format::header(share)?, &payload::encode(share)?)?)
 }
 
 /// The share in the bytes that [`expose_unencrypted`] made.
 ///
 /// # Errors
-/// As [`unseal`], but for the passphrase; [`StorageError::Encrypted`].
+/// As [`unseal`], but for the passphrase; [`SealingError::Encrypted`].
 pub fn read_unencrypted(bytes: &[u8]) -> Result<KeyShare, StorageError> {
-    let parsed = format::parse(bytes)?;
-    if parsed.info.kind != Kind::Plain {
-        return Err(StorageError::Encrypted);
-    }
-    payload::decode(parsed.body, &parsed.info)
+    let frame = FORMAT.parse(bytes)?;
+    payload::decode(frame.unencrypted()?, &FileInfo::of(&frame))
 }
 
 /// Writes a share to a file under a passphrase. A file that is there is replaced as a whole or not at all, and only
@@ -109,7 +98,7 @@ pub fn read_unencrypted(bytes: &[u8]) -> Result<KeyShare, StorageError> {
 ///
 /// # Errors
 /// [`StorageError::OtherShare`] or [`StorageError::LaterEpoch`] for a file that must not be replaced, a file there
-/// that is not one of these, [`StorageError::Io`].
+/// that is not one of these, [`SealingError::Io`].
 #[doc(alias("keystore", "persist"))]
 pub fn save(
     path: impl AsRef<Path>,
@@ -119,17 +108,17 @@ pub fn save(
     rng: &mut impl CryptoRng,
 ) -> Result<(), StorageError> {
     let path = path.as_ref();
-    if let Some(there) = file::read_if_there(path)? {
+    if let Some(there) = file::read_if_there(path, MAX_FILE_BYTES)? {
         format::check_replacement(&inspect(&there)?, share)?;
     }
     let bytes = seal(share, passphrase, cost, rng)?;
-    file::write_atomically(path, &bytes, rng)
+    Ok(file::write_atomically(path, &bytes, rng)?)
 }
 
 /// Reads a share from a file that [`save`] wrote.
 ///
 /// # Errors
-/// [`StorageError::Io`]; otherwise as [`unseal`].
+/// [`SealingError::Io`]; otherwise as [`unseal`].
 pub fn load(path: impl AsRef<Path>, passphrase: &[u8]) -> Result<KeyShare, StorageError> {
-    unseal(&file::read(path.as_ref())?, passphrase)
+    unseal(&file::read(path, MAX_FILE_BYTES)?, passphrase)
 }

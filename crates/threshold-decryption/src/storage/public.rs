@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::payload::StoredKey;
-use super::{MAX_FILE_BYTES, StorageError};
+use super::{MAX_FILE_BYTES, SealingError, StorageError};
 use crate::ThresholdKey;
 
 const MAGIC: [u8; 8] = *b"SUBROSAP";
@@ -17,7 +17,7 @@ impl ThresholdKey {
     /// Magic `SUBROSAP`, the version 1 in two bytes (little-endian), the constants, SHA-256 of everything before.
     ///
     /// # Errors
-    /// [`StorageError::TooLong`], [`StorageError::Malformed`]: no key that parties can generate.
+    /// [`SealingError::TooLong`], [`StorageError::Malformed`]: no key that parties can generate.
     pub fn to_bytes(&self) -> Result<Vec<u8>, StorageError> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend(VERSION.to_le_bytes());
@@ -25,7 +25,7 @@ impl ThresholdKey {
             .map_err(|_| StorageError::Malformed { reason: "it cannot be encoded" })?;
         bytes.extend_from_slice(&Sha256::digest(&bytes));
         if bytes.len() > MAX_FILE_BYTES {
-            return Err(StorageError::TooLong { limit: MAX_FILE_BYTES });
+            return Err(SealingError::TooLong { limit: MAX_FILE_BYTES }.into());
         }
         Ok(bytes)
     }
@@ -40,25 +40,25 @@ impl ThresholdKey {
     /// [`StorageError`] for bytes that are none of these, damaged or not a valid key.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StorageError> {
         if bytes.len() > MAX_FILE_BYTES {
-            return Err(StorageError::TooLong { limit: MAX_FILE_BYTES });
+            return Err(SealingError::TooLong { limit: MAX_FILE_BYTES }.into());
         }
         let truncated =
-            StorageError::Truncated { found: bytes.len(), expected: MAGIC.len() + 2 + CHECKSUM_BYTES };
-        let Some((magic, rest)) = bytes.split_first_chunk::<8>() else { return Err(truncated) };
+            SealingError::Truncated { found: bytes.len(), expected: MAGIC.len() + 2 + CHECKSUM_BYTES };
+        let Some((magic, rest)) = bytes.split_first_chunk::<8>() else { return Err(truncated.into()) };
         if *magic != MAGIC {
-            return Err(StorageError::NotAKeyFile);
+            return Err(SealingError::OtherFormat.into());
         }
-        let Some((version, rest)) = rest.split_first_chunk::<2>() else { return Err(truncated) };
+        let Some((version, rest)) = rest.split_first_chunk::<2>() else { return Err(truncated.into()) };
         let found = u16::from_le_bytes(*version);
         if found != VERSION {
-            return Err(StorageError::Version { found, known: VERSION });
+            return Err(SealingError::Version { found, known: VERSION }.into());
         }
         let Some((constants, checksum)) = rest.split_last_chunk::<CHECKSUM_BYTES>() else {
-            return Err(truncated);
+            return Err(truncated.into());
         };
         let (checked, _) = bytes.split_at(bytes.len() - CHECKSUM_BYTES);
         if Sha256::digest(checked).as_slice() != checksum {
-            return Err(StorageError::Checksum);
+            return Err(SealingError::Checksum.into());
         }
         match postcard::take_from_bytes::<StoredKey>(constants) {
             Ok((stored, [])) => Ok(stored.into_key()?),

@@ -1,0 +1,11 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod cost;
+mod error;
+pub mod file;
+mod format;
+
+pub use cost::KdfCost;
+pub use error::SealingError;
+pub use format::{Format, Frame};
