@@ -19,13 +19,13 @@ use subrosa_benches::{peak_memory, reset_peak_memory};
 use subrosa_paillier::{KeyId, PrivateKey};
 use subrosa_risk_propagation::audit::{End, Subject, recompute};
 use subrosa_risk_propagation::checkpoint::{CheckpointError, WriteBytes};
-use subrosa_risk_propagation::generate::{Shape, generate};
+use subrosa_risk_propagation::generate::{NetworkShape, generate};
 use subrosa_risk_propagation::record::{Reader, Record, Recording, Seeds};
 use subrosa_risk_propagation::{
     CheckpointStore, Network, Outcome, PROTOCOL, Propagation, RunSeed, Settings, parameters,
 };
 use subrosa_threshold_decryption::protocol::Checks;
-use subrosa_threshold_decryption::{Access, KeyShare, dealer};
+use subrosa_threshold_decryption::{AccessStructure, KeyShare, dealer};
 use subrosa_transport::testing::run_network;
 use subrosa_transport::{Limits, MemoryNetwork, PartyId, Roster, Session};
 
@@ -45,7 +45,8 @@ struct Run {
 /// From networks to disclosed scores.
 fn run(shares: &[KeyShare], accounts: usize, settings: &Settings) -> Run {
     reset_peak_memory();
-    let shape = Shape { accounts, transfers: accounts * 6, chains: accounts / 100, ..Shape::default() };
+    let shape =
+        NetworkShape { accounts, transfers: accounts * 6, chains: accounts / 100, ..NetworkShape::default() };
     let generated = generate(&shape, &mut subrosa_benches::rng(accounts as u64)).unwrap();
     let networks: Vec<Mutex<Option<Network>>> =
         generated.networks().unwrap().into_iter().map(|network| Mutex::new(Some(network))).collect();
@@ -153,7 +154,8 @@ impl CheckpointStore for Store {
 
 /// CPU seconds of a recorded run of all banks, of computing each bank's part again, and the bytes of all records.
 fn run_and_recompute(shares: &[KeyShare], accounts: usize) -> (f64, Vec<f64>, usize) {
-    let shape = Shape { accounts, transfers: accounts * 6, chains: accounts / 100, ..Shape::default() };
+    let shape =
+        NetworkShape { accounts, transfers: accounts * 6, chains: accounts / 100, ..NetworkShape::default() };
     let generated = generate(&shape, &mut subrosa_benches::rng(accounts as u64)).unwrap();
     let networks = generated.networks().unwrap();
     let wires = MemoryNetwork::builder(shape.banks.iter().cloned()).build().unwrap();
@@ -230,7 +232,7 @@ fn main() {
     }
     let mut rng = subrosa_benches::rng(1);
     let private = PrivateKey::generate_insecure(key_bits, &mut rng).unwrap();
-    let shares = dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng).unwrap();
+    let shares = dealer::deal(&private, AccessStructure::new(3, 1).unwrap(), &mut rng).unwrap();
     if proven {
         proofs(&shares, key_bits, &sizes);
         return;

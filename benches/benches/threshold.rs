@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use subrosa_benches::{Row, median, print_table, rng, side_by_side};
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PrivateKey, Randomness};
 use subrosa_threshold_decryption::{
-    Access, BatchProof, Challenges, Combiner, KeyShare, PartialDecryption, ProofContext, dealer, proof,
+    AccessStructure, BatchProof, Challenges, Combiner, KeyShare, PartialDecryption, ProofContext, dealer,
+    proof,
     protocol::{Checks, Decryption, DecryptionSettings},
 };
 use subrosa_transport::{
@@ -34,7 +35,7 @@ fn main() {
 }
 
 fn deal(private: &PrivateKey, n: u32, t: u32) -> Vec<KeyShare> {
-    dealer::deal(private, Access::new(n, t).unwrap(), &mut rng(2)).unwrap()
+    dealer::deal(private, AccessStructure::new(n, t).unwrap(), &mut rng(2)).unwrap()
 }
 
 fn encrypt(share: &KeyShare, count: usize) -> Vec<Blinded<Ciphertext>> {

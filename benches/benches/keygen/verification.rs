@@ -8,7 +8,7 @@ use subrosa_distributed_paillier::candidates::{self, Sampler};
 use subrosa_distributed_paillier::dealing::{Commitment, DealingId, Seed, disputed};
 use subrosa_distributed_paillier::winner::Winner;
 use subrosa_paillier::PrivateKey;
-use subrosa_threshold_decryption::{Access, Challenges, KeyShare, ProofContext, dealer, proof};
+use subrosa_threshold_decryption::{AccessStructure, Challenges, KeyShare, ProofContext, dealer, proof};
 use subrosa_transport::{PartyId, PerParty};
 
 /// CPU time of all parties together, in seconds.
@@ -114,7 +114,7 @@ pub(crate) fn cost(parties: u16, threshold: u32, bits: u64) -> Cost {
 pub(crate) fn trials(parties: u32, threshold: u32, bits: u64, count: usize) -> f64 {
     let mut rng = subrosa_benches::rng(18);
     let private = PrivateKey::generate_insecure(bits, &mut rng).unwrap();
-    let shares = dealer::deal(&private, Access::new(parties, threshold).unwrap(), &mut rng).unwrap();
+    let shares = dealer::deal(&private, AccessStructure::new(parties, threshold).unwrap(), &mut rng).unwrap();
     let public = shares[0].key().public();
     let nonce = subrosa_benches::number(&mut rng, bits - 2);
     let ciphertexts: Vec<_> = (0..count)

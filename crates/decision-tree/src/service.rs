@@ -52,7 +52,7 @@ pub enum Refusal {
     /// Too many queries in too short a time.
     #[error("too many queries; try again later")]
     RateLimit,
-    /// The query cannot be evaluated before [`introduce`].
+    /// The query cannot be evaluated before [`upload_key`].
     #[error("the server does not have the conversion key")]
     KeyMissing,
 }
@@ -182,7 +182,7 @@ pub fn terms<T: Transport + ?Sized>(transport: &mut T, server: PartyId, deadline
 ///
 /// # Errors
 /// [`ServiceError`] for a failed connection, a refusal or a reply that is none.
-pub fn introduce<T: Transport + ?Sized>(
+pub fn upload_key<T: Transport + ?Sized>(
     transport: &mut T,
     server: PartyId,
     key: &ClientKey,

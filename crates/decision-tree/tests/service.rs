@@ -167,7 +167,7 @@ fn a_small_query_needs_an_introduction() {
         let rows: Vec<Vec<f64>> = (0..5).map(|_| row(&mut rng, &schema)).collect();
         let asked = service::ask(network, SERVER, &key, &schema, &rows[..1], soon(), &mut rng);
         assert!(matches!(asked, Err(Error::Service(ServiceError::Refused(Refusal::KeyMissing)))));
-        service::introduce(network, SERVER, &key, soon(), &mut rng).unwrap();
+        service::upload_key(network, SERVER, &key, soon(), &mut rng).unwrap();
         let verdicts = service::ask(network, SERVER, &key, &schema, &rows, soon(), &mut rng).unwrap();
         assert!(rows.iter().zip(&verdicts).all(|(row, verdict)| *verdict == model.predict(row).unwrap()));
     });

@@ -13,7 +13,7 @@ use subrosa_encoding::Hasher;
 use subrosa_transport::{PartyId, PerParty};
 
 use crate::candidates::{BatchSecrets, Candidate};
-use crate::messages::{Below, FirstTest, FurtherTests, conform};
+use crate::messages::{FirstTest, FurtherTests, ListBelow, conform};
 use crate::{KeygenError, KeygenParameters};
 
 /// A candidate that trial division left: its place in the batch, its modulus and the base of its first test.
@@ -45,12 +45,12 @@ pub fn prepare(moduli: &[BigUint], survivors: &[usize]) -> Result<Vec<Sieved>, K
 }
 
 /// The shape of [`FirstTest`].
-pub fn first_shape(parameters: &KeygenParameters, survivors: usize) -> Below {
-    Below { count: survivors, bound: BigUint::from(1u32) << parameters.key_bits() }
+pub fn first_shape(parameters: &KeygenParameters, survivors: usize) -> ListBelow {
+    ListBelow { count: survivors, bound: BigUint::from(1u32) << parameters.key_bits() }
 }
 
 /// The shape of [`FurtherTests`].
-pub fn further_shape(parameters: &KeygenParameters) -> Below {
+pub fn further_shape(parameters: &KeygenParameters) -> ListBelow {
     first_shape(parameters, parameters.rounds())
 }
 
@@ -101,8 +101,8 @@ pub fn passed(
         .iter()
         .enumerate()
         .map(|(place, sieved)| {
-            let lead = parameters.lead(first + sieved.index as u64);
-            holds(&sieved.modulus, lead, received.iter().map(|(party, m)| (party, &m.values[place])))
+            let leader = parameters.leader(first + sieved.index as u64);
+            holds(&sieved.modulus, leader, received.iter().map(|(party, m)| (party, &m.values[place])))
         })
         .collect();
     Ok(verdicts)
@@ -144,13 +144,13 @@ pub fn all_passed(
     for (party, message) in received.iter() {
         check_range(party, std::iter::repeat(modulus).zip(&message.values))?;
     }
-    let lead = parameters.lead(number);
+    let leader = parameters.leader(number);
     Ok((0..parameters.rounds()).all(|round| {
-        holds(modulus, lead, received.iter().map(|(party, message)| (party, &message.values[round])))
+        holds(modulus, leader, received.iter().map(|(party, message)| (party, &message.values[round])))
     }))
 }
 
-/// A power of a unit is neither 0 nor beyond its modulus. Zeros from the lead and from another party would agree with
+/// A power of a unit is neither 0 nor beyond its modulus. Zeros from the leader and from another party would agree with
 /// each other whatever N is.
 fn check_range<'a>(
     party: PartyId,
@@ -167,7 +167,7 @@ fn check_range<'a>(
     Ok(())
 }
 
-/// My summand of φ(N)/4: (N+1−pᵢ−qᵢ)/4 for the lead, (pᵢ+qᵢ)/4, with its sign left to the check, for the others.
+/// My summand of φ(N)/4: (N+1−pᵢ−qᵢ)/4 for the leader, (pᵢ+qᵢ)/4, with its sign left to the check, for the others.
 fn exponent(
     parameters: &KeygenParameters,
     me: PartyId,
@@ -175,7 +175,7 @@ fn exponent(
     n: &BigUint,
 ) -> Result<SecretInt, ArithError> {
     let sum = candidate.p().add(candidate.q());
-    if parameters.lead(candidate.number()) != me {
+    if parameters.leader(candidate.number()) != me {
         return Ok(sum.shr(2));
     }
     let bits = parameters.key_bits();
@@ -183,10 +183,14 @@ fn exponent(
 }
 
 /// `v_lead ≡ ± ∏ v_others (mod N)`.
-fn holds<'a>(modulus: &Modulus, lead: PartyId, values: impl Iterator<Item = (PartyId, &'a BigUint)>) -> bool {
+fn holds<'a>(
+    modulus: &Modulus,
+    leader: PartyId,
+    values: impl Iterator<Item = (PartyId, &'a BigUint)>,
+) -> bool {
     let (mut left, mut right) = (modulus.one(), modulus.one());
     for (party, value) in values {
-        modulus.mul_assign(if party == lead { &mut left } else { &mut right }, &modulus.residue(value));
+        modulus.mul_assign(if party == leader { &mut left } else { &mut right }, &modulus.residue(value));
     }
     modulus.eq(&left, &right) || modulus.eq(&left, &modulus.neg(&right))
 }

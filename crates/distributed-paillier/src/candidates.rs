@@ -12,7 +12,7 @@ use subrosa_arith::{SecretInt, sample, wipe_uint};
 use subrosa_shamir::RingShare;
 use subrosa_transport::{PartyId, PerParty};
 
-use crate::messages::{Below, CandidateShares, ProductShares, conform};
+use crate::messages::{CandidateShares, ListBelow, ProductShares, conform};
 use crate::{KeygenError, KeygenParameters};
 
 /// One party's summands pᵢ and qᵢ of a candidate's factors.
@@ -27,7 +27,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// The candidate's place in the run, from 0; it decides whose turn it is to lead.
+    /// The candidate's place in the run, from 0; it decides who is its leader.
     pub fn number(&self) -> u64 {
         self.number
     }
@@ -102,21 +102,21 @@ impl Sampler {
     }
 
     /// Draws pᵢ: `base + ((a − base) mod m) + m·z`, where a has the residues that the party answers for.
-    fn draw(&self, leads: bool, rng: &mut impl CryptoRng) -> Result<SecretInt, KeygenError> {
-        let mut residue = if leads { &self.four * 3u32 } else { BigUint::zero() };
+    fn draw(&self, is_leader: bool, rng: &mut impl CryptoRng) -> Result<SecretInt, KeygenError> {
+        let mut residue = if is_leader { &self.four * 3u32 } else { BigUint::zero() };
         for (prime, coefficient) in &self.mine {
             // Uniform in {2, …, ℓ−1}: neither p nor p − 1 is divisible by ℓ.
             let mut digit = sample::random_below(rng, &BigUint::from(prime - 2)) + 2u32;
             residue += coefficient * &digit;
             wipe_uint(&mut digit);
         }
-        let base = if leads { self.base.clone() } else { BigUint::zero() };
+        let base = if is_leader { self.base.clone() } else { BigUint::zero() };
         residue += &self.modulus - &base % &self.modulus;
         let mut offset = &residue % &self.modulus;
         let mut steps = sample::random_below(rng, &self.steps);
         let value = base + &offset + &self.modulus * &steps;
         [&mut residue, &mut offset, &mut steps].into_iter().for_each(wipe_uint);
-        Ok(SecretInt::new(value, if leads { self.lead_bits } else { self.follower_bits })?)
+        Ok(SecretInt::new(value, if is_leader { self.lead_bits } else { self.follower_bits })?)
     }
 }
 
@@ -137,13 +137,13 @@ impl BatchSecrets {
 }
 
 /// The shape of [`CandidateShares`]: three values for each candidate.
-pub fn share_shape(parameters: &KeygenParameters) -> Below {
-    Below { count: 3 * parameters.batch(), bound: parameters.candidate_field().modulus().clone() }
+pub fn share_shape(parameters: &KeygenParameters) -> ListBelow {
+    ListBelow { count: 3 * parameters.batch(), bound: parameters.candidate_field().modulus().clone() }
 }
 
 /// The shape of [`ProductShares`].
-pub fn product_shape(parameters: &KeygenParameters) -> Below {
-    Below { count: parameters.batch(), bound: parameters.candidate_field().modulus().clone() }
+pub fn product_shape(parameters: &KeygenParameters) -> ListBelow {
+    ListBelow { count: parameters.batch(), bound: parameters.candidate_field().modulus().clone() }
 }
 
 /// K1: draws the summands of a batch whose first candidate has the number `first`, and deals each with degree t and,
@@ -164,8 +164,9 @@ pub fn deal(
     let empty = |_| CandidateShares { values: Vec::with_capacity(3 * parameters.batch()) };
     let mut messages: Vec<CandidateShares> = (0..n).map(empty).collect();
     for number in (first..).take(parameters.batch()) {
-        let leads = parameters.lead(number) == me;
-        let candidate = Candidate { number, p: sampler.draw(leads, rng)?, q: sampler.draw(leads, rng)? };
+        let is_leader = parameters.leader(number) == me;
+        let candidate =
+            Candidate { number, p: sampler.draw(is_leader, rng)?, q: sampler.draw(is_leader, rng)? };
         for shares in [
             field.share_secret(&candidate.p, t, n, rng)?,
             field.share_secret(&candidate.q, t, n, rng)?,

@@ -10,14 +10,14 @@ use crate::KeygenError;
 
 /// The shape of a list of integers: how many, and the bound that each must stay below.
 #[derive(Clone, Debug)]
-pub struct Below {
+pub struct ListBelow {
     /// How many there are.
     pub count: usize,
     /// Each is less than this.
     pub bound: BigUint,
 }
 
-impl Below {
+impl ListBelow {
     fn max_bytes(&self) -> usize {
         // The width of an entry and the length of all of them are varints of at most ten bytes.
         let width = usize::try_from(self.bound.bits().div_ceil(8)).unwrap_or(usize::MAX);
@@ -67,13 +67,13 @@ macro_rules! integers {
 
         impl Message for $name {
             const ROUND: &'static str = $round;
-            type Shape = Below;
+            type Shape = ListBelow;
 
-            fn max_bytes(shape: &Below) -> usize {
+            fn max_bytes(shape: &ListBelow) -> usize {
                 shape.max_bytes()
             }
 
-            fn check(&self, shape: &Below) -> Result<(), Malformed> {
+            fn check(&self, shape: &ListBelow) -> Result<(), Malformed> {
                 shape.check(&self.values)
             }
         }
@@ -114,10 +114,10 @@ macro_rules! several_lists {
 
         impl Message for $name {
             const ROUND: &'static str = $round;
-            type Shape = [Below; $count];
+            type Shape = [ListBelow; $count];
 
             fn max_bytes(shape: &Self::Shape) -> usize {
-                shape.iter().map(Below::max_bytes).fold(0, usize::saturating_add)
+                shape.iter().map(ListBelow::max_bytes).fold(0, usize::saturating_add)
             }
 
             fn check(&self, shape: &Self::Shape) -> Result<(), Malformed> {
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn values_are_as_many_as_they_should_be_and_below_their_bound() {
-        let shape = Below { count: 2, bound: BigUint::from(256u32) };
+        let shape = ListBelow { count: 2, bound: BigUint::from(256u32) };
         let check =
             |values: &[u32]| shape.check(&values.iter().map(|&v| BigUint::from(v)).collect::<Vec<_>>());
         assert!(check(&[0, 255]).is_ok());

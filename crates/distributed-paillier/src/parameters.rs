@@ -3,7 +3,7 @@ use num_integer::Integer;
 use num_traits::One;
 use subrosa_arith::sieve::{TrialDivision, primes_below};
 use subrosa_shamir::{ProductRing, ShareRing};
-use subrosa_threshold_decryption::Access;
+use subrosa_threshold_decryption::AccessStructure;
 use subrosa_transport::{Parameters, PartyId};
 
 use crate::KeygenError;
@@ -36,7 +36,7 @@ const GREATEST_BITS: u64 = 8192;
 /// ```
 #[derive(Debug)]
 pub struct KeygenParameters {
-    access: Access,
+    access: AccessStructure,
     key_bits: u64,
     batch: usize,
     sieve: TrialDivision,
@@ -79,7 +79,7 @@ impl KeygenParameters {
         key_bits: u64,
         level: SecurityLevel,
     ) -> Result<Self, KeygenError> {
-        let access = Access::new(parties, threshold)?;
+        let access = AccessStructure::new(parties, threshold)?;
         let least = match level {
             SecurityLevel::Secure => LEAST_SECURE_BITS,
             SecurityLevel::Insecure => LEAST_BITS,
@@ -136,7 +136,7 @@ impl KeygenParameters {
     }
 
     /// n and t.
-    pub fn access(&self) -> Access {
+    pub fn access(&self) -> AccessStructure {
         self.access
     }
 
@@ -176,9 +176,9 @@ impl KeygenParameters {
     }
 
     /// The party that works in the place of party 1 of the paper for a candidate: it takes turns.
-    pub(crate) fn lead(&self, candidate: u64) -> PartyId {
-        let lead = candidate % u64::from(self.access.parties());
-        PartyId::new(u16::try_from(lead).unwrap_or(0))
+    pub(crate) fn leader(&self, candidate: u64) -> PartyId {
+        let leader = candidate % u64::from(self.access.parties());
+        PartyId::new(u16::try_from(leader).unwrap_or(0))
     }
 
     /// What the parties compare when their session opens.
@@ -278,7 +278,7 @@ fn default_sieve_bound(key_bits: u64) -> u32 {
 ///
 /// The party that answers for a prime knows p and q modulo it, so that a coalition of t knows about t/n of the bits
 /// of M about each: M stays small.
-fn assign_small_primes(access: Access, key_bits: u64) -> Vec<(u32, PartyId)> {
+fn assign_small_primes(access: AccessStructure, key_bits: u64) -> Vec<(u32, PartyId)> {
     let limit = (key_bits / 16).min(100);
     let mut product = BigUint::one();
     // Whole numbers and not logarithms: the parties must agree, whatever their processors.
@@ -339,7 +339,7 @@ mod tests {
     #[test]
     fn the_lead_takes_turns() {
         let parameters = KeygenParameters::insecure(3, 1, 256).unwrap();
-        let leads: Vec<usize> = (0..7).map(|candidate| parameters.lead(candidate).index()).collect();
+        let leads: Vec<usize> = (0..7).map(|candidate| parameters.leader(candidate).index()).collect();
         assert_eq!(leads, [0, 1, 2, 0, 1, 2, 0]);
     }
 

@@ -15,7 +15,7 @@ use crate::dealing::{DealtMessage, Seed};
 use crate::messages::CandidateShares;
 use crate::receipts::Opening;
 use crate::records::{AttemptRecord, BatchRecord, CandidateRecord, DealingRecord, SharingRecord};
-use crate::winner::{KeyFound, Verdict, Winner};
+use crate::winner::{Decision, KeyFound, Winner};
 use crate::{KeygenError, KeygenParameters, biprimality, sharing};
 
 /// A party that did not follow the protocol, and how it shows.
@@ -258,7 +258,7 @@ impl Replay<'_> {
         compare(&computed, zeros, "a wrong share in a check of the winner")?;
         let mut found = Vec::new();
         for (winner, state) in winners.iter_mut().zip(states) {
-            if let Verdict::Accepted(key) = winner.decide(state, zeros)? {
+            if let Decision::Accepted(key) = winner.decide(state, zeros)? {
                 found.push(key);
             }
         }

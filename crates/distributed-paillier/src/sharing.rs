@@ -9,13 +9,13 @@ use subrosa_encoding::Hasher;
 use subrosa_paillier::{Ciphertext, PublicKey};
 use subrosa_shamir::{IntegerShare, IntegerSharing};
 use subrosa_threshold_decryption::{
-    Access, Challenges, Combiner, KeyShare, PartialDecryption, ProofContext, ThresholdKey, ThresholdKeyParts,
-    coefficient_bound, proof, share_bits, verification_base, verification_key,
+    AccessStructure, Challenges, Combiner, KeyShare, PartialDecryption, ProofContext, ThresholdKey,
+    ThresholdKeyParts, coefficient_bound, proof, share_bits, verification_base, verification_key,
 };
 use subrosa_transport::{PartyId, PerParty};
 
 use crate::messages::{
-    Below, Bits, IntegerShareMessage, TrialDecryption, TrialProof, VerificationKey, conform,
+    Bits, IntegerShareMessage, ListBelow, TrialDecryption, TrialProof, VerificationKey, conform,
 };
 use crate::winner::KeySummand;
 use crate::{KeygenError, KeygenParameters};
@@ -30,13 +30,13 @@ pub fn share_shape(parameters: &KeygenParameters) -> Bits {
 }
 
 /// The shape of [`VerificationKey`].
-pub fn verification_shape(public: &PublicKey) -> [Below; 2] {
-    [trial_shape(public), Below { count: 1, bound: public.n().clone() }]
+pub fn verification_shape(public: &PublicKey) -> [ListBelow; 2] {
+    [trial_shape(public), ListBelow { count: 1, bound: public.n().clone() }]
 }
 
 /// The shape of [`TrialDecryption`].
-pub fn trial_shape(public: &PublicKey) -> Below {
-    Below { count: 1, bound: public.modulus_squared().value().clone() }
+pub fn trial_shape(public: &PublicKey) -> ListBelow {
+    ListBelow { count: 1, bound: public.modulus_squared().value().clone() }
 }
 
 /// K8: deals my summand of d by `Fᵢ(X) = Δ·dᵢ + Σ aₘX^m` with aₘ ∈ [0, Δ·t·n·2^(2k+σ)). The message to oneself is
@@ -218,7 +218,7 @@ pub fn check_trial(
 }
 
 /// Sets of t+1 parties: all of them where there are at most [`MAX_SUBSETS`], else the consecutive ones.
-fn quorums(access: Access) -> Vec<Vec<PartyId>> {
+fn quorums(access: AccessStructure) -> Vec<Vec<PartyId>> {
     let size = access.quorum();
     let parties: Vec<PartyId> =
         (0..access.parties()).filter_map(|index| u16::try_from(index).ok()).map(PartyId::new).collect();
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn every_quorum_is_tried_once() {
         for (n, t, count) in [(3, 1, 3), (5, 2, 10), (7, 3, 35), (7, 1, 21)] {
-            let sets = quorums(Access::new(n, t).unwrap());
+            let sets = quorums(AccessStructure::new(n, t).unwrap());
             assert_eq!(sets.len(), count, "n {n} t {t}");
             let distinct: std::collections::BTreeSet<_> = sets.iter().collect();
             assert_eq!(distinct.len(), count);
@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn every_party_is_tried_however_many_sets_there_are() {
         for (n, t) in [(50, 24), (100, 1), (19, 9), (21, 10), (23, 11), (25, 12), (100, 49)] {
-            let sets = quorums(Access::new(n, t).unwrap());
+            let sets = quorums(AccessStructure::new(n, t).unwrap());
             assert_eq!(sets.len(), (n - t) as usize, "n {n} t {t}");
             assert!(sets.iter().all(|set| set.len() == t as usize + 1));
             let tried: std::collections::BTreeSet<_> = sets.iter().flatten().collect();

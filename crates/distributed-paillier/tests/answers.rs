@@ -149,15 +149,15 @@ fn answers_are_masks_and_what_the_challenges_pick_and_never_out_of_range() {
 
 #[test]
 fn answers_for_large_and_small_factors_cannot_be_told_apart() {
-    let ([lead, follower], [range, _]) = ([answers(0, 240), answers(1, 240)], mask_ranges());
+    let ([leader, follower], [range, _]) = ([answers(0, 240), answers(1, 240)], mask_ranges());
     // Where both p′ and q′ are added the difference is greatest.
     let greatest = |read: &Read| read.small.iter().map(|answer| answer.added.clone()).max().unwrap();
-    let tops = [greatest(&lead), greatest(&follower)];
+    let tops = [greatest(&leader), greatest(&follower)];
     assert!(tops[0] > &tops[1] * 4u32);
     let both = |read: &'_ Read, top: &BigUint| -> Vec<usize> {
         (0..read.small.len()).filter(|&i| read.small[i].added == *top).collect()
     };
-    let [a, b]: [Vec<&Answer>; 2] = [(&lead, &tops[0]), (&follower, &tops[1])]
+    let [a, b]: [Vec<&Answer>; 2] = [(&leader, &tops[0]), (&follower, &tops[1])]
         .map(|(read, top)| both(read, top).into_iter().map(|i| &read.small[i]).collect());
     assert!(a.len() > 8000 && b.len() > 8000);
     assert!(statistic(&sent(&a), &sent(&b), &range) < GENEROUS);

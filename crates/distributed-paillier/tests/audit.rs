@@ -78,7 +78,7 @@ fn false_passes_of_the_first_test_are_named_before_the_audit_is_due() {
                 };
                 let others: Vec<_> = others.iter().map(of_peer).collect();
                 mine.message.values[place] =
-                    fit(&sieved.modulus, scene.lead(sieved.index), scene.me, &others);
+                    fit(&sieved.modulus, scene.leader(sieved.index), scene.me, &others);
             }
         });
     });

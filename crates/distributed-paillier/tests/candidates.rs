@@ -116,9 +116,9 @@ fn every_further_test_counts() {
     let parameters = KeygenParameters::insecure(3, 1, 256).unwrap();
     let n = (BigUint::one() << 255u32) + 1u32;
     let modulus = Modulus::new(&n).unwrap();
-    let passes = |lead: &BigUint, round: Option<usize>| {
+    let passes = |leader: &BigUint, round: Option<usize>| {
         let mut messages = vec![FurtherTests { values: vec![BigUint::one(); parameters.rounds()] }; 3];
-        messages[0].values.fill(lead.clone());
+        messages[0].values.fill(leader.clone());
         if let Some(round) = round {
             messages[1].values[round] = BigUint::from(2u32);
         }

@@ -66,7 +66,7 @@ fn find_factors(
     let base = base.into_iter().find(|g| jacobi(g, &trapdoor.n) == 1).unwrap();
     let (x, order) = trapdoor.logarithm(&base, value);
     // x = s/4 if the attacker leads, else (N + 1 − s)/4, with s the sum of the others' summands.
-    let s = if scene.lead(0) == scene.me {
+    let s = if scene.leader(0) == scene.me {
         (x * 4u32) % &order
     } else {
         (&trapdoor.n + 1u32 + &order * 4u32 - (x * 4u32) % &order) % &order

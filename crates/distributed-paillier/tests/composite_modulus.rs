@@ -48,7 +48,7 @@ impl Attack for Lucky {
             tools::add(&mut messages[ME.index()][1][0], &-&self.error, modulus.unwrap().value());
         } else if [FirstTest::ROUND, FurtherTests::ROUND].contains(&round) {
             for place in 0..messages[0][0].len() {
-                tools::fit(modulus.unwrap(), scene.setup.lead(), ME, messages, place);
+                tools::fit(modulus.unwrap(), scene.setup.leader(), ME, messages, place);
             }
         }
     }

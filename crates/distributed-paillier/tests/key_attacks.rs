@@ -80,7 +80,8 @@ impl Attack for Lie {
 
 /// Where the attacker leads, and where it does not.
 fn setups() -> [Setup; 2] {
-    [true, false].map(|leads| Setup::find(3, 1, 51, |setup| setup.is_good() && (setup.lead() == ME) == leads))
+    [true, false]
+        .map(|leads| Setup::find(3, 1, 51, |setup| setup.is_good() && (setup.leader() == ME) == leads))
 }
 
 fn generate(setup: &Setup, mut lie: Lie) -> Result<End, Failed> {

@@ -11,7 +11,7 @@ use subrosa_distributed_paillier::messages::{TrialDecryption, TrialProof, Verifi
 use subrosa_distributed_paillier::{KeyShare, KeygenError, KeygenParameters, sharing};
 use subrosa_paillier::{PrivateKey, PublicKey};
 use subrosa_threshold_decryption::{
-    Access, KeyError, ProofContext, dealer, verification_base, verification_key,
+    AccessStructure, KeyError, ProofContext, dealer, verification_base, verification_key,
 };
 use subrosa_transport::{PartyId, PerParty};
 
@@ -33,7 +33,7 @@ const RESIDUES: [u32; 3] = [5, 7, 11];
 /// A finished key, from a dealer: what K1 to K5, W1 to W4 and K8 lead to.
 fn dealt() -> Vec<KeyShare> {
     let private = PrivateKey::generate_insecure(256, &mut rng(1)).unwrap();
-    dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng(2)).unwrap()
+    dealer::deal(&private, AccessStructure::new(3, 1).unwrap(), &mut rng(2)).unwrap()
 }
 
 /// What is published in K9 and K10.

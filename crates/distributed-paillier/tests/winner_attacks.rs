@@ -51,7 +51,7 @@ impl<'a> Chosen<'a> {
         let (x, order) = self.trapdoor.logarithm(&base, fitting);
         // x = s/4 if the attacker leads, else (N + 1 − s)/4.
         let x = (x * 4u32) % &order;
-        let others = if setup.lead() == self.me { x } else { (n + 1u32 + &order - x) % &order };
+        let others = if setup.leader() == self.me { x } else { (n + 1u32 + &order - x) % &order };
         let own = setup.candidate(self.me);
         let sum = others + own.p().expose() + own.q().expose();
         let discriminant = BigInt::from(&sum * &sum) - BigInt::from(&self.product * 4u32);
@@ -92,7 +92,7 @@ impl Attack for Chosen<'_> {
             }
             FirstTest::ROUND | FurtherTests::ROUND => {
                 for place in 0..messages[0][0].len() {
-                    tools::fit(scene.modulus.as_ref().unwrap(), setup.lead(), self.me, messages, place);
+                    tools::fit(scene.modulus.as_ref().unwrap(), setup.leader(), self.me, messages, place);
                 }
                 if round == FirstTest::ROUND {
                     self.factors = self.find_factors(scene, &messages[self.me.index()][0][0]);
@@ -120,10 +120,10 @@ fn assert_product_refused(failed: &Failed) {
 #[test]
 fn a_modulus_made_to_fit_is_refused() {
     // The attacker leads, or not; one of five does it alone.
-    for (n, t, me, lead) in [(3, 1, 2, 0), (3, 1, 1, 1), (5, 2, 3, 0), (5, 2, 4, 4)] {
+    for (n, t, me, leader) in [(3, 1, 2, 0), (3, 1, 1, 1), (5, 2, 3, 0), (5, 2, 4, 4)] {
         let trapdoor = trapdoor(1);
         let me = PartyId::new(me);
-        let setup = Setup::find(n, t, 31, |setup| setup.lead() == PartyId::new(lead));
+        let setup = Setup::find(n, t, 31, |setup| setup.leader() == PartyId::new(leader));
         let mut attack = Chosen::new(&trapdoor, me);
         let mut run = Run::new(&setup, 0, &[me], &mut attack);
         let failed = run.generate().unwrap_err();
@@ -143,7 +143,7 @@ fn a_modulus_made_to_fit_is_refused() {
 #[test]
 fn factors_dealt_anew_are_not_those_of_the_first_step() {
     let trapdoor = trapdoor(2);
-    let setup = Setup::find(3, 1, 32, |setup| setup.lead() == PartyId::new(0));
+    let setup = Setup::find(3, 1, 32, |setup| setup.leader() == PartyId::new(0));
     let me = PartyId::new(2);
     let honest_range = |bits: u64| BigUint::one() << (512 + bits);
     for answers in [Answers::True, Answers::InRange, Answers::Unchanged] {

@@ -270,7 +270,7 @@ impl Attack for Record {
 #[test]
 fn values_of_another_candidate_or_another_run_are_noticed() {
     let setup = Setup::good(3, 1, 76);
-    let other = Setup::find(3, 1, 77, |setup| setup.is_good() && setup.lead() == ME);
+    let other = Setup::find(3, 1, 77, |setup| setup.is_good() && setup.leader() == ME);
     for (elsewhere, seed) in [(&setup, 1), (&other, 0)] {
         let mut record = Record::default();
         assert!(matches!(Run::new(elsewhere, seed, &[ME], &mut record).generate(), Ok(End::Key(_))));

@@ -111,7 +111,8 @@ pub fn disclose(
     let width = plan.slot_bits() * plan.columns();
     let mask = (BigUint::from(1_u8) << width) - 1_u8;
     // Twice the mean of the noise in a slot: a·(2^g − 1), which is also its maximum.
-    let twice_mean = BigUint::from(plan.adders()) * ((BigUint::from(1_u8) << plan.noise_bits()) - 1_u8);
+    let twice_mean =
+        BigUint::from(plan.noise_contributors()) * ((BigUint::from(1_u8) << plan.noise_bits()) - 1_u8);
     let mut secret = vec![None; scores.plain().len()];
     let mut violation = Violation::default();
     for (group, plaintext) in accounts.chunks(per).zip(plaintexts) {
@@ -161,7 +162,7 @@ fn residue(plaintext: &BigInt, key: &PublicKey) -> BigUint {
 /// Whether what lies above the used slots is a sum of what the noise contributors put there.
 fn is_in_range(whole: &BigUint, used: usize, plan: &Plan, key: &PublicKey) -> bool {
     let room = room(used, plan, key);
-    let most = if room > BigUint::ZERO { (room - 1_u8) * plan.adders() } else { room };
+    let most = if room > BigUint::ZERO { (room - 1_u8) * plan.noise_contributors() } else { room };
     whole >> used_bits(used, plan) <= most
 }
 

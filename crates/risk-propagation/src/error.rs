@@ -321,7 +321,7 @@ impl Culprits for Error {
     }
 
     /// What concerns all banks is told; files, folders and data are this bank's own affair.
-    fn told(&self) -> String {
+    fn reported(&self) -> String {
         match self {
             Self::Plan(_)
             | Self::Unplannable { .. }
@@ -388,9 +388,9 @@ mod tests {
     fn peers_are_told_nothing_of_files() {
         let error = Error::io(std::path::Path::new("/home/alice/data"), std::io::Error::other("full"));
         assert!(error.to_string().contains("alice"));
-        assert!(!error.told().contains("alice"));
+        assert!(!error.reported().contains("alice"));
         let peer =
             Error::Peer { party: PartyId::new(2), bank: "coral".to_owned(), reason: "late".to_owned() };
-        assert_eq!(peer.told(), peer.to_string());
+        assert_eq!(peer.reported(), peer.to_string());
     }
 }

@@ -101,7 +101,7 @@ impl Forecast {
         forecast.blindings += (own + others) as u64;
         forecast.partial_decryptions = (own + others) as u64;
         // Announcement and noise go to everybody, partial decryptions to their owners.
-        let receivers = plan.adders() as u64;
+        let receivers = plan.noise_contributors() as u64;
         forecast.bytes_sent += ciphertext * (receivers * (own + others) as u64 + others as u64);
         forecast
     }

@@ -20,7 +20,7 @@ use crate::network::{Network, NetworkBuilder, Transfer};
 
 /// What to generate.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Shape {
+pub struct NetworkShape {
     /// Names of the banks.
     pub banks: Vec<String>,
     /// Accounts of all banks together; at least two for each bank.
@@ -35,7 +35,7 @@ pub struct Shape {
     pub chain_length: usize,
 }
 
-impl Default for Shape {
+impl Default for NetworkShape {
     /// 360 accounts at three banks, 1,500 transfers in one period, eight chains of five.
     fn default() -> Self {
         Self {
@@ -117,7 +117,7 @@ impl Activity {
 ///
 /// # Errors
 /// [`Error::Banks`] if there are no banks, fewer than two accounts for each, or chains longer than half the accounts.
-pub fn generate(shape: &Shape, rng: &mut impl Rng) -> Result<Generated, Error> {
+pub fn generate(shape: &NetworkShape, rng: &mut impl Rng) -> Result<Generated, Error> {
     let banks = Banks::new(&shape.banks)?;
     if shape.accounts < 2 * banks.len() || shape.chain_length > shape.accounts / 2 {
         return Err(Error::Banks(format!("{} accounts are too few", shape.accounts)));
@@ -162,7 +162,7 @@ pub fn generate(shape: &Shape, rng: &mut impl Rng) -> Result<Generated, Error> {
 
 /// One chain: about 50,000.00 passed on from bank to bank, each hop keeping 2 to 9 per cent.
 fn chain(
-    shape: &Shape,
+    shape: &NetworkShape,
     period: usize,
     rng: &mut impl Rng,
     accounts: &mut [GeneratedAccount],
@@ -347,20 +347,20 @@ mod tests {
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
 
-    fn made(shape: &Shape, seed: u64) -> Generated {
+    fn made(shape: &NetworkShape, seed: u64) -> Generated {
         generate(shape, &mut ChaCha20Rng::seed_from_u64(seed)).unwrap()
     }
 
     #[test]
     fn the_same_seed_gives_the_same_network() {
-        let shape = Shape::default();
+        let shape = NetworkShape::default();
         assert_eq!(made(&shape, 1), made(&shape, 1));
         assert_ne!(made(&shape, 1), made(&shape, 2));
     }
 
     #[test]
     fn degrees_have_a_long_tail_and_chains_cross_banks() {
-        let shape = Shape { accounts: 3000, transfers: 15_000, chains: 30, ..Shape::default() };
+        let shape = NetworkShape { accounts: 3000, transfers: 15_000, chains: 30, ..NetworkShape::default() };
         let network = made(&shape, 1);
         let mut degrees = vec![0_usize; shape.accounts];
         for transfer in network.transfers() {
@@ -384,7 +384,8 @@ mod tests {
 
     #[test]
     fn views_hold_what_files_hold() {
-        let shape = Shape { accounts: 40, transfers: 100, chains: 2, periods: 2, ..Shape::default() };
+        let shape =
+            NetworkShape { accounts: 40, transfers: 100, chains: 2, periods: 2, ..NetworkShape::default() };
         let network = made(&shape, 5);
         let directory = tempfile::tempdir().unwrap();
         network.write(directory.path()).unwrap();
@@ -396,9 +397,9 @@ mod tests {
 
     #[test]
     fn too_small_is_refused() {
-        let refused = |shape: Shape| generate(&shape, &mut ChaCha20Rng::seed_from_u64(1)).is_err();
-        assert!(refused(Shape { accounts: 5, ..Shape::default() }));
-        assert!(refused(Shape { chain_length: 181, ..Shape::default() }));
-        assert!(refused(Shape { banks: Vec::new(), ..Shape::default() }));
+        let refused = |shape: NetworkShape| generate(&shape, &mut ChaCha20Rng::seed_from_u64(1)).is_err();
+        assert!(refused(NetworkShape { accounts: 5, ..NetworkShape::default() }));
+        assert!(refused(NetworkShape { chain_length: 181, ..NetworkShape::default() }));
+        assert!(refused(NetworkShape { banks: Vec::new(), ..NetworkShape::default() }));
     }
 }

@@ -1,4 +1,4 @@
-//! The propagation in the clear: a twin that computes the very numbers that the ciphertexts hold, and a plain one in
+//! The propagation in the clear: a reference that computes the very numbers that the ciphertexts hold, and a plain one in
 //! floating point to check both against.
 //!
 //! Both need the networks of all banks at once. They are for tests, for trying out data and for `--check`.
@@ -23,32 +23,32 @@ use crate::weights::{Mixing, sender_weights};
 /// risk moves.
 ///
 /// ```
-/// use subrosa_risk_propagation::{Agreed, NetworkSizes, Plan, Settings, generate, plaintext::Twin};
+/// use subrosa_risk_propagation::{Agreed, NetworkSizes, Plan, Settings, generate, plaintext::Reference};
 /// # use rand_chacha::rand_core::SeedableRng;
 /// # let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(1);
-/// let networks = generate::generate(&generate::Shape::default(), &mut rng)?.networks()?;
+/// let networks = generate::generate(&generate::NetworkShape::default(), &mut rng)?.networks()?;
 /// # let sizes = NetworkSizes {
-/// #     key_bits: 2048, columns: 1, in_degree_bits: 8, active_periods: vec![true], adders: 2,
+/// #     key_bits: 2048, columns: 1, in_degree_bits: 8, active_periods: vec![true], noise_contributors: 2,
 /// # };
 /// let plan = Plan::new(&sizes, &Settings::default())?;
 /// let agreed = Agreed::among(networks)?;
-/// let mut twin = Twin::new(&agreed, &plan);
-/// let mut totals = vec![twin.scores(0).iter().sum::<f64>()];
-/// while twin.advance() {
-///     totals.push(twin.scores(0).iter().sum());
+/// let mut reference = Reference::new(&agreed, &plan);
+/// let mut totals = vec![reference.scores(0).iter().sum::<f64>()];
+/// while reference.advance() {
+///     totals.push(reference.scores(0).iter().sum());
 /// }
 /// assert_eq!(totals.len(), 1 + plan.steps().len());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct Twin<'a> {
+pub struct Reference<'a> {
     agreed: Vec<&'a Agreed>,
     plan: &'a Plan,
     done: usize,
     scores: Vec<FixedScores>,
 }
 
-impl<'a> Twin<'a> {
+impl<'a> Reference<'a> {
     /// The scores before the first step.
     ///
     /// # Arguments
@@ -95,7 +95,7 @@ impl<'a> Twin<'a> {
     }
 }
 
-/// Runs all steps of [`Twin`].
+/// Runs all steps of [`Reference`].
 ///
 /// # Arguments
 /// `agreed[b]` is the network of bank `b` after the agreement (see [`Agreed::among`]).
@@ -105,9 +105,9 @@ impl<'a> Twin<'a> {
 /// the disclosure noise.
 #[must_use]
 pub fn propagate(agreed: &[Agreed], plan: &Plan) -> Vec<FixedScores> {
-    let mut twin = Twin::new(agreed, plan);
-    while twin.advance() {}
-    twin.scores
+    let mut reference = Reference::new(agreed, plan);
+    while reference.advance() {}
+    reference.scores
 }
 
 fn advance(agreed: &[&Agreed], own: usize, scores: &[FixedScores], step: Step, plan: &Plan) -> FixedScores {

@@ -8,7 +8,7 @@
 //! 2^(−f₀−1) + T·(deg/2 + 1)·2^(−f−1), where deg bounds the number of senders of any account.
 //!
 //! **Slots.** Nothing is ever negative and a score is at most 1, so after T steps it fits F + 1 bits; with the noise of
-//! all adders it stays below 2^(F+2), the width of a slot. A ciphertext carries ⌊(k−2)/(F+2)⌋ slots.
+//! all noise contributors it stays below 2^(F+2), the width of a slot. A ciphertext carries ⌊(k−2)/(F+2)⌋ slots.
 
 use crate::settings::{Settings, Step};
 use crate::weights::MAX_WEIGHT_BITS;
@@ -110,7 +110,7 @@ pub struct NetworkSizes {
     /// For each period, whether the run takes it: see [`periods`](crate::periods).
     pub active_periods: Vec<bool>,
     /// Parties that add noise before a score is disclosed.
-    pub adders: usize,
+    pub noise_contributors: usize,
 }
 
 /// Everything that follows from sizes and settings.
@@ -119,7 +119,7 @@ pub struct Plan {
     steps: Vec<Step>,
     accuracy: f64,
     columns: usize,
-    adders: usize,
+    noise_contributors: usize,
     key_bits: usize,
     in_degree_bits: u32,
     score_bits: u32,
@@ -163,9 +163,11 @@ impl Plan {
         // At most 22·10^4 bits: no overflow.
         let final_bits = score_bits + weight_bits * u32::try_from(steps.len()).unwrap_or(u32::MAX);
         // a·2^g ≤ ½·accuracy·2^F.
-        let noise_bits = match sizes.adders {
+        let noise_bits = match sizes.noise_contributors {
             0 => 0,
-            adders => final_bits.saturating_sub(bits_above(2.0 * count(adders) / accuracy)),
+            noise_contributors => {
+                final_bits.saturating_sub(bits_above(2.0 * count(noise_contributors) / accuracy))
+            }
         };
         // Half a unit of the grid is at most a quarter of the accuracy.
         let decimals = digits_above(2.0 / accuracy);
@@ -174,7 +176,7 @@ impl Plan {
             steps,
             accuracy,
             columns: sizes.columns,
-            adders: sizes.adders,
+            noise_contributors: sizes.noise_contributors,
             key_bits: sizes.key_bits,
             in_degree_bits: sizes.in_degree_bits,
             score_bits,
@@ -226,8 +228,8 @@ impl Plan {
 
     /// Parties that add noise to each ciphertext before it is decrypted.
     #[must_use]
-    pub fn adders(&self) -> usize {
-        self.adders
+    pub fn noise_contributors(&self) -> usize {
+        self.noise_contributors
     }
 
     /// Bits of the key that this plan is for.
@@ -313,7 +315,7 @@ impl Plan {
             ("bits of a slot", self.slot_bits() as u64),
             ("accounts in a ciphertext", self.accounts_per_ciphertext() as u64),
             ("decimals", u64::from(self.decimals)),
-            ("parties that add noise", self.adders as u64),
+            ("parties that add noise", self.noise_contributors as u64),
         ]
     }
 
@@ -330,7 +332,7 @@ impl Plan {
     pub fn noise_error(&self) -> f64 {
         let scale = count(self.final_scale());
         let top = f64::exp2(f64::from(self.noise_bits) - scale) - f64::exp2(-scale);
-        0.5 * count(self.adders) * top
+        0.5 * count(self.noise_contributors) * top
     }
 
     /// Greatest error of rounding to the grid on which scores are shown.
@@ -368,7 +370,11 @@ impl std::fmt::Display for Plan {
                 "foreign senders           at least {least}, or the foreign part of a score is withheld"
             )?;
         }
-        writeln!(f, "noise                     {} bits from each of {} banks", self.noise_bits, self.adders)?;
+        writeln!(
+            f,
+            "noise                     {} bits from each of {} banks",
+            self.noise_bits, self.noise_contributors
+        )?;
         writeln!(f, "error of fixed point      {:.2e}", self.fixed_point_error())?;
         writeln!(f, "error of noise            {:.2e}", self.noise_error())?;
         writeln!(f, "error of display          {:.2e}", self.grid_error())?;
@@ -408,7 +414,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn sizes(key_bits: usize) -> NetworkSizes {
-        NetworkSizes { key_bits, columns: 1, in_degree_bits: 8, active_periods: vec![true], adders: 2 }
+        NetworkSizes {
+            key_bits,
+            columns: 1,
+            in_degree_bits: 8,
+            active_periods: vec![true],
+            noise_contributors: 2,
+        }
     }
 
     #[test]
@@ -464,16 +476,16 @@ mod tests {
             exponent in -11.0..-1.0_f64,
             iterations in 0..8_u32,
             in_degree_bits in 0..16_u32,
-            adders in 1..20_usize,
+            noise_contributors in 1..20_usize,
         ) {
             let accuracy = 10_f64.powf(exponent);
             let settings = Settings { accuracy, iterations, ..Settings::default() };
-            let sizes = NetworkSizes { in_degree_bits, adders, ..sizes(4096) };
+            let sizes = NetworkSizes { in_degree_bits, noise_contributors, ..sizes(4096) };
             let Ok(plan) = Plan::new(&sizes, &settings) else { return Ok(()) };
             prop_assert!(plan.fixed_point_error() <= accuracy / 4.0);
             prop_assert!(plan.noise_error() <= accuracy / 2.0);
             prop_assert!(plan.grid_error() <= accuracy / 4.0 * (1.0 + 1e-9));
-            let noise = adders as f64 * f64::exp2(f64::from(plan.noise_bits()));
+            let noise = noise_contributors as f64 * f64::exp2(f64::from(plan.noise_bits()));
             let top = f64::exp2(plan.final_scale() as f64) + noise;
             prop_assert!(top < f64::exp2(plan.slot_bits() as f64));
         }
@@ -484,14 +496,14 @@ mod tests {
             iterations in 0..60_u32,
             periods in 0..8_usize,
             in_degree_bits in 0..=31_u32,
-            adders in 1..1000_usize,
+            noise_contributors in 1..1000_usize,
             columns in 1..40_usize,
             key_bits in 0..9000_usize,
         ) {
             let accuracy = 10_f64.powf(exponent).clamp(1e-15, 0.1);
             let settings = Settings { accuracy, iterations, ..Settings::default() };
             let active_periods = vec![true; periods];
-            let sizes = NetworkSizes { key_bits, columns, in_degree_bits, active_periods, adders };
+            let sizes = NetworkSizes { key_bits, columns, in_degree_bits, active_periods, noise_contributors };
             match Plan::new(&sizes, &settings) {
                 Ok(plan) => {
                     prop_assert!(plan.weight_bits() <= MAX_WEIGHT_BITS);
@@ -500,7 +512,7 @@ mod tests {
                     prop_assert!(used > 0 && used + 2 <= key_bits);
                     // Where anything is decrypted there is noise, of nearly the size that the accuracy allows.
                     let scale = plan.final_scale() as f64;
-                    let noise = adders as f64 * f64::exp2(f64::from(plan.noise_bits()) - scale);
+                    let noise = noise_contributors as f64 * f64::exp2(f64::from(plan.noise_bits()) - scale);
                     prop_assert!(plan.steps().is_empty() || (noise > accuracy / 8.0 && noise <= accuracy / 2.0));
                 }
                 Err(PlanError::DoesNotFit { first_too_many, steps, needed, available, .. }) => {

@@ -19,7 +19,7 @@ use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_risk_propagation::data::{self, arrow};
-use subrosa_risk_propagation::generate::{Shape, generate};
+use subrosa_risk_propagation::generate::{NetworkShape, generate};
 use subrosa_risk_propagation::{Banks, Error, Network, Problem};
 
 fn array<A: Array + 'static>(array: A) -> ArrayRef {
@@ -76,7 +76,7 @@ fn convert(csv: &Path) {
 
 #[test]
 fn parquet_makes_the_same_network_as_csv() {
-    let shape = Shape { accounts: 60, transfers: 500, periods: 2, ..Shape::default() };
+    let shape = NetworkShape { accounts: 60, transfers: 500, periods: 2, ..NetworkShape::default() };
     let generated = generate(&shape, &mut ChaCha20Rng::seed_from_u64(5)).unwrap();
     let directory = tempfile::tempdir().unwrap();
     generated.write(directory.path()).unwrap();

@@ -19,7 +19,7 @@ use subrosa_risk_propagation::record::{Kind, Reader, Record, Recording, Seeds};
 use subrosa_risk_propagation::{
     CheckpointStore, Error, FileStore, Network, Outcome, PROTOCOL, Propagation, RunSeed, Settings, parameters,
 };
-use subrosa_threshold_decryption::{Access, KeyShare, dealer};
+use subrosa_threshold_decryption::{AccessStructure, KeyShare, dealer};
 use subrosa_transport::memory::disconnect_after;
 use subrosa_transport::testing::run_network;
 use subrosa_transport::{
@@ -29,7 +29,7 @@ use subrosa_transport::{
 static SHARES: LazyLock<Vec<KeyShare>> = LazyLock::new(|| {
     let mut rng = ChaCha20Rng::seed_from_u64(3);
     let private = PrivateKey::generate_insecure(512, &mut rng).unwrap();
-    dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng).unwrap()
+    dealer::deal(&private, AccessStructure::new(3, 1).unwrap(), &mut rng).unwrap()
 });
 
 fn settings() -> Settings {

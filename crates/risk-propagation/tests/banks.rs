@@ -16,7 +16,7 @@ use subrosa_risk_propagation::{
     Agreed, Banks, Calibration, Delta, Error, Event, Forecast, Mismatch, Network, NetworkBuilder, Outcome,
     PROTOCOL, Propagation, Settings, Stage, Transfer, parameters, plaintext,
 };
-use subrosa_threshold_decryption::{Access, KeyShare, dealer};
+use subrosa_threshold_decryption::{AccessStructure, KeyShare, dealer};
 use subrosa_transport::memory::{MemoryNetworkBuilder, silence_after};
 use subrosa_transport::testing::run_network;
 use subrosa_transport::{Limits, MemoryNetwork, MemoryTransport, PartyId, Session};
@@ -31,7 +31,7 @@ fn shares(banks: usize, threshold: u32) -> Vec<KeyShare> {
     let deal = || {
         let mut rng = ChaCha20Rng::seed_from_u64(banks as u64);
         let private = PrivateKey::generate_insecure(BITS, &mut rng).unwrap();
-        let access = Access::new(u32::try_from(banks).unwrap(), threshold).unwrap();
+        let access = AccessStructure::new(u32::try_from(banks).unwrap(), threshold).unwrap();
         dealer::deal(&private, access, &mut rng).unwrap()
     };
     keys.entry((banks, threshold)).or_insert_with(deal).clone()

@@ -20,7 +20,7 @@ use subrosa_risk_propagation::{
     Agreed, CheckpointProblem, CheckpointStore, Error, Event, FileStore, Network, NetworkSizes, Outcome,
     PROTOCOL, Plan, Propagation, Settings, Stage, parameters, plaintext,
 };
-use subrosa_threshold_decryption::{Access, KeyShare, dealer};
+use subrosa_threshold_decryption::{AccessStructure, KeyShare, dealer};
 use subrosa_transport::memory::{Action, disconnect_after};
 use subrosa_transport::testing::run_network;
 use subrosa_transport::{
@@ -36,7 +36,7 @@ static OTHER_SHARES: LazyLock<Vec<KeyShare>> = LazyLock::new(|| deal(4));
 fn deal(seed: u64) -> Vec<KeyShare> {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     let private = PrivateKey::generate_insecure(512, &mut rng).unwrap();
-    dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng).unwrap()
+    dealer::deal(&private, AccessStructure::new(3, 1).unwrap(), &mut rng).unwrap()
 }
 
 fn settings() -> Settings {
@@ -601,7 +601,7 @@ fn recovered(base: &Path, bank: usize) -> Vec<f64> {
         .scores
 }
 
-/// All banks' scores against the twin.
+/// All banks' scores against the plaintext reference.
 fn check_scores(scores: &[Vec<f64>]) {
     let agreed = Agreed::among(networks()).unwrap();
     let degree = networks().iter().map(Network::greatest_in_degree).max().unwrap();
@@ -610,7 +610,7 @@ fn check_scores(scores: &[Vec<f64>]) {
         columns: 1,
         in_degree_bits: in_degree_bits(degree),
         active_periods: vec![true],
-        adders: 2,
+        noise_contributors: 2,
     };
     let plan = Plan::new(&sizes, &settings()).unwrap();
     let twin = plaintext::propagate(&agreed, &plan);

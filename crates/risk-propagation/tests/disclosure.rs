@@ -20,9 +20,14 @@ fn private_key() -> PrivateKey {
     PrivateKey::generate_insecure(BITS as u64, &mut ChaCha20Rng::seed_from_u64(7)).unwrap()
 }
 
-fn plan(columns: usize, adders: usize, iterations: u32) -> Plan {
-    let sizes =
-        NetworkSizes { key_bits: BITS, columns, in_degree_bits: 3, active_periods: vec![true], adders };
+fn plan(columns: usize, noise_contributors: usize, iterations: u32) -> Plan {
+    let sizes = NetworkSizes {
+        key_bits: BITS,
+        columns,
+        in_degree_bits: 3,
+        active_periods: vec![true],
+        noise_contributors,
+    };
     Plan::new(&sizes, &Settings { iterations, accuracy: 1e-4, ..Settings::default() }).unwrap()
 }
 
@@ -58,8 +63,8 @@ fn used_slots_hold_the_noise_that_they_held_before_the_room_was_filled() {
     let private = private_key();
     let key = private.public();
     let blinder = Blinder::new(key, Randomness::Short, 1 << 16).unwrap();
-    for (columns, adders) in [(1, 2), (2, 2), (1, 4), (1, 1)] {
-        let plan = plan(columns, adders, 3);
+    for (columns, noise_contributors) in [(1, 2), (2, 2), (1, 4), (1, 1)] {
+        let plan = plan(columns, noise_contributors, 3);
         let per = plan.accounts_per_ciphertext();
         let used: Vec<usize> = (0..=per).chain(disclosure::used_slots(3 * per + 1, &plan)).collect();
         assert_eq!(used[per + 1..], [per, per, per, 1]);
@@ -74,7 +79,7 @@ fn used_slots_hold_the_noise_that_they_held_before_the_room_was_filled() {
             let mask = (BigUint::from(1_u8) << low) - 1_u8;
             assert_eq!(&whole & &mask, before & mask);
             // Those of all contributors together stay below N.
-            assert!((whole + 1_u8) * adders <= *key.n());
+            assert!((whole + 1_u8) * noise_contributors <= *key.n());
         }
     }
 }
@@ -149,7 +154,7 @@ impl Bank {
     /// The greatest number that an account's slot can hold.
     fn most(&self, account: usize) -> BigUint {
         self.ceilings.of(account)
-            + ((BigUint::from(1_u8) << self.plan.noise_bits()) - 1_u8) * self.plan.adders()
+            + ((BigUint::from(1_u8) << self.plan.noise_bits()) - 1_u8) * self.plan.noise_contributors()
     }
 
     /// Ciphertexts of which every slot holds what `slot` says, with `above` on top of the last of them.

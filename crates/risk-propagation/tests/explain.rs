@@ -4,7 +4,7 @@
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_risk_propagation::explain::explain;
-use subrosa_risk_propagation::generate::{Generated, Shape, generate};
+use subrosa_risk_propagation::generate::{Generated, NetworkShape, generate};
 use subrosa_risk_propagation::{
     Agreed, Banks, Delta, Mismatch, Network, NetworkBuilder, Settings, Transfer, plaintext,
 };
@@ -92,7 +92,8 @@ fn with_scores(generated: &Generated, own: usize, foreign: f64) -> Vec<Network> 
 fn an_account_has_carriers_if_foreign_scores_move_its_own() {
     let mut both = [0, 0];
     for (seed, delta) in [(1, 0.5), (2, 0.25), (3, 1.0)] {
-        let shape = Shape { accounts: 60, transfers: 45, chains: 2, periods: 2, ..Shape::default() };
+        let shape =
+            NetworkShape { accounts: 60, transfers: 45, chains: 2, periods: 2, ..NetworkShape::default() };
         let generated = generate(&shape, &mut ChaCha20Rng::seed_from_u64(seed)).unwrap();
         let settings = settings(delta, 2);
         let networks = with_scores(&generated, 0, 1.0);

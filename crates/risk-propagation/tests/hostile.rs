@@ -17,7 +17,7 @@ use subrosa_risk_propagation::{
     Error, Mismatch, Network, NetworkSizes, Outcome, PROTOCOL, Plan, Propagation, Settings, agreement,
     parameters, plan::in_degree_bits,
 };
-use subrosa_threshold_decryption::{Access, KeyShare, dealer};
+use subrosa_threshold_decryption::{AccessStructure, KeyShare, dealer};
 use subrosa_transport::memory::{flip_bit, truncate};
 use subrosa_transport::testing::run_network;
 use subrosa_transport::{Limits, MemoryNetwork, MemoryTransport, Message, PartyId, Session, SessionError};
@@ -104,7 +104,7 @@ fn networks() -> Vec<Network> {
 fn shares() -> Vec<KeyShare> {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let private = PrivateKey::generate_insecure(256, &mut rng).unwrap();
-    dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng).unwrap()
+    dealer::deal(&private, AccessStructure::new(3, 1).unwrap(), &mut rng).unwrap()
 }
 
 fn honest(me: PartyId, wire: &mut MemoryTransport, share: &KeyShare) -> Result<Outcome, Error> {
@@ -133,7 +133,7 @@ fn west(evil: Evil, wire: &mut MemoryTransport, share: &KeyShare) -> Result<(), 
         columns: 1,
         in_degree_bits: networks().iter().map(|n| in_degree_bits(n.greatest_in_degree())).max().unwrap(),
         active_periods: vec![true],
-        adders: 2,
+        noise_contributors: 2,
     };
     let plan = Plan::new(&sizes, &settings()).unwrap();
     let mut values: Vec<u64> = plan.fields().into_iter().map(|(_, value)| value).collect();

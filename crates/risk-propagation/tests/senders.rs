@@ -18,7 +18,7 @@ use subrosa_risk_propagation::{
     Outcome, PROTOCOL, Plan, Propagation, Settings, Stage, Transfer, data, disclosure, parameters, periods,
     plaintext, plan::in_degree_bits, senders,
 };
-use subrosa_threshold_decryption::{Access, KeyShare, dealer};
+use subrosa_threshold_decryption::{AccessStructure, KeyShare, dealer};
 use subrosa_transport::memory::disconnect_after;
 use subrosa_transport::testing::run_network;
 use subrosa_transport::{Limits, MemoryNetwork, MemoryTransport, PartyId, Session, Transport};
@@ -26,7 +26,7 @@ use subrosa_transport::{Limits, MemoryNetwork, MemoryTransport, PartyId, Session
 static SHARES: LazyLock<Vec<KeyShare>> = LazyLock::new(|| {
     let mut rng = ChaCha20Rng::seed_from_u64(4);
     let private = PrivateKey::generate_insecure(512, &mut rng).unwrap();
-    dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng).unwrap()
+    dealer::deal(&private, AccessStructure::new(3, 1).unwrap(), &mut rng).unwrap()
 });
 
 fn plan(networks: &[Network], settings: &Settings) -> Plan {
@@ -36,7 +36,7 @@ fn plan(networks: &[Network], settings: &Settings) -> Plan {
         columns: networks[0].columns().len(),
         in_degree_bits: in_degree_bits(degree),
         active_periods: periods::counted(&periods::among(networks, settings).unwrap()),
-        adders: 2,
+        noise_contributors: 2,
     };
     Plan::new(&sizes, settings).unwrap()
 }

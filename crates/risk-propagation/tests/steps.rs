@@ -1,4 +1,4 @@
-//! The encrypted iteration without a network: integer for integer what the twin computes.
+//! The encrypted iteration without a network: integer for integer what the plaintext reference computes.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "test code")]
 
 mod common;
@@ -21,7 +21,7 @@ fn plan(agreed: &[Agreed], key_bits: usize, columns: usize, settings: &Settings)
         columns,
         in_degree_bits: 5,
         active_periods: (0..periods).map(active).collect(),
-        adders: 2,
+        noise_contributors: 2,
     };
     Plan::new(&sizes, settings).unwrap()
 }
@@ -60,7 +60,7 @@ fn private_key() -> PrivateKey {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn ciphertexts_hold_what_the_twin_computes(raw in consistent(), iterations in 1..=3_u32, seed in any::<u64>()) {
+    fn ciphertexts_hold_what_the_plaintext_reference_computes(raw in consistent(), iterations in 1..=3_u32, seed in any::<u64>()) {
         let private = private_key();
         let blinder = Blinder::new(private.public(), Randomness::Short, 1 << 16).unwrap();
         let settings = Settings { iterations, accuracy: 1e-4, ..Settings::default() };
@@ -125,13 +125,13 @@ proptest! {
 
 /// With so many accounts an iteration takes them in blocks and drops, block by block, what no later one needs.
 #[test]
-fn large_networks_match_the_twin() {
-    use subrosa_risk_propagation::generate::{Shape, generate};
+fn large_networks_match_the_plaintext_reference() {
+    use subrosa_risk_propagation::generate::{NetworkShape, generate};
     let private = private_key();
     let blinder = Blinder::new(private.public(), Randomness::Short, 1 << 16).unwrap();
     let settings = Settings { iterations: 2, accuracy: 1e-4, ..Settings::default() };
     let mut rng = ChaCha20Rng::seed_from_u64(3);
-    let shape = Shape { accounts: 2400, transfers: 9000, chains: 20, ..Shape::default() };
+    let shape = NetworkShape { accounts: 2400, transfers: 9000, chains: 20, ..NetworkShape::default() };
     let agreed = Agreed::among(generate(&shape, &mut rng).unwrap().networks().unwrap()).unwrap();
     let plan = plan(&agreed, 384, 1, &settings);
     let twin = plaintext::propagate(&agreed, &plan);

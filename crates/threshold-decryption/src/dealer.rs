@@ -12,7 +12,9 @@ use subrosa_shamir::IntegerSharing;
 use subrosa_transport::PartyId;
 
 use crate::key::verification_key;
-use crate::{Access, KeyError, KeyShare, ThresholdKey, ThresholdKeyParts, coefficient_bound, share_bits};
+use crate::{
+    AccessStructure, KeyError, KeyShare, ThresholdKey, ThresholdKeyParts, coefficient_bound, share_bits,
+};
 
 /// Deals the decryption key of `private` to the parties of `access`, in roster order.
 ///
@@ -21,7 +23,7 @@ use crate::{Access, KeyError, KeyShare, ThresholdKey, ThresholdKeyParts, coeffic
 #[doc(alias = "trusted dealer")]
 pub fn deal(
     private: &PrivateKey,
-    access: Access,
+    access: AccessStructure,
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<KeyShare>, KeyError> {
     let public = private.public();

@@ -3,7 +3,7 @@ use subrosa_paillier::PaillierError;
 use subrosa_shamir::ShamirError;
 use subrosa_transport::{Culprits, PartyId, SessionError};
 
-use crate::Refusal;
+use crate::PolicyRefusal;
 
 /// What can be wrong with a threshold key or a share of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,7 +13,7 @@ pub enum KeyError {
     #[error(
         "{parties} parties with threshold {threshold} cannot share a key: 1 ≤ t and 2t + 1 ≤ n ≤ 100 must hold"
     )]
-    Access {
+    AccessStructure {
         /// n.
         parties: u32,
         /// t.
@@ -50,7 +50,7 @@ impl KeyError {
     pub fn culprits(&self) -> Vec<PartyId> {
         match self {
             Self::ShareMismatch { party } => vec![*party],
-            Self::Access { .. }
+            Self::AccessStructure { .. }
             | Self::Invalid { .. }
             | Self::InconsistentVerificationKeys
             | Self::Paillier(_)
@@ -109,7 +109,7 @@ pub enum DecryptionError {
         /// The party that asks.
         asker: PartyId,
         /// What stands in its way.
-        refusal: Refusal,
+        refusal: PolicyRefusal,
     },
     /// The checks ask for more answers than there are parties.
     #[error("t + 1 answers and {spares} spare ones are more than {parties} parties can give")]

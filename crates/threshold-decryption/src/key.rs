@@ -9,7 +9,7 @@ use subrosa_paillier::PublicKey;
 use subrosa_shamir::integer_lagrange_at_zero;
 use subrosa_transport::PartyId;
 
-use crate::{Access, KeyError, Lineage};
+use crate::{AccessStructure, KeyError, Lineage};
 
 /// The public constants of a threshold key, as key generation makes them; not yet checked.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub struct ThresholdKeyParts {
     /// The Paillier key.
     pub public: PublicKey,
     /// n and t.
-    pub access: Access,
+    pub access: AccessStructure,
     /// κ: the shares' polynomial has the value κ·d at 0. For a fresh key κ = Δ.
     pub scale: BigUint,
     /// θ = d mod N.
@@ -111,7 +111,7 @@ impl ThresholdKey {
     }
 
     /// n and t.
-    pub fn access(&self) -> Access {
+    pub fn access(&self) -> AccessStructure {
         self.0.parts.access
     }
 
@@ -285,7 +285,7 @@ impl std::fmt::Debug for KeyShare {
 /// [`KeyError::Arith`] if the share is longer.
 pub fn verification_key(
     public: &PublicKey,
-    access: Access,
+    access: AccessStructure,
     share_bits: u64,
     share: &SecretInt,
 ) -> Result<BigUint, KeyError> {

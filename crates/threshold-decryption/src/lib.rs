@@ -21,9 +21,9 @@ pub use deviation::Deviation;
 pub use error::{DecryptionError, KeyError};
 pub use key::{KeyShare, ThresholdKey, ThresholdKeyParts, verification_base, verification_key};
 pub use lineage::Lineage;
-pub use parameters::{Access, STATISTICAL_BITS, coefficient_bound, share_bits};
+pub use parameters::{AccessStructure, STATISTICAL_BITS, coefficient_bound, share_bits};
 pub use partial::PartialDecryption;
-pub use policy::{DecryptionPolicy, Ledger, Refusal};
+pub use policy::{DecryptionPolicy, Ledger, PolicyRefusal};
 pub use proof::{BatchProof, Challenges, ProofContext};
 /// Re-exported: keys and ciphertexts are of the one, sessions of the other.
 pub use {subrosa_paillier, subrosa_transport};

@@ -2,7 +2,7 @@ use num_bigint::BigUint;
 use num_traits::{One, Zero};
 use subrosa_encoding::Hasher;
 
-use crate::{Access, KeyError, STATISTICAL_BITS, ThresholdKeyParts};
+use crate::{AccessStructure, KeyError, STATISTICAL_BITS, ThresholdKeyParts};
 
 /// How often the shares of a key were renewed, and the bounds that follow from that.
 ///
@@ -57,12 +57,12 @@ impl Lineage {
     ///
     /// Two keys that differ by at most D are told apart through the view of t parties before and t others after the
     /// refresh only by the difference of two polynomials, each of whose coefficients add up to at most t·κ·D.
-    pub(crate) fn refresh_bound(&self, access: Access, scale: &BigUint) -> BigUint {
+    pub(crate) fn refresh_bound(&self, access: AccessStructure, scale: &BigUint) -> BigUint {
         (&self.secret_bound * scale * access.threshold()) << (STATISTICAL_BITS + 1)
     }
 
     /// A bound on the bits of a share after `refreshes` refreshes: `2^dealt + R·n·2A·Σₘ n^m`.
-    pub(crate) fn refreshed_bits(&self, access: Access, scale: &BigUint, refreshes: u32) -> u64 {
+    pub(crate) fn refreshed_bits(&self, access: AccessStructure, scale: &BigUint, refreshes: u32) -> u64 {
         let n = BigUint::from(access.parties());
         let powers: BigUint = (1..=access.threshold()).map(|m| n.pow(m)).sum();
         let added = self.refresh_bound(access, scale) * powers * n * refreshes;
@@ -102,7 +102,7 @@ mod tests {
     fn key() -> ThresholdKey {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         let private = PrivateKey::generate_insecure(256, &mut rng).unwrap();
-        dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng).unwrap()[0].key().clone()
+        dealer::deal(&private, AccessStructure::new(3, 1).unwrap(), &mut rng).unwrap()[0].key().clone()
     }
 
     #[test]
@@ -126,7 +126,7 @@ mod tests {
     /// 2A = 2·t·κ·D·2^σ with D = n·2^(2k), and s ≤ 2^dealt + R·n·2A·Σ n^m.
     #[test]
     fn bounds_are_the_formulas() {
-        let (key, access) = (key(), Access::new(5, 2).unwrap());
+        let (key, access) = (key(), AccessStructure::new(5, 2).unwrap());
         let (lineage, scale) = (key.lineage(), BigUint::from(7u32));
         let d = BigUint::from(3u32) << 512u32;
         assert_eq!(lineage.secret_bound(), &d);

@@ -13,20 +13,20 @@ const MAX_PARTIES: u32 = 100;
 /// Who can decrypt: of n parties any t+1 can, and any t cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(alias("threshold", "quorum"))]
-pub struct Access {
+pub struct AccessStructure {
     parties: u32,
     threshold: u32,
 }
 
-impl Access {
+impl AccessStructure {
     /// `parties` of whom up to `threshold` may be corrupted.
     ///
     /// # Errors
-    /// [`KeyError::Access`] unless `threshold ≥ 1` and `parties ≥ 2·threshold + 1`, and `parties` is at most 100.
+    /// [`KeyError::AccessStructure`] unless `threshold ≥ 1` and `parties ≥ 2·threshold + 1`, and `parties` is at most 100.
     pub fn new(parties: u32, threshold: u32) -> Result<Self, KeyError> {
         let enough = threshold.checked_mul(2).is_some_and(|double| parties > double);
         if threshold == 0 || !enough || parties > MAX_PARTIES {
-            return Err(KeyError::Access { parties, threshold });
+            return Err(KeyError::AccessStructure { parties, threshold });
         }
         Ok(Self { parties, threshold })
     }
@@ -56,13 +56,13 @@ impl Access {
 ///
 /// The key d is below n·2^(2k), and what an adversary may learn of it is bounded as
 /// [`IntegerSharing`] states.
-pub fn coefficient_bound(access: Access, key_bits: u64) -> BigUint {
+pub fn coefficient_bound(access: AccessStructure, key_bits: u64) -> BigUint {
     let key_bound = BigUint::from(access.parties) << (2 * key_bits);
     IntegerSharing::hiding_bound(access.parties, access.threshold, &key_bound, STATISTICAL_BITS)
 }
 
 /// A public bound on the bits of a share of a fresh decryption key: `Δ·d + n·Σₘ A·n^m`.
-pub fn share_bits(access: Access, key_bits: u64) -> u64 {
+pub fn share_bits(access: AccessStructure, key_bits: u64) -> u64 {
     let n = BigUint::from(access.parties);
     let key = access.delta() * (&n << (2 * key_bits));
     let powers: BigUint = (1..=access.threshold).map(|m| n.pow(m)).sum();

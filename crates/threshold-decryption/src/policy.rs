@@ -11,7 +11,7 @@ use crate::DecryptionError;
 /// Why a party may not have something decrypted. The text is a phrase about what it asks for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum PolicyRefusal {
     /// The party may not ask at all.
     #[error("it may not ask")]
     NotAllowed,
@@ -129,7 +129,7 @@ impl Ledger {
         for (asker, ciphertexts) in asked {
             let refused = |refusal| DecryptionError::Refused { asker, refusal };
             if *session != self.session {
-                return Err(refused(Refusal::OtherSession));
+                return Err(refused(PolicyRefusal::OtherSession));
             }
             next.enter(asker, ciphertexts).map_err(refused)?;
         }
@@ -137,21 +137,21 @@ impl Ledger {
         Ok(())
     }
 
-    fn enter(&mut self, asker: PartyId, ciphertexts: &[Ciphertext]) -> Result<(), Refusal> {
+    fn enter(&mut self, asker: PartyId, ciphertexts: &[Ciphertext]) -> Result<(), PolicyRefusal> {
         let used = self.used.entry(asker).or_insert(0);
         let asked = ciphertexts.len();
         match self.rules.get_mut(&asker) {
-            None => return Err(Refusal::NotAllowed),
+            None => return Err(PolicyRefusal::NotAllowed),
             Some(Rule::Count(allowed)) => {
                 if used.checked_add(asked).is_none_or(|sum| sum > *allowed) {
-                    return Err(Refusal::TooMany { asked, used: *used, allowed: *allowed });
+                    return Err(PolicyRefusal::TooMany { asked, used: *used, allowed: *allowed });
                 }
             }
             Some(Rule::Batch(left)) => {
                 for (index, ciphertext) in ciphertexts.iter().enumerate() {
                     match left.get_mut(&fingerprint(ciphertext)) {
                         Some(left) if *left > 0 => *left -= 1,
-                        _ => return Err(Refusal::Undeclared { index }),
+                        _ => return Err(PolicyRefusal::Undeclared { index }),
                     }
                 }
             }

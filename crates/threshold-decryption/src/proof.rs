@@ -351,7 +351,7 @@ fn draw(hasher: &Hasher, bits: u64, count: usize) -> Vec<BigUint> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Access, dealer};
+    use crate::{AccessStructure, dealer};
     use num_traits::One;
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::SeedableRng;
@@ -391,7 +391,7 @@ mod tests {
     fn another_share_than_the_committed_one_is_refused() {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         let private = PrivateKey::generate_insecure(512, &mut rng).unwrap();
-        let shares = dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng).unwrap();
+        let shares = dealer::deal(&private, AccessStructure::new(3, 1).unwrap(), &mut rng).unwrap();
         let (key, context) = (shares[0].key(), ProofContext::new([0; 32], ["a", "b", "c"]));
         let ciphertexts = [key.public().encrypt_with_nonce(&7.into(), &BigUint::from(3u32)).unwrap()];
         for (used, accepted) in [(0, true), (1, false)] {

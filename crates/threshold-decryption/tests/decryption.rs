@@ -12,8 +12,8 @@ use rand_chacha::rand_core::SeedableRng;
 use subrosa_arith::SecretInt;
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PrivateKey, Randomness};
 use subrosa_threshold_decryption::{
-    Access, Challenges, Combiner, DecryptionError, KeyError, KeyShare, PartialDecryption, ProofContext,
-    ThresholdKey, dealer,
+    AccessStructure, Challenges, Combiner, DecryptionError, KeyError, KeyShare, PartialDecryption,
+    ProofContext, ThresholdKey, dealer,
     protocol::{self, Checks, Decryption, DecryptionSettings},
 };
 use subrosa_transport::{Limits, Parameters, PartyId, PerParty, Session, testing::run_parties};
@@ -28,7 +28,7 @@ fn private() -> &'static PrivateKey {
 }
 
 fn deal(n: u32, t: u32) -> Vec<KeyShare> {
-    dealer::deal(private(), Access::new(n, t).unwrap(), &mut rng(u64::from(n * 100 + t))).unwrap()
+    dealer::deal(private(), AccessStructure::new(n, t).unwrap(), &mut rng(u64::from(n * 100 + t))).unwrap()
 }
 
 fn encrypt(plaintexts: &[i64]) -> Vec<Blinded<Ciphertext>> {
@@ -167,10 +167,10 @@ fn shares_and_keys_that_do_not_fit_are_refused() {
 #[test]
 fn access_needs_an_honest_majority() {
     for (n, t) in [(0, 0), (3, 0), (2, 1), (4, 2), (101, 1), (5, u32::MAX)] {
-        assert_eq!(Access::new(n, t), Err(KeyError::Access { parties: n, threshold: t }));
+        assert_eq!(AccessStructure::new(n, t), Err(KeyError::AccessStructure { parties: n, threshold: t }));
     }
     for (n, t) in [(3, 1), (5, 2), (100, 49)] {
-        assert!(Access::new(n, t).is_ok());
+        assert!(AccessStructure::new(n, t).is_ok());
     }
 }
 

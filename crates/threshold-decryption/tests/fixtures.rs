@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use common::*;
 use num_bigint::BigUint;
 use subrosa_threshold_decryption::{
-    Access, Combiner, KeyShare, ThresholdKey,
+    AccessStructure, Combiner, KeyShare, ThresholdKey,
     renewal::{Refresh, Resharing},
     storage::{self, KdfCost},
 };
@@ -40,7 +40,7 @@ fn file(name: &str) -> Vec<u8> {
 fn renewed(old: &[KeyShare]) -> Vec<KeyShare> {
     let mut rng = rng(77);
     let dealers = STORED.map(party);
-    let access = Access::new(3, 1).unwrap();
+    let access = AccessStructure::new(3, 1).unwrap();
     let resharing = Resharing::new(old[0].key(), &dealers, access).unwrap();
     let (commitments, dealt): (Vec<_>, Vec<_>) =
         dealers.iter().map(|dealer| resharing.deal(&old[dealer.index()], &mut rng).unwrap()).unzip();

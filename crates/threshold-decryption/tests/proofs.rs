@@ -202,7 +202,7 @@ fn key_with_low_order() -> (Vec<KeyShare>, BigUint) {
         .find(|power| !power.is_one())
         .unwrap();
     let private = subrosa_paillier::PrivateKey::from_primes_insecure(p, q).unwrap();
-    let access = subrosa_threshold_decryption::Access::new(3, 1).unwrap();
+    let access = subrosa_threshold_decryption::AccessStructure::new(3, 1).unwrap();
     (subrosa_threshold_decryption::dealer::deal(&private, access, &mut rng(1)).unwrap(), low)
 }
 

@@ -9,12 +9,10 @@ use common::*;
 use num_bigint::{BigInt, BigUint};
 use num_traits::Zero;
 use subrosa_threshold_decryption::{
-    Access, Challenges, Combiner, KeyShare, PartialDecryption, ProofContext, ThresholdKey, proof,
+    AccessStructure, Challenges, Combiner, KeyShare, PartialDecryption, ProofContext, ThresholdKey, proof,
     renewal::{Refresh, RenewalError, Resharing, Seats, default_share_limit},
 };
-use subrosa_transport::{
-    Cause, MemoryTransport, PartyId, PerParty, SessionError, testing::run_network,
-};
+use subrosa_transport::{Cause, MemoryTransport, PartyId, PerParty, SessionError, testing::run_network};
 
 /// All parties' refresh without a network.
 fn refreshed(shares: &[KeyShare], seed: u64) -> Vec<KeyShare> {
@@ -30,7 +28,7 @@ fn refreshed(shares: &[KeyShare], seed: u64) -> Vec<KeyShare> {
 }
 
 /// A resharing by `dealers` without a network.
-fn reshared(shares: &[KeyShare], dealers: &[u16], access: Access, seed: u64) -> Vec<KeyShare> {
+fn reshared(shares: &[KeyShare], dealers: &[u16], access: AccessStructure, seed: u64) -> Vec<KeyShare> {
     let dealers: Vec<PartyId> = dealers.iter().map(|&dealer| party(dealer)).collect();
     let resharing = Resharing::new(shares[0].key(), &dealers, access).unwrap();
     let mut rng = rng(seed);
@@ -111,7 +109,7 @@ fn refreshes_grow_shares_by_the_bound_at_most() {
 
 #[test]
 fn reshared_keys_decrypt_and_can_be_renewed_again() {
-    let access = |n, t| Access::new(n, t).unwrap();
+    let access = |n, t| AccessStructure::new(n, t).unwrap();
     let first = deal(5, 2);
     let second = reshared(&first, &[4, 0, 2], access(3, 1), 1);
     works(&second);
@@ -132,7 +130,7 @@ fn reshared_keys_decrypt_and_can_be_renewed_again() {
 fn resharings_that_do_not_fit_are_refused() {
     let shares = deal(5, 2);
     let key = shares[0].key();
-    let access = Access::new(3, 1).unwrap();
+    let access = AccessStructure::new(3, 1).unwrap();
     for dealers in [&[0, 1][..], &[0, 1, 1], &[0, 1, 5], &[0, 1, 2, 3], &[]] {
         let dealers: Vec<PartyId> = dealers.iter().map(|&dealer| party(dealer)).collect();
         let refused = Resharing::new(key, &dealers, access).unwrap_err();
@@ -177,7 +175,8 @@ fn reshare_over(
 ) -> Vec<Result<Option<KeyShare>, RenewalError>> {
     run_network(network, |me, mut transport| {
         let resharing =
-            Resharing::new(shares[0].key(), &[party(0), party(2)], Access::new(3, 1).unwrap()).unwrap();
+            Resharing::new(shares[0].key(), &[party(0), party(2)], AccessStructure::new(3, 1).unwrap())
+                .unwrap();
         let seats =
             Seats { dealers: vec![party(0), party(2)], receivers: vec![party(3), party(0), party(1)] };
         let share = shares.get(me.index());
@@ -207,7 +206,8 @@ fn seats_that_do_not_fit_are_refused() {
     let shares = deal(3, 1);
     let results = run_network(falsified(3, &[], 0, |_, _, _, _| ()), |me, mut transport| {
         let resharing =
-            Resharing::new(shares[0].key(), &[party(0), party(2)], Access::new(3, 1).unwrap()).unwrap();
+            Resharing::new(shares[0].key(), &[party(0), party(2)], AccessStructure::new(3, 1).unwrap())
+                .unwrap();
         let all = vec![party(0), party(1), party(2)];
         let seats = Seats { dealers: vec![party(0), party(0)], receivers: all };
         let share = &shares[me.index()];
@@ -381,7 +381,7 @@ fn dealt_values_and_shares_do_not_print() {
     let shares = deal(3, 1);
     let (_, dealt) = Refresh::new(shares[0].key()).unwrap().deal(&mut rng(1));
     assert_eq!(format!("{:?}", dealt[party(0)]), "RefreshShare(<redacted>)");
-    let access = Access::new(3, 1).unwrap();
+    let access = AccessStructure::new(3, 1).unwrap();
     let resharing = Resharing::new(shares[0].key(), &[party(0), party(1)], access).unwrap();
     let (_, dealt) = resharing.deal(&shares[0], &mut rng(1)).unwrap();
     assert_eq!(format!("{:?}", dealt[party(0)]), "ReshareShare(<redacted>)");
@@ -407,7 +407,7 @@ fn a_dealer_that_lies_to_all_alike_is_named_by_the_pure_steps() {
         assert!(matches!(error, RenewalError::BadDealer { dealer, .. } if dealer == party(1)), "{error}");
     }
     let dealers = [party(0), party(2)];
-    let resharing = Resharing::new(shares[0].key(), &dealers, Access::new(3, 1).unwrap()).unwrap();
+    let resharing = Resharing::new(shares[0].key(), &dealers, AccessStructure::new(3, 1).unwrap()).unwrap();
     let (mut commitments, dealt): (Vec<_>, Vec<_>) =
         dealers.iter().map(|dealer| resharing.deal(&shares[dealer.index()], &mut rng).unwrap()).unzip();
     falsify(&mut commitments[1]);
@@ -432,7 +432,7 @@ fn a_dealer_that_lies_to_all_alike_is_named_by_the_pure_steps() {
 
 /// One resharing over a session in which everybody but the dealers knows of the old key only its bytes: the dealers sit
 /// first, the new parties behind them.
-fn reshared_from_bytes(old: &[KeyShare], dealers: &[u16], access: Access) -> Vec<KeyShare> {
+fn reshared_from_bytes(old: &[KeyShare], dealers: &[u16], access: AccessStructure) -> Vec<KeyShare> {
     let bytes = old[0].key().to_bytes().unwrap();
     let parties = dealers.len() + access.parties() as usize;
     let seats = |places: std::ops::Range<usize>| places.map(|place| party(place as u16)).collect();
@@ -455,7 +455,7 @@ fn reshared_from_bytes(old: &[KeyShare], dealers: &[u16], access: Access) -> Vec
 
 #[test]
 fn newcomers_need_the_bytes_of_the_old_key_and_nothing_else() {
-    let access = |n, t| Access::new(n, t).unwrap();
+    let access = |n, t| AccessStructure::new(n, t).unwrap();
     let mut shares = deal(3, 1);
     for (dealers, access) in
         [(&[0, 2][..], access(4, 1)), (&[3, 1], access(5, 2)), (&[4, 0, 2], access(3, 1))]
@@ -477,10 +477,11 @@ fn newcomers_need_the_bytes_of_the_old_key_and_nothing_else() {
 /// Blame rests on the same base: a newcomer of a second resharing names the dealer that lies, and no other.
 #[test]
 fn newcomers_of_a_second_resharing_name_the_dealer_that_lies() {
-    let shares = refreshed(&reshared_from_bytes(&deal(3, 1), &[0, 2], Access::new(4, 1).unwrap()), 3);
+    let shares =
+        refreshed(&reshared_from_bytes(&deal(3, 1), &[0, 2], AccessStructure::new(4, 1).unwrap()), 3);
     let key = ThresholdKey::from_bytes(&shares[0].key().to_bytes().unwrap()).unwrap();
     let dealers = [party(3), party(1)];
-    let resharing = Resharing::new(&key, &dealers, Access::new(5, 2).unwrap()).unwrap();
+    let resharing = Resharing::new(&key, &dealers, AccessStructure::new(5, 2).unwrap()).unwrap();
     let (commitments, dealt): (Vec<_>, Vec<_>) = dealers
         .iter()
         .map(|dealer| resharing.deal(&shares[dealer.index()], &mut rng(dealer.index() as u64)).unwrap())

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use subrosa_threshold_decryption::renewal::REFRESH_PROTOCOL;
 use subrosa_threshold_decryption::{
     BatchProof, Challenges, Combiner, DecryptionError, DecryptionPolicy, KeyShare, PartialDecryption,
-    ProofContext, Refusal,
+    PolicyRefusal, ProofContext,
     protocol::{self, Checks, Decrypted, Decryption, DecryptionSettings},
 };
 use subrosa_transport::{
@@ -447,20 +447,23 @@ fn a_policy_refuses_and_names_the_asker() {
     ledger.admit(&session, party(0), &some[..2]).unwrap();
     let too_many = ledger.admit(&session, party(0), &some[..2]).unwrap_err();
     assert_eq!(too_many.culprits(), [party(0)]);
-    assert_eq!(refusal(too_many), (0, Refusal::TooMany { asked: 2, used: 2, allowed: 3 }));
+    assert_eq!(refusal(too_many), (0, PolicyRefusal::TooMany { asked: 2, used: 2, allowed: 3 }));
     // What was refused is not counted.
     ledger.admit(&session, party(0), &some[..1]).unwrap();
 
     let undeclared = ledger.admit(&session, party(1), &some[1..3]).unwrap_err();
-    assert_eq!(refusal(undeclared), (1, Refusal::Undeclared { index: 1 }));
+    assert_eq!(refusal(undeclared), (1, PolicyRefusal::Undeclared { index: 1 }));
     ledger.admit(&session, party(1), &some[1..2]).unwrap();
     let again = ledger.admit(&session, party(1), &some[..2]).unwrap_err();
-    assert_eq!(refusal(again), (1, Refusal::Undeclared { index: 1 }));
+    assert_eq!(refusal(again), (1, PolicyRefusal::Undeclared { index: 1 }));
     ledger.admit(&session, party(3), &[some[0].clone(), some[0].clone()]).unwrap();
 
-    assert_eq!(refusal(ledger.admit(&session, party(2), &some[..1]).unwrap_err()), (2, Refusal::NotAllowed));
+    assert_eq!(
+        refusal(ledger.admit(&session, party(2), &some[..1]).unwrap_err()),
+        (2, PolicyRefusal::NotAllowed)
+    );
     let other = ledger.admit(&[2; 32], party(0), &[]).unwrap_err();
-    assert_eq!(refusal(other), (0, Refusal::OtherSession));
+    assert_eq!(refusal(other), (0, PolicyRefusal::OtherSession));
     // Every session begins with clean books.
     policy.ledger(&[2; 32]).admit(&[2; 32], party(0), &some[..3]).unwrap();
 }
@@ -484,7 +487,7 @@ fn a_regulator_helps_within_its_policy_only() {
     assert!(within[2].as_ref().unwrap().plaintexts.is_empty());
     let beyond = run(1);
     let error = beyond[2].as_ref().unwrap_err();
-    let expected = Refusal::TooMany { asked: 2, used: 0, allowed: 1 };
+    let expected = PolicyRefusal::TooMany { asked: 2, used: 0, allowed: 1 };
     assert!(
         matches!(error, DecryptionError::Refused { asker, refusal } if asker.index() == 0 && *refusal == expected)
     );

@@ -360,7 +360,7 @@ pub trait Culprits {
     fn culprits(&self) -> Vec<PartyId>;
 
     /// What the other parties are told of the error: its text, unless that says what they need not know.
-    fn told(&self) -> String
+    fn reported(&self) -> String
     where
         Self: std::fmt::Display,
     {

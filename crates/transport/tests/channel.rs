@@ -14,7 +14,7 @@ use std::{
 
 use subrosa_transport::{
     ChannelTransport, Deadline, Fault, PartyId, Roster, Transport,
-    channel::{ChannelLimits, Frame, Incoming, NoFrame, Outgoing, Peer, Refusal},
+    channel::{ChannelLimits, Frame, Incoming, NoFrame, Outgoing, Peer, PushRefusal},
     conformance,
 };
 use tokio::{
@@ -180,7 +180,7 @@ fn a_disconnection_ends_waiting_and_keeps_what_came_before() {
     // The first reason stays.
     incoming.fail("reset");
     assert_eq!(transport.receive(B, soon()).unwrap_err().fault(), &Fault::Disconnected);
-    assert_eq!(incoming.try_push(b"late".to_vec()).unwrap_err().reason(), Refusal::Closed);
+    assert_eq!(incoming.try_push(b"late".to_vec()).unwrap_err().reason(), PushRefusal::Closed);
     assert_eq!(*outgoing.try_next().unwrap(), *b"to bert");
     assert_eq!(outgoing.try_next(), Err(NoFrame::Ended));
 
@@ -239,7 +239,7 @@ fn dropping_the_transport_ends_every_wait() {
             tasks().spawn(async move { incoming.push(vec![1]).await })
         };
         let refused = wait_for(waiting, || drop(transport)).unwrap_err();
-        assert_eq!((refused.reason(), refused.into_frame()), (Refusal::Closed, vec![1]));
+        assert_eq!((refused.reason(), refused.into_frame()), (PushRefusal::Closed, vec![1]));
         assert_eq!(outgoing.try_next(), Err(NoFrame::Ended));
     }
     // What was sent before is still yielded.
@@ -258,7 +258,7 @@ fn a_peer_that_sends_too_much_is_held_up_and_nothing_is_lost() {
     incoming.try_push(vec![1; 100]).unwrap();
     incoming.try_push(vec![2; 100]).unwrap();
     let refused = incoming.try_push(vec![3; 100]).unwrap_err();
-    assert_eq!(refused.reason(), Refusal::Full { waiting: 328, limit: 328 });
+    assert_eq!(refused.reason(), PushRefusal::Full { waiting: 328, limit: 328 });
     assert_eq!(refused.to_string(), "328 bytes wait for the protocol, of 328 allowed");
     assert_eq!((incoming.refused(), transport.refused(B)), (1, 1));
     // The frame comes back, and passes once there is room.
@@ -272,7 +272,7 @@ fn a_peer_that_sends_too_much_is_held_up_and_nothing_is_lost() {
     wait_for(waiting, || received.push(transport.receive(B, Deadline::now()).unwrap())).unwrap();
     let wait = Duration::from_millis(50);
     let refused = incoming.blocking_push(vec![5; 100], Deadline::after(wait)).unwrap_err();
-    assert!(matches!(refused.reason(), Refusal::Full { .. }));
+    assert!(matches!(refused.reason(), PushRefusal::Full { .. }));
     received.extend((0..2).map(|_| transport.receive(B, Deadline::now()).unwrap()));
     assert_eq!(received, [[1; 100], [2; 100], [3; 100], [4; 100]]);
     assert!(transport.receive(B, Deadline::now()).unwrap_err().is_timeout());
@@ -292,11 +292,11 @@ fn a_frame_over_the_limit_ends_its_peer() {
     incoming.try_push(vec![0; LIMIT]).unwrap();
     assert_eq!(incoming.max_frame(), LIMIT);
     let refused = await_ready(incoming.push(vec![0; LIMIT + 1])).unwrap_err();
-    assert_eq!(refused.reason(), Refusal::TooLarge { bytes: LIMIT + 1, limit: LIMIT });
+    assert_eq!(refused.reason(), PushRefusal::TooLarge { bytes: LIMIT + 1, limit: LIMIT });
     assert_eq!(transport.receive(B, soon()).unwrap().len(), LIMIT);
     let error = transport.receive(B, soon()).unwrap_err();
     assert!(matches!(error.fault(), Fault::Broken(_)), "{error}");
-    assert_eq!(incoming.try_push(Vec::new()).unwrap_err().reason(), Refusal::Closed);
+    assert_eq!(incoming.try_push(Vec::new()).unwrap_err().reason(), PushRefusal::Closed);
     assert_eq!(transport.refused(B), 2);
 }
 

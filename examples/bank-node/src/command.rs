@@ -325,7 +325,7 @@ fn plan(file: &Path) -> Result<bool, Failure> {
         columns: network.columns().len(),
         in_degree_bits: in_degree_bits(network.greatest_in_degree()),
         active_periods: periods::counted(&periods),
-        adders: banks.len() - 1,
+        noise_contributors: banks.len() - 1,
     };
     println!(
         "From this bank's data alone; the run takes the greatest in-degree and all periods of all banks."

@@ -46,8 +46,12 @@ fn main() -> ExitCode {
 
 async fn run(options: &Options) -> Result<(), Failure> {
     let accounts = options.accounts as usize;
-    let shape =
-        generate::Shape { accounts, transfers: 4 * accounts, chains: 3, ..generate::Shape::default() };
+    let shape = generate::NetworkShape {
+        accounts,
+        transfers: 4 * accounts,
+        chains: 3,
+        ..generate::NetworkShape::default()
+    };
     let networks = generate::generate(&shape, &mut ChaCha20Rng::seed_from_u64(7))?.networks()?;
     let names: Vec<&str> = shape.banks.iter().map(String::as_str).collect();
     let settings = Settings { iterations: 2, ..Settings::default() };

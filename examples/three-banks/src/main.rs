@@ -204,7 +204,7 @@ fn plan_of(networks: &[Network], options: &Options) -> Result<Plan, Failure> {
         columns: networks.first().map_or(0, |network| network.columns().len()),
         in_degree_bits: in_degree_bits(degree),
         active_periods: periods::counted(&periods),
-        adders: networks.len().saturating_sub(1),
+        noise_contributors: networks.len().saturating_sub(1),
     };
     Ok(Plan::new(&sizes, &options.settings()).map_err(Error::from)?)
 }

@@ -9,17 +9,18 @@ use std::process::{Command, Stdio};
 use common::{refused, text, three_banks};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use subrosa_risk_propagation::generate::{Shape, generate};
+use subrosa_risk_propagation::generate::{NetworkShape, generate};
 
 fn small(directory: &Path, accounts: usize, periods: usize) {
-    let shape = Shape { accounts, transfers: accounts * 3, chains: 2, periods, ..Shape::default() };
+    let shape =
+        NetworkShape { accounts, transfers: accounts * 3, chains: 2, periods, ..NetworkShape::default() };
     generate(&shape, &mut ChaCha20Rng::seed_from_u64(3)).unwrap().write(directory).unwrap();
 }
 
 #[test]
 fn packaged_data_is_what_the_generator_makes() {
     let directory = tempfile::tempdir().unwrap();
-    let shape = Shape::default();
+    let shape = NetworkShape::default();
     generate(&shape, &mut ChaCha20Rng::seed_from_u64(1)).unwrap().write(directory.path()).unwrap();
     let packaged = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
     for bank in &shape.banks {

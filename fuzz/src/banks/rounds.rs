@@ -9,7 +9,7 @@ use subrosa_paillier::{Blinder, Randomness};
 use subrosa_risk_propagation::{self as propagation};
 use subrosa_threshold_decryption::protocol::{Checks, Decryption, DecryptionSettings};
 use subrosa_threshold_decryption::renewal::{Refresh, Resharing, Seats};
-use subrosa_threshold_decryption::{Access, Challenges, KeyShare};
+use subrosa_threshold_decryption::{AccessStructure, Challenges, KeyShare};
 use subrosa_transport::{
     Deadline, Fault, Limits, Malformed, Message, Parameters, PartyId, PerParty, Protocol, Roster, Session,
     Transport, TransportError,
@@ -190,8 +190,9 @@ fn refresh(me: usize, wire: &mut dyn Transport, settings: Limits) -> Ended {
 fn reshare(me: usize, wire: &mut dyn Transport, settings: Limits) -> Ended {
     let shares = &SETTING.shares;
     let party = |index: u16| PartyId::new(index);
-    let resharing = Resharing::new(shares[0].key(), &[party(1), party(2)], Access::new(3, 1).map_err(text)?)
-        .map_err(text)?;
+    let resharing =
+        Resharing::new(shares[0].key(), &[party(1), party(2)], AccessStructure::new(3, 1).map_err(text)?)
+            .map_err(text)?;
     let seats = Seats { dealers: vec![party(1), party(2)], receivers: vec![party(0), party(1), party(3)] };
     let share: Option<&KeyShare> = if me == 0 { None } else { shares.get(me) };
     let mut rng = seeded(50 + me as u64);

@@ -6,9 +6,9 @@ use std::time::Duration;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use subrosa_paillier::PrivateKey;
-use subrosa_risk_propagation::generate::{Shape, generate};
+use subrosa_risk_propagation::generate::{NetworkShape, generate};
 use subrosa_risk_propagation::{Network, Settings as Choices};
-use subrosa_threshold_decryption::{Access, KeyShare, dealer};
+use subrosa_threshold_decryption::{AccessStructure, KeyShare, dealer};
 use subrosa_transport::Limits;
 
 pub(super) struct Setting {
@@ -19,9 +19,10 @@ pub(super) struct Setting {
 
 pub(super) static SETTING: LazyLock<Setting> = LazyLock::new(|| {
     let private = PrivateKey::generate_insecure(512, &mut seeded(3)).unwrap();
-    let shares = dealer::deal(&private, Access::new(3, 1).unwrap(), &mut seeded(4)).unwrap();
-    let shape = Shape { accounts: 12, transfers: 40, chains: 1, chain_length: 3, ..Shape::default() };
-    let shape = Shape { banks: (1..=3).map(|n| format!("party-{n}")).collect(), ..shape };
+    let shares = dealer::deal(&private, AccessStructure::new(3, 1).unwrap(), &mut seeded(4)).unwrap();
+    let shape =
+        NetworkShape { accounts: 12, transfers: 40, chains: 1, chain_length: 3, ..NetworkShape::default() };
+    let shape = NetworkShape { banks: (1..=3).map(|n| format!("party-{n}")).collect(), ..shape };
     let networks = generate(&shape, &mut seeded(5)).unwrap().networks().unwrap();
     Setting { shares, networks, choices: Choices { iterations: 2, accuracy: 1e-3, ..Choices::default() } }
 });

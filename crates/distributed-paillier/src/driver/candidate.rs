@@ -13,7 +13,7 @@ use super::dealings::{Announced, Pending, complete};
 use crate::dealing::DealingId;
 use crate::messages::{IntegerShareMessage, WinnerShares};
 use crate::records::{AttemptRecord, CandidateRecord, Recorded, SharingRecord};
-use crate::winner::{Dealt, KeyFound, Verdict, Winner};
+use crate::winner::{Dealt, Decision, KeyFound, Winner};
 use crate::{KeygenError, KeygenStage, biprimality, candidates, sharing};
 
 type WinnerDealing = Announced<WinnerShares, Dealt>;
@@ -52,11 +52,11 @@ impl<T: Transport> Run<'_, T> {
         for attempt in 0.. {
             let (verdict, sharing) = self.verify(&mut winner, attempt, dealing, rng)?;
             match verdict {
-                Verdict::Accepted(found) => {
+                Decision::Accepted(found) => {
                     return self.share_key(modulus.value(), found, sharing, rng).map(Some);
                 }
-                Verdict::Rejected => return Ok(None),
-                Verdict::Again => {
+                Decision::Rejected => return Ok(None),
+                Decision::Again => {
                     let pending = self.deal_winner(&winner, attempt + 1, rng)?;
                     dealing = self.commit(pending)?;
                 }
@@ -82,7 +82,7 @@ impl<T: Transport> Run<'_, T> {
         attempt: u64,
         dealing: WinnerDealing,
         rng: &mut impl CryptoRng,
-    ) -> Result<(Verdict, SharingDealing), KeygenError> {
+    ) -> Result<(Decision, SharingDealing), KeygenError> {
         let Announced { record, messages, kept } = dealing;
         let (id, commitments, seed) = (record.id, record.commitments.clone(), record.seed.clone());
         let record = AttemptRecord { dealing: record, products: None, answers: None, zeros: None };

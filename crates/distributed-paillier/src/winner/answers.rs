@@ -11,7 +11,7 @@ use super::dealing::Dealing;
 use super::products::{Multiplied, Openings, Sums};
 use super::{RANGE_REPETITIONS, Winner};
 use crate::KeygenError;
-use crate::messages::{Below, WinnerAnswers, WinnerProducts};
+use crate::messages::{ListBelow, WinnerAnswers, WinnerProducts};
 
 /// Bits of the challenges of product checks and of weights: 80, and more than any number of hashes that can be tried.
 pub(super) const CHALLENGE_BITS: u64 = 256;
@@ -64,12 +64,12 @@ pub struct Answered {
 
 impl Winner<'_> {
     /// The shape of [`WinnerAnswers`].
-    pub fn answer_shape(&self) -> [Below; 3] {
+    pub fn answer_shape(&self) -> [ListBelow; 3] {
         let bounds = &self.bounds;
         [
-            Below { count: RANGE_REPETITIONS, bound: bounds.small_answer.clone() },
-            Below { count: RANGE_REPETITIONS, bound: bounds.wide_answer.clone() },
-            Below { count: 4, bound: self.ring().modulus().clone() },
+            ListBelow { count: RANGE_REPETITIONS, bound: bounds.small_answer.clone() },
+            ListBelow { count: RANGE_REPETITIONS, bound: bounds.wide_answer.clone() },
+            ListBelow { count: 4, bound: self.ring().modulus().clone() },
         ]
     }
 

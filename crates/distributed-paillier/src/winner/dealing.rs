@@ -8,7 +8,7 @@ use subrosa_transport::{PartyId, PerParty};
 
 use super::{GCD_OPENINGS, RANGE_REPETITIONS, Winner};
 use crate::KeygenError;
-use crate::messages::{Below, WinnerShares};
+use crate::messages::{ListBelow, WinnerShares};
 
 /// β and r; β′ and ρ of each w; the masks μ and ν; two triples; and a zero of degree 2t for u and for each w.
 const VALUES: usize = 2 + 2 * GCD_OPENINGS + 2 * RANGE_REPETITIONS + 2 * Triple::VALUES + 1 + GCD_OPENINGS;
@@ -50,10 +50,10 @@ pub(super) struct Dealing {
 
 impl Winner<'_> {
     /// The shape of [`WinnerShares`]: two values modulo P₃, then the rest modulo Q.
-    pub fn share_shape(&self) -> [Below; 2] {
+    pub fn share_shape(&self) -> [ListBelow; 2] {
         [
-            Below { count: 2, bound: self.product_ring().second().modulus().clone() },
-            Below { count: VALUES, bound: self.ring().modulus().clone() },
+            ListBelow { count: 2, bound: self.product_ring().second().modulus().clone() },
+            ListBelow { count: VALUES, bound: self.ring().modulus().clone() },
         ]
     }
 

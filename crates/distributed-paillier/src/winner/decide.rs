@@ -10,7 +10,7 @@ use crate::messages::{WinnerZeros, conform};
 
 /// What becomes of a modulus after an attempt.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum Decision {
     /// N is a product of two primes as it should be, and here is my part of the decryption key.
     Accepted(KeyFound),
     /// β′ and N − 1 have a common factor, or (p−1)/2 and (q−1)/2: begin again with [`Winner::deal`].
@@ -32,7 +32,7 @@ impl Winner<'_> {
         &mut self,
         checked: Checked,
         zeros: &PerParty<WinnerZeros>,
-    ) -> Result<Verdict, KeygenError> {
+    ) -> Result<Decision, KeygenError> {
         conform(self.parties(), zeros, &self.zero_shape())?;
         let opener = self.opener(self.threshold())?;
         let open = |place: usize| {
@@ -55,8 +55,8 @@ impl Winner<'_> {
         self.done += 1;
         self.common = w.iter().fold(self.common.clone(), |common, w| w.gcd(&common));
         if self.common.is_one() {
-            return Ok(Verdict::Accepted(KeyFound { summand, opening: u, residue }));
+            return Ok(Decision::Accepted(KeyFound { summand, opening: u, residue }));
         }
-        Ok(if self.done >= ATTEMPTS { Verdict::Rejected } else { Verdict::Again })
+        Ok(if self.done >= ATTEMPTS { Decision::Rejected } else { Decision::Again })
     }
 }

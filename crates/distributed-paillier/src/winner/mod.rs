@@ -29,7 +29,7 @@ use crate::{KeygenError, KeygenParameters};
 
 pub use answers::Answered;
 pub use dealing::Dealt;
-pub use decide::Verdict;
+pub use decide::Decision;
 pub use products::Multiplied;
 pub use zeros::Checked;
 
@@ -87,12 +87,12 @@ pub struct KeyFound {
 pub struct Winner<'a> {
     parameters: &'a KeygenParameters,
     me: PartyId,
-    lead: PartyId,
+    leader: PartyId,
     /// The candidate's place in the run.
     number: u64,
     n: BigUint,
     bounds: Bounds,
-    /// p′ᵢ and q′ᵢ of mine: pᵢ = 3 + 4p′ᵢ for the lead, 4p′ᵢ for the others, and qᵢ likewise.
+    /// p′ᵢ and q′ᵢ of mine: pᵢ = 3 + 4p′ᵢ for the leader, 4p′ᵢ for the others, and qᵢ likewise.
     mine: [SecretInt; 2],
     /// My shares of every dealer's p′ᵢ and q′ᵢ modulo P₁, from K1.
     dealt: Vec<[RingShare; 2]>,
@@ -121,13 +121,13 @@ impl<'a> Winner<'a> {
         if n.bits() != parameters.key_bits() || factors.len() != parties {
             return Err(KeygenError::Inconsistent { reason: "a modulus of another size, or another roster" });
         }
-        let lead = parameters.lead(candidate.number());
+        let leader = parameters.leader(candidate.number());
         let mine = [candidate.p(), candidate.q()].map(|summand| summand.shr(2));
         let field = parameters.candidate_field();
         let quarter = inverse_of_four(field);
         let dealt = factors.iter().map(|(dealer, factors)| {
             let constant =
-                field.constant(me.number(), &BigUint::from(if dealer == lead { 3u32 } else { 0 }))?;
+                field.constant(me.number(), &BigUint::from(if dealer == leader { 3u32 } else { 0 }))?;
             let lower = |share| field.scale(&field.subtract(share, &constant)?, &quarter);
             Ok([lower(&factors.p)?, lower(&factors.q)?])
         });
@@ -141,7 +141,7 @@ impl<'a> Winner<'a> {
             done: 0,
             parameters,
             me,
-            lead,
+            leader,
             mine,
             dealt,
             common,

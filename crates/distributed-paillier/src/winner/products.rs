@@ -7,7 +7,7 @@ use subrosa_transport::PerParty;
 use super::dealing::{Dealing, Dealt};
 use super::{GCD_OPENINGS, Winner, column};
 use crate::KeygenError;
-use crate::messages::{Below, WinnerProducts, WinnerShares, conform};
+use crate::messages::{ListBelow, WinnerProducts, WinnerShares, conform};
 
 /// My shares of the sums of what all dealt.
 #[derive(Debug)]
@@ -45,8 +45,8 @@ pub(super) struct Openings {
 
 impl Winner<'_> {
     /// The shape of [`WinnerProducts`].
-    pub fn product_shape(&self) -> Below {
-        Below { count: 1 + GCD_OPENINGS + 2, bound: self.ring().modulus().clone() }
+    pub fn product_shape(&self) -> ListBelow {
+        ListBelow { count: 1 + GCD_OPENINGS + 2, bound: self.ring().modulus().clone() }
     }
 
     /// W2: my shares of u = φβ + r, of every w = φβ′ + (N−1)ρ and of both triples' m = ab − s, each with a sharing of

@@ -11,7 +11,7 @@ use super::answers::{Answered, CHALLENGE_BITS, WinnerChallenges};
 use super::dealing::Dealing;
 use super::{KeySummand, RANGE_REPETITIONS, Winner, column};
 use crate::KeygenError;
-use crate::messages::{Below, WinnerAnswers, WinnerZeros, conform};
+use crate::messages::{ListBelow, WinnerAnswers, WinnerZeros, conform};
 
 /// After W4, until its openings are there.
 ///
@@ -34,8 +34,8 @@ impl Checked {
 
 impl Winner<'_> {
     /// The shape of [`WinnerZeros`].
-    pub fn zero_shape(&self) -> Below {
-        Below { count: self.parties() as usize + 2, bound: self.ring().modulus().clone() }
+    pub fn zero_shape(&self) -> ListBelow {
+        ListBelow { count: self.parties() as usize + 2, bound: self.ring().modulus().clone() }
     }
 
     /// W4: my shares of what must be 0. For each dealer it is the weighted sum of what its answers in W3
@@ -117,9 +117,9 @@ impl Winner<'_> {
         Ok(share)
     }
 
-    /// dᵢ: u − rᵢ for the lead, −rᵢ for the others.
+    /// dᵢ: u − rᵢ for the leader, −rᵢ for the others.
     fn summand(&self, opened: &BigUint, mask: &SecretInt) -> KeySummand {
-        let whole = if self.me == self.lead { opened.clone() } else { BigUint::zero() };
+        let whole = if self.me == self.leader { opened.clone() } else { BigUint::zero() };
         let mask = BigInt::from(mask.expose().clone());
         let summand = KeySummand(BigInt::from(whole) - &mask);
         wipe_uint(&mut mask.into_parts().1);

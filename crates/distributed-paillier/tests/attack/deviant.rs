@@ -11,7 +11,7 @@ use subrosa_distributed_paillier::messages::{CandidateShares, IntegerShareMessag
 use subrosa_distributed_paillier::receipts::{
     Committed, Late, Nothing, Opening, Published, PublishedShape, Receipted, Riding,
 };
-use subrosa_distributed_paillier::winner::{self, KeyFound, Verdict, Winner};
+use subrosa_distributed_paillier::winner::{self, Decision, KeyFound, Winner};
 use subrosa_distributed_paillier::{KeyShare, KeygenError, KeygenParameters, PROTOCOL, biprimality, sharing};
 use subrosa_paillier::PublicKey;
 use subrosa_threshold_decryption::{ProofContext, verification_key};
@@ -344,9 +344,9 @@ impl<'p> Deviant<'_, 'p> {
         for attempt in 0.. {
             let (verdict, sharing) = self.verify(&mut winner, attempt, dealing)?;
             match verdict {
-                Verdict::Accepted(found) => return self.share(modulus.value(), found, sharing).map(Some),
-                Verdict::Rejected => break,
-                Verdict::Again => {
+                Decision::Accepted(found) => return self.share(modulus.value(), found, sharing).map(Some),
+                Decision::Rejected => break,
+                Decision::Again => {
                     let prepared = self.deal_winner(&winner, attempt + 1)?;
                     dealing = self.say_committed(Nothing, (), prepared)?.1;
                 }
@@ -366,7 +366,7 @@ impl<'p> Deviant<'_, 'p> {
         winner: &mut Winner<'p>,
         attempt: u64,
         dealing: WinnerDealing,
-    ) -> Result<(Verdict, SharingDealing), KeygenError> {
+    ) -> Result<(Decision, SharingDealing), KeygenError> {
         let mut multiplied = None;
         let (products, _) =
             self.hand_over(dealing, &winner.share_shape(), winner.product_shape(), |_, kept, dealt| {

@@ -32,13 +32,13 @@ pub fn steer(
 }
 
 /// The value with which `v_lead` = ∏ others.
-pub fn fit(modulus: &Modulus, lead: PartyId, me: PartyId, others: &[(PartyId, BigUint)]) -> BigUint {
+pub fn fit(modulus: &Modulus, leader: PartyId, me: PartyId, others: &[(PartyId, BigUint)]) -> BigUint {
     let (mut product, mut top) = (modulus.one(), modulus.one());
     for (party, value) in others {
-        modulus.mul_assign(if *party == lead { &mut top } else { &mut product }, &modulus.residue(value));
+        modulus.mul_assign(if *party == leader { &mut top } else { &mut product }, &modulus.residue(value));
     }
     let fitting =
-        if lead == me { product } else { modulus.mul(&top, &modulus.vartime_invert(&product).unwrap()) };
+        if leader == me { product } else { modulus.mul(&top, &modulus.vartime_invert(&product).unwrap()) };
     modulus.to_uint(&fitting)
 }
 
@@ -72,7 +72,7 @@ pub fn forges_first_test(script: &mut Script) {
             let others = scene.peek::<Committed<FirstTest>>().into_iter();
             let others: Vec<_> =
                 others.map(|(peer, theirs)| (peer, theirs.message.values[0].clone())).collect();
-            mine.message.values[0] = fit(&sieved.modulus, scene.lead(sieved.index), scene.me, &others);
+            mine.message.values[0] = fit(&sieved.modulus, scene.leader(sieved.index), scene.me, &others);
         }
     });
 }
@@ -89,7 +89,7 @@ pub fn forges_tests(script: &mut Script) {
         for (round, value) in mine.message.values.iter_mut().enumerate() {
             let others: Vec<_> =
                 others.iter().map(|(peer, theirs)| (*peer, theirs.message.values[round].clone())).collect();
-            *value = fit(modulus, scene.lead(*index), scene.me, &others);
+            *value = fit(modulus, scene.leader(*index), scene.me, &others);
         }
     });
 }
@@ -136,7 +136,7 @@ pub fn adds_to_summands(script: &mut Script, add: [BigUint; 2]) {
 /// K4 and K5 as they are for summands whose p and q together are `more`, a multiple of 4, than what is drawn.
 pub fn tests_of_other_summands(script: &mut Script, more: &BigUint) {
     let (first, further) = (more >> 2u32, more >> 2u32);
-    // The exponent of the lead is N + 1 less the summands.
+    // The exponent of the leader is N + 1 less the summands.
     let shifted = |scene: &Scene<'_>,
                    index: usize,
                    modulus: &Modulus,
@@ -144,7 +144,7 @@ pub fn tests_of_other_summands(script: &mut Script, more: &BigUint) {
                    value: &mut BigUint,
                    more: &BigUint| {
         let factor = modulus.vartime_pow(&modulus.residue(base), more);
-        let leads = scene.lead(index) == scene.me;
+        let leads = scene.leader(index) == scene.me;
         let factor = if leads { modulus.vartime_invert(&factor).unwrap() } else { factor };
         *value = modulus.to_uint(&modulus.mul(&modulus.residue(value), &factor));
     };

@@ -75,7 +75,7 @@ impl Scene<'_> {
     }
 
     /// The party that leads a candidate of this batch.
-    pub fn lead(&self, index: usize) -> PartyId {
+    pub fn leader(&self, index: usize) -> PartyId {
         let number = (self.first + index as u64) % u64::from(self.parameters.access().parties());
         PartyId::new(u16::try_from(number).unwrap())
     }

@@ -6,7 +6,7 @@ use rand_chacha::rand_core::SeedableRng;
 use subrosa_arith::Modulus;
 use subrosa_distributed_paillier::candidates::{self, Sampler};
 use subrosa_distributed_paillier::messages::IntegerShareMessage;
-use subrosa_distributed_paillier::winner::{KeyFound, Verdict, Winner};
+use subrosa_distributed_paillier::winner::{Decision, KeyFound, Winner};
 use subrosa_distributed_paillier::{KeyShare, KeygenError, KeygenParameters, biprimality, messages, sharing};
 use subrosa_paillier::PublicKey;
 use subrosa_threshold_decryption::ProofContext;
@@ -192,9 +192,9 @@ fn verify(
         let mut found = Vec::new();
         for verdict in verdicts {
             match verdict {
-                Verdict::Accepted(key) => found.push(key),
-                Verdict::Rejected => return Ok(None),
-                Verdict::Again => {}
+                Decision::Accepted(key) => found.push(key),
+                Decision::Rejected => return Ok(None),
+                Decision::Again => {}
             }
         }
         if !found.is_empty() {

@@ -15,7 +15,7 @@ use serde::Serialize;
 use subrosa_arith::Modulus;
 use subrosa_distributed_paillier::candidates::{self, BatchSecrets};
 use subrosa_distributed_paillier::messages::{self, CandidateShares, IntegerShareMessage, TrialProof};
-use subrosa_distributed_paillier::winner::{KeyFound, Verdict, Winner};
+use subrosa_distributed_paillier::winner::{Decision, KeyFound, Winner};
 use subrosa_distributed_paillier::{KeyShare, KeygenError, biprimality, sharing};
 use subrosa_encoding::Hasher;
 use subrosa_paillier::PublicKey;
@@ -335,13 +335,13 @@ impl<'a> Run<'a> {
                 "not decided alike"
             );
             match verdicts[0] {
-                Verdict::Again => continue,
-                Verdict::Rejected => return Ok(None),
-                Verdict::Accepted(_) => {}
+                Decision::Again => continue,
+                Decision::Rejected => return Ok(None),
+                Decision::Accepted(_) => {}
             }
             let found = verdicts.into_iter().filter_map(|verdict| match verdict {
-                Verdict::Accepted(found) => Some(found),
-                Verdict::Again | Verdict::Rejected => None,
+                Decision::Accepted(found) => Some(found),
+                Decision::Again | Decision::Rejected => None,
             });
             return Ok(Some(found.collect()));
         }

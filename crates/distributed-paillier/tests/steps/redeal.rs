@@ -99,7 +99,7 @@ impl Attack for Redeal {
             FirstTest::ROUND | FurtherTests::ROUND if self.fit => {
                 let modulus = scene.modulus.as_ref().unwrap();
                 for place in 0..messages[0][0].len() {
-                    tools::fit(modulus, scene.setup.lead(), self.me, messages, place);
+                    tools::fit(modulus, scene.setup.leader(), self.me, messages, place);
                 }
             }
             WinnerProducts::ROUND => {

@@ -99,9 +99,9 @@ impl Setup {
         self.first + self.index as u64
     }
 
-    pub fn lead(&self) -> PartyId {
-        let lead = self.number() % u64::from(self.parties());
-        PartyId::new(u16::try_from(lead).unwrap())
+    pub fn leader(&self) -> PartyId {
+        let leader = self.number() % u64::from(self.parties());
+        PartyId::new(u16::try_from(leader).unwrap())
     }
 
     pub fn parties(&self) -> u32 {

@@ -95,13 +95,13 @@ pub fn steer(
 }
 
 /// Sets my value of a biprimality test, at a place, so that `v_lead` = ∏ others: a test that everything passes.
-pub fn fit(modulus: &Modulus, lead: PartyId, me: PartyId, messages: &mut [Numbers<'_>], place: usize) {
+pub fn fit(modulus: &Modulus, leader: PartyId, me: PartyId, messages: &mut [Numbers<'_>], place: usize) {
     let (mut others, mut top) = (modulus.one(), modulus.one());
     for (index, lists) in messages.iter().enumerate().filter(|(index, _)| *index != me.index()) {
-        let product = if index == lead.index() { &mut top } else { &mut others };
+        let product = if index == leader.index() { &mut top } else { &mut others };
         modulus.mul_assign(product, &modulus.residue(&lists[0][place]));
     }
     let inverse = |x| modulus.vartime_invert(x).unwrap();
-    let fitting = if lead == me { others } else { modulus.mul(&top, &inverse(&others)) };
+    let fitting = if leader == me { others } else { modulus.mul(&top, &inverse(&others)) };
     messages[me.index()][0][place] = modulus.to_uint(&fitting);
 }

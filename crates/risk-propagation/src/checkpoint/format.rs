@@ -153,7 +153,10 @@ pub(crate) fn write(
     out.bytes(run.seed.expose())?;
     let sizes = &run.sizes;
     let active = sizes.active_periods.iter().map(|active| u64::from(*active));
-    out.list([sizes.key_bits, sizes.columns, sizes.in_degree_bits as usize, sizes.adders].map(|n| n as u64))?;
+    out.list(
+        [sizes.key_bits, sizes.columns, sizes.in_degree_bits as usize, sizes.noise_contributors]
+            .map(|n| n as u64),
+    )?;
     out.list(active)?;
     out.list(run.activity.iter().map(|bank| bank.len() as u64))?;
     for &told in run.activity.iter().flatten() {
@@ -230,12 +233,13 @@ fn read_run(source: &mut Source<'_>) -> Result<Run, Problem> {
     let id = source.array()?;
     let seed = RunSeed::from_bytes(source.array()?);
     let sizes = source.list()?;
-    let [key_bits, columns, in_degree_bits, adders] = sizes.try_into().map_err(|_| Problem::Corrupt)?;
+    let [key_bits, columns, in_degree_bits, noise_contributors] =
+        sizes.try_into().map_err(|_| Problem::Corrupt)?;
     let sizes = NetworkSizes {
         key_bits: size(key_bits)?,
         columns: size(columns)?,
         in_degree_bits: u32::try_from(in_degree_bits).map_err(|_| Problem::Corrupt)?,
-        adders: size(adders)?,
+        noise_contributors: size(noise_contributors)?,
         active_periods: source.list()?.into_iter().map(|active| active == 1).collect(),
     };
     let activity = source.activity()?;

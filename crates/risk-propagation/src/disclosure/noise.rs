@@ -61,7 +61,7 @@ pub(super) fn used_bits(used: usize, plan: &Plan) -> usize {
 
 /// R: what each contributor adds above the used slots is below this.
 pub(super) fn room(used: usize, plan: &Plan, key: &PublicKey) -> BigUint {
-    key.n() / (BigUint::from(plan.adders().max(1)) << used_bits(used, plan))
+    key.n() / (BigUint::from(plan.noise_contributors().max(1)) << used_bits(used, plan))
 }
 
 /// A residue modulo N as the number next to 0.

@@ -61,7 +61,7 @@ pub(super) fn agree<T: Transport>(
             columns: network.columns().len(),
             in_degree_bits: left().map(|sizes| sizes.in_degree_bits).max().unwrap_or(0),
             active_periods: periods::counted(&periods::agree(&activity, settings)?),
-            adders: banks.len() - 1,
+            noise_contributors: banks.len() - 1,
         };
         Ok((Plan::new(&sizes, settings)?, sizes))
     };

@@ -168,7 +168,7 @@ pub(super) fn piece<X>(list: &[X], chunk: usize) -> &[X] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generate::{Shape, generate};
+    use crate::generate::{NetworkShape, generate};
     use crate::plan::NetworkSizes;
     use crate::{PROTOCOL, Plan, RunSeed, Settings};
     use rand_chacha::ChaCha20Rng;
@@ -179,7 +179,7 @@ mod tests {
 
     /// What each of three banks ends R6 with if it reckons with so many chunks.
     fn exchange(chunks: u64) -> Vec<Result<usize, Error>> {
-        let shape = Shape { accounts: 60, transfers: 300, chains: 2, ..Shape::default() };
+        let shape = NetworkShape { accounts: 60, transfers: 300, chains: 2, ..NetworkShape::default() };
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         let agreed = Agreed::among(generate(&shape, &mut rng).unwrap().networks().unwrap()).unwrap();
         let private = PrivateKey::generate_insecure(256, &mut rng).unwrap();
@@ -188,7 +188,7 @@ mod tests {
             columns: 1,
             in_degree_bits: 6,
             active_periods: vec![true],
-            adders: 2,
+            noise_contributors: 2,
         };
         let plan = Plan::new(&sizes, &Settings { accuracy: 1e-3, ..Settings::default() }).unwrap();
         let step = plan.steps()[0];

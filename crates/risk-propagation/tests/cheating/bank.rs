@@ -149,7 +149,7 @@ impl Bank<'_, '_> {
             columns: network.columns().len(),
             in_degree_bits: all.values().map(|sizes| sizes.in_degree_bits).max().unwrap_or(0),
             active_periods,
-            adders: banks.len() - 1,
+            noise_contributors: banks.len() - 1,
         };
         let plan = Plan::new(&sizes, settings)?;
         let values: Vec<u64> = plan.fields().into_iter().map(|(_, value)| value).collect();

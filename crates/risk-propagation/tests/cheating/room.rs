@@ -122,7 +122,7 @@ fn one_account_in_every_slot_of_its_own_narrows_what_the_noise_hides() {
     let exact = Truth::of(&raw, plan).foreign_part(WEST, 0);
     let found = &slots(&run.spoils().plaintexts[0], plan)[..USED];
     // Each draw says that the score lies in an interval as wide as the noise of all.
-    let width = (BigUint::from(plan.adders()) << plan.noise_bits()) - plan.adders();
+    let width = (BigUint::from(plan.noise_contributors()) << plan.noise_bits()) - plan.noise_contributors();
     let highest = found.iter().min().unwrap().clone();
     let lowest = found.iter().max().unwrap() - &width;
     assert!(lowest <= exact && exact <= highest);

@@ -13,12 +13,12 @@ use rand_core::SeedableRng;
 use subrosa_paillier::PrivateKey;
 use subrosa_risk_propagation::audit::{Index, Recomputed, Subject, recompute};
 use subrosa_risk_propagation::encrypted::{Encrypted, Received};
-use subrosa_risk_propagation::plaintext::{self, Twin};
+use subrosa_risk_propagation::plaintext::{self, Reference};
 use subrosa_risk_propagation::record::{Kind, Reader, Record, Seeds};
 use subrosa_risk_propagation::{
     Agreed, Error, FileStore, Network, Outcome, PROTOCOL, Plan, Propagation, Settings, parameters, senders,
 };
-use subrosa_threshold_decryption::{Access, KeyShare, dealer};
+use subrosa_threshold_decryption::{AccessStructure, KeyShare, dealer};
 use subrosa_transport::testing::run_network;
 use subrosa_transport::{Limits, MemoryNetwork, MemoryTransport, PartyId, Roster, Session};
 
@@ -92,7 +92,7 @@ pub fn shares(banks: usize) -> Vec<KeyShare> {
         let mut rng = ChaCha20Rng::seed_from_u64(banks as u64);
         let private = PrivateKey::generate_insecure(BITS, &mut rng).unwrap();
         let parties = u32::try_from(banks).unwrap();
-        dealer::deal(&private, Access::new(parties, (parties - 1) / 2).unwrap(), &mut rng).unwrap()
+        dealer::deal(&private, AccessStructure::new(parties, (parties - 1) / 2).unwrap(), &mut rng).unwrap()
     };
     KEYS.lock().unwrap().entry(banks).or_insert_with(deal).clone()
 }
@@ -345,7 +345,7 @@ impl Truth {
 
     /// An account's score after so many steps, as the whole number that ciphertexts hold.
     pub fn score(&self, bank: PartyId, account: u32, steps: usize) -> BigUint {
-        let mut twin = Twin::new(&self.agreed, &self.plan);
+        let mut twin = Reference::new(&self.agreed, &self.plan);
         while twin.steps_done() < steps {
             assert!(twin.advance());
         }
@@ -384,6 +384,6 @@ pub fn clear(plan: &Plan) -> usize {
 
 /// What a slot holds with the mean of the noise taken off.
 pub fn without_noise(slot: &BigUint, plan: &Plan) -> f64 {
-    let mean = (BigUint::from(plan.adders()) << plan.noise_bits()) >> 1_u8;
+    let mean = (BigUint::from(plan.noise_contributors()) << plan.noise_bits()) >> 1_u8;
     unit(slot, plan.final_scale()) - unit(&mean, plan.final_scale())
 }

@@ -14,12 +14,12 @@ use crate::{DecryptionError, DecryptionPolicy, KeyShare, Ledger};
 /// ```
 /// use subrosa_paillier::{Blinder, PrivateKey, Randomness};
 /// use subrosa_threshold_decryption::protocol::{Decrypted, Decryption};
-/// use subrosa_threshold_decryption::{Access, DecryptionError, dealer};
+/// use subrosa_threshold_decryption::{AccessStructure, DecryptionError, dealer};
 /// use subrosa_transport::{PerParty, testing::run_parties};
 ///
 /// // 256 bits protect nothing: they keep this example short.
 /// let mut rng = rand::rng();
-/// let shares = dealer::deal(&PrivateKey::generate_insecure(256, &mut rng)?, Access::new(3, 1)?, &mut rng)?;
+/// let shares = dealer::deal(&PrivateKey::generate_insecure(256, &mut rng)?, AccessStructure::new(3, 1)?, &mut rng)?;
 /// let blinder = Blinder::new(shares[0].key().public(), Randomness::Short, 1 << 16)?;
 /// let mine = [blinder.encrypt(&42.into(), &mut rng)?];
 /// // The first party has one ciphertext decrypted, the others have none.

@@ -141,7 +141,7 @@ fn check_values(values: &[BigUint], count: usize, key: &PublicKey) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Access, dealer};
+    use crate::{AccessStructure, dealer};
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::SeedableRng;
     use subrosa_paillier::PrivateKey;
@@ -157,7 +157,7 @@ mod tests {
     fn partial_decryptions_on_the_wire_do_not_print() {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         let private = PrivateKey::generate_insecure(512, &mut rng).unwrap();
-        let shares = dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng).unwrap();
+        let shares = dealer::deal(&private, AccessStructure::new(3, 1).unwrap(), &mut rng).unwrap();
         let (key, context) = (shares[0].key().clone(), ProofContext::new([0; 32], ["a", "b", "c"]));
         let ciphertexts = [key.public().encrypt_with_nonce(&7.into(), &BigUint::from(3u32)).unwrap()];
         let partial = shares[0].partially_decrypt(&ciphertexts).unwrap();

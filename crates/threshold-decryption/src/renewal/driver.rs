@@ -54,11 +54,11 @@ impl Refresh {
     /// ```
     /// use subrosa_paillier::PrivateKey;
     /// use subrosa_threshold_decryption::renewal::{Refresh, RenewalError};
-    /// use subrosa_threshold_decryption::{Access, dealer};
+    /// use subrosa_threshold_decryption::{AccessStructure, dealer};
     /// use subrosa_transport::testing::run_parties;
     ///
     /// let mut rng = rand::rng();
-    /// let shares = dealer::deal(&PrivateKey::generate_insecure(256, &mut rng)?, Access::new(3, 1)?, &mut rng)?;
+    /// let shares = dealer::deal(&PrivateKey::generate_insecure(256, &mut rng)?, AccessStructure::new(3, 1)?, &mut rng)?;
     /// let renewed = run_parties(3, |me, transport| {
     ///     let share = &shares[me.index()];
     ///     Refresh::new(share.key())?.run(share, transport, &mut rand::rng())

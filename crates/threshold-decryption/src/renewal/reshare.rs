@@ -8,7 +8,7 @@ use subrosa_transport::{Limits, PartyId, PerParty};
 use super::messages::{CommitmentShape, ReshareCommitments, ReshareShare, ShareRange};
 use super::polynomial::{Polynomial, commitment_at, greatest_value};
 use super::{RenewalError, default_share_limit};
-use crate::{Access, KeyShare, Lineage, STATISTICAL_BITS, ThresholdKey, ThresholdKeyParts};
+use crate::{AccessStructure, KeyShare, Lineage, STATISTICAL_BITS, ThresholdKey, ThresholdKeyParts};
 
 /// A resharing of one key by t+1 of its parties, the *dealers*, to n′ new parties of whom t′+1 will decrypt.
 ///
@@ -23,7 +23,7 @@ use crate::{Access, KeyShare, Lineage, STATISTICAL_BITS, ThresholdKey, Threshold
 pub struct Resharing {
     old: ThresholdKey,
     dealers: Vec<PartyId>,
-    access: Access,
+    access: AccessStructure,
     /// μᵢ, in the order of the dealers.
     coefficients: Vec<BigInt>,
     bound: BigUint,
@@ -40,7 +40,11 @@ impl Resharing {
     /// # Errors
     /// [`RenewalError::Dealers`] unless they are t+1 different parties of the key, [`RenewalError::Bound`] if the new
     /// shares could be longer.
-    pub fn new(old: &ThresholdKey, dealers: &[PartyId], access: Access) -> Result<Self, RenewalError> {
+    pub fn new(
+        old: &ThresholdKey,
+        dealers: &[PartyId],
+        access: AccessStructure,
+    ) -> Result<Self, RenewalError> {
         Self::with_limit(old, dealers, access, default_share_limit(old.public().bits()))
     }
 
@@ -51,7 +55,7 @@ impl Resharing {
     pub fn with_limit(
         old: &ThresholdKey,
         dealers: &[PartyId],
-        access: Access,
+        access: AccessStructure,
         limit: u64,
     ) -> Result<Self, RenewalError> {
         let quorum = old.access().quorum();
@@ -93,7 +97,7 @@ impl Resharing {
     }
 
     /// n′ and t′.
-    pub fn access(&self) -> Access {
+    pub fn access(&self) -> AccessStructure {
         self.access
     }
 

@@ -7,7 +7,7 @@ use subrosa_paillier::{PrivateKey, PublicKey};
 use subrosa_transport::{PartyId, PerParty};
 
 use super::{Refresh, RenewalError, Resharing};
-use crate::{Access, KeyShare, dealer, verification_base};
+use crate::{AccessStructure, KeyShare, dealer, verification_base};
 
 fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
@@ -15,13 +15,13 @@ fn rng(seed: u64) -> ChaCha20Rng {
 
 fn shares() -> Vec<KeyShare> {
     let private = PrivateKey::generate_insecure(256, &mut rng(1)).unwrap();
-    dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng(2)).unwrap()
+    dealer::deal(&private, AccessStructure::new(3, 1).unwrap(), &mut rng(2)).unwrap()
 }
 
 const DEALERS: [PartyId; 2] = [PartyId::new(0), PartyId::new(2)];
 
 fn resharing(shares: &[KeyShare]) -> Resharing {
-    Resharing::new(shares[0].key(), &DEALERS, Access::new(3, 1).unwrap()).unwrap()
+    Resharing::new(shares[0].key(), &DEALERS, AccessStructure::new(3, 1).unwrap()).unwrap()
 }
 
 /// Whether numbers that should be uniform below a bound are below it, and some of them near it.
@@ -121,7 +121,7 @@ fn shares_of_another_key_are_not_refreshed() {
     let commitments = PerParty::from_vec(commitments);
     assert!(refresh.finish(&shares[0], &commitments, &mine).is_ok());
     let private = PrivateKey::generate_insecure(256, &mut rng(7)).unwrap();
-    let others = dealer::deal(&private, Access::new(3, 1).unwrap(), &mut rng(8)).unwrap();
+    let others = dealer::deal(&private, AccessStructure::new(3, 1).unwrap(), &mut rng(8)).unwrap();
     let error = refresh.finish(&others[0], &commitments, &mine).unwrap_err();
     assert!(matches!(error, RenewalError::Roster { .. }), "{error}");
 }

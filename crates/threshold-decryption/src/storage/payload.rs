@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::StorageError;
 use super::format::FileInfo;
-use crate::{Access, KeyError, KeyShare, Lineage, ThresholdKey, ThresholdKeyParts};
+use crate::{AccessStructure, KeyError, KeyShare, Lineage, ThresholdKey, ThresholdKeyParts};
 
 /// The public constants. What they are checked for is [`ThresholdKey::with_lineage`]'s affair.
 #[derive(Serialize, Deserialize)]
@@ -67,7 +67,7 @@ impl StoredKey {
         };
         let parts = ThresholdKeyParts {
             public,
-            access: Access::new(self.parties, self.threshold)?,
+            access: AccessStructure::new(self.parties, self.threshold)?,
             scale: self.scale,
             theta: self.theta,
             share_bits: self.share_bits,

@@ -15,7 +15,7 @@ use num_traits::One;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PrivateKey, PublicKey, Randomness};
-use subrosa_threshold_decryption::{Access, KeyShare, dealer, protocol};
+use subrosa_threshold_decryption::{AccessStructure, KeyShare, dealer, protocol};
 use subrosa_transport::{
     HEADER_BYTES, Limits, MemoryNetwork, MemoryTransport, Parameters, PartyId, Session, Transport,
     memory::Action,
@@ -37,7 +37,7 @@ pub fn public() -> &'static PublicKey {
 }
 
 pub fn deal(n: u32, t: u32) -> Vec<KeyShare> {
-    dealer::deal(private(), Access::new(n, t).unwrap(), &mut rng(u64::from(n * 100 + t))).unwrap()
+    dealer::deal(private(), AccessStructure::new(n, t).unwrap(), &mut rng(u64::from(n * 100 + t))).unwrap()
 }
 
 pub fn encrypt(plaintexts: &[i64]) -> Vec<Blinded<Ciphertext>> {

@@ -76,7 +76,7 @@ impl Incoming {
     /// If the future is dropped before it is ready, the frame was not handed over, and is wiped.
     ///
     /// # Errors
-    /// [`Refusal::TooLarge`], which ends the peer; [`Refusal::Closed`].
+    /// [`PushRefusal::TooLarge`], which ends the peer; [`PushRefusal::Closed`].
     pub async fn push(&self, frame: Vec<u8>) -> Result<(), Refused> {
         let mut frame = Wiped::new(frame);
         let pushed = poll_fn(|context| self.pusher.0.poll_push(&mut frame, context)).await;
@@ -85,11 +85,11 @@ impl Incoming {
 
     /// Hands over a frame without waiting.
     ///
-    /// A frame that is refused as [`Refusal::Full`] has to be pushed again before any other of this peer; whoever does
+    /// A frame that is refused as [`PushRefusal::Full`] has to be pushed again before any other of this peer; whoever does
     /// without it ends the peer with [`Incoming::fail`].
     ///
     /// # Errors
-    /// [`Refusal::Full`]; [`Refusal::TooLarge`], which ends the peer; [`Refusal::Closed`].
+    /// [`PushRefusal::Full`]; [`PushRefusal::TooLarge`], which ends the peer; [`PushRefusal::Closed`].
     pub fn try_push(&self, frame: Vec<u8>) -> Result<(), Refused> {
         self.blocking_push(frame, Deadline::now())
     }
@@ -97,7 +97,7 @@ impl Incoming {
     /// Hands over a frame, and blocks while there is no room for it, until the deadline. For threads.
     ///
     /// # Errors
-    /// As [`Incoming::try_push`]; [`Refusal::Full`] once the deadline has passed.
+    /// As [`Incoming::try_push`]; [`PushRefusal::Full`] once the deadline has passed.
     pub fn blocking_push(&self, frame: Vec<u8>, deadline: Deadline) -> Result<(), Refused> {
         let mut frame = Wiped::new(frame);
         self.pusher.0.push(&mut frame, deadline).map_err(|reason| Refused { reason, frame })
@@ -230,7 +230,7 @@ pub enum NoFrame {
 /// Why a frame was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum PushRefusal {
     /// There is no room for it until the protocol has received frames of this peer.
     #[error("{waiting} bytes wait for the protocol, of {limit} allowed")]
     Full {
@@ -256,13 +256,13 @@ pub enum Refusal {
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Refused {
-    reason: Refusal,
+    reason: PushRefusal,
     frame: Wiped,
 }
 
 impl Refused {
     /// Why.
-    pub fn reason(&self) -> Refusal {
+    pub fn reason(&self) -> PushRefusal {
         self.reason
     }
 

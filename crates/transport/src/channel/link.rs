@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::{ChannelLimits, NoFrame, Refusal};
+use super::{ChannelLimits, NoFrame, PushRefusal};
 use crate::{
     Deadline, Fault,
     wiped::{Wiped, cost},
@@ -74,15 +74,15 @@ impl State {
     }
 
     /// Takes a frame, or says why not; the frame then stays where it is. A push that could wait for room is not refused.
-    fn accept(&mut self, frame: &mut Wiped, limits: &ChannelLimits) -> Result<(), Refusal> {
+    fn accept(&mut self, frame: &mut Wiped, limits: &ChannelLimits) -> Result<(), PushRefusal> {
         if self.over.is_some() || self.left {
-            return Err(Refusal::Closed);
+            return Err(PushRefusal::Closed);
         }
         if frame.len() > limits.max_frame {
-            return Err(Refusal::TooLarge { bytes: frame.len(), limit: limits.max_frame });
+            return Err(PushRefusal::TooLarge { bytes: frame.len(), limit: limits.max_frame });
         }
         if !self.inbox.has_room(frame.len(), limits.max_unread) {
-            return Err(Refusal::Full { waiting: self.inbox.bytes, limit: limits.max_unread });
+            return Err(PushRefusal::Full { waiting: self.inbox.bytes, limit: limits.max_unread });
         }
         self.inbox.push(mem::take(frame));
         Ok(())
@@ -184,11 +184,11 @@ impl Link {
 
     /// For the application: hands a frame to the protocol, by the deadline. The frame is taken out of its place unless
     /// it is refused.
-    pub(super) fn push(&self, frame: &mut Wiped, deadline: Deadline) -> Result<(), Refusal> {
+    pub(super) fn push(&self, frame: &mut Wiped, deadline: Deadline) -> Result<(), PushRefusal> {
         let mut state = self.lock();
         loop {
             match state.accept(frame, &self.limits) {
-                Err(Refusal::Full { .. }) if !deadline.has_passed() => state = self.wait(state, deadline),
+                Err(PushRefusal::Full { .. }) if !deadline.has_passed() => state = self.wait(state, deadline),
                 done => return self.pushed(state, done),
             }
         }
@@ -199,10 +199,10 @@ impl Link {
         &self,
         frame: &mut Wiped,
         context: &mut Context<'_>,
-    ) -> Poll<Result<(), Refusal>> {
+    ) -> Poll<Result<(), PushRefusal>> {
         let mut state = self.lock();
         match state.accept(frame, &self.limits) {
-            Err(Refusal::Full { .. }) => {
+            Err(PushRefusal::Full { .. }) => {
                 if !state.pushers.iter().any(|waker| waker.will_wake(context.waker())) {
                     state.pushers.push(context.waker().clone());
                 }
@@ -212,11 +212,15 @@ impl Link {
         }
     }
 
-    fn pushed(&self, mut state: MutexGuard<'_, State>, done: Result<(), Refusal>) -> Result<(), Refusal> {
+    fn pushed(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        done: Result<(), PushRefusal>,
+    ) -> Result<(), PushRefusal> {
         let mut wakers = Vec::new();
         if let Err(refusal) = &done {
             state.refused = state.refused.saturating_add(1);
-            if let Refusal::TooLarge { bytes, limit } = refusal {
+            if let PushRefusal::TooLarge { bytes, limit } = refusal {
                 // A frame is missing from now on, so the peer cannot go on.
                 let rule = format!("it sent a frame of {bytes} bytes, more than the limit of {limit}");
                 state.over.get_or_insert(Fault::Broken(rule));

@@ -42,17 +42,17 @@
 //! | --- | --- | --- |
 //! | [`Incoming::disconnect`], or the last [`Incoming`] of the peer is dropped | `send` fails with [`Fault::Disconnected`]; so does `receive`, after the frames that were pushed before | [`Outgoing`] yields the frames that were sent before, then the end |
 //! | [`Incoming::fail`] | the same with [`Fault::Failed`] and the reason | the same |
-//! | a frame over the limit is pushed | the same with [`Fault::Broken`] | the push is refused with [`Refusal::TooLarge`] |
+//! | a frame over the limit is pushed | the same with [`Fault::Broken`] | the push is refused with [`PushRefusal::TooLarge`] |
 //! | [`Outgoing`] is dropped | `send` fails with [`Fault::Disconnected`]; `receive` goes on | [`Incoming`] goes on |
 //! | more than [`ChannelLimits::max_unsent`] bytes wait | `send` fails with [`Fault::Failed`]; so does `receive`, after the frames that were pushed before | the waiting frames are dropped, then the end |
-//! | the transport is dropped | – | [`Outgoing`] yields the frames that were sent before, then the end; pushes are refused with [`Refusal::Closed`] |
+//! | the transport is dropped | – | [`Outgoing`] yields the frames that were sent before, then the end; pushes are refused with [`PushRefusal::Closed`] |
 
 mod handles;
 mod link;
 
 use std::{fmt, sync::Arc};
 
-pub use handles::{Frame, Incoming, NoFrame, Outgoing, Peer, Refusal, Refused};
+pub use handles::{Frame, Incoming, NoFrame, Outgoing, Peer, PushRefusal, Refused};
 
 use crate::{DEFAULT_MAX_FRAME, Deadline, Fault, PartyId, Roster, Transport, TransportError, wiped::cost};
 use link::Link;

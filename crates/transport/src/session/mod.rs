@@ -190,7 +190,7 @@ impl<T: Transport> Session<T> {
     /// a received abort.
     ///
     /// # Security
-    /// What the error [tells](Culprits::told), its text by default, goes to all parties: it must hold no secret.
+    /// What the error [tells](Culprits::reported), its text by default, goes to all parties: it must hold no secret.
     ///
     /// # Errors
     /// Those of `f`.
@@ -200,7 +200,7 @@ impl<T: Transport> Session<T> {
     {
         let result = f(self);
         if let Err(error) = &result {
-            self.abort(&error.told(), &error.culprits());
+            self.abort(&error.reported(), &error.culprits());
         }
         result
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use subrosa_risk_propagation::generate::{Shape, generate};
+use subrosa_risk_propagation::generate::{NetworkShape, generate};
 
 pub const BANKS: [&str; 3] = ["amber", "birch", "coral"];
 
@@ -56,7 +56,7 @@ impl Banks {
     /// Data for `accounts` accounts and certificates by one authority; keys of 512 bits.
     pub fn new(accounts: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let shape = Shape { accounts, transfers: accounts * 3, chains: 2, ..Shape::default() };
+        let shape = NetworkShape { accounts, transfers: accounts * 3, chains: 2, ..NetworkShape::default() };
         let data = generate(&shape, &mut ChaCha20Rng::seed_from_u64(11)).unwrap();
         data.write(&folder.path().join("data")).unwrap();
         let certs = folder.path().join("certs");

@@ -11,7 +11,7 @@ use clap::Parser;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_risk_propagation::Error;
-use subrosa_risk_propagation::generate::{Shape, generate};
+use subrosa_risk_propagation::generate::{NetworkShape, generate};
 
 /// Writes one folder per bank with accounts and transfers, made from a seed.
 #[derive(Debug, Parser)]
@@ -19,22 +19,22 @@ struct Options {
     /// Where to write
     directory: PathBuf,
     /// Names of the banks
-    #[arg(long, value_delimiter = ',', default_values_t = Shape::default().banks)]
+    #[arg(long, value_delimiter = ',', default_values_t = NetworkShape::default().banks)]
     banks: Vec<String>,
     /// Accounts of all banks together
-    #[arg(long, default_value_t = Shape::default().accounts)]
+    #[arg(long, default_value_t = NetworkShape::default().accounts)]
     accounts: usize,
     /// Ordinary transfers in each period
-    #[arg(long, default_value_t = Shape::default().transfers)]
+    #[arg(long, default_value_t = NetworkShape::default().transfers)]
     transfers: usize,
     /// Periods
-    #[arg(long, default_value_t = Shape::default().periods)]
+    #[arg(long, default_value_t = NetworkShape::default().periods)]
     periods: usize,
     /// Laundering chains in each period
-    #[arg(long, default_value_t = Shape::default().chains)]
+    #[arg(long, default_value_t = NetworkShape::default().chains)]
     chains: usize,
     /// Accounts in a chain
-    #[arg(long, default_value_t = Shape::default().chain_length)]
+    #[arg(long, default_value_t = NetworkShape::default().chain_length)]
     chain_length: usize,
     /// The same seed gives the same data
     #[arg(long, default_value_t = 1)]
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> Result<(), Error> {
-    let shape = Shape {
+    let shape = NetworkShape {
         banks: options.banks,
         accounts: options.accounts,
         transfers: options.transfers,

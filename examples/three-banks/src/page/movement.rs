@@ -1,7 +1,7 @@
 //! How risk moved by iteration, computed in the clear from all banks' data: in a real run nobody sees a score between
 //! the first and the last.
 
-use subrosa_risk_propagation::plaintext::Twin;
+use subrosa_risk_propagation::plaintext::Reference;
 use subrosa_risk_propagation::{Outcome, Plan};
 
 use super::model::Movement;
@@ -10,8 +10,8 @@ use crate::scene::Scene;
 /// The scores of all accounts of all banks, one row of risk types for each, before the run and after each step: those that
 /// the ciphertexts held.
 pub(super) fn follow(outcomes: &[Outcome], plan: &Plan) -> Vec<Vec<f64>> {
-    let mut twin = Twin::new(outcomes.iter().map(|outcome| &outcome.agreed), plan);
-    let present = |twin: &Twin<'_>| (0..outcomes.len()).flat_map(|bank| twin.scores(bank)).collect();
+    let mut twin = Reference::new(outcomes.iter().map(|outcome| &outcome.agreed), plan);
+    let present = |twin: &Reference<'_>| (0..outcomes.len()).flat_map(|bank| twin.scores(bank)).collect();
     let mut course = vec![present(&twin)];
     while twin.advance() {
         course.push(present(&twin));

@@ -1,4 +1,4 @@
-//! The plaintext twin against exact fractions, known answers and properties.
+//! The plaintext reference against exact fractions, known answers and properties.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "test code")]
 
 mod common;
@@ -16,7 +16,7 @@ fn plan_for(networks: &[Network], settings: &Settings) -> Plan {
         columns: 1,
         in_degree_bits: plan::in_degree_bits(networks.iter().map(Network::greatest_in_degree).max().unwrap()),
         active_periods: periods::counted(&periods),
-        adders: 2,
+        noise_contributors: 2,
     };
     Plan::new(&sizes, settings).unwrap()
 }
@@ -60,7 +60,7 @@ proptest! {
         let networks = raw.networks();
         let plan = plan_for(&networks, &Settings { iterations: steps, ..Settings::default() });
         let agreed = Agreed::among(networks).unwrap();
-        let mut twin = plaintext::Twin::new(&agreed, &plan);
+        let mut twin = plaintext::Reference::new(&agreed, &plan);
         loop {
             let done = twin.steps_done();
             let exact = raw.exact(u32::try_from(done).unwrap(), (1, 2), false);
