@@ -6,6 +6,7 @@ use crate::kernel::Kernel;
 #[cfg(target_arch = "x86_64")]
 use crate::kernel::{ifma, mulx};
 use crate::kernel::{portable, rows};
+use crate::wipe_uint;
 use crate::wiped::Wiped;
 use crate::words::{self, SmallMultiplier};
 
@@ -22,14 +23,21 @@ pub(crate) struct Context {
     kernel: Kernel,
     engine: Engine,
     /// m in words of the kernel.
-    m: Vec<u64>,
+    m: Wiped,
     /// −m⁻¹ mod 2^64.
     negated_inverse: u64,
     /// R mod m, which is 1 in Montgomery form.
-    one: Vec<u64>,
+    one: Wiped,
     /// R² mod m, which takes a number to Montgomery form.
-    r_squared: Vec<u64>,
+    r_squared: Wiped,
     small: SmallMultiplier,
+}
+
+/// A modulus may be a secret prime, or its square.
+impl Drop for Context {
+    fn drop(&mut self) {
+        wipe_uint(&mut self.value);
+    }
 }
 
 /// The kernel with what it needs; a variant that exists can run on this processor.
@@ -88,14 +96,14 @@ impl Context {
         let r_bits = u64::from(width) * words as u64;
         let one = (BigUint::from(1u8) << r_bits) % &value;
         let r_squared = (&one * &one) % &value;
-        let m = words::split(&value, words, width);
+        let m = Wiped::from(words::split(&value, words, width));
         let engine = match kernel {
             Kernel::Portable => Engine::Portable,
             #[cfg(target_arch = "x86_64")]
             Kernel::Mulx => Engine::Mulx(mulx::MulxRows::new()?),
             #[cfg(target_arch = "x86_64")]
             Kernel::Ifma => {
-                let inverse = words::split(&long_negated_inverse(&value, r_bits), words, width);
+                let inverse = Wiped::from(words::split(&long_negated_inverse(&value, r_bits), words, width));
                 Engine::Ifma(ifma::Constants::new(&m, &inverse)?)
             }
             #[cfg(not(target_arch = "x86_64"))]
@@ -106,8 +114,8 @@ impl Context {
             kernel,
             engine,
             negated_inverse: negated_inverse(value.iter_u64_digits().next().unwrap_or(1)),
-            one: words::split(&one, words, width),
-            r_squared: words::split(&r_squared, words, width),
+            one: words::split(&one, words, width).into(),
+            r_squared: words::split(&r_squared, words, width).into(),
             small: SmallMultiplier::new(&value),
             m,
             value,

@@ -13,7 +13,8 @@ use crate::{ArithError, Kernel, Residue};
 
 /// An odd modulus of 2 to 16,384 bits with its Montgomery constants.
 ///
-/// Made once and cloned cheaply: clones share the constants. All methods that do not have `vartime` in their name run
+/// Made once and cloned cheaply: clones share the constants, which are overwritten with zeros when the last of them is
+/// dropped, since a modulus may be a secret prime. All methods that do not have `vartime` in their name run
 /// in a time that depends on the sizes of their arguments only, except the conversions from and to
 /// [`BigUint`]/[`BigInt`].
 #[derive(Clone)]

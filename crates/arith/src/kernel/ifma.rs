@@ -25,6 +25,8 @@ use std::arch::x86_64::{
     _mm512_setzero_si512, _mm512_srli_epi64, _mm512_storeu_epi64, _mm512_sub_epi64,
 };
 
+use crate::wiped::Wiped;
+
 /// Bits in a word.
 pub(crate) const WORD_BITS: u32 = 52;
 
@@ -63,9 +65,9 @@ pub(crate) struct Constants {
     /// Words of a value, a multiple of eight.
     n: usize,
     /// m, padded.
-    m: Vec<u64>,
+    m: Wiped,
     /// −m⁻¹ mod R, padded.
-    negated_inverse: Vec<u64>,
+    negated_inverse: Wiped,
 }
 
 impl Constants {
@@ -74,7 +76,7 @@ impl Constants {
         let padded = |words: &[u64]| {
             let mut out = vec![0; words.len() + 2 * PAD];
             out[PAD..PAD + words.len()].copy_from_slice(words);
-            out
+            Wiped::from(out)
         };
         let fits = m.len().is_multiple_of(LANES) && m.len() >= MIN_WORDS && m.len() == negated_inverse.len();
         (is_available() && fits).then(|| Self {
