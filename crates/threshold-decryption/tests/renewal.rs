@@ -12,9 +12,7 @@ use subrosa_threshold_decryption::{
     Access, Challenges, Combiner, KeyShare, PartialDecryption, ProofContext, ThresholdKey, proof,
     renewal::{Refresh, RenewalError, Resharing, Seats, default_share_limit},
 };
-use subrosa_transport::{
-    Cause, MemoryTransport, PartyId, PerParty, SessionError, testing::run_network,
-};
+use subrosa_transport::{Cause, MemoryTransport, PartyId, PerParty, SessionError, testing::run_network};
 
 /// All parties' refresh without a network.
 fn refreshed(shares: &[KeyShare], seed: u64) -> Vec<KeyShare> {
