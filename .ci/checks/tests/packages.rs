@@ -37,7 +37,7 @@ fn libraries_describe_themselves() {
     assert_eq!(libraries.len(), fs::read_dir(workspace::root().join("crates")).unwrap().count());
     for package in libraries {
         let (name, metadata) = (&package.name, &package.metadata);
-        for field in ["description", "license", "repository", "rust_version", "readme"] {
+        for field in ["description", "license", "rust_version", "readme"] {
             assert!(metadata[field].as_str().is_some_and(|text| !text.is_empty()), "{name} has no {field}");
         }
         assert_eq!(metadata["license"], "MIT OR Apache-2.0", "{name}");

@@ -68,7 +68,18 @@ pub struct Blinder {
     exponent_bits: u64,
 }
 
+/// Room for the table of [`Blinder::with_default_table`]: the best table for a key of 2,048 bits takes a fifth of it.
+pub const DEFAULT_TABLE_BYTES: usize = 16 << 20;
+
 impl Blinder {
+    /// A blinder for `key` with [`Randomness::Short`] and a table of at most 16 MiB, which is what most programs want.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_default_table(key: &PublicKey) -> Result<Self, PaillierError> {
+        Self::new(key, Randomness::Short, DEFAULT_TABLE_BYTES)
+    }
+
     /// A blinder for `key` whose table takes at most about `table_bytes` bytes (for [`Randomness::Short`]).
     ///
     /// # Errors

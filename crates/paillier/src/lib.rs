@@ -15,7 +15,7 @@ mod private;
 pub mod storage;
 mod wire;
 
-pub use blinding::{Blinded, Blinder, Randomiser, Randomness};
+pub use blinding::{Blinded, Blinder, DEFAULT_TABLE_BYTES, Randomiser, Randomness};
 pub use bytes::{MAX_PUBLIC_KEY_BYTES, insecure};
 pub use ciphertext::Ciphertext;
 pub use encoding::{Encoded, Encoding, EncryptedNumber};

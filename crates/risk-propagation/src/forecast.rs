@@ -8,14 +8,13 @@ use std::time::{Duration, Instant};
 use num_bigint::BigInt;
 use rand_core::CryptoRng;
 use subrosa_arith::{SecretInt, sample};
-use subrosa_paillier::{Blinder, PublicKey, Randomness};
+use subrosa_paillier::{Blinder, DEFAULT_TABLE_BYTES, PublicKey};
 
 use crate::agreement::Agreed;
 use crate::disclosure;
 use crate::encrypted::{blocks, uses, window};
 use crate::error::Error;
 use crate::plan::Plan;
-use crate::protocol::TABLE_BYTES;
 use crate::senders;
 
 /// What a partial decryption takes with its part in the proofs that are made and verified, as measured.
@@ -51,7 +50,7 @@ impl Forecast {
         let ciphertext = (plan.key_bits() as u64 * 2).div_ceil(64) * 8;
         let disclosed = senders::disclosed(network, plan).len();
         let own = disclosure::ciphertexts(disclosed, plan);
-        let table = (TABLE_BYTES / 4) as u64;
+        let table = DEFAULT_TABLE_BYTES as u64 / 4;
         let mut forecast = Self {
             accounts: network.account_count(),
             withheld: senders::withheld(network, plan).len(),
@@ -160,7 +159,7 @@ impl Calibration {
                 modulus.mul_assign(&mut product, &factor);
             }
         }) / 100.0;
-        let blinder = Blinder::new(key, Randomness::Short, TABLE_BYTES)?;
+        let blinder = Blinder::with_default_table(key)?;
         let trivial = key.encrypt_unblinded(&BigInt::from(1))?;
         let mut failed = None;
         let blinding = repeat(third, || failed = blinder.blind(&trivial, rng).err());

@@ -7,7 +7,7 @@ mod scores;
 
 use rand_core::CryptoRng;
 use subrosa_encoding::{Hasher, Hex};
-use subrosa_paillier::{Blinder, Randomness};
+use subrosa_paillier::Blinder;
 use subrosa_threshold_decryption::{Deviation, KeyShare, ThresholdKey};
 use subrosa_transport::{
     Failure, Limits, Parameters, PartyId, Protocol, Roster, Session, SessionError, Transport,
@@ -37,9 +37,6 @@ pub(crate) use role::{Auditor, Role};
 
 /// Name and version of the protocol, for [`Session::open`].
 pub const PROTOCOL: Protocol = Protocol { name: "subrosa/risk-propagation", version: 3 };
-
-/// Room for the table that makes blinding fast; the best table for a key of 2,048 bits takes a fifth of it.
-pub(crate) const TABLE_BYTES: usize = 16 << 20;
 
 /// Step R0: the parameters of a session, which must be equal at all banks.
 #[must_use]
@@ -430,7 +427,7 @@ pub(crate) fn run<T: Transport>(
     let mut begun = begin(session, &mut keeper, share, network, settings, rng)?;
     let withheld = senders::withheld(begun.agreed.network(), &begun.plan).len();
     tell(session, progress, Stage::Encrypt { plan: &begun.plan, periods: &begun.periods, withheld });
-    let blinder = Blinder::new(share.key().public(), Randomness::Short, TABLE_BYTES)?;
+    let blinder = Blinder::with_default_table(share.key().public())?;
     iterate(session, &mut keeper, share, &blinder, &mut begun, progress)?;
 
     let Begun { agreed, plan, periods, run, position, mut state, seen, anew_for, .. } = begun;

@@ -3,7 +3,7 @@
 use num_bigint::BigUint;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use subrosa_paillier::{Blinder, Ciphertext, KeyId, Randomness};
+use subrosa_paillier::{Blinder, Ciphertext, KeyId};
 use subrosa_threshold_decryption::protocol::{
     self as decryption, Announcement, Checks, PartialMessage, ProvenMessage,
 };
@@ -20,7 +20,7 @@ use crate::messages::{
     Resume, ScoreChunk, SelectionBits, Sent, Sizes,
 };
 use crate::plan::Plan;
-use crate::protocol::{Role, TABLE_BYTES, announcement, noise};
+use crate::protocol::{Role, announcement, noise};
 use crate::resume::{self, Keeper};
 use crate::{disclosure, senders};
 
@@ -282,7 +282,7 @@ impl Scene<'_> {
     ) {
         let Context { plan, run, state, .. } = context;
         let (key, me) = (self.subject.key.public(), self.subject.roster.me());
-        let Ok(blinder) = Blinder::new(key, Randomness::Short, TABLE_BYTES) else { return };
+        let Ok(blinder) = Blinder::with_default_table(key) else { return };
         let (expected, round) = match difference.message {
             Commitment::ROUND => (announcement(run, state, &blinder), Announcement::ROUND),
             _ => (noise(run, state, me, plan, &blinder), NoiseChunk::ROUND),
