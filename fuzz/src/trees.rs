@@ -170,7 +170,8 @@ pub fn tree_service(input: &[u8]) {
         framed(2, &patched(query, input)),
     ];
     let mut asked = Script::new(0, requests.into());
-    service::serve(&mut asked, client, evaluator, &service::Settings::default(), &mut seeded(3)).unwrap();
+    service::serve(&mut asked, client, evaluator, &service::ServiceSettings::default(), &mut seeded(3))
+        .unwrap();
     let query = Query::from_bytes(query, schema, ParameterSet::Standard).unwrap();
     for reply in [input.to_vec(), framed(3, input), framed(4, &patched(answer, input)), framed(5, input)] {
         let answered = || Script::new(1, vec![reply.clone()]);

@@ -5,6 +5,8 @@
 //! one byte. Nothing that the client sends after an answer depends on it: the server is never told whether decryption
 //! looked right.
 
+mod admission;
+
 use crate::answer::MAX_ANSWER_BYTES;
 use crate::crypto::ParameterSet;
 use crate::schema::MAX_SCHEMA_BYTES;
@@ -14,8 +16,11 @@ use crate::{
     Verdict,
 };
 use rand_core::CryptoRng;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use subrosa_transport::{Deadline, Fault, PartyId, Transport, TransportError};
+
+pub use admission::{Admission, RateLimit};
 
 const MAGIC: [u8; 4] = *b"SRDS";
 const VERSION: u16 = 1;
@@ -81,29 +86,20 @@ pub struct Terms {
     pub parameters: ParameterSet,
 }
 
-/// How a server treats one client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// How long the client may be silent before the server lets go.
+/// How a server treats its clients.
+#[derive(Clone, Debug)]
+pub struct ServiceSettings {
+    /// How long a client may be silent before the server lets go.
     pub idle: Duration,
-    /// How many queries a client may send; `None` for any number. Limits are the only protection against a client
-    /// that learns the model by asking many questions.
-    pub rate: Option<RateLimit>,
+    /// How many queries each client may send, over all its connections; `None` for any number. Limits are the only protection
+    /// against a client that learns the model by asking many questions.
+    pub admission: Option<Arc<Admission>>,
 }
 
-/// At most so many queries at once, and no more than as many in each period from then on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateLimit {
-    /// Queries per period.
-    pub queries: u32,
-    /// The period.
-    pub period: Duration,
-}
-
-impl Default for Settings {
+impl Default for ServiceSettings {
     /// A minute of silence, no limit.
     fn default() -> Self {
-        Self { idle: Duration::from_secs(60), rate: None }
+        Self { idle: Duration::from_secs(60), admission: None }
     }
 }
 
@@ -119,7 +115,8 @@ pub struct Served {
 
 /// Answers one client's requests until it closes the connection or stays silent for too long; both end well.
 ///
-/// Run it on a thread of its own for each client; the evaluator is shared. Malformed requests are refused and do not
+/// Run it on a thread of its own for each client; the evaluator and the settings are shared. A client is known to
+/// [`ServiceSettings::admission`] by its channel identity in the transport's roster, or by its name if it has none. Malformed requests are refused and do not
 /// end the exchange.
 ///
 /// # Errors
@@ -128,11 +125,11 @@ pub fn serve<T: Transport + ?Sized>(
     transport: &mut T,
     client: PartyId,
     evaluator: &Evaluator,
-    settings: &Settings,
+    settings: &ServiceSettings,
     rng: &mut impl CryptoRng,
 ) -> Result<Served> {
     let mut served = Served::default();
-    let mut client_state = Client { bucket: settings.rate.map(Bucket::new), key: None };
+    let mut client_state = Client { admission: admission(transport, client, settings), key: None };
     loop {
         let request = match transport.receive(client, Deadline::after(settings.idle)) {
             Ok(request) => request,
@@ -201,7 +198,7 @@ pub fn upload_key<T: Transport + ?Sized>(
 ///
 /// ```
 /// use std::time::Duration;
-/// use subrosa_decision_tree::service::{Settings, ask, serve, terms};
+/// use subrosa_decision_tree::service::{ServiceSettings, ask, serve, terms};
 /// use subrosa_decision_tree::subrosa_transport::{Deadline, PartyId, testing::run_parties};
 /// use subrosa_decision_tree::{ClientKey, Evaluator, Feature, Model, Node, ParameterSet, QuantizedModel, Schema};
 ///
@@ -214,7 +211,7 @@ pub fn upload_key<T: Transport + ?Sized>(
 /// let classes = run_parties(2, |me, mut wire| {
 ///     let mut rng = rand::rng();
 ///     if me == server {
-///         serve(&mut wire, client, &evaluator, &Settings::default(), &mut rng)?;
+///         serve(&mut wire, client, &evaluator, &ServiceSettings::default(), &mut rng)?;
 ///         return Ok(Vec::new());
 ///     }
 ///     let deadline = Deadline::after(Duration::from_secs(60));
@@ -305,15 +302,30 @@ enum Reply {
 }
 
 /// What a server keeps of a client while it is connected.
-struct Client {
-    bucket: Option<Bucket>,
+struct Client<'a> {
+    /// The limit, and by what it knows the client.
+    admission: Option<(&'a Admission, Vec<u8>)>,
     key: Option<PreparedKey>,
+}
+
+/// A client is known by its channel identity, or by its name where the transport gives none.
+fn admission<'a, T: Transport + ?Sized>(
+    transport: &T,
+    client: PartyId,
+    settings: &'a ServiceSettings,
+) -> Option<(&'a Admission, Vec<u8>)> {
+    let roster = transport.roster();
+    let identity = match roster.identity(client) {
+        [] => roster.name(client).as_bytes(),
+        identity => identity,
+    };
+    settings.admission.as_deref().map(|admission| (admission, identity.to_vec()))
 }
 
 fn reply(
     request: &[u8],
     evaluator: &Evaluator,
-    client: &mut Client,
+    client: &mut Client<'_>,
     rng: &mut impl CryptoRng,
 ) -> std::result::Result<Reply, Refusal> {
     let (kind, contents) = open(request)?;
@@ -328,7 +340,11 @@ fn reply(
         return Err(Refusal::Malformed);
     }
     // Also a conversion key costs time, and what turns out to be malformed.
-    if client.bucket.as_mut().is_some_and(|bucket| !bucket.take(Instant::now())) {
+    if client
+        .admission
+        .as_ref()
+        .is_some_and(|(admission, identity)| !admission.admit(identity, Instant::now()))
+    {
         return Err(Refusal::RateLimit);
     }
     let parameters = evaluator.parameters();
@@ -418,52 +434,5 @@ impl Refusal {
 
     fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|refusal| refusal.code() == code)
-    }
-}
-
-/// A token bucket: full at first, refilled evenly.
-#[derive(Debug)]
-struct Bucket {
-    limit: RateLimit,
-    tokens: f64,
-    filled: Option<Instant>,
-}
-
-impl Bucket {
-    fn new(limit: RateLimit) -> Self {
-        Self { limit, tokens: f64::from(limit.queries), filled: None }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        if let Some(filled) = self.filled {
-            let periods =
-                now.saturating_duration_since(filled).as_secs_f64() / self.limit.period.as_secs_f64();
-            let full = f64::from(self.limit.queries);
-            // A period of zero refills at once.
-            self.tokens = if periods.is_nan() { full } else { (self.tokens + periods * full).min(full) };
-        }
-        self.filled = Some(now);
-        if self.tokens < 1.0 {
-            return false;
-        }
-        self.tokens -= 1.0;
-        true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bucket_gives_its_content_and_then_its_rate() {
-        let start = Instant::now();
-        let mut bucket = Bucket::new(RateLimit { queries: 3, period: Duration::from_secs(30) });
-        assert!((0..3).all(|_| bucket.take(start)));
-        assert!(!bucket.take(start + Duration::from_secs(9)));
-        assert!(bucket.take(start + Duration::from_secs(11)));
-        assert!(!bucket.take(start + Duration::from_secs(11)));
-        let later = start + Duration::from_secs(1_000);
-        assert_eq!((0..9).filter(|_| bucket.take(later)).count(), 3);
     }
 }

@@ -6,8 +6,11 @@ mod common;
 use common::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
+use std::sync::Arc;
 use std::time::Duration;
-use subrosa_decision_tree::service::{self, RateLimit, Refusal, Served, ServiceError, Settings};
+use subrosa_decision_tree::service::{
+    self, Admission, RateLimit, Refusal, Served, ServiceError, ServiceSettings,
+};
 use subrosa_decision_tree::{ClientKey, Error, Evaluator, ParameterSet, QuantizedModel, Schema};
 use subrosa_transport::{Deadline, MemoryNetwork, MemoryTransport, PartyId, Transport};
 
@@ -30,13 +33,13 @@ fn evaluator_with(parameters: ParameterSet) -> (Evaluator, Schema) {
 }
 
 /// Serves while `client` runs; returns what the server says in the end.
-fn with_server(settings: Settings, client: impl FnOnce(&mut MemoryTransport) + Send) -> Served {
+fn with_server(settings: ServiceSettings, client: impl FnOnce(&mut MemoryTransport) + Send) -> Served {
     with_evaluator(evaluator().0, settings, client)
 }
 
 fn with_evaluator(
     evaluator: Evaluator,
-    settings: Settings,
+    settings: ServiceSettings,
     client: impl FnOnce(&mut MemoryTransport) + Send,
 ) -> Served {
     let [mut at_server, mut at_client] = MemoryNetwork::of(2).unwrap().try_into().unwrap();
@@ -53,7 +56,7 @@ fn with_evaluator(
 
 #[test]
 fn verdicts_over_a_network() {
-    let served = with_server(Settings::default(), |network| {
+    let served = with_server(ServiceSettings::default(), |network| {
         let mut rng = ChaCha20Rng::seed_from_u64(3);
         let terms = service::terms(network, SERVER, soon()).unwrap();
         let (evaluator, schema) = evaluator();
@@ -71,7 +74,7 @@ fn verdicts_over_a_network() {
 
 #[test]
 fn refusals_are_typed_and_do_not_end_the_exchange() {
-    let served = with_server(Settings::default(), |network| {
+    let served = with_server(ServiceSettings::default(), |network| {
         let mut rng = ChaCha20Rng::seed_from_u64(4);
         let (_, schema) = evaluator();
         let refusal = |result: subrosa_decision_tree::Result<_>| match result.map(|_: Vec<_>| ()) {
@@ -106,9 +109,11 @@ fn refusals_are_typed_and_do_not_end_the_exchange() {
 }
 
 #[test]
-fn a_rate_limit_holds() {
-    let rate = Some(RateLimit { queries: 3, period: Duration::from_secs(3_600) });
-    let served = with_server(Settings { rate, ..Settings::default() }, |network| {
+fn a_rate_limit_holds_over_all_connections_of_a_client() {
+    let limit = RateLimit { queries: 3, period: Duration::from_secs(3_600) };
+    let admission = Some(Arc::new(Admission::per_client(limit)));
+    let settings = ServiceSettings { admission, ..ServiceSettings::default() };
+    let served = with_server(settings.clone(), |network| {
         let mut rng = ChaCha20Rng::seed_from_u64(5);
         let (_, schema) = evaluator();
         let key = ClientKey::generate(ParameterSet::Standard, &mut rng);
@@ -118,12 +123,20 @@ fn a_rate_limit_holds() {
         service::terms(network, SERVER, soon()).unwrap();
     });
     assert_eq!((served.answered, served.refused), (3, 2));
+    // A new connection does not begin with clean books.
+    let served = with_server(settings, |network| {
+        let mut rng = ChaCha20Rng::seed_from_u64(6);
+        let key = ClientKey::generate(ParameterSet::Standard, &mut rng);
+        let asked = service::ask(network, SERVER, &key, &evaluator().1, &[[0.0; 3]], soon(), &mut rng);
+        assert!(matches!(asked, Err(Error::Service(ServiceError::Refused(Refusal::RateLimit)))));
+    });
+    assert_eq!((served.answered, served.refused), (0, 1));
 }
 
 #[test]
 fn a_silent_client_is_let_go() {
     let [mut at_server, at_client] = MemoryNetwork::of(2).unwrap().try_into().unwrap();
-    let settings = Settings { idle: Duration::from_millis(20), rate: None };
+    let settings = ServiceSettings { idle: Duration::from_millis(20), admission: None };
     let rng = &mut ChaCha20Rng::seed_from_u64(6);
     let served = service::serve(&mut at_server, CLIENT, &evaluator().0, &settings, rng).unwrap();
     assert_eq!(served, Served::default());
@@ -161,7 +174,7 @@ fn a_client_refuses_what_is_no_reply() {
 fn a_small_query_needs_an_introduction() {
     let (evaluator, schema) = evaluator_with(ParameterSet::SmallQuery);
     let model = evaluator.model().clone();
-    with_evaluator(evaluator, Settings::default(), |network| {
+    with_evaluator(evaluator, ServiceSettings::default(), |network| {
         let mut rng = ChaCha20Rng::seed_from_u64(8);
         let key = ClientKey::generate(ParameterSet::SmallQuery, &mut rng);
         let rows: Vec<Vec<f64>> = (0..5).map(|_| row(&mut rng, &schema)).collect();

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use subrosa_decision_tree::service::{self, Settings};
+use subrosa_decision_tree::service::{self, ServiceSettings};
 use subrosa_decision_tree::{Evaluator, ParameterSet, QuantizedModel, Query};
 
 /// How long a connection may stay silent before the bank closes it.
@@ -89,7 +89,7 @@ pub fn run(source: &Source, listen: &str, options: &ServeOptions) -> Result<()> 
         max_frame: query_bytes + FRAME_HEADER,
     }));
     // The rate is kept by address and not by connection, so it is the server's and not the service's.
-    let settings = Settings { idle: IDLE, rate: None };
+    let settings = ServiceSettings { idle: IDLE, admission: None };
     stop_on_signals(&server)?;
     if options.attached {
         stop_with_input(&server);
