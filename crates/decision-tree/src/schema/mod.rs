@@ -229,6 +229,53 @@ impl Schema {
         Self::new(features, model.labels().to_vec(), model.parts().precision)
     }
 
+    /// A schema for the verdicts of `model` whose grids fit sample rows: one bit for a feature that is 0 or 1 in all of them, otherwise
+    /// cells that hold about equally many rows, at most 2^`bits` ([`DEFAULT_BITS`] where nobody chooses).
+    ///
+    /// ```
+    /// use subrosa_decision_tree::schema::{DEFAULT_BITS, Schema};
+    /// use subrosa_decision_tree::{Model, Node};
+    ///
+    /// let nodes = vec![Node::split(0, 0.5, 1, 2), Node::leaf(0, 1.0), Node::leaf(1, 1.0)];
+    /// let model = Model::classifier(["online", "amount"], ["genuine", "fraud"], nodes)?;
+    /// let schema = Schema::fit(&model, &[[0.0, 12.5], [1.0, 80.0], [1.0, 7.0]], DEFAULT_BITS)?;
+    /// assert_eq!(schema.bits().collect::<Vec<_>>(), [1, 2]);
+    /// # Ok::<(), subrosa_decision_tree::Error>(())
+    /// ```
+    ///
+    /// # Security
+    /// The schema is public, and its edges tell how the sample rows are distributed. They tell nothing of the model's thresholds.
+    ///
+    /// # Errors
+    /// [`SchemaError::Count`] without rows, [`SchemaError::RowLength`] and [`SchemaError::NotANumber`] for a row that does not fit the
+    /// model, [`SchemaError::Grid`] for bits outside 1..=11, otherwise as [`Self::new`].
+    pub fn fit<R: AsRef<[f64]>>(model: &crate::Model, rows: &[R], bits: u32) -> crate::Result<Self> {
+        let names = model.features();
+        if rows.is_empty() {
+            return Err(SchemaError::Count { what: "sample rows", count: 0, limit: usize::MAX }.into());
+        }
+        let mut features = Vec::with_capacity(names.len());
+        for (feature, name) in names.iter().enumerate() {
+            let value = |row: &R| -> Result<f64, SchemaError> {
+                let row = row.as_ref();
+                let wrong = SchemaError::RowLength { got: row.len(), expected: names.len() };
+                let value = row.get(feature).copied().filter(|_| row.len() == names.len()).ok_or(wrong)?;
+                if value.is_nan() { Err(SchemaError::NotANumber { feature }) } else { Ok(value) }
+            };
+            let values: Vec<f64> = rows.iter().map(value).collect::<Result<_, _>>()?;
+            let first = values.iter().copied().find(|value| value.is_finite()).unwrap_or(0.0);
+            features.push(if values.iter().all(|value| [0.0, 1.0].contains(value)) {
+                Feature::binary(name)
+            } else if values.iter().all(|value| *value == first || value.is_infinite()) {
+                // One value in all rows has no quantiles: what is above it is told from the rest.
+                Feature::numeric(name, Grid::Edges(vec![first]))
+            } else {
+                Feature::numeric(name, Grid::quantiles(&values, bits)?)
+            });
+        }
+        Self::for_model(model, features)
+    }
+
     /// The same schema with another span: the longest block, in polynomial coefficients, that a query's monomial
     /// ciphertexts give one feature. A query has ⌈(Σ 2^bits)/span⌉ of them or a few more. A model with m payload
     /// coefficients evaluates its bottom nodes without any ciphertext product when span · m is at most the ring
