@@ -26,3 +26,7 @@ pub use multi_pow::{WindowTable, vartime_multi_pow_tables, vartime_multi_pow_tab
 pub use residue::Residue;
 pub use residue_vec::ResidueVec;
 pub use secret::{SecretInt, wipe_uint};
+
+/// Re-exported: they are in signatures.
+#[doc(no_inline)]
+pub use {num_bigint, rand_core};

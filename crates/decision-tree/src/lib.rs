@@ -33,3 +33,7 @@ pub use subrosa_sealing::{KdfCost, SealingError};
 /// Re-exported, since [`service`] speaks its types.
 pub use subrosa_transport;
 pub use wire::{CodecError, WIRE_VERSION};
+
+/// Re-exported: it is in signatures.
+#[doc(no_inline)]
+pub use rand_core;

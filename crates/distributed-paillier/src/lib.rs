@@ -22,3 +22,7 @@ pub use stage::KeygenStage;
 pub use subrosa_threshold_decryption::{KeyShare, ThresholdKey};
 /// Re-exported: the one uses the key, the other carries the messages.
 pub use {subrosa_threshold_decryption, subrosa_transport};
+
+/// Re-exported: they are in signatures.
+#[doc(no_inline)]
+pub use {num_bigint, rand_core};

@@ -26,3 +26,7 @@ pub use private::PrivateKey;
 /// Re-exported: keys give its moduli and residues.
 pub use subrosa_arith;
 pub use wire::CiphertextBatch;
+
+/// Re-exported: they are in signatures.
+#[doc(no_inline)]
+pub use {num_bigint, rand_core};

@@ -44,3 +44,7 @@ pub use settings::{Delta, KeyUse, Mismatch, Settings, Step};
 
 /// Re-exported: a session, a key share and a key are what a run is given.
 pub use {subrosa_paillier, subrosa_threshold_decryption, subrosa_transport};
+
+/// Re-exported: it is in signatures.
+#[doc(no_inline)]
+pub use rand_core;

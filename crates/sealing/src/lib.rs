@@ -9,3 +9,7 @@ mod format;
 pub use cost::KdfCost;
 pub use error::SealingError;
 pub use format::{Format, Frame};
+
+/// Re-exported: it is in signatures.
+#[doc(no_inline)]
+pub use rand_core;

@@ -17,3 +17,7 @@ pub use ring::{Opener, ProductRing, ShareRing};
 pub use share::{IntegerShare, RingShare};
 /// Re-exported: shares hold its secret integers.
 pub use subrosa_arith;
+
+/// Re-exported: they are in signatures.
+#[doc(no_inline)]
+pub use {num_bigint, rand_core};

@@ -27,3 +27,7 @@ pub use policy::{DecryptionPolicy, Ledger, PolicyRefusal};
 pub use proof::{BatchProof, Challenges, ProofContext};
 /// Re-exported: keys and ciphertexts are of the one, sessions of the other.
 pub use {subrosa_paillier, subrosa_transport};
+
+/// Re-exported: they are in signatures.
+#[doc(no_inline)]
+pub use {num_bigint, rand_core};

@@ -37,3 +37,7 @@ pub use party::{MAX_IDENTITY_BYTES, MAX_NAME_BYTES, MAX_PARTIES, PartyId, Roster
 pub use per_party::PerParty;
 pub use session::{Collected, Session};
 pub use transport::{DEFAULT_MAX_FRAME, Fault, Transport, TransportError};
+
+/// Re-exported: it is in signatures.
+#[doc(no_inline)]
+pub use rand_core;

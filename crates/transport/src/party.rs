@@ -45,6 +45,21 @@ impl PartyId {
     }
 }
 
+impl TryFrom<usize> for PartyId {
+    type Error = RosterError;
+
+    /// The party at place `index`, counted from zero.
+    ///
+    /// # Errors
+    /// [`RosterError::TooMany`] for a place that no roster has.
+    fn try_from(index: usize) -> Result<Self, RosterError> {
+        match u16::try_from(index) {
+            Ok(place) if index < MAX_PARTIES => Ok(Self(place)),
+            _ => Err(RosterError::TooMany { parties: index.saturating_add(1) }),
+        }
+    }
+}
+
 impl fmt::Display for PartyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "party {}", self.number())
