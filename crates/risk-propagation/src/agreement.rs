@@ -18,6 +18,7 @@ use subrosa_encoding::Hasher;
 
 use crate::banks::BankId;
 use crate::checkpoint::format::Lists;
+use crate::error::Error;
 use crate::network::{Network, Period};
 
 /// A hash over the transfers from one bank to another in one period.
@@ -66,8 +67,15 @@ pub struct Disagreement {
 /// # Security
 /// Equal hashes tell nothing. Where they differ, a bank can try out guesses of a few transfers against the other's
 /// hash.
-#[must_use]
-pub fn digests(network: &Network, from: BankId, to: BankId, salt: &[u8]) -> Vec<TransferDigest> {
+///
+/// # Errors
+/// [`Error::Internal`] for a network that contradicts itself.
+pub fn digests(
+    network: &Network,
+    from: BankId,
+    to: BankId,
+    salt: &[u8],
+) -> Result<Vec<TransferDigest>, Error> {
     let one = |(index, period)| digest(network, index, period, from, to, salt);
     network.periods().iter().enumerate().map(one).collect()
 }
@@ -79,7 +87,7 @@ fn digest(
     from: BankId,
     to: BankId,
     salt: &[u8],
-) -> TransferDigest {
+) -> Result<TransferDigest, Error> {
     let mut rows: Vec<(&str, &str, u128)> = Vec::new();
     if to == network.own() {
         // Another bank decides how many periods there are: empty ones are not walked.
@@ -93,12 +101,8 @@ fn digest(
         }
     } else {
         for edge in &period.outgoing {
-            let sender = network.names.get(edge.source as usize);
-            let receiver = network.foreign.get(edge.destination as usize);
-            if let (Some(sender), Some(receiver)) = (sender, receiver)
-                && receiver.bank == to
-                && edge.amount > 0
-            {
+            let (sender, receiver) = network.ends(edge)?;
+            if receiver.bank == to && edge.amount > 0 {
                 rows.push((sender, &receiver.id, edge.amount));
             }
         }
@@ -115,27 +119,32 @@ fn digest(
             .field("receiver", receiver.as_bytes())
             .field("amount", &amount.to_le_bytes());
     }
-    hash.finish()
+    Ok(hash.finish())
 }
 
 /// Step R3: what `network`'s bank offers to another: nothing if it [hands in no scores](Network::hands_in_scores).
-#[must_use]
-pub fn offer(network: &Network, to: BankId) -> Offer {
+///
+/// # Errors
+/// [`Error::Internal`] for a network that contradicts itself.
+pub fn offer(network: &Network, to: BankId) -> Result<Offer, Error> {
     let periods = network.periods().iter().map(|period| {
-        let mut names: Vec<String> = period
-            .outgoing
-            .iter()
-            .filter(|edge| network.hands_in_scores() && (edge.source as usize) < network.account_count())
-            .filter(|edge| network.foreign.get(edge.destination as usize).is_some_and(|f| f.bank == to))
-            .filter_map(|edge| network.names.get(edge.source as usize))
-            .map(ToString::to_string)
-            .collect();
+        let mut names: Vec<String> = Vec::new();
+        for edge in &period.outgoing {
+            let (sender, receiver) = network.ends(edge)?;
+            let has_score = network.hands_in_scores() && (edge.source as usize) < network.account_count();
+            if has_score && receiver.bank == to {
+                names.push(sender.to_owned());
+            }
+        }
         names.sort_unstable();
         names.dedup();
-        names
+        Ok(names)
     });
-    Offer { periods: periods.collect() }
+    Ok(Offer { periods: periods.collect::<Result<_, Error>>()? })
 }
+
+const NO_SENDER: Error = Error::Internal { place: "a foreign sender is not among the foreign accounts" };
+const NO_BANK: Error = Error::Internal { place: "a bank or period is beyond those of the network" };
 
 /// A bank's network after step R3, waiting for what the others select.
 #[derive(Debug)]
@@ -150,9 +159,12 @@ pub struct Selected {
 /// `offers[b]` is the offer of bank `b`; the own entry is passed over.
 ///
 /// # Errors
-/// [`Disagreement`] names the bank whose offer has another number of periods or names that are not in strictly
+/// [`Error::Disagreement`] names the bank whose offer has another number of periods or names that are not in strictly
 /// ascending order.
-pub fn select(network: Network, offers: &[Offer]) -> Result<(Selected, Vec<Selection>), Disagreement> {
+pub fn select(network: Network, offers: &[Offer]) -> Result<(Selected, Vec<Selection>), Error> {
+    if offers.len() != network.banks().len() {
+        return Err(Error::internal("there are offers of another number of banks"));
+    }
     let count = network.periods().len();
     let banks: Vec<BankId> = network.banks().iter().collect();
     let mut selections = vec![Selection { periods: vec![Vec::new(); count] }; banks.len()];
@@ -161,7 +173,7 @@ pub fn select(network: Network, offers: &[Offer]) -> Result<(Selected, Vec<Selec
     for (&bank, offer) in banks.iter().zip(offers).filter(|(bank, _)| **bank != network.own()) {
         check_offer(bank, offer, count)?;
         for (index, names) in offer.periods.iter().enumerate() {
-            let present = senders_of(&network, index, bank);
+            let present = senders_of(&network, index, bank)?;
             let mut wanted = Vec::with_capacity(names.len());
             let mut import = Vec::new();
             for name in names {
@@ -169,18 +181,14 @@ pub fn select(network: Network, offers: &[Offer]) -> Result<(Selected, Vec<Selec
                 wanted.push(found.is_some());
                 if let Some(foreign) = found {
                     import.push(foreign);
-                    if let Some(kept) = kept.get_mut(index).and_then(|kept| kept.get_mut(foreign as usize)) {
-                        *kept = true;
-                    }
+                    let kept = kept.get_mut(index).and_then(|kept| kept.get_mut(foreign as usize));
+                    *kept.ok_or(NO_SENDER)? = true;
                 }
             }
-            if let Some(slot) = imports.get_mut(index).and_then(|period| period.get_mut(bank.index())) {
-                *slot = import;
-            }
-            let selection = selections.get_mut(bank.index()).and_then(|s| s.periods.get_mut(index));
-            if let Some(slot) = selection {
-                *slot = wanted;
-            }
+            let slot = imports.get_mut(index).and_then(|period| period.get_mut(bank.index()));
+            *slot.ok_or(NO_BANK)? = import;
+            let slot = selections.get_mut(bank.index()).and_then(|s| s.periods.get_mut(index));
+            *slot.ok_or(NO_BANK)? = wanted;
         }
     }
     let mut network = network;
@@ -210,31 +218,29 @@ fn retain(network: &mut Network, accounts: usize, kept: &[Vec<bool>]) {
     });
 }
 
-fn check_offer(bank: BankId, offer: &Offer, periods: usize) -> Result<(), Disagreement> {
+fn check_offer(bank: BankId, offer: &Offer, periods: usize) -> Result<(), Error> {
     if offer.periods.len() != periods {
-        return Err(Disagreement { bank, reason: "it offers senders for another number of periods" });
+        return Err(Disagreement { bank, reason: "it offers senders for another number of periods" }.into());
     }
     let ordered = |names: &Vec<String>| names.windows(2).all(|pair| pair[0] < pair[1]);
     if !offer.periods.iter().all(ordered) {
-        return Err(Disagreement { bank, reason: "its offered senders are not in ascending order" });
+        return Err(Disagreement { bank, reason: "its offered senders are not in ascending order" }.into());
     }
     Ok(())
 }
 
 /// Foreign accounts of one bank that pay an own account in a period.
-fn senders_of(network: &Network, period: usize, bank: BankId) -> HashMap<&str, u32> {
+fn senders_of(network: &Network, period: usize, bank: BankId) -> Result<HashMap<&str, u32>, Error> {
     let mut present = HashMap::new();
-    let senders = network.periods().get(period).map_or(&[][..], |period| &period.senders);
-    for &sender in senders {
-        if let Some(index) = network.foreign_index(sender)
-            && let Some(account) = network.foreign.get(index)
-            && account.bank == bank
-            && let Ok(index) = u32::try_from(index)
-        {
-            present.insert(&*account.id, index);
+    let period = network.periods().get(period).ok_or(NO_BANK)?;
+    for &sender in &period.senders {
+        let Some(index) = network.foreign_index(sender) else { continue };
+        let account = network.foreign.get(index).ok_or(NO_SENDER)?;
+        if account.bank == bank {
+            present.insert(&*account.id, u32::try_from(index).map_err(|_| NO_SENDER)?);
         }
     }
-    present
+    Ok(present)
 }
 
 impl Selected {
@@ -244,26 +250,33 @@ impl Selected {
     /// `offers[b]` is what was offered to bank `b`, `selections[b]` what it answered.
     ///
     /// # Errors
-    /// [`Disagreement`] names the bank whose answer has another length than what it was offered.
-    pub fn finish(self, offers: &[Offer], selections: &[Selection]) -> Result<Agreed, Disagreement> {
+    /// [`Error::Disagreement`] names the bank whose answer has another length than what it was offered.
+    pub fn finish(self, offers: &[Offer], selections: &[Selection]) -> Result<Agreed, Error> {
         let Self { network, imports } = self;
         let count = network.periods().len();
         let mut exports = vec![vec![Vec::new(); network.banks().len()]; count];
         let positions: HashMap<Arc<str>, u32> =
             network.names.iter().take(network.accounts).cloned().zip(0..).collect();
         let banks: Vec<BankId> = network.banks().iter().collect();
+        if offers.len() != banks.len() || selections.len() != banks.len() {
+            return Err(Error::internal("there are offers or selections of another number of banks"));
+        }
         let pairs = banks.iter().zip(offers.iter().zip(selections));
         for (&bank, (offer, selection)) in pairs.filter(|(bank, _)| **bank != network.own()) {
             let offered = offer.periods.iter().map(Vec::len);
             if !offered.eq(selection.periods.iter().map(Vec::len)) {
-                return Err(Disagreement { bank, reason: "it selects among senders that were not offered" });
+                let reason = "it selects among senders that were not offered";
+                return Err(Disagreement { bank, reason }.into());
             }
             for (index, (names, wanted)) in offer.periods.iter().zip(&selection.periods).enumerate() {
                 let chosen = names.iter().zip(wanted).filter(|(_, wanted)| **wanted);
-                let export = chosen.filter_map(|(name, _)| positions.get(name.as_str()).copied()).collect();
-                if let Some(slot) = exports.get_mut(index).and_then(|period| period.get_mut(bank.index())) {
-                    *slot = export;
-                }
+                let place = "an account was offered that is not there";
+                let position = |(name, _): (&String, _)| {
+                    positions.get(name.as_str()).copied().ok_or(Error::Internal { place })
+                };
+                let export = chosen.map(position).collect::<Result<_, Error>>()?;
+                let slot = exports.get_mut(index).and_then(|period| period.get_mut(bank.index()));
+                *slot.ok_or(NO_BANK)? = export;
             }
         }
         Ok(Agreed { network, exports, imports })
@@ -314,19 +327,17 @@ impl Agreed {
     }
 
     /// The outcome of an earlier agreement on the same network.
-    pub(crate) fn restore(mut network: Network, exports: Lists, imports: Lists) -> Self {
+    pub(crate) fn restore(mut network: Network, exports: Lists, imports: Lists) -> Result<Self, Error> {
         network.extend_periods(imports.len());
         let accounts = network.account_count();
         let mut kept = room(&network);
         for (kept, banks) in kept.iter_mut().zip(&imports) {
             for &foreign in banks.iter().flatten() {
-                if let Some(kept) = kept.get_mut(foreign as usize) {
-                    *kept = true;
-                }
+                *kept.get_mut(foreign as usize).ok_or(NO_SENDER)? = true;
             }
         }
         retain(&mut network, accounts, &kept);
-        Self { network, exports, imports }
+        Ok(Self { network, exports, imports })
     }
 
     /// Runs the agreement among networks that are all at hand, without messages.
@@ -336,17 +347,18 @@ impl Agreed {
     ///
     /// # Errors
     /// Networks in another order than their list of banks.
-    pub fn among(mut networks: Vec<Network>) -> Result<Vec<Self>, Disagreement> {
+    pub fn among(mut networks: Vec<Network>) -> Result<Vec<Self>, Error> {
         let periods = networks.iter().map(|network| network.periods().len()).max().unwrap_or(0);
         for (index, network) in networks.iter_mut().enumerate() {
             if network.own().index() != index || network.banks().len() <= index {
-                return Err(Disagreement { bank: network.own(), reason: "its network is in another place" });
+                let reason = "its network is in another place";
+                return Err(Disagreement { bank: network.own(), reason }.into());
             }
             network.extend_periods(periods);
         }
         let banks: Vec<BankId> = networks.iter().map(Network::own).collect();
-        let offers: Vec<Vec<Offer>> =
-            networks.iter().map(|network| banks.iter().map(|&bank| offer(network, bank)).collect()).collect();
+        let offers_of = |network: &Network| banks.iter().map(|&bank| offer(network, bank)).collect();
+        let offers = networks.iter().map(offers_of).collect::<Result<Vec<Vec<Offer>>, Error>>()?;
         let mut selected = Vec::new();
         let mut selections = Vec::new();
         for (index, network) in networks.into_iter().enumerate() {

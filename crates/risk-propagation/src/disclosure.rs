@@ -33,21 +33,28 @@ pub fn ciphertexts(reached: usize, plan: &Plan) -> usize {
 ///
 /// # Security
 /// The products tell how they were made. [`blind`] them before anybody sees them.
-#[must_use]
-pub fn pack(scores: &Encrypted, accounts: &[u32], plan: &Plan, key: &PublicKey) -> Vec<Ciphertext> {
+///
+/// # Errors
+/// [`Error::Internal`] for an account without a ciphertext part.
+pub fn pack(
+    scores: &Encrypted,
+    accounts: &[u32],
+    plan: &Plan,
+    key: &PublicKey,
+) -> Result<Vec<Ciphertext>, Error> {
     let modulus = key.modulus_squared();
     let width = plan.slot_bits() * plan.columns();
-    let pack = |accounts: &[u32]| {
+    let pack = |accounts: &[u32]| -> Result<Ciphertext, Error> {
         let mut packed = modulus.one();
         for (position, &account) in accounts.iter().rev().enumerate() {
             if position > 0 {
                 (0..width).for_each(|_| modulus.square_assign(&mut packed));
             }
-            if let Some(part) = scores.mixed(account as usize) {
-                modulus.mul_assign(&mut packed, &part);
-            }
+            let place = "an account that foreign money reaches has no ciphertext";
+            let part = scores.mixed(account as usize).ok_or(Error::Internal { place })?;
+            modulus.mul_assign(&mut packed, &part);
         }
-        key.wrap(&packed)
+        Ok(key.wrap(&packed))
     };
     accounts.par_chunks(plan.accounts_per_ciphertext().max(1)).map(pack).collect()
 }
@@ -69,12 +76,15 @@ pub fn blind(
 /// The end of step R8: C·∏ Eᵢ for every ciphertext. `noise[i]` is the list of adder i.
 ///
 /// # Errors
-/// [`Error::Paillier`] for ciphertexts of another key.
+/// [`Error::Paillier`] for ciphertexts of another key, [`Error::Internal`] for a list of another length.
 pub fn add_noise(
     key: &PublicKey,
     packed: &[Ciphertext],
     noise: &[&[Ciphertext]],
 ) -> Result<Vec<Ciphertext>, Error> {
+    if noise.iter().any(|noise| noise.len() != packed.len()) {
+        return Err(Error::internal("there is more or less noise than there are ciphertexts"));
+    }
     let all = |(index, packed): (usize, &Ciphertext)| {
         let parts = noise.iter().filter_map(|noise| noise.get(index));
         Ok(key.sum(std::iter::once(packed).chain(parts))?)
@@ -95,7 +105,8 @@ pub fn add_noise(
 /// always, and keep the error.
 ///
 /// # Errors
-/// [`Error::Plaintext`] for a wrong number of plaintexts, [`Error::Range`] for one that no sum of scores and noise can be.
+/// [`Error::Plaintext`] for a wrong number of plaintexts, [`Error::Range`] for one that no sum of scores and noise can be,
+/// [`Error::Internal`] for accounts that are not there.
 pub fn disclose(
     scores: &Encrypted,
     accounts: &[u32],
@@ -122,31 +133,31 @@ pub fn disclose(
         }
         for (position, &account) in group.iter().enumerate() {
             let found = lanes(&((&whole >> (position * width)) & &mask), plan);
-            let most = ceilings.of(account as usize) + &twice_mean;
+            let most = ceilings.of(account as usize)? + &twice_mean;
             let beyond = found.iter().filter(|lane| **lane > most).count();
             if beyond > 0 {
                 violation.scores += beyond;
                 violation.accounts.push(account);
             }
-            if let Some(slot) = secret.get_mut(account as usize) {
-                *slot = Some(found);
-            }
+            let slot = secret.get_mut(account as usize);
+            *slot.ok_or(Error::Internal { place: "a decrypted account is not there" })? = Some(found);
         }
     }
     // Also where something is out of range, so that it takes no less time.
     let twice_mean = BigInt::from(twice_mean);
     let rows = secret.into_par_iter().enumerate().map(|(account, secret)| {
-        let plain = scores.plain().lanes(account, plan);
+        let plain = scores.plain().lanes(account, plan)?;
         let grid = |(lane, plain): (usize, BigUint)| {
             let mut twice = BigInt::from(plain) * 2_u8;
-            if let Some(noisy) = secret.as_ref().and_then(|lanes| lanes.get(lane)) {
+            if let Some(lanes) = &secret {
+                let noisy = lanes.get(lane).ok_or(Error::Internal { place: "a lane is missing" })?;
                 twice += BigInt::from(noisy.clone()) * 2_u8 - &twice_mean;
             }
             to_grid(&twice, plan.final_scale() + 1, plan.decimals())
         };
-        plain.into_iter().enumerate().map(grid).collect::<Vec<f64>>()
+        plain.into_iter().enumerate().map(grid).collect::<Result<Vec<f64>, Error>>()
     });
-    let rows = rows.collect::<Vec<_>>().concat();
+    let rows = rows.collect::<Result<Vec<_>, Error>>()?.concat();
     if violation.is_any() { Err(Error::Range(violation)) } else { Ok(rows) }
 }
 

@@ -67,24 +67,41 @@ impl Received {
     }
 
     /// Puts the ciphertexts of the foreign accounts `places` in, in the same order.
-    pub fn insert(&mut self, key: &PublicKey, places: &[u32], ciphertexts: Vec<Ciphertext>) {
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for another number of places than of ciphertexts, or an account that is not there.
+    pub fn insert(
+        &mut self,
+        key: &PublicKey,
+        places: &[u32],
+        ciphertexts: Vec<Ciphertext>,
+    ) -> Result<(), Error> {
+        if places.len() != ciphertexts.len() {
+            return Err(Error::internal("there are more or fewer scores than accounts that they belong to"));
+        }
         let modulus = key.modulus_squared();
         for (places, ciphertexts) in places.chunks(ARRIVALS).zip(ciphertexts.chunks(ARRIVALS)) {
             let residue = |ciphertext: &Ciphertext| modulus.residue(ciphertext.value());
             let residues: Vec<Residue> = ciphertexts.par_iter().map(residue).collect();
             for (&place, residue) in places.iter().zip(&residues) {
-                self.scores.insert(place as usize, residue);
+                if !self.scores.insert(place as usize, residue) {
+                    return Err(Error::internal("a score arrived for a foreign account that is not there"));
+                }
             }
         }
+        Ok(())
     }
 }
 
 impl Encrypted {
     /// The scores before the first iteration: all of them plaintext.
-    #[must_use]
-    pub fn initial(agreed: &Agreed, plan: &Plan) -> Self {
+    ///
+    /// # Errors
+    /// As [`FixedScores::initial`].
+    pub fn initial(agreed: &Agreed, plan: &Plan) -> Result<Self, Error> {
         let network = agreed.network();
-        Self { plain: FixedScores::initial(network, plan), mixed: Ciphertexts::none(network.account_count()) }
+        let plain = FixedScores::initial(network, plan)?;
+        Ok(Self { plain, mixed: Ciphertexts::none(network.account_count()) })
     }
 
     /// The plaintext parts.
@@ -119,7 +136,8 @@ impl Encrypted {
     /// Streams serve one step only: two scores under the same randomiser show their difference.
     ///
     /// # Errors
-    /// [`Error::Paillier`] where a score does not fit the key, which the plan rules out.
+    /// [`Error::Paillier`] where a score does not fit the key, which the plan rules out; [`Error::Internal`] for an account that
+    /// is not there.
     pub fn encrypt_with(
         &self,
         blinder: &Blinder,
@@ -129,7 +147,7 @@ impl Encrypted {
         let key = blinder.key();
         let modulus = key.modulus_squared();
         let encrypt = |&account: &u32| -> Result<Blinded<Ciphertext>, Error> {
-            let plain = key.encrypt_unblinded(&BigInt::from(self.plain.packed(account as usize)))?;
+            let plain = key.encrypt_unblinded(&BigInt::from(self.plain.packed(account as usize)?))?;
             let whole = match self.mixed(account as usize) {
                 None => plain,
                 Some(mixed) => key.wrap(&modulus.mul(&mixed, &modulus.residue(plain.value()))),
@@ -147,6 +165,9 @@ impl Encrypted {
     /// # Security
     /// The time taken depends on the weights, which are the bank's own and known to it; the other banks see only when
     /// its next message comes.
+    ///
+    /// # Errors
+    /// As [`advance_part`](Self::advance_part); the scores stay those before `step`.
     pub fn advance(
         &mut self,
         agreed: &Agreed,
@@ -154,9 +175,12 @@ impl Encrypted {
         key: &PublicKey,
         step: Step,
         mut received: Received,
-    ) {
+    ) -> Result<(), Error> {
         let own = agreed.network().account_count();
-        let parts = blocks(agreed).zip(last_uses(agreed, step)).map(|(block, unneeded)| {
+        let last_uses = last_uses(agreed, step)?;
+        let mut failed = None;
+        // A part at a time, so that none is held twice.
+        let parts = blocks(agreed).zip(last_uses).map_while(|(block, unneeded)| {
             let part = self.advance_part(agreed, plan, key, step, &received, block);
             for node in unneeded {
                 match (node as usize).checked_sub(own) {
@@ -164,17 +188,24 @@ impl Encrypted {
                     Some(foreign) => received.scores.remove(foreign),
                 }
             }
-            part
+            part.map_err(|error| failed = Some(error)).ok()
         });
-        // Blocks leave no account out.
-        *self = Self::assemble(agreed, plan, parts).unwrap_or_else(|| Self::initial(agreed, plan));
+        let assembled = Self::assemble(agreed, plan, parts);
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        *self = assembled.ok_or(Error::Internal { place: "the blocks of a network leave accounts out" })?;
+        Ok(())
     }
 
     /// One iteration for a part of the own accounts: a pure function of the scores before and what was received.
     ///
     /// The parts of a partition give together what [`Encrypted::advance`] gives; a distributed engine can run them on several
     /// machines and put them together with [`Encrypted::assemble`]. Only what the part's senders need is computed.
-    #[must_use]
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where plan, network and scores do not belong together, or where the score of a foreign sender has not
+    /// been [received](Received::insert): it would count as 0.
     pub fn advance_part(
         &self,
         agreed: &Agreed,
@@ -183,27 +214,30 @@ impl Encrypted {
         step: Step,
         received: &Received,
         accounts: Range<usize>,
-    ) -> Part {
+    ) -> Result<Part, Error> {
         let count = agreed.network().account_count();
+        if self.mixed.len() != count {
+            return Err(Error::internal("scores of another number of accounts"));
+        }
+        // Accounts that are not there are in no part; `assemble` finds the gap.
         let first = accounts.start.min(count);
         let accounts = first..accounts.end.clamp(first, count);
         let place = |node: usize| match node.checked_sub(count) {
             None => (&self.mixed, node),
             Some(foreign) => (&received.scores, foreign),
         };
-        let present = |node: usize| {
-            let (list, place) = place(node);
-            list.contains(place)
-        };
-        let tables: Vec<(u32, WindowTable)> = uses(agreed, step, accounts.clone(), present)
+        // All foreign senders have ciphertexts; an own account has one once foreign money has reached it.
+        let present = |node: usize| node >= count || self.mixed.contains(node);
+        let tables = uses(agreed, step, accounts.clone(), present)?
             .into_par_iter()
-            .filter_map(|(node, uses)| {
+            .map(|(node, uses)| {
                 let (list, place) = place(node as usize);
-                // Windows of 1 to `MAX_WINDOW` bits are always accepted.
-                let table = WindowTable::new(key.modulus_squared(), &list.get(place)?, window(uses)).ok()?;
-                Some((node, table))
+                let residue = list.get(place);
+                let residue = residue.ok_or(Error::Internal { place: "the score of a sender is missing" })?;
+                let table = WindowTable::new(key.modulus_squared(), &residue, window(uses));
+                Ok((node, table.map_err(|_| Error::Internal { place: "a window is out of range" })?))
             })
-            .collect();
+            .collect::<Result<Vec<(u32, WindowTable)>, Error>>()?;
         advance_range(&self.plain, &tables, agreed, plan, key, step, accounts)
     }
 
@@ -275,19 +309,19 @@ pub(crate) fn blocks(agreed: &Agreed) -> impl Iterator<Item = Range<usize>> + us
 }
 
 /// For each block the nodes that it needs and no later one does.
-fn last_uses(agreed: &Agreed, step: Step) -> Vec<Vec<u32>> {
+fn last_uses(agreed: &Agreed, step: Step) -> Result<Vec<Vec<u32>>, Error> {
     let network = agreed.network();
     let mut later = vec![false; network.account_count() + network.foreign_count()];
     let all: Vec<Range<usize>> = blocks(agreed).collect();
-    let last = all.into_iter().rev().map(|block| {
-        let nodes = uses(agreed, step, block, |_| true).into_iter().map(|(node, _)| node);
+    let last = all.into_iter().rev().map(|block| -> Result<Vec<u32>, Error> {
+        let nodes = uses(agreed, step, block, |_| true)?.into_iter().map(|(node, _)| node);
         let first_seen =
             |node: &u32| later.get_mut(*node as usize).is_some_and(|l| !std::mem::replace(l, true));
-        nodes.filter(first_seen).collect()
+        Ok(nodes.filter(first_seen).collect())
     });
-    let mut last: Vec<Vec<u32>> = last.collect();
+    let mut last = last.collect::<Result<Vec<Vec<u32>>, Error>>()?;
     last.reverse();
-    last
+    Ok(last)
 }
 
 /// The nodes whose ciphertexts enter products of the accounts in a range, ascending, and how many each enters.
@@ -296,15 +330,25 @@ pub(crate) fn uses(
     step: Step,
     accounts: Range<usize>,
     has_ciphertext: impl Fn(usize) -> bool,
-) -> Vec<(u32, u32)> {
-    let Some(period) = agreed.network().periods().get(step.period) else { return Vec::new() };
-    let senders = accounts.clone().flat_map(|account| period.incoming(account).0).map(|sender| sender.0);
-    // An account that is reached uses its own ciphertext once more.
-    let own = accounts.filter_map(|account| u32::try_from(account).ok());
-    let mut nodes: Vec<u32> = senders.chain(own).filter(|node| has_ciphertext(*node as usize)).collect();
+) -> Result<Vec<(u32, u32)>, Error> {
+    let mut nodes: Vec<u32> = Vec::new();
+    for account in accounts {
+        let (senders, _) = agreed.network().edges_of(step.period, account)?;
+        // An account that is reached uses its own ciphertext once more.
+        let own = node(account)?;
+        let used = senders.iter().copied().chain([own]).filter(|node| has_ciphertext(node.index()));
+        nodes.extend(used.map(|node| node.0));
+    }
     nodes.sort_unstable();
     let runs = nodes.chunk_by(|left, right| left == right);
-    runs.filter_map(|run| Some((*run.first()?, u32::try_from(run.len()).unwrap_or(u32::MAX)))).collect()
+    // The counts only choose windows, so that a bound does for them.
+    let counts = runs.filter_map(|run| Some((*run.first()?, u32::try_from(run.len()).unwrap_or(u32::MAX))));
+    Ok(counts.collect())
+}
+
+fn node(account: usize) -> Result<Node, Error> {
+    let number = u32::try_from(account).map_err(|_| Error::Internal { place: "more than 2^32 accounts" })?;
+    Ok(Node(number))
 }
 
 /// The iteration for some accounts. `tables` holds the powers of the ciphertexts that it multiplies, ascending by node.
@@ -316,14 +360,11 @@ fn advance_range(
     key: &PublicKey,
     step: Step,
     accounts: Range<usize>,
-) -> Part {
+) -> Result<Part, Error> {
     let network = agreed.network();
     let first = accounts.start;
     let mut plain = FixedScores::zeros(accounts.len(), plan);
-    let Some(mixing) = Mixing::new(step.delta, plan.weight_bits()) else {
-        // The plan has checked δ and f.
-        return Part { first, plain, mixed: Ciphertexts::none(accounts.len()) };
-    };
+    let mixing = Mixing::of(step, plan)?;
     let modulus = key.modulus_squared();
     let table_of = |node: Node| {
         let place = tables.binary_search_by_key(&node.0, |(node, _)| *node).ok()?;
@@ -331,32 +372,28 @@ fn advance_range(
     };
     let own_senders = network.account_count();
     let words = plain.words();
-    let products: Vec<Option<Residue>> = plain
+    let products = plain
         .rows_mut()
         .par_chunks_mut(words)
         .zip(accounts)
         .map_init(Vec::new, |weights, (row, account)| {
-            weights.clear();
-            sender_weights(network, step.period, account, mixing, weights);
-            let period = network.periods().get(step.period);
-            let senders = period.map_or(&[][..], |period| period.incoming(account).0);
-
-            add_product(row, before.row(account), mixing.own());
+            let senders = sender_weights(network, step.period, account, mixing, weights)?;
+            add_product(row, before.row(account)?, mixing.own())?;
             let mut terms: Vec<(&WindowTable, u64)> = Vec::with_capacity(senders.len() + 1);
-            let own = u32::try_from(account).ok().and_then(|account| table_of(Node(account)));
+            let own = table_of(node(account)?);
             terms.extend(own.map(|table| (table, mixing.own())));
             for (&sender, &weight) in senders.iter().zip(weights.iter()) {
                 if sender.index() < own_senders {
-                    add_product(row, before.row(sender.index()), weight);
+                    add_product(row, before.row(sender.index())?, weight)?;
                 }
                 terms.extend(table_of(sender).map(|table| (table, weight)));
             }
-            (!terms.is_empty()).then(|| vartime_multi_pow_tables(modulus, &terms))
+            Ok((!terms.is_empty()).then(|| vartime_multi_pow_tables(modulus, &terms)))
         })
-        .collect();
+        .collect::<Result<Vec<Option<Residue>>, Error>>()?;
     let mut mixed = Ciphertexts::default();
     products.iter().for_each(|product| mixed.push(product.as_ref()));
-    Part { first, plain, mixed }
+    Ok(Part { first, plain, mixed })
 }
 
 /// The window that costs least for exponents of about 32 bits: 2^(w−1) multiplications for the table, 32/(w+1) for

@@ -7,6 +7,8 @@ use subrosa_paillier::{KeyId, PaillierError};
 use subrosa_threshold_decryption::DecryptionError;
 use subrosa_transport::{Culprits, PartyId, SessionError};
 
+use crate::agreement::Disagreement;
+
 /// What is wrong with one value that came from outside.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -98,6 +100,12 @@ pub enum Problem {
         found: usize,
         /// Columns of the network.
         expected: usize,
+    },
+    /// What must hold does not: a mistake in this library, and not in the value.
+    #[error("internal error: {place}")]
+    Internal {
+        /// What does not hold, and where.
+        place: &'static str,
     },
 }
 
@@ -202,6 +210,9 @@ pub enum Error {
         /// These banks.
         culprits: Vec<PartyId>,
     },
+    /// A message of the agreement does not fit what it answers to. In a run, its sender is blamed: see [`Error::Peer`].
+    #[error(transparent)]
+    Disagreement(#[from] Disagreement),
     /// Two banks disagree about the transfers between them.
     #[error(
         "`{ours}` and `{theirs}` hold different transfers from `{from}` to `{to}` in period {period}; \
@@ -300,6 +311,12 @@ pub enum Error {
     /// A bank failed, or the network did.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// What must hold does not: a mistake in this library or in the code that calls its steps, and no other bank's fault.
+    #[error("internal error: {place}")]
+    Internal {
+        /// What does not hold, and where.
+        place: &'static str,
+    },
 }
 
 fn elsewhere(banks: &[String]) -> String {
@@ -335,6 +352,7 @@ impl Culprits for Error {
             | Self::Paillier(_) => self.to_string(),
             Self::Checkpoint(error) if !error.culprits().is_empty() => error.problem.to_string(),
             Self::Checkpoint(_) => "it cannot use or write its checkpoint".to_owned(),
+            Self::Internal { .. } => "it failed with an internal error".to_owned(),
             _ => "it cannot use its own data".to_owned(),
         }
     }
@@ -361,14 +379,20 @@ impl Error {
             | Self::Banks(_)
             | Self::Plan(_)
             | Self::Mismatch { .. }
+            | Self::Disagreement(_)
             | Self::PlanDiffers { .. }
             | Self::NoSeed
             | Self::TooManyAccounts { .. }
             | Self::Roster(_)
             | Self::Plaintext(_)
             | Self::Range(_)
+            | Self::Internal { .. }
             | Self::Paillier(_) => Vec::new(),
         }
+    }
+
+    pub(crate) fn internal(place: &'static str) -> Self {
+        Self::Internal { place }
     }
 
     pub(crate) fn io(path: &std::path::Path, source: std::io::Error) -> Self {
@@ -392,5 +416,13 @@ mod tests {
         let peer =
             Error::Peer { party: PartyId::new(2), bank: "coral".to_owned(), reason: "late".to_owned() };
         assert_eq!(peer.reported(), peer.to_string());
+    }
+
+    #[test]
+    fn an_internal_error_blames_nobody_and_tells_nothing() {
+        let error = Error::internal("a row is missing");
+        assert_eq!(error.to_string(), "internal error: a row is missing");
+        assert!(error.culprits().is_empty());
+        assert!(!error.reported().contains("row"));
     }
 }

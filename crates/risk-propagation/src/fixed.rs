@@ -5,8 +5,8 @@
 //! as long as the plan's bounds hold.
 
 use num_bigint::{BigInt, BigUint};
-use num_traits::ToPrimitive;
 
+use crate::error::Error;
 use crate::network::Network;
 use crate::plan::Plan;
 use crate::weights::fixed_point;
@@ -34,21 +34,31 @@ impl FixedScores {
     }
 
     /// The scores before the first step, ⌊s·2^f₀⌉ each.
-    #[must_use]
-    pub fn initial(network: &Network, plan: &Plan) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where the network has other risk types than the plan.
+    pub fn initial(network: &Network, plan: &Plan) -> Result<Self, Error> {
         let mut scores = Self::zeros(network.account_count(), plan);
+        if network.initial_scores().len() != scores.len() * plan.columns() {
+            return Err(Error::internal("the network has other risk types than the plan"));
+        }
         let rows = scores.rows.chunks_mut(scores.words);
         for (row, values) in rows.zip(network.initial_scores().chunks(plan.columns())) {
             let mut packed = BigUint::ZERO;
             for value in values.iter().rev() {
                 packed <<= plan.slot_bits();
-                packed += fixed_point(*value, plan.score_bits()).unwrap_or_default();
+                let value = fixed_point(*value, plan.score_bits());
+                packed += value.ok_or(Error::Internal { place: "a score is not between 0 and 1" })?;
             }
-            for (word, digit) in row.iter_mut().zip(packed.iter_u64_digits()) {
+            let digits = packed.iter_u64_digits();
+            if digits.len() > row.len() {
+                return Err(Error::internal("the scores of an account do not fit its row"));
+            }
+            for (word, digit) in row.iter_mut().zip(digits) {
                 *word = digit;
             }
         }
-        scores
+        Ok(scores)
     }
 
     /// Rows that were written out by [`FixedScores::words_of_all`], if they fit plan and network.
@@ -80,16 +90,21 @@ impl FixedScores {
         self.words
     }
 
-    /// The words of an account; empty for one that is not there.
-    #[must_use]
-    pub fn row(&self, account: usize) -> &[u64] {
-        self.rows.get(account * self.words..(account + 1) * self.words).unwrap_or(&[])
+    /// The words of an account.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for an account that is not there.
+    pub fn row(&self, account: usize) -> Result<&[u64], Error> {
+        let row = self.rows.get(account * self.words..(account + 1) * self.words);
+        row.ok_or(Error::Internal { place: "an account has no row of scores" })
     }
 
     /// An account's row as one number.
-    #[must_use]
-    pub fn packed(&self, account: usize) -> BigUint {
-        from_words(self.row(account))
+    ///
+    /// # Errors
+    /// As [`row`](Self::row).
+    pub fn packed(&self, account: usize) -> Result<BigUint, Error> {
+        Ok(from_words(self.row(account)?))
     }
 
     /// All rows, one after the other, for parallel work over them.
@@ -98,9 +113,16 @@ impl FixedScores {
     }
 
     /// An account's scores, one for each risk type, as whole numbers at the present scale.
-    #[must_use]
-    pub fn lanes(&self, account: usize, plan: &Plan) -> Vec<BigUint> {
-        lanes(&self.packed(account), plan)
+    ///
+    /// # Errors
+    /// As [`row`](Self::row).
+    pub fn lanes(&self, account: usize, plan: &Plan) -> Result<Vec<BigUint>, Error> {
+        Ok(lanes(&self.packed(account)?, plan))
+    }
+
+    /// The scores of all accounts, one after the other, as [`lanes`](Self::lanes) gives them.
+    pub(crate) fn all_lanes(&self, plan: &Plan) -> impl Iterator<Item = BigUint> {
+        self.rows.chunks(self.words).flat_map(|row| lanes(&from_words(row), plan))
     }
 }
 
@@ -115,13 +137,17 @@ pub(crate) fn from_words(words: &[u64]) -> BigUint {
     BigUint::from_bytes_le(&words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>())
 }
 
-/// Adds `weight·value` to `sum`, word by word. What passes the last word is cut off, which the plan rules out.
-pub(crate) fn add_product(sum: &mut [u64], value: &[u64], weight: u64) {
+/// Adds `weight·value` to `sum`, word by word. The plan makes both equally long and the sum fit.
+pub(crate) fn add_product(sum: &mut [u64], value: &[u64], weight: u64) -> Result<(), Error> {
+    if sum.len() != value.len() {
+        return Err(Error::internal("rows of scores have different lengths"));
+    }
     let mut carry = 0_u64;
     for (sum, value) in sum.iter_mut().zip(value) {
         let wide = u128::from(*sum) + u128::from(*value) * u128::from(weight) + u128::from(carry);
         (*sum, carry) = split(wide);
     }
+    if carry == 0 { Ok(()) } else { Err(Error::internal("a sum of scores does not fit its row")) }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the two halves of a 128-bit number")]
@@ -129,8 +155,8 @@ fn split(wide: u128) -> (u64, u64) {
     (wide as u64, (wide >> 64) as u64)
 }
 
-/// The disclosed score: `value`·2^−scale rounded to the plan's grid and kept within [0, 1].
-pub(crate) fn to_grid(value: &BigInt, scale: usize, decimals: u32) -> f64 {
+/// The disclosed score: `value`·2^−scale rounded to the plan's grid and kept within [0, 1], which noise may pass.
+pub(crate) fn to_grid(value: &BigInt, scale: usize, decimals: u32) -> Result<f64, Error> {
     let grid = BigInt::from(10_u8).pow(decimals);
     let one = BigInt::from(1_u8) << scale;
     let twice: BigInt = (value * &grid * 2_u8 + &one) / (&one * 2_u8);
@@ -139,16 +165,18 @@ pub(crate) fn to_grid(value: &BigInt, scale: usize, decimals: u32) -> f64 {
     let digits = decimals as usize;
     let text = format!("{rounded:0>width$}", width = digits + 1);
     let (whole, fraction) = text.split_at(text.len() - digits);
-    format!("{whole}.{fraction}0").parse().unwrap_or_else(|_| rounded.to_f64().unwrap_or(0.0))
+    let place = "a score on the grid is no number";
+    format!("{whole}.{fraction}0").parse().map_err(|_| Error::Internal { place })
 }
 
 /// `value`·2^−scale, to the precision of a float.
+#[expect(clippy::cast_precision_loss, reason = "a float is what is wanted")]
 pub(crate) fn to_float(value: &BigUint, scale: usize) -> f64 {
     // The highest 64 bits are more than a float holds; the shift keeps both factors within its range.
-    let excess = usize::try_from(value.bits()).unwrap_or(usize::MAX).saturating_sub(64);
-    let top = (value >> excess).to_f64().unwrap_or(0.0);
-    let exponent = i64::try_from(excess).unwrap_or(i64::MAX) - i64::try_from(scale).unwrap_or(i64::MAX);
-    top * f64::exp2(i32::try_from(exponent).map_or(f64::NEG_INFINITY, f64::from))
+    let excess = value.bits().saturating_sub(64);
+    // Zero has no digits.
+    let top = (value >> excess).iter_u64_digits().next().unwrap_or(0);
+    top as f64 * f64::exp2(excess as f64 - scale as f64)
 }
 
 #[cfg(test)]
@@ -168,7 +196,7 @@ mod tests {
 
     #[test]
     fn grid() {
-        let at = |value: i64, scale, decimals| to_grid(&BigInt::from(value), scale, decimals);
+        let at = |value: i64, scale, decimals| to_grid(&BigInt::from(value), scale, decimals).unwrap();
         assert_eq!(at(1, 1, 1), 0.5);
         assert_eq!(at(1, 2, 1), 0.3);
         assert_eq!(at(1, 3, 3), 0.125);
@@ -183,13 +211,14 @@ mod tests {
         fn products_match_big_numbers(
             sum in proptest::collection::vec(any::<u64>(), 4),
             value in proptest::collection::vec(any::<u64>(), 4),
-            weight in any::<u64>(),
+            weight in prop_oneof![Just(0), Just(1), any::<u64>()],
         ) {
             let expected = from_words(&sum) + from_words(&value) * weight;
             let mut found = sum.clone();
-            add_product(&mut found, &value, weight);
-            let mask = (BigUint::from(1_u8) << 256_u32) - 1_u8;
-            prop_assert_eq!(from_words(&found), expected & mask);
+            let fits = add_product(&mut found, &value, weight).is_ok();
+            prop_assert_eq!(fits, expected.bits() <= 256);
+            prop_assert!(!fits || from_words(&found) == expected);
+            prop_assert!(add_product(&mut found, &value[..3], weight).is_err());
         }
     }
 }

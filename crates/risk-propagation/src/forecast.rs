@@ -44,16 +44,18 @@ pub struct Forecast {
 
 impl Forecast {
     /// Counts what a run costs the bank of `agreed`. `others` is how many ciphertexts all other banks hand in together.
-    #[must_use]
-    pub fn new(agreed: &Agreed, plan: &Plan, others: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where plan and network do not belong together.
+    pub fn new(agreed: &Agreed, plan: &Plan, others: usize) -> Result<Self, Error> {
         let network = agreed.network();
         let ciphertext = (plan.key_bits() as u64 * 2).div_ceil(64) * 8;
-        let disclosed = senders::disclosed(network, plan).len();
+        let disclosed = senders::disclosed(network, plan)?.len();
         let own = disclosure::ciphertexts(disclosed, plan);
         let table = DEFAULT_TABLE_BYTES as u64 / 4;
         let mut forecast = Self {
             accounts: network.account_count(),
-            withheld: senders::withheld(network, plan).len(),
+            withheld: senders::withheld(network, plan)?.len(),
             ciphertexts: own,
             ..Self::default()
         };
@@ -65,20 +67,20 @@ impl Forecast {
             forecast.blindings += exported;
             forecast.bytes_sent += sent as u64 * ciphertext;
 
-            let period = network.periods().get(step.period);
             let bits = u64::from(plan.weight_bits());
+            // Beyond the own accounts are the foreign ones.
             let arrives = |node: usize| mixed.get(node).copied().unwrap_or(true);
             let mut next = mixed.clone();
             let mut largest = 0;
             for block in blocks(agreed) {
-                let uses = uses(agreed, step, block.clone(), arrives);
+                let uses = uses(agreed, step, block.clone(), arrives)?;
                 let entries: u64 = uses.iter().map(|(_, uses)| 1 << (window(*uses) - 1)).sum();
                 let terms: u64 =
                     uses.iter().map(|(_, uses)| u64::from(*uses) * bits / u64::from(window(*uses) + 1)).sum();
                 forecast.multiplications += entries + terms;
                 largest = largest.max(entries);
                 for account in block {
-                    let senders = period.map_or(&[][..], |period| period.incoming(account).0);
+                    let (senders, _) = network.edges_of(step.period, account)?;
                     if arrives(account) || senders.iter().any(|sender| arrives(sender.index())) {
                         forecast.multiplications += bits;
                         if let Some(next) = next.get_mut(account) {
@@ -102,7 +104,7 @@ impl Forecast {
         // Announcement and noise go to everybody, partial decryptions to their owners.
         let receivers = plan.noise_contributors() as u64;
         forecast.bytes_sent += ciphertext * (receivers * (own + others) as u64 + others as u64);
-        forecast
+        Ok(forecast)
     }
 
     /// Processor time of all threads together, for a machine that was calibrated.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::banks::{BankId, Banks};
-use crate::error::{Problem, Rejected};
+use crate::error::{Error, Problem, Rejected};
 
 mod builder;
 
@@ -61,6 +61,7 @@ impl Period {
     pub(crate) fn edges(&self, account: usize) -> Range<usize> {
         match (self.offsets.get(account), self.offsets.get(account + 1)) {
             (Some(&start), Some(&end)) => start..end,
+            // A period that other banks added has no offsets.
             _ => 0..0,
         }
     }
@@ -241,6 +242,27 @@ impl Network {
         })
     }
 
+    /// Senders and amounts of the edges that end at an own account in a period.
+    pub(crate) fn edges_of(&self, period: usize, account: usize) -> Result<(&[Node], &[u128]), Error> {
+        let place = "the network has fewer periods or accounts than the plan";
+        let period = self.periods.get(period).filter(|_| account < self.accounts);
+        let period = period.ok_or(Error::Internal { place })?;
+        let range = period.edges(account);
+        match (period.senders.get(range.clone()), period.amounts.get(range)) {
+            (Some(senders), Some(amounts)) => Ok((senders, amounts)),
+            _ => Err(Error::internal("the offsets of a period do not fit its edges")),
+        }
+    }
+
+    /// Name of the sender and the receiver of a sum of transfers to another bank.
+    pub(crate) fn ends(&self, edge: &Outgoing) -> Result<(&str, &ForeignAccount), Error> {
+        let ends = (self.names.get(edge.source as usize), self.foreign.get(edge.destination as usize));
+        match ends {
+            (Some(sender), Some(receiver)) => Ok((sender, receiver)),
+            _ => Err(Error::internal("a transfer names an account that is not there")),
+        }
+    }
+
     /// Adds empty periods until there are `count`.
     ///
     /// Banks whose files hold fewer periods than those of others take part in the further ones with no
@@ -341,6 +363,41 @@ mod tests {
         builder.periods(usize::MAX);
         builder.transfer(9_999, &transfer).unwrap();
         assert_eq!(builder.finish().unwrap().periods().len(), 10_000);
+    }
+
+    #[test]
+    fn offsets_that_do_not_fit_the_edges_are_noticed() {
+        let banks = Banks::new(["north", "east"]).unwrap();
+        let own = banks.get(0).unwrap();
+        let mut builder = NetworkBuilder::new(banks, own, vec!["risk_score".to_owned()]);
+        let (id_source, id_destination, amount) = ("1", "2", 3);
+        let transfer =
+            Transfer { id_source, bank_source: "east", id_destination, bank_destination: "north", amount };
+        builder.transfer(0, &transfer).unwrap();
+        let transfer = Transfer { bank_source: "north", bank_destination: "east", ..transfer };
+        builder.transfer(0, &transfer).unwrap();
+        let network = builder.finish().unwrap();
+        let sizes = crate::plan::NetworkSizes {
+            key_bits: 2048,
+            columns: 1,
+            in_degree_bits: 2,
+            active_periods: vec![true],
+            noise_contributors: 1,
+        };
+        let plan = crate::plan::Plan::new(&sizes, &crate::settings::Settings::default()).unwrap();
+        assert_eq!(network.edges_of(0, 0).unwrap().1, [3]);
+        assert!(network.edges_of(0, 1).is_err() && network.edges_of(1, 0).is_err());
+
+        let mut damaged = network.clone();
+        damaged.periods[0].offsets[1] = 2;
+        assert!(matches!(damaged.edges_of(0, 0), Err(Error::Internal { .. })));
+        // Not: no foreign sender determines the score.
+        assert!(matches!(crate::senders::foreign_senders(&damaged, &plan, 2), Err(Error::Internal { .. })));
+        let mut damaged = network;
+        damaged.foreign.clear();
+        let east = damaged.banks.get(1).unwrap();
+        assert!(matches!(crate::agreement::offer(&damaged, east), Err(Error::Internal { .. })));
+        assert!(matches!(crate::agreement::digests(&damaged, own, east, &[]), Err(Error::Internal { .. })));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use crate::agreement::Agreed;
 use crate::banks::BankId;
+use crate::error::Error;
 use crate::fixed::{self, FixedScores, add_product};
 use crate::network::{Network, Node};
 use crate::periods;
@@ -32,9 +33,9 @@ use crate::weights::{Mixing, sender_weights};
 /// # };
 /// let plan = Plan::new(&sizes, &Settings::default())?;
 /// let agreed = Agreed::among(networks)?;
-/// let mut reference = Reference::new(&agreed, &plan);
+/// let mut reference = Reference::new(&agreed, &plan)?;
 /// let mut totals = vec![reference.scores(0).iter().sum::<f64>()];
-/// while reference.advance() {
+/// while reference.advance()? {
 ///     totals.push(reference.scores(0).iter().sum());
 /// }
 /// assert_eq!(totals.len(), 1 + plan.steps().len());
@@ -53,20 +54,26 @@ impl<'a> Reference<'a> {
     ///
     /// # Arguments
     /// The networks of all banks after the agreement, in the order of their list of banks (see [`Agreed::among`]).
-    #[must_use]
-    pub fn new(agreed: impl IntoIterator<Item = &'a Agreed>, plan: &'a Plan) -> Self {
+    ///
+    /// # Errors
+    /// As [`FixedScores::initial`].
+    pub fn new(agreed: impl IntoIterator<Item = &'a Agreed>, plan: &'a Plan) -> Result<Self, Error> {
         let agreed: Vec<&Agreed> = agreed.into_iter().collect();
-        let scores = agreed.iter().map(|agreed| FixedScores::initial(agreed.network(), plan)).collect();
-        Self { agreed, plan, done: 0, scores }
+        let initial = |agreed: &&Agreed| FixedScores::initial(agreed.network(), plan);
+        let scores = agreed.iter().map(initial).collect::<Result<_, Error>>()?;
+        Ok(Self { agreed, plan, done: 0, scores })
     }
 
     /// Takes the next step of the plan; false if all are done.
-    pub fn advance(&mut self) -> bool {
-        let Some(step) = self.plan.steps().get(self.done) else { return false };
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where the networks and the plan do not belong together.
+    pub fn advance(&mut self) -> Result<bool, Error> {
+        let Some(step) = self.plan.steps().get(self.done) else { return Ok(false) };
         let next = |bank| advance(&self.agreed, bank, &self.scores, *step, self.plan);
-        self.scores = (0..self.agreed.len()).map(next).collect();
+        self.scores = (0..self.agreed.len()).map(next).collect::<Result<_, Error>>()?;
         self.done += 1;
-        true
+        Ok(true)
     }
 
     /// Steps that were taken.
@@ -88,10 +95,7 @@ impl<'a> Reference<'a> {
     pub fn scores(&self, bank: usize) -> Vec<f64> {
         let Some(scores) = self.scores.get(bank) else { return Vec::new() };
         let scale = self.plan.scale_after(self.done);
-        (0..scores.len())
-            .flat_map(|account| scores.lanes(account, self.plan))
-            .map(|lane| fixed::to_float(&lane, scale))
-            .collect()
+        scores.all_lanes(self.plan).map(|lane| fixed::to_float(&lane, scale)).collect()
     }
 }
 
@@ -103,57 +107,70 @@ impl<'a> Reference<'a> {
 /// # Returns
 /// The scores of each bank's accounts at the plan's final scale: integer for integer what the ciphertexts hold before
 /// the disclosure noise.
-#[must_use]
-pub fn propagate(agreed: &[Agreed], plan: &Plan) -> Vec<FixedScores> {
-    let mut reference = Reference::new(agreed, plan);
-    while reference.advance() {}
-    reference.scores
+///
+/// # Errors
+/// As [`Reference::new`] and [`Reference::advance`].
+pub fn propagate(agreed: &[Agreed], plan: &Plan) -> Result<Vec<FixedScores>, Error> {
+    let mut reference = Reference::new(agreed, plan)?;
+    while reference.advance()? {}
+    Ok(reference.scores)
 }
 
-fn advance(agreed: &[&Agreed], own: usize, scores: &[FixedScores], step: Step, plan: &Plan) -> FixedScores {
+fn advance(
+    agreed: &[&Agreed],
+    own: usize,
+    scores: &[FixedScores],
+    step: Step,
+    plan: &Plan,
+) -> Result<FixedScores, Error> {
     let (Some(here), Some(before)) = (agreed.get(own), scores.get(own)) else {
-        return FixedScores::zeros(0, plan);
+        return Err(Error::internal("a bank has no scores"));
     };
     let network = here.network();
     // Where each foreign account's score is found.
     let mut sources: Vec<Option<(usize, usize)>> = vec![None; network.foreign_count()];
     for (bank, there) in agreed.iter().enumerate() {
         let imports = here.imports(step.period, there.network().own());
-        for (&foreign, &account) in imports.iter().zip(there.exports(step.period, network.own())) {
-            if let Some(source) = sources.get_mut(foreign as usize) {
-                *source = Some((bank, account as usize));
-            }
+        let exports = there.exports(step.period, network.own());
+        if imports.len() != exports.len() {
+            return Err(Error::internal("a bank awaits other scores than another sends"));
+        }
+        for (&foreign, &account) in imports.iter().zip(exports) {
+            let source = sources.get_mut(foreign as usize);
+            let source = source.ok_or(Error::Internal { place: "a foreign account is not there" })?;
+            *source = Some((bank, account as usize));
         }
     }
-    let row_of = |node: Node| -> &[u64] {
-        match network.foreign_index(node) {
-            None => before.row(node.index()),
-            Some(foreign) => match sources.get(foreign).copied().flatten() {
-                Some((bank, account)) => scores.get(bank).map_or(&[], |scores| scores.row(account)),
-                None => &[],
-            },
-        }
+    let row_of = |node: Node| -> Result<&[u64], Error> {
+        let Some(foreign) = network.foreign_index(node) else { return before.row(node.index()) };
+        let source = sources.get(foreign).copied().flatten();
+        let source = source.and_then(|(bank, account)| Some((scores.get(bank)?, account)));
+        let (scores, account) =
+            source.ok_or(Error::Internal { place: "the score of a sender is missing" })?;
+        scores.row(account)
     };
     let mut after = FixedScores::zeros(network.account_count(), plan);
-    let Some(mixing) = Mixing::new(step.delta, plan.weight_bits()) else { return after };
+    let mixing = Mixing::of(step, plan)?;
     let words = after.words();
-    after.rows_mut().par_chunks_mut(words).enumerate().for_each(|(account, row)| {
-        add_product(row, before.row(account), mixing.own());
-        let mut weights = Vec::new();
-        sender_weights(network, step.period, account, mixing, &mut weights);
-        let senders = network.periods().get(step.period).map_or(&[][..], |period| period.incoming(account).0);
-        for (&sender, &weight) in senders.iter().zip(&weights) {
-            add_product(row, row_of(sender), weight);
+    let rows = after.rows_mut().par_chunks_mut(words).enumerate();
+    rows.try_for_each_init(Vec::new, |weights, (account, row)| {
+        add_product(row, before.row(account)?, mixing.own())?;
+        let senders = sender_weights(network, step.period, account, mixing, weights)?;
+        for (&sender, &weight) in senders.iter().zip(weights.iter()) {
+            add_product(row, row_of(sender)?, weight)?;
         }
-    });
-    after
+        Ok::<(), Error>(())
+    })?;
+    Ok(after)
 }
 
 /// Final scores as a bank shows them, rounded to the plan's grid: one row of risk types for each account.
-#[must_use]
-pub fn disclosed(scores: &FixedScores, plan: &Plan) -> Vec<f64> {
-    (0..scores.len())
-        .flat_map(|account| scores.lanes(account, plan))
+///
+/// # Errors
+/// [`Error::Internal`]: never for scores of the plan.
+pub fn disclosed(scores: &FixedScores, plan: &Plan) -> Result<Vec<f64>, Error> {
+    scores
+        .all_lanes(plan)
         .map(|lane| fixed::to_grid(&BigInt::from(lane), plan.final_scale(), plan.decimals()))
         .collect()
 }

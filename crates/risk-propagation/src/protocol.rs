@@ -340,7 +340,7 @@ impl<'a> Propagation<'a> {
             return Ok(None);
         }
         let periods = periods::agree(&latest.run.activity, &self.settings)?;
-        let agreed = resume::restore(self.network, &latest.run);
+        let agreed = resume::restore(self.network, &latest.run)?;
         outcome(agreed, latest.plan, periods, &latest.state, PassedOver::default(), share.key()).map(Some)
     }
 
@@ -425,18 +425,18 @@ pub(crate) fn run<T: Transport>(
     tell(session, progress, Stage::Agree);
     let mut keeper = Keeper::new(checkpoints, share, session.roster(), &network, settings);
     let mut begun = begin(session, &mut keeper, share, network, settings, rng)?;
-    let withheld = senders::withheld(begun.agreed.network(), &begun.plan).len();
+    let withheld = senders::withheld(begun.agreed.network(), &begun.plan)?.len();
     tell(session, progress, Stage::Encrypt { plan: &begun.plan, periods: &begun.periods, withheld });
     let blinder = Blinder::with_default_table(share.key().public())?;
     iterate(session, &mut keeper, share, &blinder, &mut begun, progress)?;
 
     let Begun { agreed, plan, periods, run, position, mut state, seen, anew_for, .. } = begun;
-    let disclosed = senders::disclosed(agreed.network(), &plan);
+    let disclosed = senders::disclosed(agreed.network(), &plan)?;
     let ciphertexts = disclosure::ciphertexts(disclosed.len(), &plan);
     tell(session, progress, Stage::Decrypt { ciphertexts });
     let positions = Positions::new(&plan);
     if position < positions.packed() {
-        state.packed = disclosure::pack(&state.scores, &disclosed, &plan, blinder.key());
+        state.packed = disclosure::pack(&state.scores, &disclosed, &plan, blinder.key())?;
         state.packed_in = *session.id();
         state.scores.forget_mixed();
         keeper.save(positions.packed(), share, &run, &state)?;
@@ -494,7 +494,7 @@ fn iterate<T: Transport>(
     let first = *position as usize;
     for (index, &step) in plan.steps().iter().enumerate().skip(first) {
         let number = index + 1;
-        let mut outgoing = Outgoing::new(agreed, step, run.seed.scores(session.id(), index));
+        let mut outgoing = Outgoing::new(agreed, step, run.seed.scores(session.id(), index))?;
         if index == first {
             // Told of as a stage of its own.
             outgoing.encrypt_all(&state.scores, blinder)?;
@@ -503,9 +503,11 @@ fn iterate<T: Transport>(
         let received = scores::exchange_scores(session, links, outgoing, &state.scores, blinder, run)?;
         // R6b. By this a bank to which nobody pays does not run ahead of the others, and of the states that they can go back to.
         links.compare(session)?;
-        state.scores.advance(agreed, plan, blinder.key(), step, received);
+        state.scores.advance(agreed, plan, blinder.key(), step, received)?;
         if number < of {
-            keeper.save(u32::try_from(number).unwrap_or(u32::MAX), share, run, state)?;
+            let position = u32::try_from(number);
+            let position = position.map_err(|_| Error::Internal { place: "more than 2^32 steps" })?;
+            keeper.save(position, share, run, state)?;
         }
     }
     Ok(())
@@ -530,7 +532,7 @@ fn begin<T: Transport>(
         Start::GoOn(loaded, seen) => {
             let Loaded { position, run, plan, state } = *loaded;
             keeper.use_key(key, &run.id, settings)?;
-            let agreed = resume::restore(network, &run);
+            let agreed = resume::restore(network, &run)?;
             let periods = periods::agree(&run.activity, settings)?;
             let anew_for = Vec::new();
             return Ok(Begun { agreed, plan, periods, run, position, state, links, seen, anew_for });
@@ -542,7 +544,7 @@ fn begin<T: Transport>(
     let Terms { agreed, plan, sizes, activity } =
         agree::agree(session, &mut links, &seed, share.key(), network, settings)?;
     let periods = periods::agree(&activity, settings)?;
-    let own = senders::disclosed(agreed.network(), &plan).len();
+    let own = senders::disclosed(agreed.network(), &plan)?.len();
     let (accounts, chunks) = agree::declare(session, &agreed, own, hashes, settings)?;
     let (exports, imports) = agreed.lists();
     let run = Run {
@@ -555,7 +557,7 @@ fn begin<T: Transport>(
         accounts,
         chunks,
     };
-    let state = State::new(Encrypted::initial(&agreed, &plan));
+    let state = State::new(Encrypted::initial(&agreed, &plan)?);
     keeper.clear()?;
     keeper.save(0, share, &run, &state)?;
     keeper.use_key(key, &run.id, settings)?;
@@ -572,9 +574,9 @@ fn outcome(
     passed_over: PassedOver,
     key: &ThresholdKey,
 ) -> Result<Outcome, Error> {
-    let disclosed = senders::disclosed(agreed.network(), &plan);
-    let withheld = senders::withheld(agreed.network(), &plan);
-    let ceilings = Ceilings::new(&agreed, &plan);
+    let disclosed = senders::disclosed(agreed.network(), &plan)?;
+    let withheld = senders::withheld(agreed.network(), &plan)?;
+    let ceilings = Ceilings::new(&agreed, &plan)?;
     let scores =
         disclosure::disclose(&state.scores, &disclosed, &state.plaintexts, &ceilings, &plan, key.public())?;
     let ciphertexts = state.plaintexts.len();
@@ -631,7 +633,7 @@ fn check_roster(roster: &Roster, share: &Role<'_>, network: &Network) -> Result<
 
 /// What a bank never meets: only an auditor ends without an outcome.
 fn no_outcome() -> Error {
-    Error::Roster("the run ended without an outcome".to_owned())
+    Error::internal("the run ended without an outcome")
 }
 
 /// Whether the banks for which a number of accounts was agreed are there, and the own accounts are no more than that.
@@ -648,8 +650,7 @@ fn check_accounts(network: &Network, settings: &Settings) -> Result<(), Error> {
 
 /// The bank of a party: banks and parties stand in the same order.
 fn bank_of(agreed: &Network, party: PartyId) -> Result<BankId, Error> {
-    let bank = agreed.banks().get(party.index());
-    bank.ok_or_else(|| Error::Roster(format!("{party} is no bank of the network")))
+    agreed.banks().get(party.index()).ok_or(Error::Internal { place: "a party of the roster has no bank" })
 }
 
 pub(crate) fn blame(roster: &Roster, party: PartyId, reason: impl Into<String>) -> Error {

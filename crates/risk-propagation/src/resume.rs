@@ -23,6 +23,7 @@ pub(crate) struct Positions {
 
 impl Positions {
     pub(crate) fn new(plan: &Plan) -> Self {
+        // A plan has at most `MAX_STEPS` of them.
         Self { steps: u32::try_from(plan.steps().len()).unwrap_or(u32::MAX - 4) }
     }
 
@@ -228,6 +229,11 @@ impl<'a> Keeper<'a> {
             return Ok(Start::Anew { asked_by: elsewhere });
         }
         let near = positions.near(latest.position, latest.run.has_ciphertexts());
+        // Otherwise another bank would be blamed for what is wrong here.
+        if !near.contains(&latest.position) {
+            let name = self.name(latest.position);
+            return Err(CheckpointError::new(name, CheckpointProblem::Corrupt).into());
+        }
         if let Some((party, theirs)) = all.iter().find(|(_, theirs)| !near.contains(&theirs.position)) {
             let (theirs, mine) = (theirs.position, latest.position);
             let reason = format!(
@@ -236,7 +242,8 @@ impl<'a> Keeper<'a> {
             );
             return Err(blame(roster, party, reason));
         }
-        let common = all.values().map(|theirs| theirs.position).min().unwrap_or(0);
+        let common = all.values().map(|theirs| theirs.position).min();
+        let common = common.ok_or(Error::Internal { place: "a roster without parties" })?;
         let seen = Seen {
             committed: latest.state.committed.clone(),
             noise_committed: latest.state.noise_committed.clone(),
@@ -252,7 +259,7 @@ impl<'a> Keeper<'a> {
 }
 
 /// The network of a run as its banks agreed on it, from a checkpoint.
-pub(crate) fn restore(network: Network, run: &Run) -> Agreed {
+pub(crate) fn restore(network: Network, run: &Run) -> Result<Agreed, Error> {
     Agreed::restore(network, run.exports.clone(), run.imports.clone())
 }
 

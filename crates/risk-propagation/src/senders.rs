@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use rayon::prelude::*;
 
+use crate::error::Error;
 use crate::network::{Network, Node};
 use crate::plan::Plan;
 use crate::weights::{Mixing, sender_weights};
@@ -21,39 +22,39 @@ use crate::weights::{Mixing, sender_weights};
 ///
 /// # Arguments
 /// `network` is that of the agreement, or, for an estimate before it, the bank's own: then all foreign senders count.
-#[must_use]
-pub fn foreign_senders(network: &Network, plan: &Plan, least: usize) -> Vec<usize> {
+///
+/// # Errors
+/// [`Error::Internal`] for a network that contradicts itself.
+pub fn foreign_senders(network: &Network, plan: &Plan, least: usize) -> Result<Vec<usize>, Error> {
     let mut known: Vec<Vec<u32>> = vec![Vec::new(); network.account_count()];
     for step in plan.steps() {
-        let (Some(period), Some(mixing)) =
-            (network.periods().get(step.period), Mixing::new(step.delta, plan.weight_bits()))
-        else {
+        // Before the agreement a network can have fewer periods than the plan.
+        if step.period >= network.periods().len() {
             continue;
-        };
-        let next = |weights: &mut Vec<u64>, account: usize| {
-            weights.clear();
-            sender_weights(network, step.period, account, mixing, weights);
-            let weighted = period.incoming(account).0.iter().zip(weights.iter());
+        }
+        let mixing = Mixing::of(*step, plan)?;
+        let next = |weights: &mut Vec<u64>, account: usize| -> Result<Vec<u32>, Error> {
+            let senders = sender_weights(network, step.period, account, mixing, weights)?;
+            let weighted = senders.iter().zip(weights.iter());
             let (own, foreign): (Vec<Node>, Vec<Node>) = weighted
                 .filter(|(_, weight)| **weight > 0)
                 .map(|(sender, _)| *sender)
                 .partition(|n| network.is_own(*n));
             if !foreign.is_empty() {
-                return foreign.iter().take(least).map(|sender| sender.0).collect();
+                return Ok(foreign.iter().take(least).map(|sender| sender.0).collect());
             }
             let itself = (mixing.own() > 0).then_some(account);
             let behind = own.iter().map(|sender| sender.index()).chain(itself);
-            let behind: Vec<&[u32]> = behind
-                .filter_map(|own| known.get(own))
-                .map(Vec::as_slice)
-                .filter(|set| !set.is_empty())
-                .collect();
+            let place = "an own sender is not among the accounts";
+            let known = |own: usize| known.get(own).map(Vec::as_slice).ok_or(Error::Internal { place });
+            let mut behind = behind.map(known).collect::<Result<Vec<&[u32]>, Error>>()?;
+            behind.retain(|set| !set.is_empty());
             let few: Vec<&[u32]> = behind.iter().copied().filter(|set| set.len() < least).collect();
-            union(if few.is_empty() { &behind } else { &few }, least)
+            Ok(union(if few.is_empty() { &behind } else { &few }, least))
         };
-        known = (0..known.len()).into_par_iter().map_init(Vec::new, next).collect();
+        known = (0..known.len()).into_par_iter().map_init(Vec::new, next).collect::<Result<_, Error>>()?;
     }
-    known.iter().map(Vec::len).collect()
+    Ok(known.iter().map(Vec::len).collect())
 }
 
 /// The elements of all sets, up to a number of them.
@@ -74,7 +75,9 @@ fn union(sets: &[&[u32]], most: usize) -> Vec<u32> {
 fn reached(network: &Network, plan: &Plan) -> Vec<u32> {
     let mut reached = vec![false; network.account_count()];
     for step in plan.steps() {
+        // As above.
         let Some(period) = network.periods().get(step.period) else { continue };
+        // Beyond the own accounts are the foreign ones.
         let counts = |sender: usize| reached.get(sender).copied().unwrap_or(true);
         let next = reached.iter().enumerate().map(|(account, already)| {
             *already || period.incoming(account).0.iter().any(|sender| counts(sender.index()))
@@ -89,21 +92,25 @@ fn reached(network: &Network, plan: &Plan) -> Vec<u32> {
 ///
 /// # Arguments
 /// As for [`foreign_senders`].
-#[must_use]
-pub fn withheld(network: &Network, plan: &Plan) -> Vec<u32> {
+///
+/// # Errors
+/// As [`foreign_senders`].
+pub fn withheld(network: &Network, plan: &Plan) -> Result<Vec<u32>, Error> {
     let least = plan.min_foreign_senders() as usize;
     // Whom a single sender determines is disclosed: there is nothing to count.
     if least <= 1 {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    let counts = (0..).zip(foreign_senders(network, plan, least));
-    counts.filter(|(_, count)| (1..least).contains(count)).map(|(account, _)| account).collect()
+    let counts = (0..).zip(foreign_senders(network, plan, least)?);
+    Ok(counts.filter(|(_, count)| (1..least).contains(count)).map(|(account, _)| account).collect())
 }
 
 /// Own accounts whose foreign part is disclosed, ascending and in the order in which they are packed: all that foreign money
 /// can reach within the steps of a plan but those [`withheld`].
-#[must_use]
-pub fn disclosed(network: &Network, plan: &Plan) -> Vec<u32> {
-    let withheld: HashSet<u32> = withheld(network, plan).into_iter().collect();
-    reached(network, plan).into_iter().filter(|account| !withheld.contains(account)).collect()
+///
+/// # Errors
+/// As [`foreign_senders`].
+pub fn disclosed(network: &Network, plan: &Plan) -> Result<Vec<u32>, Error> {
+    let withheld: HashSet<u32> = withheld(network, plan)?.into_iter().collect();
+    Ok(reached(network, plan).into_iter().filter(|account| !withheld.contains(account)).collect())
 }

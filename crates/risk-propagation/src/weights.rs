@@ -16,7 +16,10 @@
 use num_bigint::BigUint;
 use num_traits::ToPrimitive;
 
-use crate::network::Network;
+use crate::error::Error;
+use crate::network::{Network, Node};
+use crate::plan::Plan;
+use crate::settings::Step;
 
 /// Greatest precision of weights, in bits: they fit 64 bits with room to spare.
 pub const MAX_WEIGHT_BITS: u32 = 60;
@@ -39,6 +42,12 @@ impl Mixing {
             return None;
         }
         Some(Self { bits, incoming: fixed_point(delta, bits)?.to_u64()? })
+    }
+
+    /// That of a step, which a plan has checked.
+    pub(crate) fn of(step: Step, plan: &Plan) -> Result<Self, Error> {
+        let place = "δ or the precision of a step is out of range";
+        Self::new(step.delta, plan.weight_bits()).ok_or(Error::Internal { place })
     }
 
     /// W₀ = 2^f − D, the weight of an account's own score.
@@ -100,25 +109,27 @@ impl Mixing {
     }
 }
 
-/// The weights of one account's senders in one step, in the order of its edges.
-///
-pub(crate) fn sender_weights(
-    network: &Network,
+/// One account's senders in one step; `out` holds their weights afterwards, in the same order.
+pub(crate) fn sender_weights<'a>(
+    network: &'a Network,
     period: usize,
     account: usize,
     mixing: Mixing,
     out: &mut Vec<u64>,
-) {
-    let Some(period) = network.periods().get(period) else { return };
-    let (senders, amounts) = period.incoming(account);
+) -> Result<&'a [Node], Error> {
+    let (senders, amounts) = network.edges_of(period, account)?;
     let compare = |i: usize, j: usize| match (senders.get(i), senders.get(j)) {
         (Some(&left), Some(&right)) => network.compare(left, right),
         _ => i.cmp(&j),
     };
-    // It cannot fail: the builder refuses accounts whose income passes 128 bits.
-    if mixing.senders(amounts, compare, out).is_none() {
-        out.clear();
+    out.clear();
+    // The builder refuses accounts whose income passes 128 bits.
+    let place = "the income of an account passes 128 bits";
+    mixing.senders(amounts, compare, out).ok_or(Error::Internal { place })?;
+    if out.len() != senders.len() {
+        return Err(Error::internal("an account has another number of senders than of amounts"));
     }
+    Ok(senders)
 }
 
 /// ⌊factor·amount/income⌋ and the remainder, exactly.

@@ -85,9 +85,9 @@ fn check(networks: &[Network], settings: &Settings) -> Vec<Outcome> {
     let reference = plaintext::reference(networks, settings).unwrap();
     let difference = plaintext::largest_difference(&scores, &reference);
     assert!(difference <= settings.accuracy, "{difference}");
-    let twin = plaintext::propagate(&Agreed::among(networks.to_vec()).unwrap(), &outcomes[0].plan);
+    let twin = plaintext::propagate(&Agreed::among(networks.to_vec()).unwrap(), &outcomes[0].plan).unwrap();
     for (outcome, twin) in outcomes.iter().zip(&twin) {
-        let exact = plaintext::disclosed(twin, &outcome.plan);
+        let exact = plaintext::disclosed(twin, &outcome.plan).unwrap();
         let bound = outcome.plan.noise_error() + 2.0 * outcome.plan.grid_error();
         assert!(plaintext::largest_difference(std::slice::from_ref(&outcome.scores), &[exact]) <= bound);
     }
@@ -172,7 +172,7 @@ fn forecasts_count_what_a_run_takes() {
     });
     let all: usize = runs.iter().map(|(outcome, _)| outcome.ciphertexts).sum();
     for (outcome, bytes) in &runs {
-        let forecast = Forecast::new(&outcome.agreed, &outcome.plan, all - outcome.ciphertexts);
+        let forecast = Forecast::new(&outcome.agreed, &outcome.plan, all - outcome.ciphertexts).unwrap();
         assert_eq!(forecast.ciphertexts, outcome.ciphertexts);
         assert_eq!(forecast.partial_decryptions, all as u64);
         // Headers, hashes and proofs come on top, which weigh more in a small run.

@@ -654,8 +654,8 @@ fn check_scores(scores: &[Vec<f64>]) {
         noise_contributors: 2,
     };
     let plan = Plan::new(&sizes, &settings()).unwrap();
-    let twin = plaintext::propagate(&agreed, &plan);
-    let exact: Vec<Vec<f64>> = twin.iter().map(|twin| plaintext::disclosed(twin, &plan)).collect();
+    let twin = plaintext::propagate(&agreed, &plan).unwrap();
+    let exact: Vec<Vec<f64>> = twin.iter().map(|twin| plaintext::disclosed(twin, &plan).unwrap()).collect();
     let difference = plaintext::largest_difference(scores, &exact);
     assert!(difference <= plan.noise_error() + 2.0 * plan.grid_error(), "{difference}");
 }

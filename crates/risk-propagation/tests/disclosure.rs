@@ -120,14 +120,14 @@ fn ceilings_are_reached_where_all_foreign_scores_are_one() {
     let agreed = agreed([0, 100, 100]);
     for iterations in 1..=3 {
         let plan = plan(1, 2, iterations);
-        let ceilings = Ceilings::new(&agreed[0], &plan);
-        let twin = plaintext::propagate(&agreed, &plan).remove(0);
+        let ceilings = Ceilings::new(&agreed[0], &plan).unwrap();
+        let twin = plaintext::propagate(&agreed, &plan).unwrap().remove(0);
         for account in 0..7 {
-            assert_eq!(ceilings.of(account), twin.packed(account), "{account}");
-            assert!(ceilings.of(account) > BigUint::ZERO);
+            assert_eq!(ceilings.of(account).unwrap(), twin.packed(account).unwrap(), "{account}");
+            assert!(ceilings.of(account).unwrap() > BigUint::ZERO);
         }
-        assert_eq!(ceilings.of(7), BigUint::ZERO);
-        assert!(Ceilings::new(&agreed[1], &plan).of(0) == BigUint::ZERO);
+        assert!(matches!(ceilings.of(7), Err(Error::Internal { .. })));
+        assert!(Ceilings::new(&agreed[1], &plan).unwrap().of(0).unwrap() == BigUint::ZERO);
     }
 }
 
@@ -144,16 +144,16 @@ struct Bank {
 impl Bank {
     fn new() -> Self {
         let (agreed, plan) = (agreed([30, 60, 90]).remove(0), plan(1, 2, 3));
-        let scores = Encrypted::initial(&agreed, &plan);
-        let reached = senders::disclosed(agreed.network(), &plan);
-        let ceilings = Ceilings::new(&agreed, &plan);
+        let scores = Encrypted::initial(&agreed, &plan).unwrap();
+        let reached = senders::disclosed(agreed.network(), &plan).unwrap();
+        let ceilings = Ceilings::new(&agreed, &plan).unwrap();
         assert_eq!((reached.len(), plan.accounts_per_ciphertext() > 2), (7, true));
         Self { private: private_key(), agreed, plan, scores, reached, ceilings }
     }
 
     /// The greatest number that an account's slot can hold.
     fn most(&self, account: usize) -> BigUint {
-        self.ceilings.of(account)
+        self.ceilings.of(account).unwrap()
             + ((BigUint::from(1_u8) << self.plan.noise_bits()) - 1_u8) * self.plan.noise_contributors()
     }
 

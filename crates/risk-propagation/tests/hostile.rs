@@ -141,7 +141,7 @@ fn west(evil: Evil, wire: &mut MemoryTransport, share: &KeyShare) -> Result<(), 
     session.broadcast(&PlanValues { values }, &plan.fields().len())?;
     let offer = |party: PartyId| {
         let bank = network.banks().get(party.index())?;
-        let names = agreement::offer(&network, bank).periods.concat();
+        let names = agreement::offer(&network, bank).unwrap().periods.concat();
         let mut senders: Vec<(u32, String)> = names.into_iter().map(|name| (0, name)).collect();
         match evil {
             Evil::Offer => senders.push(senders.last()?.clone()),

@@ -25,8 +25,8 @@ fn twin(raw: &Raw, settings: &Settings) -> (Plan, Vec<Network>, Vec<Vec<f64>>) {
     let networks = raw.networks();
     let plan = plan_for(&networks, settings);
     let agreed = Agreed::among(networks.clone()).unwrap();
-    let scores = plaintext::propagate(&agreed, &plan);
-    let floats = scores.iter().map(|scores| plaintext::disclosed(scores, &plan)).collect();
+    let scores = plaintext::propagate(&agreed, &plan).unwrap();
+    let floats = scores.iter().map(|scores| plaintext::disclosed(scores, &plan).unwrap()).collect();
     (plan, networks, floats)
 }
 
@@ -60,7 +60,7 @@ proptest! {
         let networks = raw.networks();
         let plan = plan_for(&networks, &Settings { iterations: steps, ..Settings::default() });
         let agreed = Agreed::among(networks).unwrap();
-        let mut twin = plaintext::Reference::new(&agreed, &plan);
+        let mut twin = plaintext::Reference::new(&agreed, &plan).unwrap();
         loop {
             let done = twin.steps_done();
             let exact = raw.exact(u32::try_from(done).unwrap(), (1, 2), false);
@@ -75,13 +75,13 @@ proptest! {
                 }
             }
             prop_assert_eq!(count, exact.len());
-            if !twin.advance() {
+            if !twin.advance().unwrap() {
                 break;
             }
         }
         prop_assert_eq!(twin.steps_done(), plan.steps().len());
-        prop_assert!(!twin.advance() && twin.scores(raw.banks).is_empty());
-        prop_assert_eq!(twin.fixed(), &plaintext::propagate(&agreed, &plan)[..]);
+        prop_assert!(!twin.advance().unwrap() && twin.scores(raw.banks).is_empty());
+        prop_assert_eq!(twin.fixed(), &plaintext::propagate(&agreed, &plan).unwrap()[..]);
     }
 
     #[test]
@@ -110,11 +110,11 @@ proptest! {
             let networks = raw.networks();
             let plan = plan_for(&networks, &settings);
             let agreed = Agreed::among(networks).unwrap();
-            let scores = plaintext::propagate(&agreed, &plan);
+            let scores = plaintext::propagate(&agreed, &plan).unwrap();
             let mut all = Vec::new();
             for (agreed, scores) in agreed.iter().zip(&scores) {
                 for (account, id) in agreed.network().account_ids().enumerate() {
-                    all.push((agreed.network().bank().to_owned(), id.to_owned(), scores.packed(account)));
+                    all.push((agreed.network().bank().to_owned(), id.to_owned(), scores.packed(account).unwrap()));
                 }
             }
             all.sort();

@@ -105,8 +105,8 @@ proptest! {
         let books = Books { raw: &raw, steps: &steps, least };
         for (bank, agreed) in Agreed::among(networks).unwrap().iter().enumerate() {
             let network = agreed.network();
-            let counts = senders::foreign_senders(network, &plan, least);
-            let (withheld, disclosed) = (senders::withheld(network, &plan), senders::disclosed(network, &plan));
+            let counts = senders::foreign_senders(network, &plan, least).unwrap();
+            let (withheld, disclosed) = (senders::withheld(network, &plan).unwrap(), senders::disclosed(network, &plan).unwrap());
             for (account, id) in network.account_ids().enumerate() {
                 let count = books.count(bank, id);
                 prop_assert_eq!(counts[account], count.min(least));
@@ -124,7 +124,7 @@ fn counts(periods: Vec<Vec<Row>>, settings: &Settings) -> Vec<usize> {
     let networks = Raw::consistent(3, accounts, periods).networks();
     let plan = plan(&networks, settings);
     let agreed = Agreed::among(networks).unwrap();
-    senders::foreign_senders(agreed[0].network(), &plan, settings.min_foreign_senders as usize)
+    senders::foreign_senders(agreed[0].network(), &plan, settings.min_foreign_senders as usize).unwrap()
 }
 
 #[test]
@@ -327,11 +327,11 @@ fn a_run_withholds_them_and_discloses_all_others() {
         let plan = plan(&networks, &settings);
         let agreed = Agreed::among(networks).unwrap();
         let ciphertexts = |agreed: &Agreed| {
-            disclosure::ciphertexts(senders::disclosed(agreed.network(), &plan).len(), &plan)
+            disclosure::ciphertexts(senders::disclosed(agreed.network(), &plan).unwrap().len(), &plan)
         };
         let total: usize = agreed.iter().map(ciphertexts).sum();
         for ((outcome, agreed), told) in outcomes.iter().zip(&agreed).zip(told) {
-            let forecast = Forecast::new(agreed, &plan, total - ciphertexts(agreed));
+            let forecast = Forecast::new(agreed, &plan, total - ciphertexts(agreed)).unwrap();
             assert_eq!((forecast.withheld, told), (outcome.withheld.len(), outcome.withheld.len()));
             assert_eq!(forecast.ciphertexts, outcome.ciphertexts);
             assert_eq!(forecast.to_string().contains("scores withheld"), forecast.withheld > 0);
@@ -400,7 +400,7 @@ fn a_stopped_run_goes_on_and_a_finished_one_is_recovered() {
                 .recover(wire.roster())
                 .unwrap()
             {
-                let withheld = senders::withheld(outcome.agreed.network(), &outcome.plan);
+                let withheld = senders::withheld(outcome.agreed.network(), &outcome.plan).unwrap();
                 assert!(outcome.withheld == withheld && !withheld.is_empty());
                 recovered += 1;
             }

@@ -29,7 +29,8 @@ fn plan(agreed: &[Agreed], key_bits: usize, columns: usize, settings: &Settings)
 /// All iterations at all banks, ciphertexts handed over in memory.
 fn run(agreed: &[Agreed], plan: &Plan, blinder: &Blinder, rng: &mut ChaCha20Rng) -> Vec<Encrypted> {
     let key = blinder.key();
-    let mut scores: Vec<Encrypted> = agreed.iter().map(|agreed| Encrypted::initial(agreed, plan)).collect();
+    let mut scores: Vec<Encrypted> =
+        agreed.iter().map(|agreed| Encrypted::initial(agreed, plan).unwrap()).collect();
     for step in plan.steps() {
         let mut received: Vec<Received> = agreed.iter().map(Received::new).collect();
         for (from, sender) in agreed.iter().enumerate() {
@@ -42,11 +43,11 @@ fn run(agreed: &[Agreed], plan: &Plan, blinder: &Blinder, rng: &mut ChaCha20Rng)
                     sender.exports(step.period, receiver.network().own()).iter().map(pick).collect();
                 let places = receiver.imports(step.period, sender.network().own());
                 assert_eq!(places.len(), sent.len());
-                received[to].insert(key, places, sent);
+                received[to].insert(key, places, sent).unwrap();
             }
         }
         for ((agreed, scores), received) in agreed.iter().zip(&mut scores).zip(received) {
-            scores.advance(agreed, plan, key, *step, received);
+            scores.advance(agreed, plan, key, *step, received).unwrap();
         }
     }
     scores
@@ -66,21 +67,21 @@ proptest! {
         let settings = Settings { iterations, accuracy: 1e-4, ..Settings::default() };
         let agreed = Agreed::among(raw.networks()).unwrap();
         let plan = plan(&agreed, 384, 1, &settings);
-        let twin = plaintext::propagate(&agreed, &plan);
+        let twin = plaintext::propagate(&agreed, &plan).unwrap();
         let scores = run(&agreed, &plan, &blinder, &mut ChaCha20Rng::seed_from_u64(seed));
         for (bank, agreed) in agreed.iter().enumerate() {
-            let reached = senders::disclosed(agreed.network(), &plan);
+            let reached = senders::disclosed(agreed.network(), &plan).unwrap();
             for account in 0..agreed.network().account_count() {
-                let mut whole = BigInt::from(scores[bank].plain().packed(account));
+                let mut whole = BigInt::from(scores[bank].plain().packed(account).unwrap());
                 let mixed = scores[bank].mixed(account);
                 prop_assert_eq!(mixed.is_some(), reached.contains(&u32::try_from(account).unwrap()));
                 if let Some(mixed) = mixed {
-                    let ceiling = BigInt::from(Ceilings::new(agreed, &plan).of(account));
+                    let ceiling = BigInt::from(Ceilings::new(agreed, &plan).unwrap().of(account).unwrap());
                     let foreign = private.decrypt(&private.public().wrap(&mixed)).unwrap();
                     prop_assert!(foreign <= ceiling && ceiling <= (BigInt::from(1) << plan.final_scale()) - &whole);
                     whole += private.decrypt(&private.public().wrap(&mixed)).unwrap();
                 }
-                prop_assert_eq!(whole, BigInt::from(twin[bank].packed(account)));
+                prop_assert_eq!(whole, BigInt::from(twin[bank].packed(account).unwrap()));
             }
         }
     }
@@ -105,16 +106,16 @@ proptest! {
             let places: Vec<u32> = (0..u32::try_from(bank.network().foreign_count()).unwrap()).collect();
             let ciphertexts: Vec<Ciphertext> =
                 places.iter().map(|_| blinder.encrypt(&BigInt::from(5), &mut rng).unwrap().into_inner()).collect();
-            received.insert(key, &places, ciphertexts);
+            received.insert(key, &places, ciphertexts).unwrap();
             let count = bank.network().account_count();
             let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (count + 1)).chain([0, count]).collect();
             cuts.sort_unstable();
-            let part = |ends: &[usize]| scores.advance_part(bank, &plan, key, step, &received, ends[0]..ends[1]);
+            let part = |ends: &[usize]| scores.advance_part(bank, &plan, key, step, &received, ends[0]..ends[1]).unwrap();
             let parts: Vec<_> = cuts.windows(2).map(part).collect();
             prop_assert!(count == 0 || Encrypted::assemble(bank, &plan, []).is_none());
             let parts = Encrypted::assemble(bank, &plan, parts).unwrap();
             let mut whole = scores.clone();
-            whole.advance(bank, &plan, key, step, received);
+            whole.advance(bank, &plan, key, step, received).unwrap();
             prop_assert_eq!(parts.plain(), whole.plain());
             for account in 0..count {
                 prop_assert_eq!(parts.mixed(account), whole.mixed(account));
@@ -134,7 +135,7 @@ fn large_networks_match_the_plaintext_reference() {
     let shape = NetworkShape { accounts: 2400, transfers: 9000, chains: 20, ..NetworkShape::default() };
     let agreed = Agreed::among(generate(&shape, &mut rng).unwrap().networks().unwrap()).unwrap();
     let plan = plan(&agreed, 384, 1, &settings);
-    let twin = plaintext::propagate(&agreed, &plan);
+    let twin = plaintext::propagate(&agreed, &plan).unwrap();
     let all = run(&agreed, &plan, &blinder, &mut rng);
     for (scores, twin) in all.iter().zip(&twin) {
         let mut mixed = 0;
@@ -142,8 +143,8 @@ fn large_networks_match_the_plaintext_reference() {
             let part = scores.mixed(account);
             mixed += usize::from(part.is_some());
             let secret = part.map(|part| private.decrypt(&private.public().wrap(&part)).unwrap());
-            let whole = secret.unwrap_or_default() + BigInt::from(scores.plain().packed(account));
-            assert_eq!(whole, BigInt::from(twin.packed(account)));
+            let whole = secret.unwrap_or_default() + BigInt::from(scores.plain().packed(account).unwrap());
+            assert_eq!(whole, BigInt::from(twin.packed(account).unwrap()));
         }
         assert!(mixed > 500, "{mixed}");
     }
@@ -184,18 +185,18 @@ fn several_risk_types_travel_in_one_ciphertext() {
     let settings = Settings { iterations: 2, accuracy: 1e-4, ..Settings::default() };
     let agreed = two_types();
     let plan = plan(&agreed, 384, 2, &settings);
-    let twin = plaintext::propagate(&agreed, &plan);
+    let twin = plaintext::propagate(&agreed, &plan).unwrap();
     let scores = run(&agreed, &plan, &blinder, &mut ChaCha20Rng::seed_from_u64(1));
     for account in 0..7 {
         let secret = private.decrypt(&private.public().wrap(&scores[1].mixed(account).unwrap())).unwrap();
-        let whole = secret + BigInt::from(scores[1].plain().packed(account));
-        assert_eq!(whole, BigInt::from(twin[1].packed(account)));
+        let whole = secret + BigInt::from(scores[1].plain().packed(account).unwrap());
+        assert_eq!(whole, BigInt::from(twin[1].packed(account).unwrap()));
     }
     let networks: Vec<_> = agreed.iter().map(|agreed| agreed.network().clone()).collect();
     let reference = plaintext::reference(&networks, &settings).unwrap();
     for (twin, reference) in twin.iter().zip(&reference) {
         let difference = plaintext::largest_difference(
-            &[plaintext::disclosed(twin, &plan)],
+            &[plaintext::disclosed(twin, &plan).unwrap()],
             std::slice::from_ref(reference),
         );
         assert!(difference <= plan.fixed_point_error() + plan.grid_error(), "{difference}");
@@ -211,19 +212,19 @@ fn noise_covers_the_low_bits_and_its_mean_comes_off() {
     let plan = plan(&agreed, 384, 2, &settings);
     let mut rng = ChaCha20Rng::seed_from_u64(2);
     let scores = run(&agreed, &plan, &blinder, &mut rng).remove(1);
-    let twin = plaintext::propagate(&agreed, &plan).remove(1);
-    let expected = plaintext::disclosed(&twin, &plan);
-    let reached = senders::disclosed(agreed[1].network(), &plan);
+    let twin = plaintext::propagate(&agreed, &plan).unwrap().remove(1);
+    let expected = plaintext::disclosed(&twin, &plan).unwrap();
+    let reached = senders::disclosed(agreed[1].network(), &plan).unwrap();
     assert_eq!(reached.len(), 7);
     assert!(plan.noise_bits() > 20);
     let key = private.public();
     let used: Vec<usize> = disclosure::used_slots(7, &plan).collect();
-    let ceilings = Ceilings::new(&agreed[1], &plan);
+    let ceilings = Ceilings::new(&agreed[1], &plan).unwrap();
     let mut different = 0;
     // How often each of the lowest bits of a score was 1, over all scores and rounds.
     let (mut ones, mut samples) = (vec![0_u32; 16], 0_u32);
     for _ in 0..40 {
-        let packed = disclosure::pack(&scores, &reached, &plan, key);
+        let packed = disclosure::pack(&scores, &reached, &plan, key).unwrap();
         assert_eq!(packed.len(), disclosure::ciphertexts(7, &plan));
         let packed = disclosure::blind(&packed, &blinder, &mut rng).unwrap();
         let packed: Vec<Ciphertext> = packed.into_iter().map(|c| c.into_inner()).collect();
@@ -264,7 +265,7 @@ fn no_cross_bank_transfer_means_no_ciphertext() {
     let agreed = Agreed::among(raw.networks()).unwrap();
     let plan = plan(&agreed, 384, 1, &Settings { accuracy: 1e-4, ..Settings::default() });
     for agreed in &agreed {
-        assert!(senders::disclosed(agreed.network(), &plan).is_empty());
+        assert!(senders::disclosed(agreed.network(), &plan).unwrap().is_empty());
         assert!(agreed.exported(0).is_empty());
     }
 }

@@ -335,7 +335,7 @@ fn plan(file: &Path) -> Result<bool, Failure> {
     if plan.min_foreign_senders() > 1 {
         println!(
             "scores withheld           {}, if all senders at other banks have scores",
-            senders::withheld(&network, &plan).len()
+            senders::withheld(&network, &plan)?.len()
         );
     }
     Ok(true)

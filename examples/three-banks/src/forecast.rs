@@ -28,16 +28,15 @@ pub(crate) fn print(
     if settings.mismatch == subrosa_risk_propagation::Mismatch::Refuse {
         writeln!(out, "\n(costs as if the banks' lists of transfers agreed)")?;
     }
-    let disagreement =
-        |error: subrosa_risk_propagation::agreement::Disagreement| Failure::Plan(error.to_string());
-    let agreed = Agreed::among(networks.to_vec()).map_err(disagreement)?;
-    let ciphertexts =
-        |agreed: &Agreed| disclosure::ciphertexts(senders::disclosed(agreed.network(), plan).len(), plan);
-    let all: usize = agreed.iter().map(ciphertexts).sum();
+    let agreed = Agreed::among(networks.to_vec())?;
+    let ciphertexts = |agreed: &Agreed| -> Result<usize, Error> {
+        Ok(disclosure::ciphertexts(senders::disclosed(agreed.network(), plan)?.len(), plan))
+    };
+    let all: usize = agreed.iter().map(ciphertexts).sum::<Result<_, Error>>()?;
     let machine = calibrate(plan.key_bits())?;
     let mut total = Duration::ZERO;
     for agreed in &agreed {
-        let forecast = Forecast::new(agreed, plan, all - ciphertexts(agreed));
+        let forecast = Forecast::new(agreed, plan, all - ciphertexts(agreed)?)?;
         let time = forecast.processor_time(&machine);
         total += time;
         writeln!(out, "\n{}\n{forecast}", agreed.network().bank())?;

@@ -46,7 +46,7 @@ pub(crate) fn write_joint(
 ) -> Result<(), Failure> {
     let Some(first) = outcomes.first() else { return Ok(()) };
     let scenes = Scene::all(outcomes);
-    let course = movement::follow(outcomes, &first.plan);
+    let course = movement::follow(outcomes, &first.plan)?;
     write(file, &page(run, &scenes, first, report, Some(&course), None))
 }
 

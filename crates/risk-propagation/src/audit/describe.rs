@@ -182,7 +182,7 @@ impl Scene<'_> {
         let role = Role::Auditor(&auditor);
         let keeper = Keeper::new(Some(store), &role, roster, network, settings);
         let latest = keeper.latest(&role, network, settings).ok()??;
-        let agreed = resume::restore(network.clone(), &latest.run);
+        let agreed = resume::restore(network.clone(), &latest.run).ok()?;
         Some(Context { agreed, plan: latest.plan, run: latest.run, state: latest.state })
     }
 
@@ -351,7 +351,8 @@ impl Scene<'_> {
                 1 => "the ciphertext is not what its input and seed give".to_owned(),
                 count => format!("{count} ciphertexts are not what its input and seed give"),
             };
-            let disclosed = senders::disclosed(agreed.network(), plan);
+            // The accounts are an addition: what differs is said without them, too.
+            let Ok(disclosed) = senders::disclosed(agreed.network(), plan) else { return };
             let per = plan.accounts_per_ciphertext().max(1);
             let packed = places.iter().filter_map(|place| disclosed.chunks(per).nth(*place));
             difference.accounts = named(agreed, packed.flatten());

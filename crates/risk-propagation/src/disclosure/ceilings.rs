@@ -9,6 +9,7 @@ use num_bigint::BigUint;
 use rayon::prelude::*;
 
 use crate::agreement::Agreed;
+use crate::error::Error;
 use crate::fixed::{add_product, from_words};
 use crate::plan::Plan;
 use crate::settings::Step;
@@ -32,49 +33,57 @@ impl std::fmt::Debug for Ceilings {
 
 impl Ceilings {
     /// Computes the ceilings of all own accounts, in parallel in the current rayon pool.
-    #[must_use]
-    pub fn new(agreed: &Agreed, plan: &Plan) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where plan and network do not belong together.
+    pub fn new(agreed: &Agreed, plan: &Plan) -> Result<Self, Error> {
         let words = plan.slot_bits().div_ceil(64).max(1);
         let mut rows = vec![0; agreed.network().account_count() * words];
         for (done, &step) in plan.steps().iter().enumerate() {
-            rows = advance(&rows, words, agreed, plan, step, plan.scale_after(done));
+            rows = advance(&rows, words, agreed, plan, step, plan.scale_after(done))?;
         }
-        Self { words, rows }
+        Ok(Self { words, rows })
     }
 
-    /// An account's ceiling; 0 for one that is not there.
-    #[must_use]
-    pub fn of(&self, account: usize) -> BigUint {
-        from_words(row(&self.rows, self.words, account))
+    /// An account's ceiling.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for an account that is not there.
+    pub fn of(&self, account: usize) -> Result<BigUint, Error> {
+        Ok(from_words(row(&self.rows, self.words, account)?))
     }
 }
 
 /// The ceilings after a step from those before it. 2^`scale` is the greatest score of a foreign sender.
-fn advance(before: &[u64], words: usize, agreed: &Agreed, plan: &Plan, step: Step, scale: usize) -> Vec<u64> {
+fn advance(
+    before: &[u64],
+    words: usize,
+    agreed: &Agreed,
+    plan: &Plan,
+    step: Step,
+    scale: usize,
+) -> Result<Vec<u64>, Error> {
     let network = agreed.network();
     let mut after = vec![0; before.len()];
-    let Some(mixing) = Mixing::new(step.delta, plan.weight_bits()) else {
-        // The plan has checked δ and f.
-        return after;
-    };
+    let mixing = Mixing::of(step, plan)?;
     let mut most = vec![0; words];
-    if let Some(word) = most.get_mut(scale / 64) {
-        *word = 1 << (scale % 64);
-    }
+    let word = most.get_mut(scale / 64);
+    *word.ok_or(Error::Internal { place: "the scale of a step does not fit a slot" })? = 1 << (scale % 64);
     let own = network.account_count();
-    after.par_chunks_mut(words).enumerate().for_each_init(Vec::new, |weights, (account, sum)| {
-        weights.clear();
-        sender_weights(network, step.period, account, mixing, weights);
-        let senders = network.periods().get(step.period).map_or(&[][..], |period| period.incoming(account).0);
-        add_product(sum, row(before, words, account), mixing.own());
+    let rows = after.par_chunks_mut(words).enumerate();
+    rows.try_for_each_init(Vec::new, |weights, (account, sum)| {
+        let senders = sender_weights(network, step.period, account, mixing, weights)?;
+        add_product(sum, row(before, words, account)?, mixing.own())?;
         for (sender, &weight) in senders.iter().zip(weights.iter()) {
-            let value = if sender.index() < own { row(before, words, sender.index()) } else { &most };
-            add_product(sum, value, weight);
+            let value = if sender.index() < own { row(before, words, sender.index())? } else { &most };
+            add_product(sum, value, weight)?;
         }
-    });
-    after
+        Ok::<(), Error>(())
+    })?;
+    Ok(after)
 }
 
-fn row(rows: &[u64], words: usize, account: usize) -> &[u64] {
-    rows.get(account * words..(account + 1) * words).unwrap_or(&[])
+fn row(rows: &[u64], words: usize, account: usize) -> Result<&[u64], Error> {
+    let row = rows.get(account * words..(account + 1) * words);
+    row.ok_or(Error::Internal { place: "an account has no ceiling" })
 }

@@ -143,23 +143,19 @@ impl NetworkBuilder {
         let amount = transfer.amount;
         if destination_bank == self.own {
             let destination = self.intern_own(transfer.id_destination)?;
-            if let Some(paid) = self.paid.get_mut(destination as usize) {
-                *paid = true;
-            }
+            *self.paid.get_mut(destination as usize).ok_or_else(lost)? = true;
             let source = if source_bank == self.own {
                 self.intern_own(transfer.id_source)?
             } else {
                 FOREIGN | self.intern_foreign(source_bank, transfer.id_source)?
             };
-            if let Some(period) = self.periods.get_mut(period) {
-                period.incoming.push(RawEdge { source, destination, amount });
-            }
+            let period = self.periods.get_mut(period).ok_or_else(lost)?;
+            period.incoming.push(RawEdge { source, destination, amount });
         } else {
             let source = self.intern_own(transfer.id_source)?;
             let destination = self.intern_foreign(destination_bank, transfer.id_destination)?;
-            if let Some(period) = self.periods.get_mut(period) {
-                period.outgoing.push(RawEdge { source, destination, amount });
-            }
+            let period = self.periods.get_mut(period).ok_or_else(lost)?;
+            period.outgoing.push(RawEdge { source, destination, amount });
         }
         Ok(())
     }
@@ -188,11 +184,10 @@ impl NetworkBuilder {
 
         let mut place = vec![0_u32; order.len()];
         for (new, &old) in (0..).zip(&order) {
-            if let Some(slot) = place.get_mut(old as usize) {
-                *slot = new;
-            }
+            *place.get_mut(old as usize).ok_or_else(lost)? = new;
         }
-        let names: Vec<Arc<str>> = order.iter().filter_map(name).cloned().collect();
+        let names: Option<Vec<Arc<str>>> = order.iter().map(|index| name(index).cloned()).collect();
+        let names = names.ok_or_else(lost)?;
         let mut scores = self.scores;
         scores.resize(accounts * columns, 0.0);
 
@@ -240,7 +235,7 @@ impl NetworkBuilder {
 
     fn intern_foreign(&mut self, bank: BankId, id: &str) -> Result<u32, Rejected> {
         let index = next_index(self.foreign.len())?;
-        let Some(ids) = self.foreign_ids.get_mut(bank.index()) else { return Ok(index) };
+        let ids = self.foreign_ids.get_mut(bank.index()).ok_or_else(lost)?;
         if let Some(&index) = ids.get(id) {
             return Ok(index);
         }
@@ -249,6 +244,11 @@ impl NetworkBuilder {
         self.foreign.push(ForeignAccount { bank, id });
         Ok(index)
     }
+}
+
+/// An account or a period that this builder numbered is not where it put it.
+fn lost() -> Rejected {
+    Rejected::new("id", Problem::Internal { place: "an account or a period has no place in the network" })
 }
 
 fn next_index(count: usize) -> Result<u32, Rejected> {
@@ -262,14 +262,14 @@ fn next_index(count: usize) -> Result<u32, Rejected> {
 impl RawPeriod {
     /// Sorts, adds up and lays out as CSR. `place` maps a raw own name to its final index.
     fn finish(mut self, accounts: usize, place: &[u32]) -> Result<Period, Rejected> {
-        let own = |raw: u32| place.get(raw as usize).copied().unwrap_or(u32::MAX);
+        let own = |raw: u32| place.get(raw as usize).copied().ok_or_else(lost);
         let first_foreign = next_index(accounts)?;
         for edge in &mut self.incoming {
-            edge.destination = own(edge.destination);
+            edge.destination = own(edge.destination)?;
             edge.source = if edge.source & FOREIGN != 0 {
                 first_foreign + (edge.source & !FOREIGN)
             } else {
-                match own(edge.source) {
+                match own(edge.source)? {
                     index if index < first_foreign => index,
                     // An own sender without a score: left out of sum and income.
                     _ => u32::MAX,
@@ -279,7 +279,7 @@ impl RawPeriod {
         self.incoming.retain(|edge| edge.source != u32::MAX && edge.amount > 0);
         self.incoming.sort_unstable_by_key(|edge| (edge.destination, edge.source));
         for edge in &mut self.outgoing {
-            edge.source = own(edge.source);
+            edge.source = own(edge.source)?;
         }
         self.outgoing.sort_unstable_by_key(|edge| (edge.source, edge.destination));
 
@@ -291,9 +291,7 @@ impl RawPeriod {
             pairs += usize::from(edge.source != edge.destination);
             period.senders.push(Node(edge.source));
             period.amounts.push(edge.amount);
-            if let Some(count) = period.offsets.get_mut(edge.destination as usize + 1) {
-                *count += 1;
-            }
+            *period.offsets.get_mut(edge.destination as usize + 1).ok_or_else(lost)? += 1;
         }
         period.activity = activity_of(pairs);
         let mut total = 0;

@@ -40,7 +40,8 @@ pub(super) fn agree<T: Transport>(
         return Err(PlanError::Periods { found: network.periods().len(), agreed }.into());
     }
     let banks: Vec<BankId> = network.banks().iter().collect();
-    let mut offers: Vec<Offer> = banks.iter().map(|&bank| agreement::offer(&network, bank)).collect();
+    let offer = |&bank: &BankId| agreement::offer(&network, bank);
+    let mut offers = banks.iter().map(offer).collect::<Result<Vec<Offer>, Error>>()?;
 
     // R1
     let chunks = offers.iter().map(|offer| chunks_of(offered(offer))).max().unwrap_or(0);
@@ -53,11 +54,13 @@ pub(super) fn agree<T: Transport>(
     let roster = session.roster().clone();
     check_periods(&roster, &sizes, settings)?;
     let activity: Vec<Vec<u8>> = sizes.values().map(|sizes| sizes.activity.clone()).collect();
+    let key_bits = usize::try_from(key.public().bits());
+    let key_bits = key_bits.map_err(|_| Error::Internal { place: "the key has more bits than memory" })?;
     let plan_of = |without: Option<PartyId>| -> Result<_, PlanError> {
         let left = || sizes.iter().filter(|(party, _)| Some(*party) != without).map(|(_, sizes)| sizes);
         let activity: Vec<&[u8]> = left().map(|sizes| sizes.activity.as_slice()).collect();
         let sizes = NetworkSizes {
-            key_bits: usize::try_from(key.public().bits()).unwrap_or(usize::MAX),
+            key_bits,
             columns: network.columns().len(),
             in_degree_bits: left().map(|sizes| sizes.in_degree_bits).max().unwrap_or(0),
             active_periods: periods::counted(&periods::agree(&activity, settings)?),
@@ -80,6 +83,7 @@ pub(super) fn agree<T: Transport>(
                 format!("it has accounts of more senders than the {all} accounts that were agreed in all");
             return Err(blame(&roster, party, reason));
         }
+        // A bound on both sides: none is exceeded where it is more than can be counted.
         if sizes.offer_chunks > chunks_of(most.saturating_mul(periods)) {
             return Err(too_much(&roster, party, "it offers more", settings));
         }
@@ -95,9 +99,12 @@ pub(super) fn agree<T: Transport>(
     }
     let chunks = sizes.values().map(|sizes| sizes.offer_chunks).max().unwrap_or(0);
     let theirs = exchange_offers(session, links, &offers, periods, chunks, settings)?;
-    let disagreement = |error: agreement::Disagreement| match party_of(&roster, error.bank) {
-        Some(party) => blame(&roster, party, error.reason),
-        None => Error::Roster(error.reason.to_owned()),
+    let disagreement = |error: Error| match error {
+        Error::Disagreement(error) => match party_of(&roster, error.bank) {
+            Some(party) => blame(&roster, party, error.reason),
+            None => error.into(),
+        },
+        other => other,
     };
     let (selected, selections) = agreement::select(network, &theirs).map_err(disagreement)?;
     let answers = exchange_selections(session, links, seed, &offers, &selections)?;
@@ -166,7 +173,7 @@ fn offered(offer: &Offer) -> usize {
     offer.periods.iter().map(Vec::len).sum()
 }
 
-/// Messages that a list of this length takes.
+/// Messages that a list of this length takes. No list in memory takes 2^32; a bound stays one.
 fn chunks_of(length: usize) -> u32 {
     u32::try_from(length.div_ceil(CHUNK)).unwrap_or(u32::MAX)
 }
@@ -180,15 +187,15 @@ fn compare_digests<T: Transport>(
     let own = network.own();
     let periods = network.periods().len();
     let salt = *session.id();
-    let digests = |party: PartyId| -> Option<Digests> {
-        let other = network.banks().get(party.index())?;
-        Some(Digests {
-            sent: agreement::digests(network, own, other, &salt),
-            received: agreement::digests(network, other, own, &salt),
+    let digests = |party: PartyId| -> Result<Digests, Error> {
+        let other = bank_of(network, party)?;
+        Ok(Digests {
+            sent: agreement::digests(network, own, other, &salt)?,
+            received: agreement::digests(network, other, own, &salt)?,
         })
     };
-    let mine: Vec<Option<Digests>> = session.roster().parties().map(digests).collect();
-    let outgoing = |party: PartyId| mine.get(party.index()).cloned().flatten();
+    let mine = session.roster().parties().map(digests).collect::<Result<Vec<Digests>, Error>>()?;
+    let outgoing = |party: PartyId| mine.get(party.index()).cloned();
     let theirs = session.exchange(
         |party| outgoing(party).map(|message| links.sent(party, message)),
         |_| true,
@@ -196,7 +203,7 @@ fn compare_digests<T: Transport>(
     )?;
     for (party, theirs) in theirs.present() {
         links.received(party, theirs);
-        let Some(mine) = outgoing(party) else { continue };
+        let mine = outgoing(party).ok_or(Error::Internal { place: "a party has no digests" })?;
         let other = network.banks().name(bank_of(network, party)?).to_owned();
         for period in 0..periods {
             let mismatch = |from: &str, to: &str| Error::Mismatch {
@@ -243,12 +250,16 @@ fn exchange_offers<T: Transport>(
         let messages = session.exchange(outgoing, |_| true, &periods)?;
         let roster = session.roster();
         for (party, message) in messages {
-            let Some(offer) = theirs.get_mut(party.index()) else { continue };
+            let offer = theirs.get_mut(party.index());
+            let offer = offer.ok_or(Error::Internal { place: "a party has no offer" })?;
             if let Some(message) = &message {
                 links.received(party, message);
             }
+            // This bank says nothing to itself.
             for (period, name) in message.map(|message| message.senders).unwrap_or_default() {
-                let Some(names) = offer.periods.get_mut(period as usize) else { continue };
+                let names = offer.periods.get_mut(period as usize);
+                let names =
+                    names.ok_or(Error::Internal { place: "an offer for a period that is not there" })?;
                 // Checked as they come, so that repetitions take no memory.
                 if names.last().is_some_and(|last| *last >= name) {
                     return Err(blame(roster, party, "its offered senders are not in ascending order"));
@@ -289,14 +300,19 @@ fn exchange_selections<T: Transport>(
     let received = session.exchange_shaped(outgoing, |_| true, shape)?;
     received.present().for_each(|(party, message)| links.received(party, message));
     let unpack = |(party, message): (PartyId, Option<SelectionBits>)| {
+        // This bank says nothing to itself, and its own selection is passed over.
         let bits = message.map(|message| message.bits).unwrap_or_default();
+        let offered = offered.get(party.index()).copied().unwrap_or(0);
+        if party != me && bits.len() != offered.div_ceil(8) {
+            return Err(Error::internal("a selection among another number of senders was accepted"));
+        }
         let mut all =
             (0..).map(|index: usize| bits.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1));
         let mut take = |names: &Vec<String>| all.by_ref().take(names.len()).collect();
         let periods = offers.get(party.index()).map_or(&[][..], |offer| &offer.periods);
-        Selection { periods: periods.iter().map(&mut take).collect() }
+        Ok(Selection { periods: periods.iter().map(&mut take).collect() })
     };
-    Ok(received.into_iter().map(unpack).collect())
+    received.into_iter().map(unpack).collect()
 }
 
 /// R5: what all banks declare: the reached accounts of each bank, and for each period the messages that an iteration takes.
@@ -314,7 +330,8 @@ pub(super) fn declare<T: Transport>(
         chunks_of(lists.max().unwrap_or(0))
     };
     let mine = Declaration {
-        accounts: u32::try_from(accounts).map_err(|_| Error::Roster("more than 2^32 accounts".to_owned()))?,
+        accounts: u32::try_from(accounts)
+            .map_err(|_| Error::Internal { place: "more than 2^32 accounts" })?,
         score_chunks: (0..periods).map(longest).collect(),
         seed_hash,
         input_hash,
@@ -340,7 +357,10 @@ pub(super) fn declare<T: Transport>(
             return Err(too_much(session.roster(), party, "it declares scores of more", settings));
         }
     }
-    let most = |period: usize| all.values().filter_map(|d| d.score_chunks.get(period)).max().copied();
-    let chunks = (0..periods).map(|period| u64::from(most(period).unwrap_or(0))).collect();
+    let most = |period: usize| {
+        let most = all.values().filter_map(|d| d.score_chunks.get(period)).max().copied();
+        most.map(u64::from).ok_or(Error::Internal { place: "a period was not declared" })
+    };
+    let chunks = (0..periods).map(most).collect::<Result<_, Error>>()?;
     Ok((all.values().map(|declaration| u64::from(declaration.accounts)).collect(), chunks))
 }

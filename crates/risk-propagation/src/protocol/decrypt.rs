@@ -94,7 +94,7 @@ impl Disclosure<'_, '_> {
         salts: &[Digest],
         state: &State,
     ) -> Result<PerParty<Vec<Ciphertext>>, Error> {
-        let batches = decryption::announce(session, self.share.key().public(), mine, &self.counts())?;
+        let batches = decryption::announce(session, self.share.key().public(), mine, &self.counts()?)?;
         self.check(session, Committed::Announcement, &state.committed, salts, &batches)?;
         let announced = Positions::new(self.plan).announced();
         if self.position < announced {
@@ -110,8 +110,11 @@ impl Disclosure<'_, '_> {
         mine: &[Blinded<Ciphertext>],
         state: &State,
     ) -> Result<PerParty<Vec<Ciphertext>>, Error> {
-        let (key, roster, counts) = (self.share.key().public(), session.roster().clone(), self.counts());
+        let (key, roster, counts) = (self.share.key().public(), session.roster().clone(), self.counts()?);
         let total: usize = counts.values().sum();
+        if counts.len() != roster.len() {
+            return Err(Error::internal("another number of banks declared ciphertexts"));
+        }
         let owed = |party: PartyId| total - counts.get(party).copied().unwrap_or(0);
         let mut all: Vec<Vec<Ciphertext>> = vec![Vec::new(); roster.len()];
         let mut salts = Vec::with_capacity(roster.len());
@@ -128,9 +131,9 @@ impl Disclosure<'_, '_> {
                 salts.extend(message.salt);
                 let ciphertexts =
                     message.batch.accept(key).map_err(|error| blame(&roster, party, error.to_string()))?;
-                if let Some(list) = all.get_mut(party.index()) {
-                    list.extend(ciphertexts);
-                }
+                let list = all.get_mut(party.index());
+                list.ok_or(Error::Internal { place: "a party sent noise that is not in the roster" })?
+                    .extend(ciphertexts);
             }
         }
         let all = PerParty::from_vec(all);
@@ -144,19 +147,23 @@ impl Disclosure<'_, '_> {
         batches: &PerParty<Vec<Ciphertext>>,
         noise: &PerParty<Vec<Ciphertext>>,
     ) -> Result<PerParty<Vec<Ciphertext>>, Error> {
-        let counts = self.counts();
+        let counts = self.counts()?;
         let mut noisy = Vec::with_capacity(batches.len());
         for (owner, batch) in batches.iter() {
             // Where the owner's ciphertexts lie in the list of each adder, which leaves the adder's own out.
-            let parts: Vec<&[Ciphertext]> = noise
+            let parts = noise
                 .iter()
                 .filter(|(adder, _)| *adder != owner)
-                .filter_map(|(adder, list)| {
+                .map(|(adder, list)| {
                     let before = counts.iter().filter(|(party, _)| *party < owner && *party != adder);
                     let start: usize = before.map(|(_, count)| count).sum();
-                    list.get(start..start + batch.len())
+                    let part = list.get(start..start + batch.len());
+                    part.ok_or(Error::Internal { place: "a bank's noise does not cover all ciphertexts" })
                 })
-                .collect();
+                .collect::<Result<Vec<&[Ciphertext]>, Error>>()?;
+            if parts.len() + 1 != counts.len() {
+                return Err(Error::internal("the noise of a bank is missing"));
+            }
             noisy.push(disclosure::add_noise(self.share.key().public(), batch, &parts)?);
         }
         Ok(PerParty::from_vec(noisy))
@@ -184,9 +191,11 @@ impl Disclosure<'_, '_> {
     }
 
     /// Ciphertexts of each bank.
-    fn counts(&self) -> PerParty<usize> {
-        let ciphertexts = |accounts: &u64| disclosure::ciphertexts(size(*accounts), self.plan);
-        PerParty::from_vec(self.run.accounts.iter().map(ciphertexts).collect())
+    fn counts(&self) -> Result<PerParty<usize>, Error> {
+        let ciphertexts =
+            |accounts: &u64| Ok::<_, Error>(disclosure::ciphertexts(size(*accounts)?, self.plan));
+        let counts = self.run.accounts.iter().map(ciphertexts).collect::<Result<_, Error>>()?;
+        Ok(PerParty::from_vec(counts))
     }
 
     fn salt(&self, what: Committed) -> Digest {
@@ -230,7 +239,7 @@ impl Disclosure<'_, '_> {
         shown: &PerParty<Vec<Ciphertext>>,
     ) -> Result<(), Error> {
         if committed.len() != shown.len() || salts.len() != shown.len() {
-            return Err(Error::Roster("commitments of another number of banks".to_owned()));
+            return Err(Error::internal("commitments of another number of banks"));
         }
         for (((party, shown), committed), salt) in shown.iter().zip(committed).zip(salts) {
             if commitment(&self.run.id, party, what, salt, shown) != *committed {
@@ -260,14 +269,16 @@ pub(crate) fn noise(
     plan: &Plan,
     blinder: &Blinder,
 ) -> Result<Vec<Blinded<Ciphertext>>, Error> {
-    let others = run.accounts.iter().enumerate().filter(|(party, _)| *party != me.index());
-    let used: Vec<usize> =
-        others.flat_map(|(_, accounts)| disclosure::used_slots(size(*accounts), plan)).collect();
+    let mut used: Vec<usize> = Vec::new();
+    for (_, accounts) in run.accounts.iter().enumerate().filter(|(party, _)| *party != me.index()) {
+        used.extend(disclosure::used_slots(size(*accounts)?, plan));
+    }
     let context = disclosure::noise_context(&run.id, &state.committed);
     disclosure::noise(&used, plan, blinder, &mut run.seed.derive(Purpose::Noise, &[&context]).first())
 }
 
 /// R5 takes no more than 32 bits.
-fn size(accounts: u64) -> usize {
-    usize::try_from(accounts).unwrap_or(0)
+fn size(accounts: u64) -> Result<usize, Error> {
+    usize::try_from(accounts)
+        .map_err(|_| Error::Internal { place: "a bank declared more accounts than R5 takes" })
 }

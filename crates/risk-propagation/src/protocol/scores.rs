@@ -31,20 +31,20 @@ pub(super) struct Outgoing<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    pub(super) fn new(agreed: &'a Agreed, step: Step, streams: Streams) -> Self {
+    pub(super) fn new(agreed: &'a Agreed, step: Step, streams: Streams) -> Result<Self, Error> {
         let accounts = agreed.exported(step.period);
         let mut last = vec![0; accounts.len()];
         for bank in agreed.network().banks().iter() {
             for (chunk, needed) in agreed.exports(step.period, bank).chunks(CHUNK).enumerate() {
-                for place in needed.iter().filter_map(|account| accounts.binary_search(account).ok()) {
-                    if let Some(last) = last.get_mut(place) {
-                        *last = chunk.max(*last);
-                    }
+                for account in needed {
+                    let last = accounts.binary_search(account).ok().and_then(|place| last.get_mut(place));
+                    let last = last.ok_or(NOT_EXPORTED)?;
+                    *last = chunk.max(*last);
                 }
             }
         }
         let ciphertexts = vec![None; accounts.len()];
-        Self { agreed, step, streams, accounts, last, ciphertexts }
+        Ok(Self { agreed, step, streams, accounts, last, ciphertexts })
     }
 
     /// Encrypts all of them.
@@ -56,24 +56,21 @@ impl<'a> Outgoing<'a> {
     fn encrypt_chunk(&mut self, chunk: usize, scores: &Encrypted, blinder: &Blinder) -> Result<(), Error> {
         let banks = self.agreed.network().banks().iter();
         let needed = banks.flat_map(|bank| piece(self.agreed.exports(self.step.period, bank), chunk));
-        let mut places: Vec<usize> = needed
-            .filter_map(|account| self.accounts.binary_search(account).ok())
-            .filter(|&place| self.ciphertexts.get(place).is_some_and(Option::is_none))
-            .collect();
+        let place = |account: &u32| self.accounts.binary_search(account).map_err(|_| NOT_EXPORTED);
+        let mut places = needed.map(place).collect::<Result<Vec<usize>, Error>>()?;
+        places.retain(|&place| self.ciphertexts.get(place).is_some_and(Option::is_none));
         places.sort_unstable();
         places.dedup();
         self.encrypt(&places, scores, blinder)
     }
 
     fn encrypt(&mut self, places: &[usize], scores: &Encrypted, blinder: &Blinder) -> Result<(), Error> {
-        let accounts: Vec<u32> =
-            places.iter().filter_map(|&place| self.accounts.get(place).copied()).collect();
+        let account = |&place: &usize| self.accounts.get(place).copied().ok_or(NOT_EXPORTED);
+        let accounts = places.iter().map(account).collect::<Result<Vec<u32>, Error>>()?;
         for (&place, ciphertext) in
             places.iter().zip(scores.encrypt_with(blinder, &accounts, &self.streams)?)
         {
-            if let Some(slot) = self.ciphertexts.get_mut(place) {
-                *slot = Some(ciphertext);
-            }
+            *self.ciphertexts.get_mut(place).ok_or(NOT_EXPORTED)? = Some(ciphertext);
         }
         Ok(())
     }
@@ -81,10 +78,11 @@ impl<'a> Outgoing<'a> {
     /// The message to a bank, if there is one.
     fn message(&self, key: &PublicKey, bank: BankId, chunk: usize) -> Result<Option<ScoreChunk>, Error> {
         let accounts = piece(self.agreed.exports(self.step.period, bank), chunk);
-        let ciphertexts = accounts.iter().filter_map(|account| {
+        let ciphertext = |account: &u32| {
             let place = self.accounts.binary_search(account).ok()?;
             self.ciphertexts.get(place)?.as_ref()
-        });
+        };
+        let ciphertexts = accounts.iter().map(ciphertext).collect::<Option<Vec<_>>>().ok_or(NOT_EXPORTED)?;
         let batch = CiphertextBatch::new(key, ciphertexts)?;
         Ok((!batch.is_empty()).then_some(ScoreChunk { batch }))
     }
@@ -95,6 +93,9 @@ impl<'a> Outgoing<'a> {
         done.for_each(|(ciphertext, _)| *ciphertext = None);
     }
 }
+
+/// An account whose score another bank needs is not among those that are encrypted.
+const NOT_EXPORTED: Error = Error::Internal { place: "a score that another bank needs is not encrypted" };
 
 /// R6: sends the scores that other banks need and takes theirs.
 pub(super) fn exchange_scores<T: Transport>(
@@ -110,8 +111,8 @@ pub(super) fn exchange_scores<T: Transport>(
     let roster = session.roster().clone();
     let banks: Vec<BankId> = agreed.network().banks().iter().collect();
     let mut received = Received::new(agreed);
-    let chunks = run.chunks.get(step.period).copied().unwrap_or(0);
-    for chunk in 0..usize::try_from(chunks).unwrap_or(usize::MAX) {
+    let chunks = run.chunks.get(step.period).and_then(|chunks| usize::try_from(*chunks).ok());
+    for chunk in 0..chunks.ok_or(Error::Internal { place: "a period was not declared" })? {
         outgoing.encrypt_chunk(chunk, scores, blinder)?;
         let messages = banks.iter().map(|&bank| outgoing.message(key, bank, chunk));
         let mut messages: Vec<Option<ScoreChunk>> = messages.collect::<Result<_, Error>>()?;
@@ -132,11 +133,12 @@ pub(super) fn exchange_scores<T: Transport>(
             shape,
         )?;
         for (party, answer) in answers {
+            // A bank that owes nothing says nothing; `complete` finds what is missing.
             let Some(answer) = answer else { continue };
             links.received(party, &answer);
             let ciphertexts =
                 answer.batch.accept(key).map_err(|error| blame(&roster, party, error.to_string()))?;
-            received.insert(key, expected(party), ciphertexts);
+            received.insert(key, expected(party), ciphertexts)?;
         }
     }
     complete(agreed, step, &received, &roster)?;
@@ -210,8 +212,8 @@ mod tests {
                 accounts: Vec::new(),
                 chunks: vec![chunks],
             };
-            let scores = Encrypted::initial(agreed, &plan);
-            let mut outgoing = Outgoing::new(agreed, step, run.seed.scores(&run.id, 0));
+            let scores = Encrypted::initial(agreed, &plan)?;
+            let mut outgoing = Outgoing::new(agreed, step, run.seed.scores(&run.id, 0))?;
             // Ciphertexts that are there are not made again.
             if me.index() == 0 {
                 outgoing.encrypt_all(&scores, &blinder)?;

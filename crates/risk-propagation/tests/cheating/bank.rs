@@ -134,7 +134,8 @@ impl Bank<'_, '_> {
     fn agree(&mut self, network: Network, settings: &Settings) -> Result<Progress, Stop> {
         let banks: Vec<BankId> = network.banks().iter().collect();
         let bank_of = |party: PartyId| banks[party.index()];
-        let offers: Vec<Offer> = banks.iter().map(|&bank| agreement::offer(&network, bank)).collect();
+        let offers: Vec<Offer> =
+            banks.iter().map(|&bank| agreement::offer(&network, bank).unwrap()).collect();
         let sizes = self.deviation.sizes(Sizes {
             activity: network.activity(),
             in_degree_bits: in_degree_bits(network.greatest_in_degree()),
@@ -162,8 +163,8 @@ impl Bank<'_, '_> {
         let seed = self.seed.clone();
         let input_hash = seed.input_hash(&network);
         let digests = |party: PartyId| Digests {
-            sent: agreement::digests(&network, own, bank_of(party), &salt),
-            received: agreement::digests(&network, bank_of(party), own, &salt),
+            sent: agreement::digests(&network, own, bank_of(party), &salt).unwrap(),
+            received: agreement::digests(&network, bank_of(party), own, &salt).unwrap(),
         };
         let links = &mut self.links;
         let sent =
@@ -214,7 +215,7 @@ impl Bank<'_, '_> {
         let answers: Vec<Selection> = answers.into_iter().map(unpack).collect();
         let agreed = selected.finish(&offers, &answers)?;
         // R5
-        let own = senders::disclosed(agreed.network(), &plan).len();
+        let own = senders::disclosed(agreed.network(), &plan).unwrap().len();
         let sends = |period: usize| banks.iter().any(|&bank| !agreed.exports(period, bank).is_empty());
         let declaration = self.deviation.declaration(
             &plan,
@@ -234,7 +235,7 @@ impl Bank<'_, '_> {
             counts: all.values().map(|all| disclosure::ciphertexts(all.accounts as usize, &plan)).collect(),
             chunks: (0..periods).map(|period| most(period) as usize).collect(),
             position: 0,
-            scores: Encrypted::initial(&agreed, &plan),
+            scores: Encrypted::initial(&agreed, &plan).unwrap(),
             packed: Vec::new(),
             packed_in: [0; 32],
             agreed,
@@ -280,11 +281,11 @@ impl Bank<'_, '_> {
                     let ciphertexts = answer.batch.accept(key)?;
                     self.deviation.received(number, party, &ciphertexts);
                     let places = progress.agreed.imports(step.period, banks[party.index()]);
-                    received.insert(key, places, ciphertexts);
+                    received.insert(key, places, ciphertexts).unwrap();
                 }
             }
             self.session.broadcast(&links.message(), &banks.len())?;
-            progress.scores.advance(&progress.agreed, &progress.plan, key, *step, received);
+            progress.scores.advance(&progress.agreed, &progress.plan, key, *step, received).unwrap();
             progress.position = u32::try_from(number + 1)?;
             if number + 1 < steps.len() && !self.deviation.reached(progress) {
                 return Err("I leave".into());
@@ -292,8 +293,8 @@ impl Bank<'_, '_> {
         }
         let packed = u32::try_from(steps.len() + 1)?;
         if progress.position < packed {
-            let reached = senders::disclosed(progress.agreed.network(), &progress.plan);
-            progress.packed = disclosure::pack(&progress.scores, &reached, &progress.plan, key);
+            let reached = senders::disclosed(progress.agreed.network(), &progress.plan).unwrap();
+            progress.packed = disclosure::pack(&progress.scores, &reached, &progress.plan, key).unwrap();
             progress.packed_in = *self.session.id();
             progress.position = packed;
             self.keep(progress)?;
@@ -412,9 +413,9 @@ impl Bank<'_, '_> {
                 plaintexts = combined.into_iter().map(|plaintext| (plaintext + &n) % &n).collect();
             }
         }
-        let reached = senders::disclosed(progress.agreed.network(), &progress.plan);
+        let reached = senders::disclosed(progress.agreed.network(), &progress.plan).unwrap();
         let own = plaintexts.get(..progress.packed.len()).unwrap_or(&[]);
-        let ceilings = Ceilings::new(&progress.agreed, &progress.plan);
+        let ceilings = Ceilings::new(&progress.agreed, &progress.plan).unwrap();
         let scores =
             disclosure::disclose(&progress.scores, &reached, own, &ceilings, &progress.plan, key).ok();
         Ok(Spoils { plaintexts, scores, plan: progress.plan.clone(), frames: self.eyes.record() })

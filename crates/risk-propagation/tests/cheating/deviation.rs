@@ -36,7 +36,7 @@ pub struct Progress {
 impl Progress {
     /// The foreign part of the first reached account's final score.
     pub fn first_product(&self, key: &PublicKey) -> Option<Ciphertext> {
-        let account = *senders::disclosed(self.agreed.network(), &self.plan).first()?;
+        let account = *senders::disclosed(self.agreed.network(), &self.plan).unwrap().first()?;
         Some(key.wrap(&self.scores.mixed(account as usize)?))
     }
 }

@@ -340,27 +340,33 @@ impl Truth {
 
     /// The accounts of a bank that foreign money reaches: one for each slot.
     pub fn reached(&self, bank: PartyId) -> Vec<u32> {
-        senders::disclosed(self.agreed[bank.index()].network(), &self.plan)
+        senders::disclosed(self.agreed[bank.index()].network(), &self.plan).unwrap()
     }
 
     /// An account's score after so many steps, as the whole number that ciphertexts hold.
     pub fn score(&self, bank: PartyId, account: u32, steps: usize) -> BigUint {
-        let mut twin = Reference::new(&self.agreed, &self.plan);
+        let mut twin = Reference::new(&self.agreed, &self.plan).unwrap();
         while twin.steps_done() < steps {
-            assert!(twin.advance());
+            assert!(twin.advance().unwrap());
         }
-        twin.fixed()[bank.index()].packed(account as usize)
+        twin.fixed()[bank.index()].packed(account as usize).unwrap()
     }
 
     /// The part of an account's final score that comes from other banks.
     pub fn foreign_part(&self, bank: PartyId, account: u32) -> BigUint {
         let agreed = &self.agreed[bank.index()];
         let shares = shares(self.agreed.len());
-        let mut own = Encrypted::initial(agreed, &self.plan);
+        let mut own = Encrypted::initial(agreed, &self.plan).unwrap();
+        let key = shares[0].key().public();
+        let zero = key.encrypt_unblinded(&BigInt::ZERO).unwrap();
         for step in self.plan.steps() {
-            own.advance(agreed, &self.plan, shares[0].key().public(), *step, Received::new(agreed));
+            let mut received = Received::new(agreed);
+            for foreign in 0..u32::try_from(agreed.network().foreign_count()).unwrap() {
+                received.insert(key, &[foreign], vec![zero.clone()]).unwrap();
+            }
+            own.advance(agreed, &self.plan, key, *step, received).unwrap();
         }
-        self.score(bank, account, self.plan.steps().len()) - own.plain().packed(account as usize)
+        self.score(bank, account, self.plan.steps().len()) - own.plain().packed(account as usize).unwrap()
     }
 }
 

@@ -17,7 +17,7 @@ impl Deviation for Covets {
         _: Vec<Blinded<Ciphertext>>,
         _: &mut Hear<'_>,
     ) -> Option<Vec<Blinded<Ciphertext>>> {
-        let packed = disclosure::pack(&view.progress.scores, &[0, 2], view.plan(), view.key);
+        let packed = disclosure::pack(&view.progress.scores, &[0, 2], view.plan(), view.key).unwrap();
         Some(packed.iter().map(|ciphertext| view.blind(ciphertext)).collect())
     }
 }

@@ -2,21 +2,21 @@
 //! the first and the last.
 
 use subrosa_risk_propagation::plaintext::Reference;
-use subrosa_risk_propagation::{Outcome, Plan};
+use subrosa_risk_propagation::{Error, Outcome, Plan};
 
 use super::model::Movement;
 use crate::scene::Scene;
 
 /// The scores of all accounts of all banks, one row of risk types for each, before the run and after each step: those that
 /// the ciphertexts held.
-pub(super) fn follow(outcomes: &[Outcome], plan: &Plan) -> Vec<Vec<f64>> {
-    let mut twin = Reference::new(outcomes.iter().map(|outcome| &outcome.agreed), plan);
+pub(super) fn follow(outcomes: &[Outcome], plan: &Plan) -> Result<Vec<Vec<f64>>, Error> {
+    let mut twin = Reference::new(outcomes.iter().map(|outcome| &outcome.agreed), plan)?;
     let present = |twin: &Reference<'_>| (0..outcomes.len()).flat_map(|bank| twin.scores(bank)).collect();
     let mut course = vec![present(&twin)];
-    while twin.advance() {
+    while twin.advance()? {
         course.push(present(&twin));
     }
-    course
+    Ok(course)
 }
 
 /// The scores of all accounts of a scene before the run and after each step.
