@@ -2,7 +2,7 @@ use subrosa_arith::ArithError;
 use subrosa_paillier::PaillierError;
 use subrosa_shamir::ShamirError;
 use subrosa_threshold_decryption::{DecryptionError, KeyError};
-use subrosa_transport::{Culprits, Malformed, PartyId, SessionError};
+use subrosa_transport::{Culprits, FailureKind, Malformed, PartyId, SessionError};
 
 /// Why no key came about.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +68,7 @@ pub enum KeygenError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The trial decryption went wrong.
-    #[error("the trial decryption failed: {0}")]
+    #[error("the trial decryption failed")]
     Decryption(#[from] DecryptionError),
     /// A party failed, or the network did.
     #[error(transparent)]
@@ -82,6 +82,12 @@ pub enum KeygenError {
     /// A number did not fit.
     #[error(transparent)]
     Arith(#[from] ArithError),
+    /// What must hold does not: a mistake in this library, and nobody's fault.
+    #[error("internal error: {place}")]
+    Internal {
+        /// What does not hold, and where.
+        place: &'static str,
+    },
 }
 
 impl KeygenError {
@@ -105,7 +111,30 @@ impl KeygenError {
             | Self::Invalid { .. }
             | Self::Deviated { .. }
             | Self::Exhausted { .. }
+            | Self::Internal { .. }
             | Self::Session(_) => false,
+        }
+    }
+
+    /// Whose failure it is. A check that all parties see alike fails where some party does not follow the protocol, also where
+    /// it cannot be told which.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::KeySize { .. } | Self::Roster { .. } | Self::Batch { .. } => FailureKind::Input,
+            Self::Internal { .. }
+            | Self::Paillier(PaillierError::Internal { .. })
+            | Self::Shamir(ShamirError::Internal { .. }) => FailureKind::Internal,
+            Self::Key(error) if error.kind() == FailureKind::Internal => FailureKind::Internal,
+            Self::Invalid { .. }
+            | Self::Deviated { .. }
+            | Self::Inconsistent { .. }
+            | Self::Exhausted { .. }
+            | Self::Key(_)
+            | Self::Paillier(_)
+            | Self::Shamir(_)
+            | Self::Arith(_) => FailureKind::Peer,
+            Self::Decryption(error) => error.kind(),
+            Self::Session(error) => error.kind(),
         }
     }
 
@@ -123,7 +152,8 @@ impl KeygenError {
             | Self::Key(_)
             | Self::Paillier(_)
             | Self::Shamir(_)
-            | Self::Arith(_) => vec![],
+            | Self::Arith(_)
+            | Self::Internal { .. } => vec![],
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use subrosa_encoding::Hex;
 use subrosa_paillier::{KeyId, PaillierError};
 use subrosa_threshold_decryption::DecryptionError;
-use subrosa_transport::{Culprits, PartyId, SessionError};
+use subrosa_transport::{Culprits, FailureKind, PartyId, SessionError};
 
 use crate::agreement::Disagreement;
 
@@ -122,6 +122,13 @@ pub struct Rejected {
 impl Rejected {
     pub(crate) fn new(field: &str, problem: Problem) -> Self {
         Self { field: field.to_owned(), problem }
+    }
+
+    fn kind(&self) -> FailureKind {
+        match self.problem {
+            Problem::Internal { .. } => FailureKind::Internal,
+            _ => FailureKind::Input,
+        }
     }
 }
 
@@ -359,6 +366,38 @@ impl Culprits for Error {
 }
 
 impl Error {
+    /// Whose failure it is.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::Peer { .. } | Self::Disagreement(_) | Self::Range(_) => FailureKind::Peer,
+            // Lists, sizes and checkpoints that differ, and nobody can say whose are wrong.
+            Self::Mismatch { .. } | Self::PlanDiffers { .. } | Self::Unplannable { .. } => {
+                FailureKind::Limits
+            }
+            Self::Checkpoint(error) if !error.culprits().is_empty() => FailureKind::Limits,
+            Self::Session(error) => error.kind(),
+            Self::Decryption(error) => error.kind(),
+            Self::Data { rejected, .. } | Self::Row { rejected, .. } | Self::Schema { rejected, .. } => {
+                rejected.kind()
+            }
+            Self::Record(rejected) => rejected.kind(),
+            Self::Csv { .. }
+            | Self::Columnar { .. }
+            | Self::Directory { .. }
+            | Self::Io { .. }
+            | Self::Banks(_)
+            | Self::Plan(_)
+            | Self::TooManyAccounts { .. }
+            | Self::Roster(_)
+            | Self::KeyUsed { .. }
+            | Self::NoSeed
+            | Self::Checkpoint(_) => FailureKind::Input,
+            // The plan makes all numbers fit the key, and R9 gives a plaintext for each ciphertext.
+            Self::Paillier(_) | Self::Plaintext(_) | Self::Internal { .. } => FailureKind::Internal,
+        }
+    }
+
     /// The parties to blame, as far as they can be told. Of two banks that disagree either may be wrong.
     #[must_use]
     pub fn culprits(&self) -> Vec<PartyId> {
@@ -424,5 +463,11 @@ mod tests {
         assert_eq!(error.to_string(), "internal error: a row is missing");
         assert!(error.culprits().is_empty());
         assert!(!error.reported().contains("row"));
+        assert_eq!(error.kind(), FailureKind::Internal);
+        let lost = Problem::Internal { place: "an index" };
+        assert_eq!(Error::from(Rejected::new("id", lost)).kind(), FailureKind::Internal);
+        assert_eq!(Error::from(Rejected::new("id", Problem::Empty)).kind(), FailureKind::Input);
+        let misuse = SessionError::Misuse(subrosa_transport::Misuse::Closed);
+        assert_eq!(Error::from(DecryptionError::from(misuse)).kind(), FailureKind::Misuse);
     }
 }

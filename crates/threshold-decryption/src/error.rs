@@ -1,7 +1,7 @@
 use subrosa_arith::ArithError;
 use subrosa_paillier::PaillierError;
 use subrosa_shamir::ShamirError;
-use subrosa_transport::{Culprits, PartyId, SessionError};
+use subrosa_transport::{Culprits, FailureKind, PartyId, SessionError};
 
 use crate::PolicyRefusal;
 
@@ -46,6 +46,22 @@ pub enum KeyError {
 }
 
 impl KeyError {
+    /// Whose failure it is: what a key or a share fails to fulfil is a matter of where it came from.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::ShareMismatch { .. } => FailureKind::Peer,
+            Self::Paillier(PaillierError::Internal { .. }) | Self::Shamir(ShamirError::Internal { .. }) => {
+                FailureKind::Internal
+            }
+            Self::AccessStructure { .. }
+            | Self::Invalid { .. }
+            | Self::InconsistentVerificationKeys
+            | Self::Paillier(_)
+            | Self::Arith(_)
+            | Self::Shamir(_) => FailureKind::Input,
+        }
+    }
+
     /// The parties to blame, as far as they can be told.
     pub fn culprits(&self) -> Vec<PartyId> {
         match self {
@@ -65,7 +81,7 @@ impl KeyError {
 #[non_exhaustive]
 pub enum DecryptionError {
     /// A ciphertext is not valid or is under another key.
-    #[error("a ciphertext cannot be decrypted: {0}")]
+    #[error("a ciphertext cannot be decrypted")]
     Ciphertext(#[source] PaillierError),
     /// Fewer partial decryptions than t + 1.
     #[error("{given} partial decryptions are too few, {needed} are needed")]
@@ -134,6 +150,22 @@ pub enum DecryptionError {
 }
 
 impl DecryptionError {
+    /// Whose failure it is.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::BadParty { .. }
+            | Self::BadPartial { .. }
+            | Self::Inconsistent { .. }
+            | Self::Refused { .. } => FailureKind::Peer,
+            Self::Session(error) => error.kind(),
+            Self::Key(error) => error.kind(),
+            Self::Ciphertext(PaillierError::Internal { .. }) | Self::Internal { .. } => FailureKind::Internal,
+            Self::Ciphertext(_) | Self::TooFew { .. } | Self::TooManySpares { .. } | Self::Roster { .. } => {
+                FailureKind::Input
+            }
+        }
+    }
+
     /// The parties to blame, as far as they can be told.
     pub fn culprits(&self) -> Vec<PartyId> {
         match self {

@@ -215,7 +215,7 @@ pub enum Misuse {
     TooManySteps,
 }
 
-/// Whose failure it is.
+/// Whose failure it is: of a session, and of every protocol that runs in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailureKind {
@@ -223,7 +223,7 @@ pub enum FailureKind {
     Peer,
     /// The network failed or a peer fell silent.
     Network,
-    /// Parties were started with different settings.
+    /// Parties were started with different settings, data or versions.
     Limits,
     /// Parties saw different broadcasts; some party is to blame, but it is unknown which.
     Disagreement,
@@ -231,6 +231,10 @@ pub enum FailureKind {
     Abort,
     /// The code that uses the session made a mistake.
     Misuse,
+    /// This party's input, configuration, keys or files cannot be used.
+    Input,
+    /// A mistake of the library: what must hold does not.
+    Internal,
 }
 
 /// Why a session ended.
@@ -332,12 +336,14 @@ impl SessionError {
 
 fn gravity(kind: FailureKind) -> u8 {
     match kind {
-        FailureKind::Misuse => 0,
-        FailureKind::Peer => 1,
-        FailureKind::Limits => 2,
-        FailureKind::Disagreement => 3,
-        FailureKind::Abort => 4,
-        FailureKind::Network => 5,
+        FailureKind::Internal => 0,
+        FailureKind::Misuse => 1,
+        FailureKind::Input => 2,
+        FailureKind::Peer => 3,
+        FailureKind::Limits => 4,
+        FailureKind::Disagreement => 5,
+        FailureKind::Abort => 6,
+        FailureKind::Network => 7,
     }
 }
 

@@ -93,15 +93,13 @@ pub enum NodeError {
 impl NodeError {
     /// Whether another attempt may succeed: a bank left, was restarted or could not be reached.
     fn is_passing(&self) -> bool {
-        let session = match self {
-            Self::Session(error)
-            | Self::Meeting(MeetingError::Session(error))
-            | Self::Keygen(KeygenError::Session(error))
-            | Self::Propagation(propagation::Error::Session(error)) => error,
-            Self::Propagation(propagation::Error::Decryption(error)) => return is_passing_decryption(error),
+        let kind = match self {
+            Self::Session(error) | Self::Meeting(MeetingError::Session(error)) => error.kind(),
+            Self::Keygen(error) => error.kind(),
+            Self::Propagation(error) => error.kind(),
             _ => return false,
         };
-        matches!(session.kind(), FailureKind::Network | FailureKind::Abort)
+        matches!(kind, FailureKind::Network | FailureKind::Abort)
     }
 
     /// What may be written into the audit trail: reasons that all banks were told, and no more than the kind of others.
@@ -115,14 +113,6 @@ impl NodeError {
             Self::Propagation(_) => "the propagation failed; this bank's log says why".to_owned(),
             _ => "this bank failed; its log says why".to_owned(),
         }
-    }
-}
-
-fn is_passing_decryption(error: &subrosa_threshold_decryption::DecryptionError) -> bool {
-    use subrosa_threshold_decryption::DecryptionError;
-    match error {
-        DecryptionError::Session(error) => matches!(error.kind(), FailureKind::Network | FailureKind::Abort),
-        _ => false,
     }
 }
 

@@ -47,13 +47,13 @@ pub(crate) enum BankError {
 impl BankError {
     /// Whether this bank only heard of a failure from another one.
     pub(crate) fn is_told(&self) -> bool {
-        let session = match self {
-            Self::Propagation(Error::Session(error)) => error,
-            Self::Keygen(KeygenError::Session(error)) => error,
-            _ => return false,
+        let kind = match self {
+            Self::Propagation(error) => error.kind(),
+            Self::Keygen(error) => error.kind(),
+            Self::Threads(_) => return false,
         };
         // When a bank leaves early, the others see first that its line is cut.
-        matches!(session.kind(), FailureKind::Abort | FailureKind::Network)
+        matches!(kind, FailureKind::Abort | FailureKind::Network)
     }
 }
 

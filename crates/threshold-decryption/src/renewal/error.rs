@@ -1,5 +1,5 @@
 use subrosa_arith::ArithError;
-use subrosa_transport::{Culprits, PartyId, SessionError};
+use subrosa_transport::{Culprits, FailureKind, PartyId, SessionError};
 
 use crate::KeyError;
 
@@ -56,6 +56,18 @@ pub enum RenewalError {
 }
 
 impl RenewalError {
+    /// Whose failure it is.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::BadDealer { .. } | Self::Inconsistent { .. } => FailureKind::Peer,
+            Self::Session(error) => error.kind(),
+            Self::Key(error) => error.kind(),
+            Self::Bound { .. } | Self::Roster { .. } | Self::Dealers => FailureKind::Input,
+            // What was dealt has been checked by then.
+            Self::Arith(_) | Self::Internal { .. } => FailureKind::Internal,
+        }
+    }
+
     /// The parties to blame, as far as they can be told.
     pub fn culprits(&self) -> Vec<PartyId> {
         match self {
