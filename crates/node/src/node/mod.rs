@@ -1,188 +1,115 @@
-//! What one bank does: meet the others, generate a key if there is none, propagate, write the scores.
+//! One bank: it meets the others, generates a key if there is none, propagates, and writes the scores.
 
+mod error;
+mod results;
 mod run;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use subrosa_distributed_paillier::KeygenError;
 use subrosa_risk_propagation::{
     self as propagation, Banks, CheckpointStore, Network, Outcome, Propagation, data, network::Period,
 };
-use subrosa_transport::tls::{TlsConfig, TlsError, TlsParty, TlsTransport};
-use subrosa_transport::{Deadline, FailureKind, Limits, Roster, SessionError};
+use subrosa_transport::tls::{TlsError, TlsTransport};
+use subrosa_transport::{Deadline, Limits, Roster};
+
+pub use error::NodeError;
+use results::{hold_back, write_scores};
+use run::Run;
+use tls::tls_config;
 
 use crate::audit::{AuditError, Event, Member, Trail, hex};
-use crate::certs::CertError;
-use crate::config::{Config, ConfigError};
-use crate::kept::Kept;
-use crate::keys::{KeyFileError, Keys, MeetingError};
-use crate::wire::Wire;
-use run::Run;
+use crate::audited_transport::AuditedTransport;
+use crate::checkpoints::CheckpointFolder;
+use crate::config::{AuditFiles, ConfigError, NodeConfig};
+use crate::keys::KeyFiles;
 
-/// Why a bank ends without a result.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    /// The configuration.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A certificate or its key.
-    #[error(transparent)]
-    Cert(#[from] CertError),
-    /// The key file.
-    #[error(transparent)]
-    KeyFile(#[from] KeyFileError),
-    /// The audit trail.
-    #[error(transparent)]
-    Audit(#[from] AuditError),
-    /// The network could not be set up, or not everybody came.
-    #[error("{}", .0.with_causes())]
-    Tls(#[from] TlsError),
-    /// The address is not free, or not this machine's.
-    #[error("{}: `listen`: {address}: {source}", file.display())]
-    Listen {
-        /// The configuration file.
-        file: PathBuf,
-        /// The address.
-        address: String,
-        /// The system's answer.
-        source: std::io::Error,
-    },
-    /// The banks met and hold different keys.
-    #[error(transparent)]
-    Meeting(#[from] MeetingError),
-    /// Key generation.
-    #[error("key generation: {0}")]
-    Keygen(#[from] KeygenError),
-    /// Data, plan or propagation.
-    #[error(transparent)]
-    Propagation(#[from] propagation::Error),
-    /// A checkpoint.
-    #[error(transparent)]
-    Checkpoint(#[from] propagation::CheckpointError),
-    /// A session.
-    #[error(transparent)]
-    Session(#[from] SessionError),
-    /// Going on was asked for, and there is nothing to go on with.
-    #[error("there is no stopped run in {}; `run` begins one", .0.display())]
-    NothingToResume(PathBuf),
-    /// There is no key file, and making one was not asked for.
-    #[error("there is no key file {}; `keygen` makes one together with the other banks", .0.display())]
-    NoKey(PathBuf),
-    /// A signal.
-    #[error("stopped by a signal")]
-    Stopped,
-    /// Other banks say again and again that they are not done.
-    #[error("the banks met again and again, and some still have no scores")]
-    NoEnd,
-    /// The network failed too often.
-    #[error("{last} (attempt {attempts}, the last one; the first failed because: {first})")]
-    GaveUp {
-        /// How often it was tried.
-        attempts: u32,
-        /// Why the first attempt failed.
-        first: String,
-        /// Why the last attempt failed.
-        last: Box<NodeError>,
-    },
-}
-
-impl NodeError {
-    /// Whether another attempt may succeed: a bank left, was restarted or could not be reached.
-    fn is_passing(&self) -> bool {
-        let session = match self {
-            Self::Session(error)
-            | Self::Meeting(MeetingError::Session(error))
-            | Self::Keygen(KeygenError::Session(error))
-            | Self::Propagation(propagation::Error::Session(error)) => error,
-            Self::Propagation(propagation::Error::Decryption(error)) => return is_passing_decryption(error),
-            _ => return false,
-        };
-        matches!(session.kind(), FailureKind::Network | FailureKind::Abort)
-    }
-
-    /// What may be written into the audit trail: reasons that all banks were told, and no more than the kind of others.
-    fn public_reason(&self) -> String {
-        match self {
-            Self::Session(_) | Self::Meeting(_) | Self::Keygen(_) | Self::Tls(_) | Self::Stopped => {
-                self.to_string()
-            }
-            Self::Propagation(propagation::Error::Session(error)) => error.to_string(),
-            Self::GaveUp { last, .. } => last.public_reason(),
-            Self::Propagation(_) => "the propagation failed; this bank's log says why".to_owned(),
-            _ => "this bank failed; its log says why".to_owned(),
-        }
-    }
-}
-
-fn is_passing_decryption(error: &subrosa_threshold_decryption::DecryptionError) -> bool {
-    use subrosa_threshold_decryption::DecryptionError;
-    match error {
-        DecryptionError::Session(error) => matches!(error.kind(), FailureKind::Network | FailureKind::Abort),
-        _ => false,
-    }
-}
-
-/// What was asked for.
+/// What a node does with the other banks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Task {
-    /// A key and nothing else.
+    /// Generates a key, if there is none or the key has served its run.
     Keygen,
-    /// The scores, with a key that is there.
+    /// Propagates, or continues a stopped run. There must be a key; if it has served its run, a new one is generated.
     Run,
-    /// The scores of a run that was stopped.
+    /// Continues a stopped run, as [`Run`](Self::Run). There must be a checkpoint.
     Resume,
-    /// A key if there is none, then the scores.
-    Both,
+    /// Propagates as [`Run`](Self::Run), and first generates a key if there is none.
+    KeygenAndRun,
 }
 
 impl Task {
     fn name(self) -> &'static str {
         match self {
             Self::Keygen => "keygen",
-            Self::Run | Self::Resume | Self::Both => "propagation",
+            Self::Run | Self::Resume | Self::KeygenAndRun => "propagation",
         }
     }
 }
 
 /// One bank, ready to meet the others.
+///
+/// The node writes log events with `tracing`. They hold names, sizes, times and errors, but no secret, score or account.
 #[derive(Debug)]
-pub struct Node<'a> {
-    config: &'a Config,
+pub struct Node {
+    config: NodeConfig,
     stop: Arc<AtomicBool>,
     roster: Roster,
-    keys: Keys,
+    keys: KeyFiles,
     trail: Option<Trail>,
-    /// The scores are on disk, or refused, and only the others are waited for.
-    finished: bool,
-    /// Why the run gave no scores although it ended as always; the others do not hear of it.
-    refused: Option<propagation::Error>,
+    progress: Progress,
 }
 
-impl<'a> Node<'a> {
-    /// Reads certificates, key files and the audit trail. `stop` ends the run when it becomes true.
+/// What a bank has reached in its present task.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Whether the scores are on disk or held back, and the node only waits for the other banks.
+    finished: bool,
+    /// What was written to the output file.
+    outcome: Option<Outcome>,
+    /// An error that was held back from the other banks, because it would disclose something about the data.
+    held_back: Option<propagation::Error>,
+}
+
+impl Node {
+    /// Checks a configuration, and reads certificates, key files and the audit trail.
     ///
     /// # Errors
-    /// Files that cannot be used.
-    pub fn new(config: &'a Config, stop: Arc<AtomicBool>) -> Result<Self, NodeError> {
-        let roster = tls_config(config)?.roster()?;
-        let keys = Keys::open(config, roster.me())?;
-        let open = |file: &Path| match config.record {
-            true => Trail::open(file)?.with_record(),
-            false => Trail::open(file),
+    /// [`NodeError`] names the field or the file that cannot be used.
+    pub fn new(config: NodeConfig) -> Result<Self, NodeError> {
+        config.check()?;
+        let roster = tls_config(&config)?.roster()?;
+        let keys = KeyFiles::open(&config.key_file, &config.passphrase, roster.me())?;
+        let open = |audit: &AuditFiles| match audit.record {
+            true => Trail::open(&audit.trail)?.with_record(),
+            false => Trail::open(&audit.trail),
         };
-        let trail = config.audit.as_deref().map(open).transpose()?;
-        Ok(Self { config, stop, roster, keys, trail, finished: false, refused: None })
+        let trail = config.audit.as_ref().map(open).transpose()?;
+        Ok(Self { config, stop: Arc::default(), roster, keys, trail, progress: Progress::default() })
     }
 
-    /// Does the task with the other banks, and begins again where the network failed or a bank was restarted.
+    /// Sets a flag that stops the node. While it is true, [`run`](Self::run) stops at its next wait for another bank, reports the
+    /// reason to the other banks, and returns [`NodeError::Stopped`]. Checkpoints are kept.
+    #[must_use]
+    pub fn with_stop(mut self, stop: Arc<AtomicBool>) -> Self {
+        self.stop = stop;
+        self
+    }
+
+    /// Performs a task with the other banks. After a failure of the network or a restart of a bank, the banks meet again and
+    /// continue from their last common checkpoint.
+    ///
+    /// # Returns
+    /// The outcome whose scores are in the output file. `None` for [`Task::Keygen`].
     ///
     /// # Errors
-    /// [`NodeError`].
-    pub fn perform(&mut self, task: Task) -> Result<(), NodeError> {
+    /// [`NodeError`]. Its [`culprits`](NodeError::culprits) are the banks that are to blame.
+    pub fn run(&mut self, task: Task) -> Result<Option<Outcome>, NodeError> {
+        self.progress = Progress::default();
         if matches!(task, Task::Run | Task::Resume) && !self.keys.is_any() {
             return Err(NodeError::NoKey(self.config.key_file.clone()));
         }
@@ -200,14 +127,16 @@ impl<'a> Node<'a> {
             roster: self.roster.parties().map(member).collect(),
         };
         self.note(started)?;
-        let refused = |node: &mut Self| node.refused.take().map_or(Ok(()), |error| Err(error.into()));
-        let result = self.attempts(task).and_then(|()| refused(self));
+        let result = self.attempts(task).and_then(|()| match self.progress.held_back.take() {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        });
         match self.note_end(task, &result) {
             Err(error) if result.is_ok() => return Err(error.into()),
             Err(error) => tracing::error!("{error}"),
             Ok(()) => {}
         }
-        result
+        result.map(|()| self.progress.outcome.take())
     }
 
     fn note_end(&mut self, task: Task, result: &Result<(), NodeError>) -> Result<(), AuditError> {
@@ -228,7 +157,7 @@ impl<'a> Node<'a> {
 
     /// Whether there is no checkpoint.
     fn is_fresh(&self) -> Result<bool, propagation::Error> {
-        Ok(Kept::open(self.config)?.positions()?.is_empty())
+        Ok(CheckpointFolder::open(&self.config)?.positions()?.is_empty())
     }
 
     fn note(&mut self, event: Event) -> Result<(), AuditError> {
@@ -236,7 +165,7 @@ impl<'a> Node<'a> {
     }
 
     fn attempts(&mut self, task: Task) -> Result<(), NodeError> {
-        // Places and data that cannot be used are refused before anybody is bothered.
+        // Places and data that cannot be used are refused before the other banks are involved.
         self.check_places(task)?;
         let network = if task == Task::Keygen { None } else { Some(self.read()?) };
         if let Some(network) = &network {
@@ -255,7 +184,7 @@ impl<'a> Node<'a> {
             let error = match self.attempt(task, network.as_ref(), &listener) {
                 Ok(()) => return Ok(()),
                 Err(_) if self.stop.load(Ordering::Relaxed) => return Err(NodeError::Stopped),
-                Err(NodeError::Tls(TlsError::NotConnected(_))) if self.finished => {
+                Err(NodeError::Tls(TlsError::NotConnected(_))) if self.progress.finished => {
                     tracing::warn!(
                         "the scores are here, but other banks are not; the checkpoints are kept for them"
                     );
@@ -264,8 +193,8 @@ impl<'a> Node<'a> {
                 Err(error) => error,
             };
             match first {
-                None if !error.is_passing() || self.config.patience.attempts <= 1 => return Err(error),
-                Some(first) if !error.is_passing() || attempt >= self.config.patience.attempts => {
+                None if !error.is_passing() || self.config.attempts <= 1 => return Err(error),
+                Some(first) if !error.is_passing() || attempt >= self.config.attempts => {
                     return Err(NodeError::GaveUp { attempts: attempt, first, last: Box::new(error) });
                 }
                 _ => {}
@@ -276,9 +205,9 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Where the results go, there is a folder for them: found out before hours are spent on them.
+    /// Checks that the folders of the results exist, before hours are spent on them.
     fn check_places(&self, task: Task) -> Result<(), ConfigError> {
-        let config = self.config;
+        let config = &self.config;
         let places: &[(&str, &Path)] = match task {
             Task::Keygen => &[("key_file", &config.key_file)],
             _ => &[("key_file", &config.key_file), ("output", &config.output)],
@@ -290,16 +219,12 @@ impl<'a> Node<'a> {
                 Some(folder) if !folder.is_dir() => format!("there is no folder {}", folder.display()),
                 _ => continue,
             };
-            return Err(ConfigError::Field {
-                file: config.file.clone(),
-                field: (*field).to_owned(),
-                problem,
-            });
+            return Err(config.in_file(ConfigError::new(*field, problem)));
         }
         Ok(())
     }
 
-    /// The bank's data; the trail commits to them.
+    /// Reads the bank's data. The trail commits to them.
     fn read(&mut self) -> Result<Network, NodeError> {
         let banks = Banks::new(self.config.banks())?;
         let network = data::read_bank(&self.config.data, &banks, &self.config.name)?;
@@ -310,25 +235,29 @@ impl<'a> Node<'a> {
             "data read"
         );
         if let Some(trail) = &mut self.trail {
-            let commitment = crate::audit::commitment(trail.secret(), &input_files(self.config)?)?;
+            let commitment = trail.secret().commitment(&self.config.input_files()?)?;
             trail.write(Event::Input { commitment })?;
         }
         Ok(network)
     }
 
-    /// Writes the scores of a run that had ended here when the process did.
+    /// Writes the scores of a run that had ended at this bank before the process ended.
     fn recover(&mut self, network: &Network) -> Result<(), NodeError> {
         let Some(share) = self.keys.active() else { return Ok(()) };
-        let mut kept = Kept::open(self.config)?;
+        let mut checkpoints = CheckpointFolder::open(&self.config)?;
         let propagation = Propagation::new(share, network.clone()).settings(self.config.settings.clone());
-        match propagation.checkpoints(&mut kept).recover(&self.roster) {
+        match propagation.checkpoints(&mut checkpoints).recover(&self.roster) {
             Ok(None) => {}
             Ok(Some(outcome)) => {
                 tracing::info!("this bank's part of the run had ended before");
-                write(self.config, &outcome)?;
-                self.finished = true;
+                write_scores(&self.config, &outcome)?;
+                self.progress.finished = true;
+                self.progress.outcome = Some(outcome);
             }
-            Err(error) => self.refused = Some(refused(error, &mut self.finished)?),
+            Err(error) => {
+                self.progress.held_back = Some(hold_back(error)?);
+                self.progress.finished = true;
+            }
         }
         Ok(())
     }
@@ -339,32 +268,31 @@ impl<'a> Node<'a> {
         network: Option<&Network>,
         listener: &TcpListener,
     ) -> Result<(), NodeError> {
-        let patience = self.config.patience;
+        let timeouts = self.config.timeouts;
         let listening = listener.try_clone().map_err(TlsError::from)?;
-        let transport = TlsTransport::start(tls_config(self.config)?, listening)?;
+        let transport = TlsTransport::start(tls_config(&self.config)?, listening)?;
         self.wait_connected(&transport)?;
         tracing::info!("all banks are connected");
         let mut run = Run {
-            config: self.config,
-            wire: Wire::new(transport, Arc::clone(&self.stop), self.trail.as_mut()),
+            config: &self.config,
+            transport: AuditedTransport::new(transport, Arc::clone(&self.stop), self.trail.as_mut()),
             keys: &mut self.keys,
-            limits: Limits::new().with_open_timeout(patience.connect).with_round_timeout(patience.round),
-            finished: &mut self.finished,
-            refused: &mut self.refused,
+            limits: Limits::new().with_open_timeout(timeouts.connect).with_round_timeout(timeouts.round),
+            progress: &mut self.progress,
         };
         let result = run.all(task, network);
-        // Above all where it failed: in this round it did. A trail that cannot be written is the better reason.
-        run.wire.finish()?;
+        // The trail gets the round in which the attempt failed. A trail that cannot be written is the better reason.
+        run.transport.finish()?;
         result
     }
 
-    /// Waits for the others, as long as the configuration says and nobody says stop; the log hears who is missing, and why.
+    /// Waits until all banks are connected, and logs which are missing and why.
     fn wait_connected(&self, transport: &TlsTransport) -> Result<(), NodeError> {
-        let deadline = Deadline::after(self.config.patience.connect);
-        let mut told = BTreeSet::new();
+        let deadline = Deadline::after(self.config.timeouts.connect);
+        let mut logged = BTreeSet::new();
         loop {
-            let glance = Deadline::after(std::time::Duration::from_millis(200));
-            let error = match transport.wait_connected(deadline.or_sooner(glance)) {
+            let poll = Deadline::after(std::time::Duration::from_millis(200));
+            let error = match transport.wait_connected(deadline.or_sooner(poll)) {
                 Ok(()) => return Ok(()),
                 Err(_) if self.stop.load(Ordering::Relaxed) => return Err(NodeError::Stopped),
                 Err(error) if deadline.has_passed() => return Err(error.into()),
@@ -373,8 +301,8 @@ impl<'a> Node<'a> {
             let TlsError::NotConnected(missing) = error else { return Err(error.into()) };
             for missing in missing {
                 let (bank, reason) = (missing.name, missing.problem.with_causes());
-                // Strangers have a say in some reasons, and not in how long the log becomes.
-                if told.len() < MOST_REASONS && told.insert((bank.clone(), reason.clone())) {
+                // Strangers influence some reasons. They must not fill the log.
+                if logged.len() < MOST_REASONS && logged.insert((bank.clone(), reason.clone())) {
                     tracing::info!(bank, reason, "not connected yet");
                 }
             }
@@ -382,83 +310,5 @@ impl<'a> Node<'a> {
     }
 }
 
-/// How many reasons for missing connections are told in one attempt.
+/// Greatest number of reasons for missing connections that one attempt logs.
 const MOST_REASONS: usize = 40;
-
-/// The files that the computation reads.
-///
-/// # Errors
-/// The folder cannot be read, or its files are not named as they should be.
-pub fn input_files(config: &Config) -> Result<Vec<PathBuf>, propagation::Error> {
-    let folder = config.data.join(&config.name);
-    let mut files = vec![folder.join(data::ACCOUNTS)];
-    files.extend(data::transaction_files(&folder)?);
-    Ok(files)
-}
-
-/// An error of which the others must not hear: this bank goes on as if it had its scores, and ends with it. All others end the
-/// attempt.
-fn refused(error: propagation::Error, finished: &mut bool) -> Result<propagation::Error, propagation::Error> {
-    if !matches!(error, propagation::Error::Range(_)) {
-        return Err(error);
-    }
-    tracing::error!("{error}");
-    *finished = true;
-    Ok(error)
-}
-
-fn write(config: &Config, outcome: &Outcome) -> Result<(), NodeError> {
-    data::write_outcome(&config.output, outcome)?;
-    if !outcome.withheld.is_empty() {
-        tracing::warn!(
-            accounts = outcome.withheld.len(),
-            min_foreign_senders = outcome.plan.min_foreign_senders(),
-            "scores withheld: too few accounts of other banks determine them; their fields are empty"
-        );
-    }
-    for failure in &outcome.absent {
-        tracing::warn!(bank = failure.name, "took no part in the decryption: {failure}");
-    }
-    tracing::info!(file = %config.output.display(), "scores written");
-    Ok(())
-}
-
-/// Certificates and addresses as the transport wants them.
-///
-/// # Errors
-/// Files that cannot be read, or that contradict each other.
-pub fn tls_config(config: &Config) -> Result<TlsConfig, NodeError> {
-    let chain = crate::certs::read_certificates(&config.tls.certificate)?;
-    let key = crate::certs::read_key(&config.tls.key)?;
-    let mut parties = Vec::new();
-    for name in config.banks() {
-        let peer = config.peers.iter().find(|peer| peer.name == name);
-        let address = peer.map_or(config.listen.as_str(), |peer| peer.address.as_str());
-        let pinned = match (&config.tls.authority, peer) {
-            (Some(_), _) => None,
-            (None, None) => chain.first().cloned(),
-            (None, Some(peer)) => {
-                let file = peer.certificate.as_deref().unwrap_or(std::path::Path::new(""));
-                crate::certs::read_certificates(file)?.first().cloned()
-            }
-        };
-        parties.push(match pinned {
-            Some(certificate) => TlsParty::pinned(name, address, certificate),
-            None => TlsParty::named(name, address),
-        });
-    }
-    let tls = match &config.tls.authority {
-        None => TlsConfig::pinned(&config.name, parties, key)?,
-        Some(file) => {
-            let Some(authority) = crate::certs::read_certificates(file)?.into_iter().next() else {
-                let problem = "it holds no certificate".to_owned();
-                return Err(CertError::Pem { file: file.clone(), problem }.into());
-            };
-            TlsConfig::with_authority(&config.name, parties, authority, chain, key)?
-        }
-    };
-    let mut limits = subrosa_transport::tls::TlsLimits::default();
-    limits.give_up = config.patience.reconnect;
-    limits.keepalive = config.patience.keepalive;
-    Ok(tls.with_limits(limits))
-}
