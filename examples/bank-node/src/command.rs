@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
-use bank_node::audit::{self, Evidence, Report};
-use bank_node::certs::{self, Validity};
 use bank_node::compare::compare;
-use bank_node::config::Config;
-use bank_node::node::{self, Node, NodeError, Task};
+use bank_node::config::{Config, PASSPHRASE_VARIABLE};
 use clap::{Parser, Subcommand};
+use subrosa_encoding::parse_hex;
+use subrosa_node::audit::{self, Evidence, Report, TrailSecret};
+use subrosa_node::certs::{self, Validity};
+use subrosa_node::keys::KeyFileError;
+use subrosa_node::{Node, NodeConfig, NodeError, Task};
 use subrosa_risk_propagation::{
     Banks, NetworkSizes, Plan, data, network::Period, periods, plan::in_degree_bits, senders,
 };
@@ -127,24 +129,21 @@ pub(crate) fn main() -> ExitCode {
             verify(files, last_hash.as_deref(), config)
         }
         Some(Command::Audit(Audit::Recompute { input, key, trail, frames, seed, last_hash, run, peers })) => {
-            let evidence = Evidence {
-                input: input.clone(),
-                key: key.clone(),
-                trail: trail.clone(),
-                frames: frames.clone(),
-                seeds: seed.clone(),
-                last_hash: last_hash.clone(),
-                run: run.clone(),
-                peers: peers.clone(),
-            };
-            recompute(&options.config, &evidence)
+            let mut evidence = Evidence::new(trail);
+            evidence.input.clone_from(input);
+            evidence.key.clone_from(key);
+            evidence.frames.clone_from(frames);
+            evidence.seeds.clone_from(seed);
+            evidence.last_hash.clone_from(last_hash);
+            evidence.peers.clone_from(peers);
+            recompute(&options.config, evidence, run.as_deref())
         }
         Some(Command::Plan) => plan(&options.config),
         Some(Command::Compare { accuracy, one, other }) => compare_runs(one, other, *accuracy),
         Some(Command::Keygen) => return perform(&options.config, Task::Keygen),
         Some(Command::Run) => return perform(&options.config, Task::Run),
         Some(Command::Resume) => return perform(&options.config, Task::Resume),
-        None => return perform(&options.config, Task::Both),
+        None => return perform(&options.config, Task::KeygenAndRun),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -167,18 +166,29 @@ fn perform(file: &Path, task: Task) -> ExitCode {
         }
     };
     crate::logging::start(config.log_format, config.log_level);
-    if config.insecure && config.key.key_bits() < 2048 {
-        tracing::warn!(bits = config.key.key_bits(), "keys of this size can be factored; not for real data");
+    let key_bits = config.node.key.key_bits();
+    if config.insecure && key_bits < 2048 {
+        tracing::warn!(bits = key_bits, "keys of this size can be factored; not for real data");
     }
-    let result = stop_signal().and_then(|stop| {
-        let mut node = Node::new(&config, stop)?;
-        node.perform(task)
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+    let stop = match stop_signal() {
+        Ok(stop) => stop,
+        Err(error) => {
+            tracing::error!("the operating system refused: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match Node::new(config.node).and_then(|node| node.with_stop(stop).run(task)) {
+        Ok(_) => ExitCode::SUCCESS,
         Err(NodeError::Stopped) => {
             tracing::warn!("stopped by a signal; start again to go on");
             ExitCode::from(3)
+        }
+        Err(NodeError::KeyFile(KeyFileError::NoPassphrase { .. })) => {
+            tracing::error!(
+                "no passphrase for the key file: set `passphrase_file` in {}, or the variable {PASSPHRASE_VARIABLE}",
+                file.display()
+            );
+            ExitCode::FAILURE
         }
         Err(error) => {
             tracing::error!("{error}");
@@ -187,15 +197,13 @@ fn perform(file: &Path, task: Task) -> ExitCode {
     }
 }
 
-/// Becomes true when the process is told to end. Told twice, it ends at once.
-fn stop_signal() -> Result<Arc<AtomicBool>, NodeError> {
+/// A flag that becomes true at the first signal. At the second signal the process ends at once.
+fn stop_signal() -> std::io::Result<Arc<AtomicBool>> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         let armed = signal_hook::flag::register_conditional_shutdown(signal, 3, Arc::clone(&stop));
-        armed
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
-            .map_err(|error| NodeError::Tls(error.into()))?;
+        armed.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))?;
     }
     Ok(stop)
 }
@@ -222,7 +230,7 @@ fn compare_runs(one: &Path, other: &Path, accuracy: f64) -> Result<bool, Failure
 
 fn check(file: &Path) -> Result<bool, Failure> {
     let config = Config::read(file)?;
-    let findings = certs::check(&config, SystemTime::now());
+    let findings = certs::check(&config.node, SystemTime::now());
     for finding in &findings {
         println!("{} {}", if finding.good { "ok " } else { "BAD" }, finding.text);
     }
@@ -244,12 +252,12 @@ fn verify(files: &[PathBuf], last_hash: Option<&str>, config: Option<&Path>) -> 
                     good &= verify_hash(&report, hash);
                 }
                 if let Some(config) = config {
-                    good &= verify_input(&report, file, &Config::read(config)?)?;
+                    good &= verify_input(&report, file, &Config::read(config)?.node)?;
                 }
                 reports.push(report);
             }
-            Err(untrue) => {
-                println!("{}: {untrue}", file.display());
+            Err(error) => {
+                println!("{}: {error}", file.display());
                 good = false;
             }
         }
@@ -276,9 +284,9 @@ fn verify_hash(report: &Report, hash: &str) -> bool {
     report.line_of(hash).is_some()
 }
 
-fn verify_input(report: &Report, file: &Path, config: &Config) -> Result<bool, Failure> {
-    let secret = audit::read_secret(&audit::secret_file(file))?;
-    let commitment = audit::commitment(&secret, &node::input_files(config)?)?;
+fn verify_input(report: &Report, file: &Path, config: &NodeConfig) -> Result<bool, Failure> {
+    let secret = TrailSecret::read(&audit::secret_file(file))?;
+    let commitment = secret.commitment(&config.input_files()?)?;
     let held = report.commits_to(&commitment);
     println!(
         "the data in {} {} the input of the last run",
@@ -288,9 +296,19 @@ fn verify_input(report: &Report, file: &Path, config: &Config) -> Result<bool, F
     Ok(held)
 }
 
-fn recompute(file: &Path, evidence: &Evidence) -> Result<bool, Failure> {
-    let config = Config::read(file)?;
-    let good = audit::recompute(&config, evidence, &mut |line| println!("{line}"))?;
+fn recompute(file: &Path, mut evidence: Evidence, run: Option<&str>) -> Result<bool, Failure> {
+    let config = Config::read(file)?.node;
+    if let Some(digits) = run {
+        evidence.run = Some(parse_hex(digits).ok_or("--run takes the 64 hexadecimal digits of a session")?);
+    }
+    let result = audit::recompute(&config, &evidence)?;
+    for line in result.sessions.iter().chain(&result.deviations) {
+        println!("{line}");
+    }
+    if result.lacks_peers {
+        println!("not compared with what other banks saw: give their trails with --peers");
+    }
+    let good = result.is_clean();
     println!(
         "bank {} {}",
         config.name,
@@ -300,7 +318,7 @@ fn recompute(file: &Path, evidence: &Evidence) -> Result<bool, Failure> {
 }
 
 fn plan(file: &Path) -> Result<bool, Failure> {
-    let config = Config::read(file)?;
+    let config = Config::read(file)?.node;
     let banks = Banks::new(config.banks())?;
     let network = data::read_bank(&config.data, &banks, &config.name)?;
     println!("bank {}", config.name);

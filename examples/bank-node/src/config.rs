@@ -1,14 +1,18 @@
 //! The TOML file that says who this bank is, who the others are and what to compute.
 //!
-//! What the file holds is turned into [`Config`] once, checked; every refusal names the file and the field.
+//! It is converted into a [`NodeConfig`] and checked once. Every error names the file and the field.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 use subrosa_distributed_paillier::{KeygenParameters, SecurityLevel};
+use subrosa_node::{AuditFiles, NodeConfig, Passphrase, Peer, TlsFiles, check_banks};
 use subrosa_risk_propagation::{Delta, KeyUse, Mismatch, Settings, settings::MAX_STEPS};
+
+/// The environment variable of the passphrase, if the configuration names no file.
+pub const PASSPHRASE_VARIABLE: &str = "BANK_NODE_PASSPHRASE";
 
 /// A configuration file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +22,7 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// The system's answer.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// The file is not TOML, or has fields that are missing, unknown or of the wrong kind.
@@ -29,16 +33,9 @@ pub enum ConfigError {
         /// Line, field and what is wrong.
         reason: String,
     },
-    /// A field has a value that makes no sense.
-    #[error("{}: `{field}`: {problem}", file.display())]
-    Field {
-        /// The file.
-        file: PathBuf,
-        /// The field, such as `peers[1].address`.
-        field: String,
-        /// What is wrong with it.
-        problem: String,
-    },
+    /// A field has a value that cannot be used.
+    #[error(transparent)]
+    Field(#[from] subrosa_node::ConfigError),
 }
 
 #[derive(Debug, Deserialize)]
@@ -154,81 +151,16 @@ pub enum LogLevel {
     Debug,
 }
 
-/// Another bank.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
-    /// Its name, also in its certificate.
-    pub name: String,
-    /// `host:port`.
-    pub address: String,
-    /// Its certificate, where banks are known by their certificates.
-    pub certificate: Option<PathBuf>,
-}
-
-/// How banks prove who they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tls {
-    /// This bank's certificate, PEM; certificates between it and the authority may follow.
-    pub certificate: PathBuf,
-    /// The certificate's private key, PEM.
-    pub key: PathBuf,
-    /// The private authority's certificate, PEM; without one, every peer's certificate is pinned.
-    pub authority: Option<PathBuf>,
-}
-
-/// How long to wait, and how often to try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// For the others to be there.
-    pub connect: Duration,
-    /// For the others' messages of a round, their computing included.
-    pub round: Duration,
-    /// For a connection that broke to come back.
-    pub reconnect: Duration,
-    /// Between signs of life on a connection that is not used; four times as much silence is its end.
-    pub keepalive: Duration,
-    /// How often a phase is begun again after the network failed or a bank was restarted.
-    pub attempts: u32,
-}
-
-/// Everything about this bank, checked. Paths are absolute or relative to the working directory.
+/// The configuration of the program. Paths are absolute or relative to the working directory.
 #[derive(Debug)]
 pub struct Config {
-    /// The file itself.
-    pub file: PathBuf,
-    /// This bank.
-    pub name: String,
-    /// Address to listen on, `host:port`.
-    pub listen: String,
-    /// The folder that holds this bank's folder of accounts and transfers.
-    pub data: PathBuf,
-    /// Where the share of the decryption key is kept.
-    pub key_file: PathBuf,
-    /// The passphrase of the key file; without one, the environment variable `BANK_NODE_PASSPHRASE`.
-    pub passphrase_file: Option<PathBuf>,
-    /// Where the scores go.
-    pub output: PathBuf,
-    /// Folder of checkpoints.
-    pub checkpoints: PathBuf,
-    /// The audit trail.
-    pub audit: Option<PathBuf>,
-    /// Whether frames and seeds are kept beside the trail, so that runs can be computed again.
-    pub record: bool,
-    /// Certificates.
-    pub tls: Tls,
-    /// The other banks.
-    pub peers: Vec<Peer>,
-    /// What to compute.
-    pub settings: Settings,
-    /// The key to generate.
-    pub key: KeygenParameters,
+    /// The bank.
+    pub node: NodeConfig,
     /// Whether keys that can be factored are allowed.
     pub insecure: bool,
-    /// Times.
-    pub patience: Patience,
-    /// Log lines.
+    /// How log lines look.
     pub log_format: LogFormat,
-    /// Log lines.
+    /// Which log lines are written.
     pub log_level: LogLevel,
 }
 
@@ -254,14 +186,6 @@ impl Config {
         })?;
         Check { file }.config(parsed)
     }
-
-    /// The names of all banks in the order that all of them use, which is that of the alphabet.
-    pub fn banks(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.peers.iter().map(|peer| peer.name.as_str()).collect();
-        names.push(&self.name);
-        names.sort_unstable();
-        names
-    }
 }
 
 /// Candidates in a batch of key generation among banks that are far apart: each batch costs three rounds, and half of the
@@ -272,35 +196,13 @@ const MAX_BATCH: usize = 65_536;
 /// The sizes of keys, in bits.
 const KEY_BITS: [u64; 9] = [256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096];
 
-/// Why a bank cannot be called so; `certified` is whether an authority vouches for the name.
-pub(crate) fn name_problem(name: &str, certified: bool) -> Option<&'static str> {
-    if name.is_empty() || name.len() > 63 || name.chars().any(char::is_control) {
-        return Some("a name has 1 to 63 characters, none of them a control character");
-    }
-    // It becomes a part of file names.
-    if name.contains(['/', '\\']) || name.starts_with('.') {
-        return Some("a name has no slash and does not begin with a dot");
-    }
-    if certified && rustls::pki_types::DnsName::try_from(name).is_err() {
-        return Some(
-            "with an authority, a name is one that a host could have: letters, digits, dashes inside, and dots",
-        );
-    }
-    None
-}
-
-/// What is the same to whoever compares the names in certificates.
-pub(crate) fn same_name(name: &str) -> String {
-    name.trim_end_matches('.').to_ascii_lowercase()
-}
-
 struct Check<'a> {
     file: &'a Path,
 }
 
 impl Check<'_> {
     fn refuse(&self, field: impl Into<String>, problem: impl ToString) -> ConfigError {
-        ConfigError::Field { file: self.file.to_owned(), field: field.into(), problem: problem.to_string() }
+        subrosa_node::ConfigError::new(field, problem.to_string()).in_file(self.file).into()
     }
 
     fn path(&self, path: PathBuf) -> PathBuf {
@@ -308,90 +210,49 @@ impl Check<'_> {
     }
 
     fn config(&self, file: File) -> Result<Config, ConfigError> {
-        let authority = file.tls.authority.is_some();
-        self.name("name", &file.name, authority)?;
-        self.address("listen", &file.listen)?;
-        let peers = self.peers(file.peers, &file.name, authority)?;
-        let insecure = file.key.insecure;
+        let tls = TlsFiles {
+            certificate: self.path(file.tls.certificate),
+            key: self.path(file.tls.key),
+            authority: file.tls.authority.map(|path| self.path(path)),
+        };
+        let peer = |section: PeerSection| {
+            let peer = Peer::new(section.name, section.address);
+            match section.certificate {
+                Some(certificate) => peer.pinned(self.path(certificate)),
+                None => peer,
+            }
+        };
+        let peers: Vec<Peer> = file.peers.into_iter().map(peer).collect();
+        check_banks(&file.name, &file.listen, &peers, &tls).map_err(|error| error.in_file(self.file))?;
         if file.record == Some(true) && file.audit.is_none() {
             return Err(self.refuse("record", "a record goes beside an audit trail: set `audit`"));
         }
+        let settings = self.settings(file.settings)?;
+        let key = self.key(&file.key, peers.len() + 1)?;
+        let passphrase = match file.passphrase_file {
+            Some(path) => Passphrase::file(self.path(path)),
+            None => Passphrase::variable(PASSPHRASE_VARIABLE),
+        };
+        let mut node = NodeConfig::new(file.name, file.listen, peers, tls, passphrase, key);
+        node.file = Some(self.file.to_owned());
+        node.data = self.path(file.data);
+        node.key_file = self.path(file.key_file);
+        node.output = self.path(file.output.unwrap_or(node.output));
+        node.checkpoints = self.path(file.checkpoints.unwrap_or(node.checkpoints));
+        let record = file.record.unwrap_or(true);
+        node.audit = file.audit.map(|trail| AuditFiles { trail: self.path(trail), record });
+        node.settings = settings;
+        self.network(&file.network, &mut node)?;
+        node.check()?;
         Ok(Config {
-            file: self.file.to_owned(),
-            listen: file.listen,
-            data: self.path(file.data),
-            key_file: self.path(file.key_file),
-            passphrase_file: file.passphrase_file.map(|path| self.path(path)),
-            output: self.path(file.output.unwrap_or_else(|| format!("{}.csv", file.name).into())),
-            checkpoints: self
-                .path(file.checkpoints.unwrap_or_else(|| format!("{}.checkpoints", file.name).into())),
-            record: file.audit.is_some() && file.record.unwrap_or(true),
-            audit: file.audit.map(|path| self.path(path)),
-            tls: Tls {
-                certificate: self.path(file.tls.certificate),
-                key: self.path(file.tls.key),
-                authority: file.tls.authority.map(|path| self.path(path)),
-            },
-            settings: self.settings(file.settings, &file.name, &peers)?,
-            key: self.key(&file.key, peers.len() + 1)?,
-            insecure,
-            patience: self.patience(&file.network)?,
+            node,
+            insecure: file.key.insecure,
             log_format: file.log.format.unwrap_or_default(),
             log_level: file.log.level.unwrap_or_default(),
-            name: file.name,
-            peers,
         })
     }
 
-    fn name(&self, field: &str, name: &str, authority: bool) -> Result<(), ConfigError> {
-        match name_problem(name, authority) {
-            Some(problem) => Err(self.refuse(field, problem)),
-            None => Ok(()),
-        }
-    }
-
-    fn address(&self, field: &str, address: &str) -> Result<(), ConfigError> {
-        let port = address.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>()));
-        match port {
-            Some((host, Ok(_))) if !host.is_empty() => Ok(()),
-            _ => Err(self.refuse(field, format!("{address:?} is not of the form host:port"))),
-        }
-    }
-
-    fn peers(&self, peers: Vec<PeerSection>, me: &str, authority: bool) -> Result<Vec<Peer>, ConfigError> {
-        if peers.len() < 2 {
-            return Err(
-                self.refuse("peers", "at least two other banks are needed, or one could decrypt alone")
-            );
-        }
-        let mut names = BTreeSet::from([same_name(me)]);
-        let mut checked = Vec::with_capacity(peers.len());
-        for (index, peer) in peers.into_iter().enumerate() {
-            let field = |name: &str| format!("peers[{index}].{name}");
-            self.name(&field("name"), &peer.name, authority)?;
-            self.address(&field("address"), &peer.address)?;
-            if !names.insert(same_name(&peer.name)) {
-                let problem = format!("two banks are called {:?}, capitals or not", peer.name);
-                return Err(self.refuse(field("name"), problem));
-            }
-            match (&peer.certificate, authority) {
-                (None, false) => {
-                    let problem = "missing: without `tls.authority`, each bank is known by its certificate";
-                    return Err(self.refuse(field("certificate"), problem));
-                }
-                (Some(_), true) => {
-                    let problem = "not used together with `tls.authority`; remove one of them";
-                    return Err(self.refuse(field("certificate"), problem));
-                }
-                _ => {}
-            }
-            let certificate = peer.certificate.map(|path| self.path(path));
-            checked.push(Peer { name: peer.name, address: peer.address, certificate });
-        }
-        Ok(checked)
-    }
-
-    fn settings(&self, section: SettingsSection, me: &str, peers: &[Peer]) -> Result<Settings, ConfigError> {
+    fn settings(&self, section: SettingsSection) -> Result<Settings, ConfigError> {
         let default = Settings::default();
         let iterations = section.iterations.unwrap_or(default.iterations);
         if iterations as usize > MAX_STEPS {
@@ -433,10 +294,6 @@ impl Check<'_> {
         let min_foreign_senders = section.min_foreign_senders.unwrap_or(default.min_foreign_senders);
         let least_activity = section.least_activity.unwrap_or(default.least_activity);
         let most_accounts = section.most_accounts;
-        let is_bank = |name: &String| name == me || peers.iter().any(|peer| peer.name == *name);
-        if let Some(name) = most_accounts.keys().find(|name| !is_bank(name)) {
-            return Err(self.refuse(format!("settings.most_accounts.{name}"), "there is no such bank"));
-        }
         Ok(Settings {
             iterations,
             delta,
@@ -477,21 +334,23 @@ impl Check<'_> {
         }
     }
 
-    fn patience(&self, section: &NetworkSection) -> Result<Patience, ConfigError> {
-        let seconds = |field: &str, value: Option<u64>, default: u64| match value.unwrap_or(default) {
-            seconds @ 1..=604_800 => Ok(Duration::from_secs(seconds)),
-            _ => Err(self.refuse(format!("network.{field}"), "from a second to a week")),
+    fn network(&self, section: &NetworkSection, node: &mut NodeConfig) -> Result<(), ConfigError> {
+        let set = |field: &str, value: Option<u64>, timeout: &mut Duration| {
+            match value {
+                Some(seconds @ 1..=604_800) => *timeout = Duration::from_secs(seconds),
+                Some(_) => return Err(self.refuse(format!("network.{field}"), "from a second to a week")),
+                None => {}
+            }
+            Ok(())
         };
-        let attempts = section.attempts.unwrap_or(5);
-        if attempts == 0 || attempts > 1000 {
+        node.attempts = section.attempts.unwrap_or(node.attempts);
+        if !(1..=1000).contains(&node.attempts) {
             return Err(self.refuse("network.attempts", "from 1 to 1000"));
         }
-        Ok(Patience {
-            connect: seconds("connect_seconds", section.connect_seconds, 120)?,
-            round: seconds("round_seconds", section.round_seconds, 600)?,
-            reconnect: seconds("reconnect_seconds", section.reconnect_seconds, 60)?,
-            keepalive: seconds("keepalive_seconds", section.keepalive_seconds, 5)?,
-            attempts,
-        })
+        let timeouts = &mut node.timeouts;
+        set("connect_seconds", section.connect_seconds, &mut timeouts.connect)?;
+        set("round_seconds", section.round_seconds, &mut timeouts.round)?;
+        set("reconnect_seconds", section.reconnect_seconds, &mut timeouts.reconnect)?;
+        set("keepalive_seconds", section.keepalive_seconds, &mut timeouts.keepalive)
     }
 }

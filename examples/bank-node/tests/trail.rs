@@ -7,8 +7,8 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use bank_node::audit::{self, AuditError, Event, Trail};
 use common::{Banks, binary, text};
+use subrosa_node::audit::{self, AuditError, Event, Trail};
 
 fn ended(outcome: &str) -> Event {
     Event::Ended { outcome: outcome.to_owned() }
@@ -30,11 +30,11 @@ fn nothing_in_it_can_be_changed_added_or_removed() {
     let last = written(&file);
     let trail = std::fs::read_to_string(&file).unwrap();
     let lines: Vec<&str> = trail.split_inclusive('\n').collect();
-    assert_eq!(audit::hex(&audit::verify(&trail).unwrap().hash), last);
+    assert_eq!(audit::verify(&trail).unwrap().last_hash(), last);
 
     let wrong = |lines: &[&str], at: usize| {
-        let untrue = audit::verify(&lines.concat()).unwrap_err();
-        assert_eq!(untrue.line, at, "{untrue}");
+        let error = audit::verify(&lines.concat()).unwrap_err();
+        assert_eq!(error.line, at, "{error}");
     };
     for at in 0..lines.len() {
         let changed = lines[at].replace("number ", "another ");

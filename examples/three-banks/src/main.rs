@@ -51,8 +51,6 @@ enum Failure {
     UnknownAccount { account: String },
     #[error("`{account}` is an account of several banks ({banks}); say which as BANK/{account}")]
     ManyAccounts { account: String, banks: String },
-    #[error("no plan: {0}")]
-    Plan(String),
     #[error(transparent)]
     Data(#[from] Error),
     #[error(transparent)]

@@ -180,9 +180,9 @@ pub fn config(input: &[u8]) {
 /// Audit trails of `bank-node`.
 pub fn audit(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    if let Ok(report) = bank_node::audit::verify(text) {
+    if let Ok(report) = subrosa_node::audit::verify(text) {
         let _ = report.summary();
-        let _ = bank_node::audit::compare(&[report.clone(), report]);
+        let _ = subrosa_node::audit::compare(&[report.clone(), report]);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Checkpoints, with the seeds of runs beside the audit trail.
+//! A folder of checkpoints, with the seeds of the runs beside the audit trail.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -10,25 +10,33 @@ use subrosa_risk_propagation::checkpoint::{
 };
 use subrosa_risk_propagation::record::Seeds;
 
+use crate::NodeConfig;
 use crate::audit::seeds_file;
-use crate::config::Config;
 
-/// A folder of checkpoints. Seeds are kept as well where runs are recorded.
+/// A folder of checkpoints. If runs are recorded, it also appends the seed of each run to the file beside the audit trail.
+///
+/// # Security
+/// The seed determines all randomness of this bank in the run. Only the owner can read the file.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub struct CheckpointFolder {
     store: FileStore,
-    /// Where the seeds of runs are kept, so that the runs can be computed again.
+    /// File of seeds, which an auditor needs to recompute the runs.
     seeds: Option<PathBuf>,
 }
 
-impl Kept {
-    pub(crate) fn open(config: &Config) -> Result<Self, CheckpointError> {
-        let trail = config.audit.as_deref().filter(|_| config.record);
-        Ok(Self { store: FileStore::open(&config.checkpoints)?, seeds: trail.map(seeds_file) })
+impl CheckpointFolder {
+    /// Opens the folder that a configuration names, and makes it if there is none.
+    ///
+    /// # Errors
+    /// The folder cannot be made or is in use.
+    pub fn open(config: &NodeConfig) -> Result<Self, CheckpointError> {
+        let audit = config.audit.as_ref().filter(|audit| audit.record);
+        let seeds = audit.map(|audit| seeds_file(&audit.trail));
+        Ok(Self { store: FileStore::open(&config.checkpoints)?, seeds })
     }
 }
 
-impl CheckpointStore for Kept {
+impl CheckpointStore for CheckpointFolder {
     fn positions(&self) -> Result<Vec<u32>, CheckpointError> {
         self.store.positions()
     }

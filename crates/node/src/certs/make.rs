@@ -1,89 +1,48 @@
-//! Certificates: an authority of the banks' own, and one certificate for each of them.
-
-mod check;
+//! Making certificates.
 
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use time::{Duration, OffsetDateTime};
 
-pub use check::{Finding, check};
-pub(crate) use check::{read_certificates, read_key};
+use super::CertError;
+use crate::names::{name_problem, same_name};
 
-use crate::config::{name_problem, same_name};
-
-/// Why certificates could not be made, read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum CertError {
-    /// Making them failed.
-    #[error("making the certificate of `{name}` failed: {source}")]
-    Make {
-        /// For whom.
-        name: String,
-        /// Why.
-        source: rcgen::Error,
-    },
-    /// A bank cannot have this name.
-    #[error("`{name}`: {problem}")]
-    Name {
-        /// The name.
-        name: String,
-        /// Why not.
-        problem: &'static str,
-    },
-    /// A file could not be read or written.
-    #[error("{}: {source}", file.display())]
-    Io {
-        /// The file.
-        file: PathBuf,
-        /// The system's answer.
-        source: std::io::Error,
-    },
-    /// A file that should hold a certificate or key does not.
-    #[error("{}: {problem}", file.display())]
-    Pem {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-}
-
-/// From when to when certificates are valid.
-#[derive(Debug, Clone, Copy)]
+/// The time in which certificates are valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Validity {
-    /// Not before this.
-    pub from: OffsetDateTime,
-    /// Not after this.
-    pub until: OffsetDateTime,
+    /// First moment.
+    pub from: SystemTime,
+    /// Last moment.
+    pub until: SystemTime,
 }
 
 impl Validity {
-    /// From yesterday, so that a clock that is a little slow does no harm, for a number of days from now.
+    /// Returns the time from yesterday until `days` days from now. It begins a day early so that a slow clock does no harm.
     pub fn days(days: u32) -> Self {
-        let now = OffsetDateTime::now_utc();
-        Self { from: now - Duration::days(1), until: now + Duration::days(i64::from(days)) }
+        let (now, day) = (SystemTime::now(), Duration::from_secs(24 * 3600));
+        Self { from: now - day, until: now + day * days }
     }
 }
 
-/// Writes `ca.pem`, `ca-key.pem` and, for each bank, `<name>.pem` and `<name>-key.pem` into a folder.
+/// Writes `ca.pem`, `ca-key.pem` and, for each bank, `NAME.pem` and `NAME-key.pem` into a folder, and returns the files.
 ///
 /// # Errors
-/// [`CertError`]; existing files are not overwritten.
+/// [`CertError`] if a name or a file cannot be used. Existing files are not overwritten.
 ///
 /// # Security
-/// Whoever has `ca-key.pem` can pass for every bank. In earnest, each bank makes its own key and only has its
-/// certificate signed; and the authority's key is kept offline.
+/// Whoever has `ca-key.pem` can impersonate every bank. In production, each bank makes its own key and only has its
+/// certificate signed, and the authority's key is kept offline.
 pub fn make(folder: &Path, names: &[String], validity: Validity) -> Result<Vec<PathBuf>, CertError> {
     let authority_name = "subrosa banks";
     let failed = |name: &str| {
         let name = name.to_owned();
-        move |source| CertError::Make { name, source }
+        move |source: rcgen::Error| CertError::Make { name, source: Box::new(source) }
     };
     check_names(names)?;
     // All is made before anything is written: what fails leaves nothing that would be in the way of another attempt.
@@ -121,7 +80,7 @@ pub fn make(folder: &Path, names: &[String], validity: Validity) -> Result<Vec<P
     Ok(written)
 }
 
-/// Names that a certificate can hold, and that give every file a name of its own.
+/// Checks that certificates can hold the names, and that each name gives a file of its own.
 fn check_names(names: &[String]) -> Result<(), CertError> {
     let mut seen = BTreeSet::from(["ca".to_owned()]);
     for name in names {
@@ -140,8 +99,8 @@ fn check_names(names: &[String]) -> Result<(), CertError> {
 fn parameters(name: &str, validity: Validity) -> CertificateParams {
     let mut parameters = CertificateParams::default();
     parameters.distinguished_name.push(DnType::CommonName, name);
-    parameters.not_before = validity.from;
-    parameters.not_after = validity.until;
+    parameters.not_before = validity.from.into();
+    parameters.not_after = validity.until.into();
     parameters
 }
 
@@ -155,7 +114,7 @@ fn node_parameters(name: &str, validity: Validity) -> Result<CertificateParams, 
     Ok(parameters)
 }
 
-/// Writes a file that must not exist yet; a secret one can be read by its owner only.
+/// Writes a file that does not exist yet. Only its owner can read a secret file.
 fn write_new(file: &Path, text: &str, secret: bool) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);

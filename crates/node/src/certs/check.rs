@@ -1,4 +1,4 @@
-//! What is wrong with certificates, in words.
+//! Checking certificates.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,17 +11,18 @@ use rustls::{CertificateError, RootCertStore, client::WebPkiServerVerifier, serv
 use time::OffsetDateTime;
 
 use super::CertError;
-use crate::config::Config;
+use crate::NodeConfig;
 
-/// A clock that differs by less than this is the likelier reason than a certificate of another time.
+/// With a smaller difference, a wrong clock is the likely reason.
 const CLOCK: Duration = Duration::from_secs(24 * 3600);
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Finding {
-    /// Whether it is as it should be.
+    /// Whether the check succeeded.
     pub good: bool,
-    /// What was found, and what to do about it.
+    /// What was found, and how to correct it.
     pub text: String,
 }
 
@@ -33,8 +34,9 @@ fn bad(text: impl Into<String>) -> Finding {
     Finding { good: false, text: text.into() }
 }
 
-/// Looks at all certificates that a configuration names, as of the moment `now`.
-pub fn check(config: &Config, now: SystemTime) -> Vec<Finding> {
+/// Checks all certificates that a configuration names, at the time `now`. Each finding names the file or the bank.
+#[must_use]
+pub fn check(config: &NodeConfig, now: SystemTime) -> Vec<Finding> {
     let mut findings = Vec::new();
     let tls = &config.tls;
     let chain = take(&mut findings, read_certificates(&tls.certificate));
@@ -73,7 +75,7 @@ fn take<R>(findings: &mut Vec<Finding>, result: Result<R, CertError>) -> Option<
     result.map_err(|error| findings.push(bad(error.to_string()))).ok()
 }
 
-/// The certificates of a PEM file; at least one.
+/// Reads the certificates of a PEM file, at least one.
 pub(crate) fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, CertError> {
     let problem = |problem: String| CertError::Pem { file: file.to_owned(), problem };
     let bytes = std::fs::read(file).map_err(|source| CertError::Io { file: file.to_owned(), source })?;
@@ -88,7 +90,7 @@ pub(crate) fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'stati
     Ok(certificates)
 }
 
-/// The private key of a PEM file.
+/// Reads the private key of a PEM file.
 pub(crate) fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, CertError> {
     let bytes = std::fs::read(file).map_err(|source| CertError::Io { file: file.to_owned(), source })?;
     let bytes = zeroize::Zeroizing::new(bytes);
@@ -98,7 +100,7 @@ pub(crate) fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, CertError>
     })
 }
 
-fn check_key(config: &Config, chain: &[CertificateDer<'static>], key: PrivateKeyDer<'static>) -> Finding {
+fn check_key(config: &NodeConfig, chain: &[CertificateDer<'static>], key: PrivateKeyDer<'static>) -> Finding {
     let (certificate, key_file) = (config.tls.certificate.display(), config.tls.key.display());
     let provider = rustls::crypto::ring::default_provider();
     match rustls::sign::CertifiedKey::from_der(chain.to_vec(), key, &provider) {
@@ -110,9 +112,9 @@ fn check_key(config: &Config, chain: &[CertificateDer<'static>], key: PrivateKey
     }
 }
 
-/// The same checks that the other banks will make.
+/// Makes the checks that the other banks will make.
 fn check_chain(
-    config: &Config,
+    config: &NodeConfig,
     chain: &[CertificateDer<'static>],
     authority: &[CertificateDer<'static>],
     now: SystemTime,
@@ -157,7 +159,7 @@ fn check_chain(
     findings
 }
 
-/// What is wrong, in words that say what to do.
+/// Describes an error and how to correct it.
 fn explain(error: &rustls::Error, name: &str, now: UnixTime) -> String {
     use CertificateError::{
         Expired, ExpiredContext, InvalidPurpose, InvalidPurposeContext, NotValidForName,

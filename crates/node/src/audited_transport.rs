@@ -1,5 +1,4 @@
-//! A transport that listens in: it notes every round for the audit trail, tells the log when a connection is lost or comes
-//! back, and ends the run when the bank is told to stop.
+//! A transport that writes every round to the audit trail, logs lost connections, and ends the run when the bank is to stop.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,18 +15,18 @@ use subrosa_transport::{
 
 use crate::audit::{AuditError, Event, Flow, Trail, hex};
 
-/// How soon a wait ends after the bank was told to stop, and after how long without a connection the log hears of it.
-const GLANCE: Duration = Duration::from_millis(200);
+/// Interval in which a wait looks for a stop. A connection that is lost for longer is logged.
+const POLL: Duration = Duration::from_millis(200);
 
-/// The words by which the other banks learn that this one was told to stop.
-pub const STOPPED: &str = "this bank was told to stop";
+/// The reason that the other banks receive when this bank is to stop.
+const STOPPED: &str = "this bank was told to stop";
 
-/// What a frame says of itself; see the description of frames in `subrosa-transport`.
+/// The header of a frame; see the description of frames in `subrosa-transport`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Heading {
     session: [u8; 32],
     step: u32,
-    /// The sender gives up. Of a party that does, the transcript may be that of the step before.
+    /// Whether the sender aborts. Its transcript may then be that of the step before.
     abort: bool,
     tag: [u8; 8],
     transcript: [u8; 32],
@@ -56,7 +55,7 @@ struct Tally {
     hasher: Hasher,
 }
 
-/// One round as it happens.
+/// The round that is going on.
 #[derive(Debug)]
 struct Round {
     heading: Heading,
@@ -65,26 +64,26 @@ struct Round {
     recorded: bool,
 }
 
-/// See the module's page.
+/// See the module's documentation.
 #[derive(Debug)]
-pub struct Wire<'a> {
+pub(crate) struct AuditedTransport<'a> {
     inner: TlsTransport,
     stop: Arc<AtomicBool>,
     trail: Option<&'a mut Trail>,
     round: Option<Round>,
     /// The session that is being opened: protocol and parameters.
     announced: Option<(String, BTreeMap<String, String>)>,
-    /// Who is without connection, since when, and whether the log knows.
+    /// Banks without a connection: since when, and whether it was logged.
     lost: BTreeMap<PartyId, (Instant, bool)>,
-    /// The trail could not be written; the run ends, since a run without its trail is not wanted.
+    /// Why the trail could not be written. The run then ends, because a run needs its trail.
     broken: Option<AuditError>,
-    /// The frames of the present session are recorded.
+    /// Whether the frames of the present session are recorded.
     recording: bool,
 }
 
-impl<'a> Wire<'a> {
-    /// Listens in on `inner`. Once `stop` is set, waiting ends with an error.
-    pub fn new(inner: TlsTransport, stop: Arc<AtomicBool>, trail: Option<&'a mut Trail>) -> Self {
+impl<'a> AuditedTransport<'a> {
+    /// Observes `inner`. Once `stop` is set, waiting ends with an error.
+    pub(crate) fn new(inner: TlsTransport, stop: Arc<AtomicBool>, trail: Option<&'a mut Trail>) -> Self {
         Self {
             inner,
             stop,
@@ -97,9 +96,9 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// A session is about to be opened. The trail has it as soon as its id is there, also if it fails later. With `record`, its
-    /// frames are recorded where the trail has a record.
-    pub fn announce(&mut self, protocol: Protocol, fields: &Parameters, record: bool) {
+    /// Announces a session before it is opened. The trail gets its line when the id is known, even if the session fails later.
+    /// With `record`, its frames are recorded if the trail has a record.
+    pub(crate) fn announce(&mut self, protocol: Protocol, fields: &Parameters, record: bool) {
         self.recording = record;
         if let Err(error) = self.begin_record(protocol) {
             self.broken.get_or_insert(error);
@@ -117,19 +116,14 @@ impl<'a> Wire<'a> {
     }
 
     /// Adds a line to the audit trail, if there is one.
-    ///
-    /// # Errors
-    /// [`AuditError`].
-    pub fn note(&mut self, event: Event) -> Result<(), AuditError> {
+    pub(crate) fn note(&mut self, event: Event) -> Result<(), AuditError> {
         self.finish()?;
         self.trail.as_mut().map_or(Ok(()), |trail| trail.write(event))
     }
 
-    /// Writes down the round that is going on: the last one, where the run fails in it.
-    ///
-    /// # Errors
-    /// [`AuditError`], also where a line before could not be written.
-    pub fn finish(&mut self) -> Result<(), AuditError> {
+    /// Writes the line of the round that is going on, such as the round in which a run failed. Returns an error also if an earlier
+    /// line could not be written.
+    pub(crate) fn finish(&mut self) -> Result<(), AuditError> {
         if let Some(error) = self.broken.take() {
             return Err(error);
         }
@@ -161,7 +155,7 @@ impl<'a> Wire<'a> {
         })
     }
 
-    /// Writes down the session that was announced, before its first round.
+    /// Writes the line of the session that was announced, before its first round.
     fn begin_session(&mut self, heading: &Heading) -> Result<(), AuditError> {
         if heading.session == [0; 32] {
             return Ok(());
@@ -172,9 +166,9 @@ impl<'a> Wire<'a> {
         trail.write(Event::Session { protocol, session: hex(&heading.session), parameters })
     }
 
-    /// Adds a frame to its round. Frames of a round come together, but for stragglers, which make a line of their own.
+    /// Counts a frame in its round. The frames of a round arrive together; late ones get a line of their own.
     fn count(&mut self, party: PartyId, frame: &[u8], sent: bool) -> Result<(), AuditError> {
-        let Some(secret) = self.trail.as_ref().map(|trail| *trail.secret()) else { return Ok(()) };
+        let Some(secret) = self.trail.as_ref().map(|trail| trail.secret().clone()) else { return Ok(()) };
         let Some(mut heading) = Heading::of(frame) else { return Ok(()) };
         let place = |heading: &Heading| (heading.session, heading.step, heading.abort);
         let same = |round: &Round| place(&round.heading) == place(&heading);
@@ -195,7 +189,7 @@ impl<'a> Wire<'a> {
         let fresh = || Tally {
             frames: 0,
             bytes: 0,
-            hasher: Hasher::new("subrosa/bank-node/audit-frames", 1).field("secret", &secret),
+            hasher: Hasher::new("subrosa/bank-node/audit-frames", 1).field("secret", secret.key()),
         };
         let tally = tallies.entry(party).or_insert_with(fresh);
         tally.frames += 1;
@@ -205,7 +199,7 @@ impl<'a> Wire<'a> {
     }
 
     fn noted(&mut self, party: PartyId, frame: &[u8], sent: bool) -> Result<(), TransportError> {
-        // First the lines of the rounds before: they have the hash of the record up to there.
+        // The lines of earlier rounds come first: they have the hash of the record up to there.
         let mut noted = self.count(party, frame, sent);
         if let (Ok(()), true, Some(trail)) = (&noted, self.recording, &mut self.trail) {
             noted = trail.record(if sent { Kind::Sent } else { Kind::Received }, party, frame);
@@ -220,8 +214,8 @@ impl<'a> Wire<'a> {
         Ok(())
     }
 
-    /// Tells the log what has become of the connection to a bank that is waited for, unless it comes back at once.
-    fn look_at(&mut self, party: PartyId) {
+    /// Logs that a connection is lost or back, unless it comes back at once.
+    fn log_connection(&mut self, party: PartyId) {
         let bank = self.inner.roster().name(party);
         if self.inner.is_connected(party) {
             if let Some((_, true)) = self.lost.remove(&party) {
@@ -229,9 +223,9 @@ impl<'a> Wire<'a> {
             }
             return;
         }
-        let (since, told) = self.lost.entry(party).or_insert_with(|| (Instant::now(), false));
-        if !*told && since.elapsed() >= GLANCE {
-            *told = true;
+        let (since, logged) = self.lost.entry(party).or_insert_with(|| (Instant::now(), false));
+        if !*logged && since.elapsed() >= POLL {
+            *logged = true;
             let reason = self.inner.problem(party).map(|problem| problem.with_causes()).unwrap_or_default();
             tracing::warn!(bank, reason, "the connection is lost; waiting for it to come back");
         }
@@ -246,7 +240,7 @@ impl<'a> Wire<'a> {
     }
 }
 
-impl Transport for Wire<'_> {
+impl Transport for AuditedTransport<'_> {
     fn roster(&self) -> &Roster {
         self.inner.roster()
     }
@@ -256,7 +250,7 @@ impl Transport for Wire<'_> {
     }
 
     fn send(&mut self, to: PartyId, frame: &[u8]) -> Result<(), TransportError> {
-        // Not stopped here: the last thing to be sent is why.
+        // A stop does not prevent sending: the reason is sent last.
         self.inner.send(to, frame)?;
         self.noted(to, frame, true)
     }
@@ -264,14 +258,14 @@ impl Transport for Wire<'_> {
     fn receive(&mut self, from: PartyId, deadline: Deadline) -> Result<Vec<u8>, TransportError> {
         loop {
             self.check_stop(from)?;
-            match self.inner.receive(from, deadline.or_sooner(Deadline::after(GLANCE))) {
+            match self.inner.receive(from, deadline.or_sooner(Deadline::after(POLL))) {
                 Ok(frame) => {
                     self.noted(from, &frame, false)?;
                     return Ok(frame);
                 }
                 Err(error) if error.is_timeout() => {
-                    // A session that waits for several looks at each of them for a moment only.
-                    self.look_at(from);
+                    // A session that waits for several banks waits for each of them only for a moment.
+                    self.log_connection(from);
                     if deadline.has_passed() {
                         return Err(error);
                     }

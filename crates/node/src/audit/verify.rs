@@ -1,55 +1,60 @@
-//! Checking trails: one by itself, and those of several banks against each other.
+//! Checking one trail by itself, and the trails of several banks against each other.
 
 use std::collections::BTreeMap;
 
-use super::{Event, Flow, Line, Record, chained, hex};
+use super::trail::{Line, chained};
+use super::{Event, Flow, Record, hex};
 
-/// A trail whose every line is bound to the ones before it.
+/// A trail that verified: each line is bound to the lines before it.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Report {
     /// All records.
     pub records: Vec<Record>,
     /// The hash of the last line; zeros for an empty trail.
-    pub hash: [u8; 32],
+    pub(super) hash: [u8; 32],
     /// The hash of each line.
     hashes: Vec<[u8; 32]>,
 }
 
-/// Why a trail is not to be trusted.
+/// A line of a trail that does not verify.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 #[error("line {line}: {problem}")]
-pub struct Untrue {
-    /// Counted from 1.
+pub struct TrailError {
+    /// Number of the line, counted from 1.
     pub line: usize,
-    /// What is wrong.
+    /// What is wrong with it.
     pub problem: String,
 }
 
 /// Checks every line of a trail.
 ///
-/// Lines cut off at the end do not show, unless the trail's last hash is known from elsewhere.
-///
 /// # Errors
-/// The first line that is not what it should be.
-pub fn verify(text: &str) -> Result<Report, Untrue> {
+/// [`TrailError`] for the first line that was changed, or before which lines were changed, added or removed.
+///
+/// # Security
+/// Lines that were cut off at the end are not detected. Compare a last hash that is known from elsewhere with
+/// [`Report::line_of`].
+pub fn verify(text: &str) -> Result<Report, TrailError> {
     let mut report = Report { records: Vec::new(), hash: [0; 32], hashes: Vec::new() };
     for (index, text) in text.split_inclusive('\n').enumerate() {
-        let untrue = |problem: String| Untrue { line: index + 1, problem };
+        let error_at = |problem: String| TrailError { line: index + 1, problem };
         let Some(text) = text.strip_suffix('\n') else {
             let problem = "it has no end: the bank was killed while it wrote it, or is writing it just now. The bank \
                            drops such a line when it starts again; all lines before it are whole";
-            return Err(untrue(problem.into()));
+            return Err(error_at(problem.into()));
         };
         let line: Line =
-            serde_json::from_str(text).map_err(|_| untrue("it is not a line of a trail".into()))?;
+            serde_json::from_str(text).map_err(|_| error_at("it is not a line of a trail".into()))?;
         let hash = chained(&report.hash, line.record.get());
         if line.hash != hex(&hash) {
-            return Err(untrue("it was changed, or lines before it were changed, added or removed".into()));
+            return Err(error_at("it was changed, or lines before it were changed, added or removed".into()));
         }
         let record: Record = serde_json::from_str(line.record.get())
-            .map_err(|error| untrue(format!("its record is not one of this version: {error}")))?;
+            .map_err(|error| error_at(format!("its record is not one of this version: {error}")))?;
         if record.number != index as u64 {
-            return Err(untrue(format!("its number is {}, it should be {index}", record.number)));
+            return Err(error_at(format!("its number is {}, it should be {index}", record.number)));
         }
         report.records.push(record);
         report.hashes.push(hash);
@@ -59,7 +64,7 @@ pub fn verify(text: &str) -> Result<Report, Untrue> {
 }
 
 impl Report {
-    /// This bank's name, from the first line that tells it.
+    /// Returns the name of the bank that wrote the trail.
     pub fn bank(&self) -> Option<&str> {
         self.events().find_map(|event| match event {
             Event::Started { bank, .. } => Some(bank.as_str()),
@@ -67,17 +72,23 @@ impl Report {
         })
     }
 
+    /// Returns the hash of the last line, in hexadecimal; zeros for an empty trail.
+    #[must_use]
+    pub fn last_hash(&self) -> String {
+        hex(&self.hash)
+    }
+
     fn events(&self) -> impl Iterator<Item = &Event> {
         self.records.iter().map(|record| &record.event)
     }
 
-    /// The line that has this hash, counted from 1: all lines up to it are as they were when the hash was told.
+    /// Finds the line that has this hash, counted from 1. All lines up to it are as they were when the hash was logged.
     pub fn line_of(&self, hash: &str) -> Option<usize> {
-        let told = hash.trim().to_ascii_lowercase();
-        self.hashes.iter().position(|hash| hex(hash) == told).map(|index| index + 1)
+        let known = hash.trim().to_ascii_lowercase();
+        self.hashes.iter().position(|hash| hex(hash) == known).map(|index| index + 1)
     }
 
-    /// How the last run ended; `None` if it has no end, which means that the process was killed or still runs.
+    /// Returns how the last run ended. `None` means that the process was killed or still runs.
     pub fn outcome(&self) -> Option<&str> {
         match self.events().last() {
             Some(Event::Ended { outcome }) => Some(outcome),
@@ -85,7 +96,7 @@ impl Report {
         }
     }
 
-    /// Whether the last input that the trail commits to is this one.
+    /// Whether the commitment to the input of the last run is this one.
     pub fn commits_to(&self, commitment: &str) -> bool {
         let last = self.events().filter_map(|event| match event {
             Event::Input { commitment } => Some(commitment.as_str()),
@@ -94,7 +105,7 @@ impl Report {
         last.last() == Some(commitment)
     }
 
-    /// Sessions that were opened: id, and protocol with its parameters.
+    /// Sessions that were opened: protocol and parameters by id.
     fn sessions(&self) -> BTreeMap<&str, (&str, &BTreeMap<String, String>)> {
         let sessions = self.events().filter_map(|event| match event {
             Event::Session { protocol, session, parameters } => {
@@ -105,7 +116,7 @@ impl Report {
         sessions.collect()
     }
 
-    /// Rounds by session, step and whether somebody gave up; what came in several lines is added up.
+    /// Totals of rounds by session, step, and whether a bank aborted. A round may have several lines.
     fn rounds(&self) -> BTreeMap<(&str, u32, bool), Totals<'_>> {
         let mut rounds: BTreeMap<(&str, u32, bool), Totals<'_>> = BTreeMap::new();
         for event in self.events() {
@@ -127,7 +138,7 @@ impl Report {
         rounds
     }
 
-    /// A summary for people.
+    /// Summarises the trail in some lines of text.
     pub fn summary(&self) -> String {
         let rounds = self.rounds();
         let bytes = |flows: &BTreeMap<&str, (u64, u64)>| flows.values().map(|(_, bytes)| bytes).sum::<u64>();
@@ -151,7 +162,7 @@ impl Report {
                 _ => {}
             }
         }
-        text + &format!("\n  last hash: {}", hex(&self.hash))
+        text + &format!("\n  last hash: {}", self.last_hash())
     }
 }
 
@@ -163,11 +174,13 @@ struct Totals<'a> {
     received: BTreeMap<&'a str, (u64, u64)>,
 }
 
-/// Checks trails of several banks against each other: sessions that two of them list have the same parameters, the same
-/// broadcasts, and what one sent the other received.
+/// Compares the trails of several banks. In sessions that two trails list, the parameters and broadcasts must be equal, and each
+/// bank must have received what the other sent.
 ///
 /// # Returns
-/// Every contradiction, in words. A round that only one bank lists is none: the other may have been killed.
+/// Every contradiction, in words, with the names of the banks. A round that only one bank lists is no contradiction: the other
+/// bank may have been killed.
+#[must_use]
 pub fn compare(reports: &[Report]) -> Vec<String> {
     let mut problems = Vec::new();
     for (index, here) in reports.iter().enumerate() {
@@ -183,7 +196,7 @@ pub fn compare(reports: &[Report]) -> Vec<String> {
             for ((session, step, abort), mine) in here.rounds() {
                 let Some(theirs) = theirs.get(&(session, step, abort)) else { continue };
                 let place = format!("session {}…, round {step}", &session[..8.min(session.len())]);
-                // Two that give up may do so before and after a broadcast.
+                // Of two banks that abort, one may do so before a broadcast and the other after it.
                 if mine.transcript != theirs.transcript && !abort {
                     problems.push(format!("{place}: {one} and {other} saw other broadcasts before"));
                 }

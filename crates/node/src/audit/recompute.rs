@@ -1,66 +1,119 @@
-//! A run computed again from what a bank kept: trail, record of frames and seeds beside it, and its data.
+//! Recomputing a run from what a bank kept: its trail, the record of frames and the seeds beside it, and its data.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use subrosa_encoding::parse_hex;
-use subrosa_risk_propagation::audit::{self as library, End, Index, Recomputed, Recorded, Subject};
+use subrosa_risk_propagation::audit::{self as propagation_audit, End, Index, Recomputed, Recorded, Subject};
 use subrosa_risk_propagation::record::{Reader, Seeds};
-use subrosa_risk_propagation::{Banks, data, parameters};
+use subrosa_risk_propagation::{self as propagation, Banks, data, parameters};
 use subrosa_threshold_decryption::ThresholdKey;
 use subrosa_transport::{PartyId, Roster};
 
 use super::{Event, Record, Report, compare, frames_file, hex, seeds_file, verify};
-use crate::config::Config;
-use crate::keys::{public_file, read_public};
+use crate::NodeConfig;
+use crate::keys::{KeyFileError, public_key_file, read_public_key};
 
-/// Broadcasts that the trail of a bank which was killed may lack at the end.
+/// Greatest number of broadcasts that the trail of a bank that was killed may lack at its end.
 const MOST_LOST: usize = 2;
 
-/// The longest trail that is read, in bytes.
+/// Greatest length of a trail, in bytes.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// What a bank hands to its auditor, beside its configuration.
-#[derive(Debug, Clone, Default)]
+/// What a bank gives to its auditor beside its configuration.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Evidence {
-    /// The folder that holds the bank's folder of accounts and transfers; that of the configuration, if none is given.
+    /// Folder that holds the bank's folder of accounts and transfers. Default: that of the configuration.
     pub input: Option<PathBuf>,
     /// The trail.
     pub trail: PathBuf,
-    /// The record of frames; the file beside the trail, if none is given.
+    /// Record of frames. Default: the file beside the trail.
     pub frames: Option<PathBuf>,
-    /// The seeds; the file beside the trail, if none is given.
+    /// Seeds of the runs. Default: the file beside the trail.
     pub seeds: Option<PathBuf>,
-    /// The trail's last hash as it was told at the end of the run.
+    /// Last hash of the trail, in hexadecimal, as it was logged at the end of the run.
     pub last_hash: Option<String>,
-    /// The session in which the run began, in hexadecimal; the last run, if none is given.
-    pub run: Option<String>,
-    /// The public part of the key; the file beside the configuration's key file, if none is given.
+    /// Id of the session in which the run began. Default: the last run.
+    pub run: Option<[u8; 32]>,
+    /// File of the public part of the key. Default: the file beside the configuration's key file.
     pub key: Option<PathBuf>,
     /// Trails of other banks.
     pub peers: Vec<PathBuf>,
 }
 
-type Failure = Box<dyn std::error::Error>;
+impl Evidence {
+    /// Creates evidence with the files beside a trail.
+    pub fn new(trail: impl Into<PathBuf>) -> Self {
+        Self {
+            input: None,
+            trail: trail.into(),
+            frames: None,
+            seeds: None,
+            last_hash: None,
+            run: None,
+            key: None,
+            peers: Vec::new(),
+        }
+    }
+}
 
-/// Computes a run of the bank again. `tell` gets one line for each thing that was found.
-///
-/// # Returns
-/// Whether the bank did what its data and its seed say, as far as its record goes.
+/// Why a run cannot be recomputed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecomputeError {
+    /// A file cannot be used.
+    #[error("{}: {source}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The file of the key's public part cannot be used.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// The bank's data or names cannot be used.
+    #[error(transparent)]
+    Propagation(#[from] propagation::Error),
+}
+
+/// The result of recomputing a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recomputation {
+    /// How far each session of the run was recomputed, in words.
+    pub sessions: Vec<String>,
+    /// Every deviation, in words, with session, step and peer.
+    pub deviations: Vec<String>,
+    /// Whether nothing was compared with the trails of other banks, because none was given.
+    ///
+    /// # Security
+    /// Only this comparison shows that the recorded frames of the other banks are genuine.
+    pub lacks_peers: bool,
+}
+
+impl Recomputation {
+    /// Whether the bank did what its data and its seed say, as far as its record goes.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.deviations.is_empty()
+    }
+}
+
+/// Recomputes a run of a bank, and compares every message with the one that was sent. No share of the key and no passphrase is
+/// needed.
 ///
 /// # Errors
-/// Files that cannot be used, with their names.
-pub fn recompute(config: &Config, evidence: &Evidence, tell: &mut dyn FnMut(&str)) -> Result<bool, Failure> {
+/// [`RecomputeError`] names the file that cannot be used.
+pub fn recompute(config: &NodeConfig, evidence: &Evidence) -> Result<Recomputation, RecomputeError> {
+    let mut result = Recomputation::default();
     let trail = read(&evidence.trail)?;
-    let mut good = match &evidence.last_hash {
-        Some(hash) if trail.line_of(hash).is_none() => {
-            tell("no line of the trail has the hash that was told: lines were changed or cut off");
-            false
-        }
-        _ => true,
-    };
+    if evidence.last_hash.as_ref().is_some_and(|hash| trail.line_of(hash).is_none()) {
+        let problem = "no line of the trail has the hash that was told: lines were changed or cut off";
+        result.deviations.push(problem.to_owned());
+    }
     let roster = roster(&trail).ok_or_else(|| named(&evidence.trail, "it does not say who takes part"))?;
     let frames = evidence.frames.clone().unwrap_or_else(|| frames_file(&evidence.trail));
     let seeds = evidence.seeds.clone().unwrap_or_else(|| seeds_file(&evidence.trail));
@@ -68,8 +121,8 @@ pub fn recompute(config: &Config, evidence: &Evidence, tell: &mut dyn FnMut(&str
     let file = File::open(&frames).map_err(|error| named(&frames, error))?;
     let mut reader = Reader::new(BufReader::new(file)).map_err(|error| named(&frames, error))?;
     let index = Index::read(&mut reader, &roster).map_err(|error| named(&frames, error))?;
-    let run = match &evidence.run {
-        Some(digits) => parse_hex(digits).ok_or("--run takes the 64 hexadecimal digits of a session")?,
+    let run = match evidence.run {
+        Some(run) => run,
         None => *index.runs().last().ok_or_else(|| named(&frames, "it holds no run"))?,
     };
 
@@ -77,80 +130,78 @@ pub fn recompute(config: &Config, evidence: &Evidence, tell: &mut dyn FnMut(&str
     let input = evidence.input.as_deref().unwrap_or(&config.data);
     let network = data::read_bank(input, &banks, &config.name)?;
     let sessions = index.sessions_of(run);
-    for line in check_record(&trail, &sessions) {
-        tell(&line);
-        good = false;
-    }
+    result.deviations.extend(check_record(&trail, &sessions));
     let key = key_of(config, evidence, agreed(&trail, &sessions, "key"))?;
     let fields = parameters(&key, network.columns(), &config.settings);
     for (name, value) in fields.fields() {
         let Some(agreed) = agreed(&trail, &sessions, name).filter(|agreed| *agreed != value) else {
             continue;
         };
-        tell(&format!("the run had {name} = {agreed}, the configuration says {value}"));
-        good = false;
+        let problem = format!("the run had {name} = {agreed}, the configuration says {value}");
+        result.deviations.push(problem);
     }
-    if !good {
-        // What follows would be differences that follow from these.
-        return Ok(false);
+    if !result.is_clean() {
+        // All further deviations would follow from these.
+        return Ok(result);
     }
     let subject =
         Subject { network: &network, settings: &config.settings, key: &key, roster: &roster, seeds: &seeds };
-    let recomputed =
-        library::recompute(&subject, &mut reader, Some(run)).map_err(|error| named(&frames, error))?;
+    let recomputed = propagation_audit::recompute(&subject, &mut reader, Some(run))
+        .map_err(|error| named(&frames, error))?;
     for attempt in &recomputed.attempts {
-        tell(&format!("session {}: {}", hex(&attempt.session), words(&attempt.end)));
+        result.sessions.push(format!("session {}: {}", hex(&attempt.session), words(&attempt.end)));
     }
     for difference in &recomputed.differences {
-        tell(&format!("session {}…, {difference}", hex(&difference.session[..4])));
+        result.deviations.push(format!("session {}…, {difference}", hex(&difference.session[..4])));
     }
     let mut trails = vec![trail];
     for peer in &evidence.peers {
         trails.push(read(peer)?);
     }
-    let mut contradictions = compare(&trails);
+    result.deviations.extend(compare(&trails));
     let complete: Vec<&Recorded> =
         sessions.into_iter().filter(|session| is_complete(&recomputed, session)).collect();
     for (file, peer) in evidence.peers.iter().zip(&trails[1..]) {
         for (place, session) in complete.iter().enumerate() {
-            // Of a session that was stopped at the end, a bank that was killed may lack the last lines.
+            // A bank that was killed may lack the last lines of the last session.
             let lost = if place + 1 == complete.len() { 0 } else { MOST_LOST };
-            contradictions.extend(check_seen(session, peer, file, lost));
+            result.deviations.extend(check_seen(session, peer, file, lost));
         }
     }
-    contradictions.iter().for_each(|line| tell(line));
-    if evidence.peers.is_empty() {
-        tell("not compared with what other banks saw: give their trails with --peers");
-    }
-    Ok(recomputed.differences.is_empty() && contradictions.is_empty())
+    result.lacks_peers = evidence.peers.is_empty();
+    Ok(result)
 }
 
-/// The public part of the key of a run, of which the trail has the fingerprint.
-fn key_of(config: &Config, evidence: &Evidence, agreed: Option<&str>) -> Result<ThresholdKey, Failure> {
+/// Reads the public part of the key of a run. The trail has its fingerprint.
+fn key_of(
+    config: &NodeConfig,
+    evidence: &Evidence,
+    agreed: Option<&str>,
+) -> Result<ThresholdKey, RecomputeError> {
     let file = match (&evidence.key, agreed) {
         (Some(file), _) => file.clone(),
         (None, Some(key)) if key.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
-            public_file(&config.key_file, key)
+            public_key_file(&config.key_file, key)
         }
         (None, _) => return Err(named(&evidence.trail, "it does not say which key the run had")),
     };
-    Ok(read_public(&file)?)
+    Ok(read_public_key(&file)?)
 }
 
-fn named(file: &Path, problem: impl std::fmt::Display) -> Failure {
-    format!("{}: {problem}", file.display()).into()
+fn named(file: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> RecomputeError {
+    RecomputeError::File { file: file.to_owned(), source: source.into() }
 }
 
-fn read(file: &Path) -> Result<Report, Failure> {
+fn read(file: &Path) -> Result<Report, RecomputeError> {
     let length = std::fs::metadata(file).map_err(|error| named(file, error))?.len();
     if length > MOST_BYTES {
         return Err(named(file, format!("it is longer than {MOST_BYTES} bytes")));
     }
     let text = std::fs::read_to_string(file).map_err(|error| named(file, error))?;
-    verify(&text).map_err(|untrue| named(file, untrue))
+    verify(&text).map_err(|error| named(file, error))
 }
 
-/// All banks as the trail lists them last, seen by the one whose trail it is.
+/// The roster that the trail lists last, seen by the bank whose trail it is.
 fn roster(trail: &Report) -> Option<Roster> {
     let started = trail.records.iter().rev().find_map(|record| match &record.event {
         Event::Started { bank, roster, .. } => Some((bank, roster)),
@@ -167,7 +218,7 @@ fn roster(trail: &Report) -> Option<Roster> {
     Roster::with_identities(parties?, PartyId::new(u16::try_from(me).ok()?)).ok()
 }
 
-/// The value of a parameter on which the banks had agreed in a session of the run.
+/// The value of a parameter on which the banks agreed in a session of the run.
 fn agreed<'a>(trail: &'a Report, sessions: &[&Recorded], name: &str) -> Option<&'a str> {
     let ids: Vec<String> = sessions.iter().map(|session| hex(&session.id)).collect();
     trail.records.iter().find_map(|record| match &record.event {
@@ -178,7 +229,7 @@ fn agreed<'a>(trail: &'a Report, sessions: &[&Recorded], name: &str) -> Option<&
     })
 }
 
-/// Whether the record holds the frames to which the trail commits; what is wrong, in words.
+/// Checks that the record holds the frames to which the trail commits. Returns what is wrong, in words.
 fn check_record(trail: &Report, sessions: &[&Recorded]) -> Vec<String> {
     let mut problems = Vec::new();
     for recorded in sessions {
@@ -198,7 +249,7 @@ fn check_record(trail: &Report, sessions: &[&Recorded]) -> Vec<String> {
                 break;
             }
         }
-        // What is computed again is what the other banks saw, if the trail's transcripts are the record's.
+        // The other banks saw what is recomputed if the transcripts of trail and record are equal.
         for record in &trail.records {
             let Event::Round { session, step, abort: false, transcript, .. } = &record.event else {
                 continue;
@@ -217,13 +268,13 @@ fn check_record(trail: &Report, sessions: &[&Recorded]) -> Vec<String> {
     problems
 }
 
-/// Whether a session went as far as R9.
+/// Whether a session reached R9.
 fn is_complete(recomputed: &Recomputed, session: &Recorded) -> bool {
     let reached = |end: &End| matches!(end, End::Decrypted { .. } | End::Finished);
     recomputed.attempts.iter().any(|attempt| attempt.session == session.id && reached(&attempt.end))
 }
 
-/// Whether another bank saw all broadcasts of a session, but for so many at its end; what it did not, in words.
+/// Checks that another bank saw all broadcasts of a session except the last `lost`. Returns what is missing, in words.
 fn check_seen(recorded: &Recorded, peer: &Report, file: &Path, lost: usize) -> Option<String> {
     let id = hex(&recorded.id);
     let transcript = |record: &Record| match &record.event {
