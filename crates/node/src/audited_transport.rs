@@ -176,7 +176,10 @@ impl<'a> AuditedTransport<'a> {
             Some(round) if same(round) => heading = round.heading,
             _ => {
                 self.end_round()?;
-                self.begin_session(&heading)?;
+                // A session's first frame with its id is one of this bank. Frames of others may be left over from an earlier session.
+                if sent {
+                    self.begin_session(&heading)?;
+                }
             }
         }
         let round = self.round.get_or_insert_with(|| Round {
