@@ -19,8 +19,8 @@ use subrosa_benches::{peak_memory, reset_peak_memory};
 use subrosa_paillier::{KeyId, PrivateKey};
 use subrosa_risk_propagation::audit::{End, Subject, recompute};
 use subrosa_risk_propagation::checkpoint::{CheckpointError, WriteBytes};
-use subrosa_risk_propagation::generate::{NetworkShape, generate};
 use subrosa_risk_propagation::record::{Reader, Record, Recording, Seeds};
+use subrosa_risk_propagation::synthetic::{NetworkShape, generate};
 use subrosa_risk_propagation::{
     CheckpointStore, Network, Outcome, PROTOCOL, Propagation, RunSeed, Settings, parameters,
 };

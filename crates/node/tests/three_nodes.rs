@@ -12,7 +12,7 @@ use rand_chacha::rand_core::SeedableRng;
 use subrosa_node::audit::{self, Event, Evidence, Report};
 use subrosa_node::certs::{self, Validity};
 use subrosa_node::subrosa_distributed_paillier::KeygenParameters;
-use subrosa_node::subrosa_risk_propagation::generate::{NetworkShape, generate};
+use subrosa_node::subrosa_risk_propagation::synthetic::{NetworkShape, generate};
 use subrosa_node::subrosa_risk_propagation::{Outcome, data, plaintext};
 use subrosa_node::{AuditFiles, Node, NodeConfig, NodeError, Passphrase, Peer, Task, TlsFiles};
 

@@ -2,10 +2,53 @@
 
 use std::sync::Arc;
 
-use crate::error::Error;
+use crate::limits::NAME_LIMIT;
 
-/// Greatest length of an account's or a bank's name, in bytes.
-pub const NAME_LIMIT: usize = 255;
+/// Most banks of a list.
+const MAX_BANKS: usize = 1000;
+
+/// Why banks cannot take part together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BanksError {
+    /// The list is empty.
+    #[error("there are no banks")]
+    None,
+    /// The list is too long.
+    #[error("{banks} banks are more than {MAX_BANKS}")]
+    TooMany {
+        /// Banks in the list.
+        banks: usize,
+    },
+    /// A name is empty or too long.
+    #[error("the name of bank {place} has {bytes} bytes, not 1 to {NAME_LIMIT}")]
+    Name {
+        /// Place in the list, from 1.
+        place: usize,
+        /// Length of the name, in bytes.
+        bytes: usize,
+    },
+    /// A name stands in the list twice.
+    #[error("the bank `{name}` is listed twice")]
+    Repeated {
+        /// The name.
+        name: String,
+    },
+    /// Fewer accounts than the banks need.
+    #[error("{accounts} accounts are too few for {banks} banks")]
+    TooFewAccounts {
+        /// Accounts of all banks together.
+        accounts: usize,
+        /// Number of banks.
+        banks: usize,
+    },
+    /// A bank that is asked for is not in the list.
+    #[error("the bank `{name}` is not in the list")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+}
 
 /// Index of a bank in the list of [`Banks`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,22 +75,21 @@ impl Banks {
     /// Takes the list over.
     ///
     /// # Errors
-    /// [`Error::Banks`] if it is empty, has more than 1,000 entries, or if a name is empty, repeated or longer
-    /// than [`NAME_LIMIT`].
-    pub fn new<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Result<Self, Error> {
+    /// [`BanksError`] if it is empty, has more than 1,000 entries, or if a name is empty, repeated or longer than 255 bytes.
+    pub fn new<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Result<Self, BanksError> {
         let names: Arc<[Box<str>]> = names.into_iter().map(|name| Box::from(name.as_ref())).collect();
         if names.is_empty() {
-            return Err(Error::Banks("there are none".to_owned()));
+            return Err(BanksError::None);
         }
-        if names.len() > 1000 {
-            return Err(Error::Banks(format!("{} are more than 1000", names.len())));
+        if names.len() > MAX_BANKS {
+            return Err(BanksError::TooMany { banks: names.len() });
         }
         for (index, name) in names.iter().enumerate() {
             if name.is_empty() || name.len() > NAME_LIMIT {
-                return Err(Error::Banks(format!("name {index} has {} bytes", name.len())));
+                return Err(BanksError::Name { place: index + 1, bytes: name.len() });
             }
             if names.iter().take(index).any(|other| other == name) {
-                return Err(Error::Banks(format!("`{name}` appears twice")));
+                return Err(BanksError::Repeated { name: name.to_string() });
             }
         }
         Ok(Self { names })

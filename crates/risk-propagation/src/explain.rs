@@ -4,10 +4,10 @@
 //! and no score is read, so that nothing about another bank's scores can come out of it. It says through which
 //! transfers a foreign score *could* arrive, not whether that score was high.
 
-use crate::agreement::Agreed;
 use crate::banks::BankId;
 use crate::network::Node;
-use crate::settings::Step;
+use crate::plan::Step;
+use crate::steps::agreement::Agreed;
 
 /// Where an account's score came from.
 #[derive(Debug, Clone, PartialEq)]

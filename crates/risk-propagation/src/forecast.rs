@@ -10,12 +10,12 @@ use rand_core::CryptoRng;
 use subrosa_arith::{SecretInt, sample};
 use subrosa_paillier::{Blinder, DEFAULT_TABLE_BYTES, PublicKey};
 
-use crate::agreement::Agreed;
-use crate::disclosure;
-use crate::encrypted::{blocks, uses, window};
 use crate::error::Error;
 use crate::plan::Plan;
-use crate::senders;
+use crate::steps::agreement::Agreed;
+use crate::steps::agreement::senders;
+use crate::steps::disclosure;
+use crate::steps::scores::{blocks, uses, window};
 
 /// What a partial decryption takes with its part in the proofs that are made and verified, as measured.
 const WITH_PROOFS: f64 = 1.066;

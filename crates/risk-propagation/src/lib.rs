@@ -3,48 +3,41 @@
 // Marks what needs a feature, on docs.rs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-pub mod agreement;
 pub mod audit;
-pub mod banks;
+mod banks;
 pub mod checkpoint;
-mod ciphertexts;
+#[cfg(any(feature = "arrow", feature = "csv"))]
 pub mod data;
-pub mod disclosure;
-pub mod encrypted;
-pub mod error;
+mod error;
 pub mod explain;
-pub mod fixed;
-pub mod forecast;
-pub mod generate;
-pub mod links;
-pub mod messages;
-pub mod network;
-pub mod periods;
+mod forecast;
+mod limits;
+mod network;
 pub mod plaintext;
-pub mod plan;
-pub mod protocol;
-pub mod randomness;
+mod plan;
 pub mod record;
-mod resume;
-pub mod senders;
-pub mod settings;
-pub mod weights;
+mod run;
+pub mod steps;
+#[cfg(feature = "synthetic")]
+pub mod synthetic;
 
-pub use agreement::Agreed;
-pub use banks::{BankId, Banks};
-pub use checkpoint::{CheckpointError, CheckpointProblem, CheckpointStore, FileStore};
-pub use error::{Error, Problem, Rejected};
-pub use forecast::{Calibration, Forecast};
-pub use network::{Network, NetworkBuilder, Transfer};
-pub use periods::PeriodActivity;
-pub use plan::{NetworkSizes, Plan, PlanError};
-pub use protocol::{Event, Outcome, PROTOCOL, Propagation, Stage, Stopped, parameters};
-pub use randomness::RunSeed;
-pub use settings::{Delta, KeyUse, Mismatch, Settings, Step};
+#[doc(inline)]
+pub use {
+    banks::{BankId, Banks, BanksError},
+    checkpoint::{CheckpointError, CheckpointProblem, CheckpointStore, FileStore},
+    error::{Disagreement, Error, Problem, Rejected, Violation},
+    forecast::{Calibration, Forecast},
+    limits::{MAX_AMOUNT, MAX_IN_DEGREE_BITS, MAX_STEPS, MAX_WEIGHT_BITS, NAME_LIMIT},
+    network::{ForeignAccount, Network, NetworkBuilder, Node, Period, Transfer},
+    plan::{DecodeError, Delta, KeyUse, Mismatch, NetworkSizes, Plan, PlanError, Settings, Step},
+    run::{Event, Outcome, PROTOCOL, Propagation, Stage, Stopped, parameters},
+    steps::agreement::{Agreed, periods::PeriodActivity},
+    steps::randomness::RunSeed,
+};
 
 /// Re-exported: a session, a key share and a key are what a run is given.
 pub use {subrosa_paillier, subrosa_threshold_decryption, subrosa_transport};
 
-/// Re-exported: it is in signatures.
+/// Re-exported: they are in signatures.
 #[doc(no_inline)]
-pub use rand_core;
+pub use {num_bigint, rand_core};

@@ -8,15 +8,13 @@ use std::collections::{HashMap, HashSet};
 use num_bigint::BigInt;
 use rayon::prelude::*;
 
-use crate::agreement::Agreed;
 use crate::banks::BankId;
 use crate::error::Error;
-use crate::fixed::{self, FixedScores, add_product};
 use crate::network::{Network, Node};
-use crate::periods;
-use crate::plan::{Plan, PlanError};
-use crate::settings::{Mismatch, Settings, Step};
-use crate::weights::{Mixing, sender_weights};
+use crate::plan::{Mismatch, Plan, PlanError, Settings, Step};
+use crate::steps::agreement::Agreed;
+use crate::steps::agreement::periods;
+use crate::steps::scores::{FixedScores, Mixing, add_product, sender_weights, to_float, to_grid};
 
 /// The propagation on the fixed-point numbers of the encrypted protocol, a step at a time.
 ///
@@ -24,10 +22,10 @@ use crate::weights::{Mixing, sender_weights};
 /// risk moves.
 ///
 /// ```
-/// use subrosa_risk_propagation::{Agreed, NetworkSizes, Plan, Settings, generate, plaintext::Reference};
+/// use subrosa_risk_propagation::{Agreed, NetworkSizes, Plan, Settings, plaintext::Reference, synthetic};
 /// # use rand_chacha::rand_core::SeedableRng;
 /// # let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(1);
-/// let networks = generate::generate(&generate::NetworkShape::default(), &mut rng)?.networks()?;
+/// let networks = synthetic::generate(&synthetic::NetworkShape::default(), &mut rng)?.networks()?;
 /// # let sizes = NetworkSizes {
 /// #     key_bits: 2048, columns: 1, in_degree_bits: 8, active_periods: vec![true], noise_contributors: 2,
 /// # };
@@ -95,7 +93,7 @@ impl<'a> Reference<'a> {
     pub fn scores(&self, bank: usize) -> Vec<f64> {
         let Some(scores) = self.scores.get(bank) else { return Vec::new() };
         let scale = self.plan.scale_after(self.done);
-        scores.all_lanes(self.plan).map(|lane| fixed::to_float(&lane, scale)).collect()
+        scores.all_lanes(self.plan).map(|lane| to_float(&lane, scale)).collect()
     }
 }
 
@@ -171,7 +169,7 @@ fn advance(
 pub fn disclosed(scores: &FixedScores, plan: &Plan) -> Result<Vec<f64>, Error> {
     scores
         .all_lanes(plan)
-        .map(|lane| fixed::to_grid(&BigInt::from(lane), plan.final_scale(), plan.decimals()))
+        .map(|lane| to_grid(&BigInt::from(lane), plan.final_scale(), plan.decimals()))
         .collect()
 }
 

@@ -11,7 +11,7 @@ use common::{Raw, bank_name};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_paillier::PrivateKey;
-use subrosa_risk_propagation::messages::CHUNK;
+use subrosa_risk_propagation::steps::messages::CHUNK;
 use subrosa_risk_propagation::{
     Agreed, Banks, Calibration, Delta, Error, Event, Forecast, Mismatch, Network, NetworkBuilder, Outcome,
     PROTOCOL, Propagation, Settings, Stage, Transfer, parameters, plaintext,

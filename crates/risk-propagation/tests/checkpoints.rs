@@ -15,7 +15,7 @@ use common::{Raw, bank_name};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_paillier::PrivateKey;
-use subrosa_risk_propagation::plan::in_degree_bits;
+use subrosa_risk_propagation::steps::in_degree_bits;
 use subrosa_risk_propagation::{
     Agreed, CheckpointProblem, CheckpointStore, Error, Event, FileStore, Network, NetworkSizes, Outcome,
     PROTOCOL, Plan, Propagation, Settings, Stage, parameters, plaintext,

@@ -9,9 +9,11 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng};
 use subrosa_arith::sample;
 use subrosa_paillier::{Blinder, Ciphertext, PrivateKey, Randomness};
-use subrosa_risk_propagation::disclosure::{self, Ceilings, Committed, Violation};
-use subrosa_risk_propagation::encrypted::Encrypted;
-use subrosa_risk_propagation::{Agreed, Error, NetworkSizes, Plan, Settings, plaintext, senders};
+use subrosa_risk_propagation::Violation;
+use subrosa_risk_propagation::steps::agreement::senders;
+use subrosa_risk_propagation::steps::disclosure::{self, Ceilings, Committed};
+use subrosa_risk_propagation::steps::scores::Encrypted;
+use subrosa_risk_propagation::{Agreed, Error, NetworkSizes, Plan, Settings, plaintext};
 use subrosa_transport::PartyId;
 
 const BITS: usize = 512;

@@ -4,7 +4,7 @@
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_risk_propagation::explain::explain;
-use subrosa_risk_propagation::generate::{Generated, NetworkShape, generate};
+use subrosa_risk_propagation::synthetic::{Generated, NetworkShape, generate};
 use subrosa_risk_propagation::{
     Agreed, Banks, Delta, Mismatch, Network, NetworkBuilder, Settings, Transfer, plaintext,
 };

@@ -11,11 +11,14 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 use subrosa_paillier::{KeyId, PrivateKey};
-use subrosa_risk_propagation::links::Links;
-use subrosa_risk_propagation::messages::{Declaration, OfferChunk, PlanValues, Resume, SelectionBits, Sizes};
+use subrosa_risk_propagation::steps::agreement;
+use subrosa_risk_propagation::steps::in_degree_bits;
+use subrosa_risk_propagation::steps::messages::links::Links;
+use subrosa_risk_propagation::steps::messages::{
+    Declaration, OfferChunk, PlanValues, Resume, SelectionBits, Sizes,
+};
 use subrosa_risk_propagation::{
-    Error, Mismatch, Network, NetworkSizes, Outcome, PROTOCOL, Plan, Propagation, Settings, agreement,
-    parameters, plan::in_degree_bits,
+    Error, Mismatch, Network, NetworkSizes, Outcome, PROTOCOL, Plan, Propagation, Settings, parameters,
 };
 use subrosa_threshold_decryption::{AccessStructure, KeyShare, dealer};
 use subrosa_transport::memory::{flip_bit, truncate};

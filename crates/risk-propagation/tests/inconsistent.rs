@@ -5,10 +5,12 @@ use num_bigint::BigInt;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_paillier::{Blinder, Ciphertext, PrivateKey, Randomness};
-use subrosa_risk_propagation::disclosure::{self, Ceilings};
-use subrosa_risk_propagation::encrypted::{Encrypted, Received};
-use subrosa_risk_propagation::generate::{NetworkShape, generate};
-use subrosa_risk_propagation::{Agreed, Error, NetworkSizes, Plan, Settings, agreement, plaintext, senders};
+use subrosa_risk_propagation::steps::agreement;
+use subrosa_risk_propagation::steps::agreement::senders;
+use subrosa_risk_propagation::steps::disclosure::{self, Ceilings};
+use subrosa_risk_propagation::steps::scores::{Encrypted, Received};
+use subrosa_risk_propagation::synthetic::{NetworkShape, generate};
+use subrosa_risk_propagation::{Agreed, Error, NetworkSizes, Plan, Settings, plaintext};
 
 fn agreed() -> Vec<Agreed> {
     let shape = NetworkShape { accounts: 60, transfers: 300, chains: 2, ..NetworkShape::default() };

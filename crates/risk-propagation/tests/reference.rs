@@ -5,8 +5,9 @@ mod common;
 
 use common::{Raw, conflicting, consistent};
 use proptest::prelude::*;
+use subrosa_risk_propagation::steps::agreement::periods;
 use subrosa_risk_propagation::{
-    Agreed, Delta, Mismatch, Network, NetworkSizes, Plan, Settings, periods, plaintext, plan,
+    Agreed, Delta, Mismatch, Network, NetworkSizes, Plan, Settings, plaintext, steps,
 };
 
 fn plan_for(networks: &[Network], settings: &Settings) -> Plan {
@@ -14,7 +15,9 @@ fn plan_for(networks: &[Network], settings: &Settings) -> Plan {
     let sizes = NetworkSizes {
         key_bits: 2048,
         columns: 1,
-        in_degree_bits: plan::in_degree_bits(networks.iter().map(Network::greatest_in_degree).max().unwrap()),
+        in_degree_bits: steps::in_degree_bits(
+            networks.iter().map(Network::greatest_in_degree).max().unwrap(),
+        ),
         active_periods: periods::counted(&periods),
         noise_contributors: 2,
     };

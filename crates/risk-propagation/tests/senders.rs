@@ -13,10 +13,13 @@ use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_paillier::PrivateKey;
+use subrosa_risk_propagation::steps::agreement::periods;
+use subrosa_risk_propagation::steps::agreement::senders;
+use subrosa_risk_propagation::steps::disclosure;
+use subrosa_risk_propagation::steps::in_degree_bits;
 use subrosa_risk_propagation::{
     Agreed, Banks, CheckpointStore, Delta, Error, FileStore, Forecast, Network, NetworkBuilder, NetworkSizes,
-    Outcome, PROTOCOL, Plan, Propagation, Settings, Stage, Transfer, data, disclosure, parameters, periods,
-    plaintext, plan::in_degree_bits, senders,
+    Outcome, PROTOCOL, Plan, Propagation, Settings, Stage, Transfer, data, parameters, plaintext,
 };
 use subrosa_threshold_decryption::{AccessStructure, KeyShare, dealer};
 use subrosa_transport::memory::disconnect_after;

@@ -9,9 +9,11 @@ use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_paillier::{Blinder, Ciphertext, PrivateKey, Randomness};
-use subrosa_risk_propagation::disclosure::Ceilings;
-use subrosa_risk_propagation::encrypted::{Encrypted, Received};
-use subrosa_risk_propagation::{Agreed, NetworkSizes, Plan, Settings, disclosure, plaintext, senders};
+use subrosa_risk_propagation::steps::agreement::senders;
+use subrosa_risk_propagation::steps::disclosure;
+use subrosa_risk_propagation::steps::disclosure::Ceilings;
+use subrosa_risk_propagation::steps::scores::{Encrypted, Received};
+use subrosa_risk_propagation::{Agreed, NetworkSizes, Plan, Settings, plaintext};
 
 fn plan(agreed: &[Agreed], key_bits: usize, columns: usize, settings: &Settings) -> Plan {
     let periods = agreed[0].network().periods().len();
@@ -127,7 +129,7 @@ proptest! {
 /// With so many accounts an iteration takes them in blocks and drops, block by block, what no later one needs.
 #[test]
 fn large_networks_match_the_plaintext_reference() {
-    use subrosa_risk_propagation::generate::{NetworkShape, generate};
+    use subrosa_risk_propagation::synthetic::{NetworkShape, generate};
     let private = private_key();
     let blinder = Blinder::new(private.public(), Randomness::Short, 1 << 16).unwrap();
     let settings = Settings { iterations: 2, accuracy: 1e-4, ..Settings::default() };

@@ -30,7 +30,8 @@ const SOUNDNESS_BITS: u64 = 128;
 const ONE_BIT_REPETITIONS: usize = 576;
 
 /// The size of the challenges, which decides what the soundness of a proof rests on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Challenges {
     /// One challenge of 128 bits. A false proof that passes with a probability above 2^−127 per attempt leads to a

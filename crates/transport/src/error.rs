@@ -360,6 +360,16 @@ impl Cause {
     }
 }
 
+/// An error with its causes in one line, from the outermost to the innermost, with a colon between them.
+///
+/// Errors of these crates name their cause in [`source`](std::error::Error::source) alone, and not in their text as well: whoever
+/// prints one for people prints its causes too.
+#[must_use]
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 /// Errors that can say which parties they point at.
 pub trait Culprits {
     /// The parties at which the error points; empty where it points at nobody or at no one party.

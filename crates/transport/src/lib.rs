@@ -27,7 +27,7 @@ pub mod tls;
 pub use channel::ChannelTransport;
 pub use counters::{Counters, Traffic};
 pub use deadline::Deadline;
-pub use error::{Cause, Culprits, Failure, FailureKind, Misuse, SessionError, Violation};
+pub use error::{Cause, Culprits, Failure, FailureKind, Misuse, SessionError, Violation, with_causes};
 pub use event::Event;
 pub use frame::{FRAME_VERSION, HEADER_BYTES, round_tag};
 pub use memory::{MemoryNetwork, MemoryTransport};

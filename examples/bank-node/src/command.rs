@@ -14,9 +14,10 @@ use subrosa_node::audit::{self, Evidence, Report, TrailSecret};
 use subrosa_node::certs::{self, Validity};
 use subrosa_node::keys::KeyFileError;
 use subrosa_node::{Node, NodeConfig, NodeError, Task};
-use subrosa_risk_propagation::{
-    Banks, NetworkSizes, Plan, data, network::Period, periods, plan::in_degree_bits, senders,
-};
+use subrosa_risk_propagation::steps::agreement::periods;
+use subrosa_risk_propagation::steps::agreement::senders;
+use subrosa_risk_propagation::steps::in_degree_bits;
+use subrosa_risk_propagation::{Banks, NetworkSizes, Period, Plan, data};
 
 /// One bank: generates a key with the other banks and traces risk through their common network, over TLS.
 #[derive(Debug, Parser)]

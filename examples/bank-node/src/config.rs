@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use subrosa_distributed_paillier::{KeygenParameters, SecurityLevel};
 use subrosa_node::{AuditFiles, NodeConfig, Passphrase, Peer, TlsFiles, check_banks};
-use subrosa_risk_propagation::{Delta, KeyUse, Mismatch, Settings, settings::MAX_STEPS};
+use subrosa_risk_propagation::{Delta, KeyUse, MAX_STEPS, Mismatch, Settings};
 
 /// The environment variable of the passphrase, if the configuration names no file.
 pub const PASSPHRASE_VARIABLE: &str = "BANK_NODE_PASSPHRASE";

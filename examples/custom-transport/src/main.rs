@@ -9,7 +9,8 @@ use axum::{Router, routing::get};
 use clap::Parser;
 use custom_transport::{bank, site};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
-use subrosa_risk_propagation::{Settings, generate, plaintext};
+use subrosa_risk_propagation::synthetic;
+use subrosa_risk_propagation::{Settings, plaintext};
 use subrosa_transport::{DEFAULT_MAX_FRAME, Transport};
 
 /// Three banks generate a small key and propagate risk over generated data, each behind an HTTPS server of its own.
@@ -46,13 +47,13 @@ fn main() -> ExitCode {
 
 async fn run(options: &Options) -> Result<(), Failure> {
     let accounts = options.accounts as usize;
-    let shape = generate::NetworkShape {
+    let shape = synthetic::NetworkShape {
         accounts,
         transfers: 4 * accounts,
         chains: 3,
-        ..generate::NetworkShape::default()
+        ..synthetic::NetworkShape::default()
     };
-    let networks = generate::generate(&shape, &mut ChaCha20Rng::seed_from_u64(7))?.networks()?;
+    let networks = synthetic::generate(&shape, &mut ChaCha20Rng::seed_from_u64(7))?.networks()?;
     let names: Vec<&str> = shape.banks.iter().map(String::as_str).collect();
     let settings = Settings { iterations: 2, ..Settings::default() };
     let reference = plaintext::reference(&networks, &settings)?;

@@ -8,9 +8,9 @@ use rand_core::SeedableRng;
 use subrosa_arith::sample;
 use subrosa_arith::sieve::TrialDivision;
 use subrosa_paillier::PublicKey;
-use subrosa_risk_propagation::{
-    Agreed, Calibration, Error, Forecast, Network, Plan, Settings, disclosure, senders,
-};
+use subrosa_risk_propagation::steps::agreement::senders;
+use subrosa_risk_propagation::steps::disclosure;
+use subrosa_risk_propagation::{Agreed, Calibration, Error, Forecast, Network, Plan, Settings};
 
 use crate::Failure;
 

@@ -21,9 +21,9 @@ use std::time::Instant;
 
 use clap::Parser;
 use subrosa_distributed_paillier::{KeygenParameters, SecurityLevel};
-use subrosa_risk_propagation::{
-    Banks, Error, Network, NetworkSizes, Outcome, Plan, data, periods, plaintext, plan::in_degree_bits,
-};
+use subrosa_risk_propagation::steps::agreement::periods;
+use subrosa_risk_propagation::steps::in_degree_bits;
+use subrosa_risk_propagation::{Banks, Error, Network, NetworkSizes, Outcome, Plan, data, plaintext};
 use subrosa_transport::MemoryNetwork;
 use time::OffsetDateTime;
 

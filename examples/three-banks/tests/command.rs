@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use common::{refused, text, three_banks};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use subrosa_risk_propagation::generate::{NetworkShape, generate};
+use subrosa_risk_propagation::synthetic::{NetworkShape, generate};
 
 fn small(directory: &Path, accounts: usize, periods: usize) {
     let shape =

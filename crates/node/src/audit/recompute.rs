@@ -126,7 +126,7 @@ pub fn recompute(config: &NodeConfig, evidence: &Evidence) -> Result<Recomputati
         None => *index.runs().last().ok_or_else(|| named(&frames, "it holds no run"))?,
     };
 
-    let banks = Banks::new(config.banks())?;
+    let banks = Banks::new(config.banks()).map_err(propagation::Error::from)?;
     let input = evidence.input.as_deref().unwrap_or(&config.data);
     let network = data::read_bank(input, &banks, &config.name)?;
     let sessions = index.sessions_of(run);

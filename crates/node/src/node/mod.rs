@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use subrosa_risk_propagation::{
-    self as propagation, Banks, CheckpointStore, Network, Outcome, Propagation, data, network::Period,
+    self as propagation, Banks, CheckpointStore, Network, Outcome, Period, Propagation, data,
 };
 use subrosa_transport::tls::{TlsError, TlsTransport};
 use subrosa_transport::{Deadline, Limits, Roster};
@@ -226,7 +226,7 @@ impl Node {
 
     /// Reads the bank's data. The trail commits to them.
     fn read(&mut self) -> Result<Network, NodeError> {
-        let banks = Banks::new(self.config.banks())?;
+        let banks = Banks::new(self.config.banks()).map_err(propagation::Error::from)?;
         let network = data::read_bank(&self.config.data, &banks, &self.config.name)?;
         tracing::info!(
             accounts = network.account_count(),

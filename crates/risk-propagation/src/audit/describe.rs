@@ -13,16 +13,17 @@ use subrosa_transport::{HEADER_BYTES, Message, PartyId, PerParty, round_tag};
 use super::replay::{Found, Heading, is_abort};
 use super::store::Memory;
 use super::{End, Subject};
-use crate::agreement::Agreed;
 use crate::checkpoint::format::{Run, State};
-use crate::messages::{
+use crate::plan::Plan;
+use crate::run::{Keeper, restore};
+use crate::run::{Role, announcement, noise};
+use crate::steps::agreement::Agreed;
+use crate::steps::agreement::senders;
+use crate::steps::disclosure;
+use crate::steps::messages::{
     CHUNK, Commitment, Declaration, Digests, Finished, NoiseChunk, NoiseCommitment, OfferChunk, PlanValues,
     Resume, ScoreChunk, SelectionBits, Sent, Sizes,
 };
-use crate::plan::Plan;
-use crate::protocol::{Role, announcement, noise};
-use crate::resume::{self, Keeper};
-use crate::{disclosure, senders};
 
 /// Something that a bank did otherwise than the protocol, its input and its seed say.
 #[derive(Clone, PartialEq, Eq)]
@@ -178,11 +179,11 @@ impl Scene<'_> {
     fn context(&self, store: &mut Memory) -> Option<Context> {
         let &Subject { network, settings, key, roster, .. } = self.subject;
         let no_seed = |_: &[u8; 32]| None;
-        let auditor = crate::protocol::Auditor { key, seed: &no_seed, noisy: Default::default() };
+        let auditor = crate::run::Auditor { key, seed: &no_seed, noisy: Default::default() };
         let role = Role::Auditor(&auditor);
         let keeper = Keeper::new(Some(store), &role, roster, network, settings);
         let latest = keeper.latest(&role, network, settings).ok()??;
-        let agreed = resume::restore(network.clone(), &latest.run).ok()?;
+        let agreed = restore(network.clone(), &latest.run).ok()?;
         Some(Context { agreed, plan: latest.plan, run: latest.run, state: latest.state })
     }
 

@@ -6,8 +6,8 @@ use std::io::{Read, Seek};
 use subrosa_transport::{HEADER_BYTES, Message, PartyId, Roster, round_tag};
 
 use super::replay::{Heading, is_abort};
-use crate::messages::Resume;
 use crate::record::{Kind, Reader, RecordError};
+use crate::steps::messages::Resume;
 
 /// Most entries of a record: those of some hundred runs.
 const MOST_ENTRIES: u64 = 1 << 22;

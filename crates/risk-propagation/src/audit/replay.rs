@@ -10,8 +10,8 @@ use subrosa_transport::{
     Deadline, Fault, HEADER_BYTES, Message, PartyId, Roster, Transport, TransportError, round_tag,
 };
 
-use crate::messages::{Digests, Finished, NoiseChunk, OfferChunk, ScoreChunk, SelectionBits};
 use crate::record::{Entry, Kind, Reader, RecordError};
+use crate::steps::messages::{Digests, Finished, NoiseChunk, OfferChunk, ScoreChunk, SelectionBits};
 
 /// Bytes of frames that wait while a frame of another bank is looked for.
 const MOST_WAITING: usize = 1 << 30;

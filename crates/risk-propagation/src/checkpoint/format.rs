@@ -12,20 +12,17 @@ use subrosa_transport::{Parameters, Roster};
 use zeroize::Zeroizing;
 
 use super::CheckpointProblem as Problem;
-use crate::ciphertexts::Ciphertexts;
-use crate::encrypted::Encrypted;
-use crate::fixed::FixedScores;
-use crate::network::Network;
+use crate::network::{Digest, Network, input};
 use crate::plan::{NetworkSizes, Plan};
-use crate::randomness::RunSeed;
+use crate::steps::agreement::Lists;
+use crate::steps::randomness::RunSeed;
+use crate::steps::scores::{Ciphertexts, Encrypted, FixedScores};
 
 const MAGIC: &[u8; 8] = b"subrosaC";
 /// Version of the format.
 const VERSION: u16 = 2;
 /// Bytes that enter the checksum at a time.
 const BLOCK: usize = 1 << 16;
-
-pub(crate) type Digest = [u8; 32];
 
 /// What a checkpoint belongs to: it is of no use with anything else.
 pub(crate) struct Binding([(&'static str, Digest); 4]);
@@ -53,42 +50,6 @@ impl Binding {
     }
 }
 
-/// Everything that a bank hands in.
-pub(crate) fn input(network: &Network) -> Digest {
-    let mut hash = Hasher::new("subrosa/risk-propagation/checkpoint/input", 1)
-        .u64("accounts", network.accounts as u64)
-        .u64("listed", network.listed as u64);
-    for name in &network.names {
-        hash = hash.field("account", name.as_bytes());
-    }
-    for score in &network.scores {
-        hash = hash.u64("score", score.to_bits());
-    }
-    for account in &network.foreign {
-        hash = hash.u64("bank", account.bank.index() as u64).field("foreign", account.id.as_bytes());
-    }
-    for period in &network.periods {
-        hash = hash.u64("activity", u64::from(period.activity));
-        for account in 0..network.accounts {
-            let (senders, amounts) = period.incoming(account);
-            hash = hash.u64("senders", senders.len() as u64);
-            for (sender, amount) in senders.iter().zip(amounts) {
-                hash = hash.u64("sender", u64::from(sender.0)).field("amount", &amount.to_le_bytes());
-            }
-        }
-        hash = hash.u64("outgoing", period.outgoing.len() as u64);
-        for edge in &period.outgoing {
-            let (source, destination) = (u64::from(edge.source), u64::from(edge.destination));
-            hash = hash.u64("source", source).u64("destination", destination);
-            hash = hash.field("amount", &edge.amount.to_le_bytes());
-        }
-    }
-    hash.finish()
-}
-
-/// Lists of accounts by period and bank.
-pub(crate) type Lists = Vec<Vec<Vec<u32>>>;
-
 /// What does not change in a run.
 pub(crate) struct Run {
     /// Session in which it began.
@@ -115,7 +76,7 @@ impl Run {
 /// Where a bank is in a run.
 pub(crate) struct State {
     pub(crate) scores: Encrypted,
-    /// What [`crate::disclosure::pack`] made.
+    /// What [`crate::steps::disclosure::pack`] made.
     pub(crate) packed: Vec<Ciphertext>,
     /// The session in which they were packed: the very same ciphertexts are announced again.
     pub(crate) packed_in: Digest,

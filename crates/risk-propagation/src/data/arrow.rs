@@ -40,8 +40,10 @@ use arrow_schema::{ArrowError, DataType, Field, Schema};
 use super::values::{BEFORE, before, parse_amount, parse_score, risk_types, shorten};
 use crate::banks::{BankId, Banks};
 use crate::error::{Error, Problem, Rejected};
-use crate::network::{MAX_AMOUNT, Network, NetworkBuilder, Transfer};
-use crate::protocol::Outcome;
+use crate::limits::MAX_AMOUNT;
+use crate::network::{Network, NetworkBuilder, Transfer};
+use crate::run::Outcome;
+use subrosa_transport::with_causes;
 
 /// What an error calls data that come from memory.
 const MEMORY: &str = "record batch";
@@ -106,7 +108,7 @@ fn rows(network: &Network, scores: &[f64], outcome: Option<&Outcome>) -> Result<
         fields.push(Field::new(earlier, DataType::Float64, false));
         columns.push(Arc::new(Float64Array::from_iter_values(before)));
     }
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(|error| fail(error.to_string()))
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(|error| fail(with_causes(&error)))
 }
 
 /// [`accounts`], for data of which errors say that they are `origin`.
@@ -207,7 +209,7 @@ impl<'a, B: RecordBatchReader> Table<'a, B> {
     fn next(&mut self) -> Result<Option<RecordBatch>, Error> {
         let failed = |error: ArrowError| Error::Columnar {
             origin: self.origin.to_owned(),
-            reason: format!("after row {}: {error}", self.rows_before),
+            reason: format!("after row {}: {}", self.rows_before, with_causes(&error)),
         };
         let batch = self.batches.next().transpose().map_err(failed)?;
         match batch {

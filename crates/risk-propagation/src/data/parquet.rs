@@ -13,11 +13,12 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
 use super::arrow;
-use super::output::write_atomically;
+use super::files::write_atomically;
 use crate::banks::{BankId, Banks};
 use crate::error::Error;
 use crate::network::{Network, NetworkBuilder};
-use crate::protocol::Outcome;
+use crate::run::Outcome;
+use subrosa_transport::with_causes;
 
 /// Rows that are read at a time.
 const BATCH: usize = 8192;
@@ -80,7 +81,7 @@ impl Batches {
         };
         let failed = |error: ParquetError| Error::Columnar {
             origin: file.display().to_string(),
-            reason: error.to_string(),
+            reason: with_causes(&error),
         };
         let reader = open().map_err(failed)?;
         let schema = reader.schema();

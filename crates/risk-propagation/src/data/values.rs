@@ -1,7 +1,7 @@
 //! From what a field holds to a score or an amount, whatever the format of the file.
 
 use crate::error::{Problem, Rejected};
-use crate::network::MAX_AMOUNT;
+use crate::limits::MAX_AMOUNT;
 
 /// Longest piece of a field that an error repeats, in characters.
 const QUOTED: usize = 40;

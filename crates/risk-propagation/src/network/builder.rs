@@ -3,14 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{ForeignAccount, Network, Node, Outgoing, Period, check_name};
+use super::{ForeignAccount, Network, Node, Outgoing, Period, activity_of, check_name};
 use crate::banks::{BankId, Banks};
 use crate::error::{Problem, Rejected};
-use crate::periods::activity_of;
-use crate::settings::MAX_STEPS;
-
-/// Greatest amount of one transfer: 2^63 of the smallest unit of money.
-pub const MAX_AMOUNT: u64 = 1 << 63;
+use crate::limits::{MAX_AMOUNT, MAX_STEPS};
 
 /// One transfer, as a bank's records name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::private;
-use crate::randomness::RunSeed;
+use crate::steps::randomness::RunSeed;
 
 /// Digits of a session id or a seed.
 const DIGITS: usize = 64;
@@ -22,7 +22,7 @@ const MOST_BYTES: u64 = 16 << 20;
 #[non_exhaustive]
 pub enum SeedFileError {
     /// Reading or writing failed.
-    #[error("{0}")]
+    #[error("it cannot be read or written")]
     Io(#[from] std::io::Error),
     /// A line that is none of a session and a seed.
     #[error("line {line} is not 64 hexadecimal digits of a session, a space and 64 of a seed")]

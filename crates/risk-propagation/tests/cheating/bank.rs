@@ -10,18 +10,21 @@ use num_bigint::{BigInt, BigUint};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, CiphertextBatch, Randomness};
-use subrosa_risk_propagation::agreement::{self, Offer, Selection};
-use subrosa_risk_propagation::disclosure::{Ceilings, Committed, commitment, noise_context};
-use subrosa_risk_propagation::encrypted::{Encrypted, Received};
-use subrosa_risk_propagation::links::Links;
-use subrosa_risk_propagation::messages::{
+use subrosa_risk_propagation::steps::agreement::periods;
+use subrosa_risk_propagation::steps::agreement::senders;
+use subrosa_risk_propagation::steps::agreement::{self, Offer, Selection};
+use subrosa_risk_propagation::steps::disclosure;
+use subrosa_risk_propagation::steps::disclosure::{Ceilings, Committed, commitment, noise_context};
+use subrosa_risk_propagation::steps::in_degree_bits;
+use subrosa_risk_propagation::steps::messages::links::Links;
+use subrosa_risk_propagation::steps::messages::{
     BatchShape, Commitment, Declaration, Digests, Finished, NoiseChunk, NoiseCommitment, NoiseShape,
     OfferChunk, PlanValues, Resume, ScoreChunk, SelectionBits, Sizes,
 };
-use subrosa_risk_propagation::randomness::Purpose;
+use subrosa_risk_propagation::steps::randomness::Purpose;
+use subrosa_risk_propagation::steps::scores::{Encrypted, Received};
 use subrosa_risk_propagation::{
-    BankId, Network, NetworkSizes, PROTOCOL, Plan, RunSeed, Settings, disclosure, parameters, periods,
-    plan::in_degree_bits, senders,
+    BankId, Network, NetworkSizes, PROTOCOL, Plan, RunSeed, Settings, parameters,
 };
 use subrosa_threshold_decryption::protocol::{self as decryption, Checks};
 use subrosa_threshold_decryption::{Combiner, KeyShare, PartialDecryption, ProofContext};

@@ -5,9 +5,11 @@ use std::cell::RefCell;
 use num_bigint::{BigInt, BigUint};
 use rand_chacha::ChaCha20Rng;
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey};
-use subrosa_risk_propagation::encrypted::Encrypted;
-use subrosa_risk_propagation::messages::{Declaration, Resume, Sizes};
-use subrosa_risk_propagation::{Agreed, Plan, RunSeed, disclosure, senders};
+use subrosa_risk_propagation::steps::agreement::senders;
+use subrosa_risk_propagation::steps::disclosure;
+use subrosa_risk_propagation::steps::messages::{Declaration, Resume, Sizes};
+use subrosa_risk_propagation::steps::scores::Encrypted;
+use subrosa_risk_propagation::{Agreed, Plan, RunSeed};
 use subrosa_threshold_decryption::KeyShare;
 use subrosa_transport::{PartyId, PerParty};
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use num_bigint::BigInt;
 use num_traits::ToPrimitive;
 use subrosa_paillier::{Blinded, Ciphertext};
-use subrosa_risk_propagation::messages::Declaration;
+use subrosa_risk_propagation::steps::messages::Declaration;
 use subrosa_risk_propagation::{CheckpointStore, Error, FileStore, KeyUse, Plan, Settings};
 use subrosa_transport::{PartyId, PerParty};
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use num_bigint::BigInt;
 use subrosa_paillier::{Blinded, Ciphertext};
-use subrosa_risk_propagation::messages::Resume;
+use subrosa_risk_propagation::steps::messages::Resume;
 use subrosa_risk_propagation::{KeyUse, Settings};
 use subrosa_transport::PartyId;
 

@@ -12,15 +12,16 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_paillier::PrivateKey;
 use subrosa_risk_propagation::audit::{Index, Recomputed, Subject, recompute};
-use subrosa_risk_propagation::encrypted::{Encrypted, Received};
 use subrosa_risk_propagation::plaintext::{self, Reference};
 use subrosa_risk_propagation::record::{Kind, Reader, Record, Seeds};
+use subrosa_risk_propagation::steps::agreement::senders;
+use subrosa_risk_propagation::steps::scores::{Encrypted, Received};
 use subrosa_risk_propagation::{
-    Agreed, Error, FileStore, Network, Outcome, PROTOCOL, Plan, Propagation, Settings, parameters, senders,
+    Agreed, Error, FileStore, Network, Outcome, PROTOCOL, Plan, Propagation, Settings, parameters,
 };
 use subrosa_threshold_decryption::{AccessStructure, KeyShare, dealer};
 use subrosa_transport::testing::run_network;
-use subrosa_transport::{Limits, MemoryNetwork, MemoryTransport, PartyId, Roster, Session};
+use subrosa_transport::{Limits, MemoryNetwork, MemoryTransport, PartyId, Roster, Session, with_causes};
 
 use super::bank::{Evidence, Spoils, Stop, deviate};
 use super::common::{Raw, bank_name};
@@ -238,7 +239,7 @@ impl Run {
 
     /// The errors of the honest banks.
     pub fn errors(&self) -> Vec<String> {
-        self.honest.iter().filter_map(|(_, result)| Some(result.as_ref().err()?.to_string())).collect()
+        self.honest.iter().filter_map(|(_, result)| Some(with_causes(result.as_ref().err()?))).collect()
     }
 
     /// What an honest bank shows for one of its accounts.

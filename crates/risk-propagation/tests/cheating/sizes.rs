@@ -1,6 +1,6 @@
 //! Sizes that nobody can plan with, in R1, and numbers above the true ones, in R5.
 
-use subrosa_risk_propagation::messages::{Declaration, Sizes};
+use subrosa_risk_propagation::steps::messages::{Declaration, Sizes};
 use subrosa_risk_propagation::{Plan, Settings};
 use subrosa_transport::PartyId;
 

@@ -3,7 +3,7 @@
 use std::iter::repeat_n;
 
 use subrosa_risk_propagation::Settings;
-use subrosa_risk_propagation::messages::Sizes;
+use subrosa_risk_propagation::steps::messages::Sizes;
 
 use super::common::{Raw, Row};
 use super::deviation::{Deviation, Honest};

@@ -3,7 +3,7 @@
 use num_bigint::{BigInt, BigUint};
 use subrosa_paillier::{Blinded, Ciphertext};
 use subrosa_risk_propagation::Plan;
-use subrosa_risk_propagation::messages::Declaration;
+use subrosa_risk_propagation::steps::messages::Declaration;
 use subrosa_transport::PartyId;
 
 use super::deviation::{Deviation, Hear, Honest, Payload, View, more};

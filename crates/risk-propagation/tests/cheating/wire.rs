@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subrosa_paillier::{Ciphertext, CiphertextBatch, PublicKey};
-use subrosa_risk_propagation::messages::NoiseChunk;
+use subrosa_risk_propagation::steps::messages::NoiseChunk;
 use subrosa_threshold_decryption::BatchProof;
 use subrosa_transport::{
     Deadline, HEADER_BYTES, Malformed, MemoryTransport, Message, PartyId, Roster, Transport, TransportError,

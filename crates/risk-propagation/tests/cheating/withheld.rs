@@ -2,7 +2,8 @@
 
 use subrosa_paillier::Blinded;
 use subrosa_paillier::Ciphertext;
-use subrosa_risk_propagation::{Settings, disclosure};
+use subrosa_risk_propagation::Settings;
+use subrosa_risk_propagation::steps::disclosure;
 
 use super::deviation::{Deviation, Hear, Honest, View};
 use super::scene::{Truth, WEST, run_in, settings, slots, three, unit, without_noise};

@@ -1,10 +1,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Challenges;
 
 /// How a decryption checks what the others send. Equal at all parties.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Checks {
     /// t+1 partial decryptions must fit each other. For parties that follow the protocol: one that multiplies its

@@ -11,7 +11,7 @@ use clap::Parser;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_risk_propagation::Error;
-use subrosa_risk_propagation::generate::{NetworkShape, generate};
+use subrosa_risk_propagation::synthetic::{NetworkShape, generate};
 
 /// Writes one folder per bank with accounts and transfers, made from a seed.
 #[derive(Debug, Parser)]

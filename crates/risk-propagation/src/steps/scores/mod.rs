@@ -1,0 +1,14 @@
+//! Scores as a bank computes with them: whole numbers at the scale of a plan, in the clear and encrypted.
+
+mod ciphertexts;
+mod encrypted;
+mod fixed;
+mod weights;
+
+pub(crate) use ciphertexts::Ciphertexts;
+pub use encrypted::{Encrypted, Part, Received};
+pub(crate) use encrypted::{blocks, uses, window};
+pub use fixed::FixedScores;
+pub(crate) use fixed::{add_product, from_words, lanes, to_float, to_grid};
+pub use weights::Mixing;
+pub(crate) use weights::sender_weights;
