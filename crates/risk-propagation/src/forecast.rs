@@ -15,7 +15,7 @@ use crate::plan::Plan;
 use crate::steps::agreement::Agreed;
 use crate::steps::agreement::senders;
 use crate::steps::disclosure;
-use crate::steps::scores::{blocks, uses, window};
+use crate::steps::scores::{blocks, is_hub, uses, window};
 
 /// What a partial decryption takes with its part in the proofs that are made and verified, as measured.
 const WITH_PROOFS: f64 = 1.066;
@@ -72,8 +72,16 @@ impl Forecast {
             let arrives = |node: usize| mixed.get(node).copied().unwrap_or(true);
             let mut next = mixed.clone();
             let mut largest = 0;
-            for block in blocks(agreed) {
-                let uses = uses(agreed, step, block.clone(), arrives)?;
+            for block in blocks(agreed, step.period)? {
+                let (hubs, others): (Vec<usize>, Vec<usize>) =
+                    block.clone().partition(|account| is_hub(network, step.period, *account));
+                for &hub in &hubs {
+                    let (senders, _) = network.edges_of(step.period, hub)?;
+                    let terms = senders.iter().filter(|sender| arrives(sender.index())).count() as u64;
+                    // In windows of 8 bits, one multiplication in each.
+                    forecast.multiplications += terms * bits.div_ceil(8);
+                }
+                let uses = uses(agreed, step, others, arrives)?;
                 let entries: u64 = uses.iter().map(|(_, uses)| 1 << (window(*uses) - 1)).sum();
                 let terms: u64 =
                     uses.iter().map(|(_, uses)| u64::from(*uses) * bits / u64::from(window(*uses) + 1)).sum();

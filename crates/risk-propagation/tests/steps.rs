@@ -13,7 +13,9 @@ use subrosa_risk_propagation::steps::agreement::senders;
 use subrosa_risk_propagation::steps::disclosure;
 use subrosa_risk_propagation::steps::disclosure::Ceilings;
 use subrosa_risk_propagation::steps::scores::{Encrypted, Received};
-use subrosa_risk_propagation::{Agreed, NetworkSizes, Plan, Settings, plaintext};
+use subrosa_risk_propagation::{
+    Agreed, Banks, NetworkBuilder, NetworkSizes, Plan, Settings, Transfer, plaintext,
+};
 
 fn plan(agreed: &[Agreed], key_bits: usize, columns: usize, settings: &Settings) -> Plan {
     let periods = agreed[0].network().periods().len();
@@ -154,7 +156,6 @@ fn large_networks_match_the_plaintext_reference() {
 
 /// Two banks, two risk types; every account of east is reached at once.
 fn two_types() -> Vec<Agreed> {
-    use subrosa_risk_propagation::{Banks, NetworkBuilder, Transfer};
     let banks = Banks::new(["north", "east", "west"]).unwrap();
     let view = |bank: usize| {
         let columns = vec!["fraud".to_owned(), "sanctions".to_owned()];
@@ -202,6 +203,70 @@ fn several_risk_types_travel_in_one_ciphertext() {
             std::slice::from_ref(reference),
         );
         assert!(difference <= plan.fixed_point_error() + plan.grid_error(), "{difference}");
+    }
+}
+
+/// An account of thousands of senders at both banks is computed in pieces, others that share its senders with tables.
+#[test]
+fn hubs_match_the_plaintext_reference() {
+    let private = private_key();
+    let blinder = Blinder::new(private.public(), Randomness::Short, 1 << 16).unwrap();
+    let settings = Settings { iterations: 2, accuracy: 1e-4, ..Settings::default() };
+    let accounts =
+        (0..1500_u32).map(|account| (account, u8::try_from(account % 101).unwrap())).collect::<Vec<_>>();
+    let banks = Banks::new(["amber", "birch"]).unwrap();
+    let (amber, birch) = ("amber", "birch");
+    let networks = [amber, birch].map(|own| {
+        let bank = banks.find(own).unwrap();
+        let mut builder = NetworkBuilder::new(banks.clone(), bank, vec!["risk_score".to_owned()]);
+        for (account, score) in &accounts {
+            builder.account(&format!("a{account}"), &[f64::from(*score) / 100.0]).unwrap();
+        }
+        for bank in [amber, birch] {
+            for (account, score) in &accounts {
+                // All of both banks pay a0 of amber; some pay a7, a few each of the next, and hub pays back.
+                let sum = 1 + u64::from(*score) * 1000;
+                let mut pay = |from_bank, from: u32, to_bank, to: u32, amount| {
+                    let (source, destination) = (format!("a{from}"), format!("a{to}"));
+                    let transfer = Transfer {
+                        id_source: &source,
+                        bank_source: from_bank,
+                        id_destination: &destination,
+                        bank_destination: to_bank,
+                        amount,
+                    };
+                    if from_bank == own || to_bank == own {
+                        builder.transfer(0, &transfer).unwrap();
+                    }
+                };
+                pay(bank, *account, amber, 0, sum);
+                if account % 2 == 0 {
+                    pay(bank, *account, amber, 7, sum + 1);
+                }
+                pay(bank, *account, birch, (account * 7 + 3) % 1500, 5);
+                pay(amber, 0, bank, *account, 9);
+            }
+        }
+        builder.finish().unwrap()
+    });
+    let agreed = Agreed::among(networks.to_vec()).unwrap();
+    let sizes = NetworkSizes {
+        key_bits: 384,
+        columns: 1,
+        in_degree_bits: 12,
+        active_periods: vec![true],
+        noise_contributors: 1,
+    };
+    let plan = Plan::new(&sizes, &settings).unwrap();
+    let twin = plaintext::propagate(&agreed, &plan).unwrap();
+    let all = run(&agreed, &plan, &blinder, &mut ChaCha20Rng::seed_from_u64(4));
+    for (scores, twin) in all.iter().zip(&twin) {
+        for account in 0..twin.len() {
+            let part = scores.mixed(account).unwrap();
+            let whole = private.decrypt(&private.public().wrap(&part)).unwrap()
+                + BigInt::from(scores.plain().packed(account).unwrap());
+            assert_eq!(whole, BigInt::from(twin.packed(account).unwrap()), "{account}");
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! two calls: [`Encrypted::encrypt`] makes what other banks need, [`Encrypted::advance`] takes what they sent and gives
 //! the scores of the next iteration. Both are pure functions, parallel over accounts in the current rayon pool.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use num_bigint::BigInt;
@@ -12,8 +13,10 @@ use rayon::prelude::*;
 use subrosa_arith::{Residue, WindowTable, vartime_multi_pow_tables};
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey};
 
+use super::blocks::{blocks, is_hub, last_uses, node, uses, window};
 use super::ciphertexts::Ciphertexts;
 use super::fixed::{FixedScores, add_product};
+use super::hubs::{hub_product, hub_terms};
 use super::weights::{Mixing, sender_weights};
 use crate::error::Error;
 use crate::network::Node;
@@ -21,14 +24,6 @@ use crate::plan::Plan;
 use crate::plan::Step;
 use crate::steps::agreement::Agreed;
 use crate::steps::randomness::Streams;
-
-/// Widest window of a sender's table: 2^(w−1) residues. With 4 an iteration was no faster on networks of average degree 6
-/// and took a third more memory.
-const MAX_WINDOW: u32 = 3;
-
-/// Accounts whose products are computed together. The tables of a block's senders take some 3 MB at k = 2048; smaller
-/// blocks share fewer tables among their accounts.
-const BLOCK: usize = 256;
 
 /// Ciphertexts that are taken in at a time.
 const ARRIVALS: usize = 256;
@@ -177,10 +172,11 @@ impl Encrypted {
         mut received: Received,
     ) -> Result<(), Error> {
         let own = agreed.network().account_count();
-        let last_uses = last_uses(agreed, step)?;
+        let blocks = blocks(agreed, step.period)?;
+        let last_uses = last_uses(agreed, step, &blocks)?;
         let mut failed = None;
         // A part at a time, so that none is held twice.
-        let parts = blocks(agreed).zip(last_uses).map_while(|(block, unneeded)| {
+        let parts = blocks.into_iter().zip(last_uses).map_while(|(block, unneeded)| {
             let part = self.advance_part(agreed, plan, key, step, &received, block);
             for node in unneeded {
                 match (node as usize).checked_sub(own) {
@@ -228,17 +224,28 @@ impl Encrypted {
         };
         // All foreign senders have ciphertexts; an own account has one once foreign money has reached it.
         let present = |node: usize| node >= count || self.mixed.contains(node);
-        let tables = uses(agreed, step, accounts.clone(), present)?
+        let residue = |node: u32| {
+            let (list, place) = place(node as usize);
+            list.get(place).ok_or(Error::Internal { place: "the score of a sender is missing" })
+        };
+        let network = agreed.network();
+        let (hubs, others): (Vec<usize>, Vec<usize>) =
+            accounts.clone().partition(|account| is_hub(network, step.period, *account));
+        let tables = uses(agreed, step, others, present)?
             .into_par_iter()
             .map(|(node, uses)| {
-                let (list, place) = place(node as usize);
-                let residue = list.get(place);
-                let residue = residue.ok_or(Error::Internal { place: "the score of a sender is missing" })?;
+                let residue = residue(node)?;
                 let table = WindowTable::new(key.modulus_squared(), &residue, window(uses));
                 Ok((node, table.map_err(|_| Error::Internal { place: "a window is out of range" })?))
             })
             .collect::<Result<Vec<(u32, WindowTable)>, Error>>()?;
-        advance_range(&self.plain, &tables, agreed, plan, key, step, accounts)
+        let mixing = Mixing::of(step, plan)?;
+        let hubs = hubs.into_iter().map(|account| {
+            let terms = hub_terms(network, step.period, account, mixing, present)?;
+            Ok((account, hub_product(key, &terms, residue)?))
+        });
+        let hubs = hubs.collect::<Result<HashMap<usize, Option<Residue>>, Error>>()?;
+        advance_range(&self.plain, &tables, &hubs, agreed, plan, key, step, accounts)
     }
 
     /// The scores of all accounts from those of the parts, which must be given in ascending order and leave no account out;
@@ -302,59 +309,13 @@ impl std::fmt::Debug for Part {
     }
 }
 
-/// The own accounts in pieces that are computed one after the other.
-pub(crate) fn blocks(agreed: &Agreed) -> impl Iterator<Item = Range<usize>> + use<> {
-    let count = agreed.network().account_count();
-    (0..count).step_by(BLOCK).map(move |start| start..count.min(start + BLOCK))
-}
-
-/// For each block the nodes that it needs and no later one does.
-fn last_uses(agreed: &Agreed, step: Step) -> Result<Vec<Vec<u32>>, Error> {
-    let network = agreed.network();
-    let mut later = vec![false; network.account_count() + network.foreign_count()];
-    let all: Vec<Range<usize>> = blocks(agreed).collect();
-    let last = all.into_iter().rev().map(|block| -> Result<Vec<u32>, Error> {
-        let nodes = uses(agreed, step, block, |_| true)?.into_iter().map(|(node, _)| node);
-        let first_seen =
-            |node: &u32| later.get_mut(*node as usize).is_some_and(|l| !std::mem::replace(l, true));
-        Ok(nodes.filter(first_seen).collect())
-    });
-    let mut last = last.collect::<Result<Vec<Vec<u32>>, Error>>()?;
-    last.reverse();
-    Ok(last)
-}
-
-/// The nodes whose ciphertexts enter products of the accounts in a range, ascending, and how many each enters.
-pub(crate) fn uses(
-    agreed: &Agreed,
-    step: Step,
-    accounts: Range<usize>,
-    has_ciphertext: impl Fn(usize) -> bool,
-) -> Result<Vec<(u32, u32)>, Error> {
-    let mut nodes: Vec<u32> = Vec::new();
-    for account in accounts {
-        let (senders, _) = agreed.network().edges_of(step.period, account)?;
-        // An account that is reached uses its own ciphertext once more.
-        let own = node(account)?;
-        let used = senders.iter().copied().chain([own]).filter(|node| has_ciphertext(node.index()));
-        nodes.extend(used.map(|node| node.0));
-    }
-    nodes.sort_unstable();
-    let runs = nodes.chunk_by(|left, right| left == right);
-    // The counts only choose windows, so that a bound does for them.
-    let counts = runs.filter_map(|run| Some((*run.first()?, u32::try_from(run.len()).unwrap_or(u32::MAX))));
-    Ok(counts.collect())
-}
-
-fn node(account: usize) -> Result<Node, Error> {
-    let number = u32::try_from(account).map_err(|_| Error::Internal { place: "more than 2^32 accounts" })?;
-    Ok(Node(number))
-}
-
-/// The iteration for some accounts. `tables` holds the powers of the ciphertexts that it multiplies, ascending by node.
+/// The iteration for some accounts. `tables` holds the powers of the ciphertexts that it multiplies, ascending by node, and `hubs`
+/// the products of those that have none.
+#[expect(clippy::too_many_arguments, reason = "the parts of one iteration")]
 fn advance_range(
     before: &FixedScores,
     tables: &[(u32, WindowTable)],
+    hubs: &HashMap<usize, Option<Residue>>,
     agreed: &Agreed,
     plan: &Plan,
     key: &PublicKey,
@@ -379,6 +340,8 @@ fn advance_range(
         .map_init(Vec::new, |weights, (row, account)| {
             let senders = sender_weights(network, step.period, account, mixing, weights)?;
             add_product(row, before.row(account)?, mixing.own())?;
+            let hub = hubs.get(&account);
+            let table_of = |node| if hub.is_none() { table_of(node) } else { None };
             let mut terms: Vec<(&WindowTable, u64)> = Vec::with_capacity(senders.len() + 1);
             let own = table_of(node(account)?);
             terms.extend(own.map(|table| (table, mixing.own())));
@@ -388,16 +351,13 @@ fn advance_range(
                 }
                 terms.extend(table_of(sender).map(|table| (table, weight)));
             }
-            Ok((!terms.is_empty()).then(|| vartime_multi_pow_tables(modulus, &terms)))
+            Ok(match hub {
+                Some(product) => product.clone(),
+                None => (!terms.is_empty()).then(|| vartime_multi_pow_tables(modulus, &terms)),
+            })
         })
         .collect::<Result<Vec<Option<Residue>>, Error>>()?;
     let mut mixed = Ciphertexts::default();
     products.iter().for_each(|product| mixed.push(product.as_ref()));
     Ok(Part { first, plain, mixed })
-}
-
-/// The window that costs least for exponents of about 32 bits: 2^(w−1) multiplications for the table, 32/(w+1) for
-/// each use.
-pub(crate) fn window(uses: u32) -> u32 {
-    (1..=MAX_WINDOW).min_by_key(|w| (60 << (w - 1)) + uses.saturating_mul(60 * 32 / (w + 1))).unwrap_or(1)
 }
