@@ -109,7 +109,7 @@ impl Answer {
     }
 
     /// E15 and E22: rounds phases to payloads and puts the digits together.
-    pub(crate) fn read(&self, phases: impl Iterator<Item = u64>) -> Verdict {
+    pub(crate) fn read(&self, phases: impl Iterator<Item = u64>) -> crate::Result<Verdict> {
         let Coding { payload_bits, digits, digit_bits, .. } = self.coding;
         let half = 1u64 << (63 - payload_bits);
         let values: Vec<u64> = phases.map(|phase| phase.wrapping_add(half) >> (64 - payload_bits)).collect();
@@ -125,7 +125,7 @@ const CODING_BYTES: usize = 6;
 
 impl Coding {
     fn write(&self, spacing: usize, out: &mut Vec<u8>) {
-        // All below 256 but the spacing, which is at most the ring dimension.
+        // All below 256 but the spacing, which is at most the ring dimension. Readers refuse the greatest values.
         let small = |value: usize| u8::try_from(value).unwrap_or(u8::MAX);
         out.push(small(self.payload_bits as usize));
         out.push(small(self.digits));

@@ -46,6 +46,12 @@ pub enum Error {
     /// A model file that cannot be imported.
     #[error("import: {0}")]
     Import(#[from] ImportError),
+    /// What must hold does not: a mistake in this library, and nobody's fault.
+    #[error("internal error: {place}")]
+    Internal {
+        /// What does not hold, and where.
+        place: &'static str,
+    },
 }
 
 /// `Result` with this crate's [`Error`].

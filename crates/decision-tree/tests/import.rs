@@ -62,7 +62,7 @@ fn compare(name: &str, model: &Model) {
     let mut worst: f64 = 0.0;
     for (number, row) in rows.iter().enumerate() {
         let scores = model.evaluate(&row.features).unwrap();
-        let prediction = model.prediction(&scores);
+        let prediction = model.prediction(&scores).unwrap();
         let ours = scores.transformed(model.parts().post_transform);
         for Expected { label, scores, source } in &row.expected {
             assert_eq!(prediction.label(), label.as_deref(), "{name}, row {number}, {source}");
