@@ -162,7 +162,7 @@ impl Transport for Script {
 /// Requests to a server and its replies: as they are, and behind a proper head.
 pub fn tree_service(input: &[u8]) {
     let World { schema, evaluator, key, query, answer, .. } = &*WORLD;
-    let framed = |kind: u8, contents: &[u8]| [b"SRDS\0\x01", &[kind][..], contents].concat();
+    let framed = |kind: u8, contents: &[u8]| [b"SRDS\x02\0", &[kind][..], contents].concat();
     let (server, client) = (PartyId::new(0), PartyId::new(1));
     let now = Deadline::after(Duration::from_secs(1));
     let requests = [

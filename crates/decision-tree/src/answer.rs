@@ -131,12 +131,12 @@ impl Coding {
         out.push(small(self.digits));
         out.push(small(self.digit_bits as usize));
         out.push(small(self.modulus_bits as usize));
-        out.extend_from_slice(&u16::try_from(spacing).unwrap_or(u16::MAX).to_be_bytes());
+        out.extend_from_slice(&u16::try_from(spacing).unwrap_or(u16::MAX).to_le_bytes());
     }
 
     fn read(rest: &mut &[u8]) -> Result<(Self, usize), CodecError> {
-        let [payload_bits, digits, digit_bits, modulus_bits, high, low] = wire::take(rest)?;
-        let spacing = usize::from(u16::from_be_bytes([high, low]));
+        let [payload_bits, digits, digit_bits, modulus_bits, low, high] = wire::take(rest)?;
+        let spacing = usize::from(u16::from_le_bytes([low, high]));
         let coding = Self {
             payload_bits: payload_bits.into(),
             digits: digits.into(),
@@ -159,5 +159,26 @@ impl std::fmt::Debug for Answer {
             .field("parameters", &self.parameters)
             .field("coding", &self.coding)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_coding_and_a_reading_have_their_bytes() {
+        let coding = Coding { payload_bits: 13, digits: 2, digit_bits: 6, modulus_bits: 21 };
+        let mut bytes = vec![];
+        coding.write(256, &mut bytes);
+        assert_eq!(bytes, [13, 2, 6, 21, 0, 1]);
+        assert_eq!(Coding::read(&mut &bytes[..]), Ok((coding, 256)));
+
+        let mut bytes = vec![];
+        Reading::class_index(3).write(&mut bytes);
+        // One channel; step 1, decision threshold 0, offset 0.
+        let numbers = [1.0f64, 0.0, 0.0].map(f64::to_le_bytes).concat();
+        assert_eq!(bytes, [&[1, 0, 1, 0][..], &numbers].concat());
+        assert_eq!(numbers[..8], [0, 0, 0, 0, 0, 0, 0xf0, 0x3f]);
     }
 }

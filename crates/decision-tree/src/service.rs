@@ -1,6 +1,6 @@
 //! Questions and answers over any [`Transport`]: a server that evaluates, a client that asks.
 //!
-//! A frame is the magic `SRDS`, a version, a kind and contents. The client asks for the terms (schema and parameter
+//! A frame is the magic `SRDS`, a version (2 bytes, little-endian), a kind (1 byte) and contents. The client asks for the terms (schema and parameter
 //! set) or sends a query; the server answers each request with exactly one frame, in order. A refusal says why in
 //! one byte. Nothing that the client sends after an answer depends on it: the server is never told whether decryption
 //! looked right.
@@ -10,7 +10,7 @@ mod admission;
 use crate::answer::MAX_ANSWER_BYTES;
 use crate::crypto::ParameterSet;
 use crate::schema::MAX_SCHEMA_BYTES;
-use crate::wire::{CodecError, take};
+use crate::wire::{CodecError, read_version, take};
 use crate::{
     Answer, ClientKey, ConversionKey, Error, Evaluator, PreparedKey, Query, QueryError, Result, Schema,
     Verdict,
@@ -23,7 +23,8 @@ use subrosa_transport::{Deadline, Fault, PartyId, Transport, TransportError};
 pub use admission::{Admission, RateLimit};
 
 const MAGIC: [u8; 4] = *b"SRDS";
-const VERSION: u16 = 1;
+/// Version 1 was big-endian.
+const VERSION: u16 = 2;
 /// Queries that a client sends ahead of the answers.
 const AHEAD: usize = 2;
 
@@ -75,6 +76,12 @@ pub enum ServiceError {
     /// The server sent something that is no reply to the request.
     #[error("the server sent something that is no reply to the request")]
     Reply,
+    /// The other side speaks a version of the service that this crate does not know.
+    #[error("the other side speaks version {found} of the service, this crate version {VERSION}")]
+    Version {
+        /// The other side's version.
+        found: u16,
+    },
 }
 
 /// What a client must know before it can ask.
@@ -328,7 +335,10 @@ fn reply(
     client: &mut Client<'_>,
     rng: &mut impl CryptoRng,
 ) -> std::result::Result<Reply, Refusal> {
-    let (kind, contents) = open(request)?;
+    let (kind, contents) = open(request).map_err(|error| match error {
+        ServiceError::Version { .. } => Refusal::Version,
+        _ => Refusal::Malformed,
+    })?;
     let schema = evaluator.model().schema();
     if kind == FrameKind::AskTerms as u8 {
         let mut terms = vec![evaluator.parameters().code()];
@@ -364,23 +374,24 @@ fn reply(
 fn frame(kind: FrameKind, contents: &[u8]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(7 + contents.len());
     frame.extend_from_slice(&MAGIC);
-    frame.extend_from_slice(&VERSION.to_be_bytes());
+    frame.extend_from_slice(&VERSION.to_le_bytes());
     frame.push(kind as u8);
     frame.extend_from_slice(contents);
     frame
 }
 
 /// A frame's kind and contents.
-fn open(frame: &[u8]) -> std::result::Result<(u8, &[u8]), Refusal> {
+fn open(frame: &[u8]) -> Result<(u8, &[u8]), ServiceError> {
     let mut rest = frame;
-    let magic: [u8; 4] = take(&mut rest).map_err(|_| Refusal::Malformed)?;
-    let version: [u8; 2] = take(&mut rest).map_err(|_| Refusal::Malformed)?;
-    let [kind] = take(&mut rest).map_err(|_| Refusal::Malformed)?;
+    let magic: [u8; 4] = take(&mut rest).map_err(|_| ServiceError::Reply)?;
+    let version: [u8; 2] = take(&mut rest).map_err(|_| ServiceError::Reply)?;
+    let [kind] = take(&mut rest).map_err(|_| ServiceError::Reply)?;
     if magic != MAGIC {
-        return Err(Refusal::Malformed);
+        return Err(ServiceError::Reply);
     }
-    if u16::from_be_bytes(version) != VERSION {
-        return Err(Refusal::Version);
+    let found = read_version(version);
+    if found != VERSION {
+        return Err(ServiceError::Version { found });
     }
     Ok((kind, rest))
 }
@@ -393,7 +404,7 @@ fn receive<T: Transport + ?Sized>(
     deadline: Deadline,
 ) -> Result<Vec<u8>, ServiceError> {
     let mut reply = transport.receive(server, deadline)?;
-    let (kind, contents) = open(&reply).map_err(|_| ServiceError::Reply)?;
+    let (kind, contents) = open(&reply)?;
     if kind == FrameKind::Refusal as u8 {
         let refusal = contents.first().and_then(|code| Refusal::from_code(*code));
         return Err(refusal.map_or(ServiceError::Reply, ServiceError::Refused));

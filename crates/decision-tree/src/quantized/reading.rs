@@ -70,16 +70,16 @@ impl Reading {
             PostTransform::Softmax => 2,
         });
         // At most MAX_OUTPUTS channels; readers refuse more.
-        out.extend_from_slice(&u16::try_from(self.offsets.len()).unwrap_or(u16::MAX).to_be_bytes());
+        out.extend_from_slice(&u16::try_from(self.offsets.len()).unwrap_or(u16::MAX).to_le_bytes());
         for number in [self.step, self.decision_threshold].iter().chain(&self.offsets) {
-            out.extend_from_slice(&number.to_be_bytes());
+            out.extend_from_slice(&number.to_le_bytes());
         }
     }
 
     /// Reads the wire form; the number of classes is the schema's.
     pub(crate) fn read(rest: &mut &[u8], schema: &Schema) -> Result<Self, CodecError> {
-        let [kind, transform, high, low] = wire::take(rest)?;
-        let channels = usize::from(u16::from_be_bytes([high, low]));
+        let [kind, transform, low, high] = wire::take(rest)?;
+        let channels = usize::from(u16::from_le_bytes([low, high]));
         let classes = schema.classes().len();
         let kind = match (kind, classes) {
             (1, 2..) if channels == 1 => ReadingKind::ClassIndex { classes },
