@@ -18,7 +18,7 @@ use crate::{
 use rand_core::CryptoRng;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use subrosa_transport::{Deadline, Fault, PartyId, Transport, TransportError};
+use subrosa_transport::{Deadline, FailureKind, Fault, PartyId, Transport, TransportError};
 
 pub use admission::{Admission, RateLimit};
 
@@ -61,6 +61,9 @@ pub enum Refusal {
     /// The query cannot be evaluated before [`upload_key`].
     #[error("the server does not have the conversion key")]
     KeyMissing,
+    /// A mistake in the server's library.
+    #[error("the server failed because of a mistake of its own")]
+    Internal,
 }
 
 /// Why an exchange with the other side failed.
@@ -68,11 +71,11 @@ pub enum Refusal {
 #[non_exhaustive]
 pub enum ServiceError {
     /// The connection failed or the deadline passed.
-    #[error("{0}")]
+    #[error("the connection failed")]
     Transport(#[from] TransportError),
     /// The server refused.
-    #[error("refused: {0}")]
-    Refused(Refusal),
+    #[error("the server refused the request")]
+    Refused(#[source] Refusal),
     /// The server sent something that is no reply to the request.
     #[error("the server sent something that is no reply to the request")]
     Reply,
@@ -82,6 +85,26 @@ pub enum ServiceError {
         /// The other side's version.
         found: u16,
     },
+}
+
+impl ServiceError {
+    /// Whose failure it is.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::Transport(error) => match error.fault() {
+                Fault::UnknownParty | Fault::Myself => FailureKind::Misuse,
+                Fault::TooLarge { .. } => FailureKind::Limits,
+                Fault::Broken(_) => FailureKind::Peer,
+                _ => FailureKind::Network,
+            },
+            Self::Refused(Refusal::Version | Refusal::Schema | Refusal::Parameters)
+            | Self::Version { .. } => FailureKind::Limits,
+            Self::Refused(Refusal::KeyMissing) => FailureKind::Misuse,
+            Self::Refused(Refusal::RateLimit | Refusal::Internal) => FailureKind::Abort,
+            Self::Refused(Refusal::Malformed) | Self::Reply => FailureKind::Peer,
+        }
+    }
 }
 
 /// What a client must know before it can ask.
@@ -127,7 +150,8 @@ pub struct Served {
 /// end the exchange.
 ///
 /// # Errors
-/// [`ServiceError::Transport`] for any other failure of the connection.
+/// [`ServiceError::Transport`] for any other failure of the connection; [`Error::Internal`] for a mistake of this library, after the
+/// client has been told [`Refusal::Internal`].
 pub fn serve<T: Transport + ?Sized>(
     transport: &mut T,
     client: PartyId,
@@ -145,6 +169,7 @@ pub fn serve<T: Transport + ?Sized>(
             }
             Err(error) => return Err(ServiceError::from(error).into()),
         };
+        let mut mistake = None;
         let reply = match reply(&request, evaluator, &mut client_state, rng) {
             Ok(Reply::Answer(answer)) => {
                 served.answered += 1;
@@ -152,15 +177,20 @@ pub fn serve<T: Transport + ?Sized>(
             }
             Ok(Reply::Terms(terms)) => frame(FrameKind::Terms, &terms),
             Ok(Reply::Accepted) => frame(FrameKind::Accepted, &[]),
-            Err(refusal) => {
+            Err(error) => {
                 served.refused += 1;
+                let refusal = Refusal::of(&error);
+                mistake = (refusal == Refusal::Internal).then_some(error);
                 frame(FrameKind::Refusal, &[refusal.code()])
             }
         };
         match transport.send(client, &reply) {
             Ok(()) => {}
-            Err(error) if *error.fault() == Fault::Disconnected => return Ok(served),
-            Err(error) => return Err(ServiceError::from(error).into()),
+            Err(error) if *error.fault() == Fault::Disconnected && mistake.is_none() => return Ok(served),
+            Err(error) => return Err(mistake.unwrap_or(ServiceError::from(error).into())),
+        }
+        if let Some(mistake) = mistake {
+            return Err(mistake);
         }
     }
 }
@@ -334,20 +364,20 @@ fn reply(
     evaluator: &Evaluator,
     client: &mut Client<'_>,
     rng: &mut impl CryptoRng,
-) -> std::result::Result<Reply, Refusal> {
-    let (kind, contents) = open(request).map_err(|error| match error {
-        ServiceError::Version { .. } => Refusal::Version,
-        _ => Refusal::Malformed,
-    })?;
+) -> Result<Reply> {
+    let refused = |refusal| Err(ServiceError::Refused(refusal).into());
+    let (kind, contents) = open(request)?;
     let schema = evaluator.model().schema();
     if kind == FrameKind::AskTerms as u8 {
+        let place = "terms: the schema cannot be written";
+        let json = schema.to_json().map_err(|_| Error::Internal { place })?;
         let mut terms = vec![evaluator.parameters().code()];
-        terms.extend_from_slice(schema.to_json().map_err(|_| Refusal::Malformed)?.as_bytes());
+        terms.extend_from_slice(json.as_bytes());
         return Ok(Reply::Terms(terms));
     }
     let is_key = kind == FrameKind::ConversionKey as u8;
     if !is_key && kind != FrameKind::Query as u8 {
-        return Err(Refusal::Malformed);
+        return refused(Refusal::Malformed);
     }
     // Also a conversion key costs time, and what turns out to be malformed.
     if client
@@ -355,20 +385,20 @@ fn reply(
         .as_ref()
         .is_some_and(|(admission, identity)| !admission.admit(identity, Instant::now()))
     {
-        return Err(Refusal::RateLimit);
+        return refused(Refusal::RateLimit);
     }
     let parameters = evaluator.parameters();
     if is_key {
-        let key = ConversionKey::from_bytes(contents, parameters).map_err(|error| Refusal::of(&error))?;
+        let key = ConversionKey::from_bytes(contents, parameters)?;
         client.key = Some(key.prepare());
         return Ok(Reply::Accepted);
     }
-    let query = Query::from_bytes(contents, schema, parameters).map_err(|error| Refusal::of(&error))?;
+    let query = Query::from_bytes(contents, schema, parameters)?;
     let answer = match &client.key {
         Some(key) => evaluator.evaluate_with(key, &query, rng),
         None => evaluator.evaluate(&query, rng),
     };
-    Ok(Reply::Answer(answer.map_err(|error| Refusal::of(&error))?.to_bytes()))
+    Ok(Reply::Answer(answer?.to_bytes()))
 }
 
 fn frame(kind: FrameKind, contents: &[u8]) -> Vec<u8> {
@@ -419,8 +449,15 @@ fn receive<T: Transport + ?Sized>(
 }
 
 impl Refusal {
-    const ALL: [Self; 6] =
-        [Self::Version, Self::Malformed, Self::Schema, Self::Parameters, Self::RateLimit, Self::KeyMissing];
+    const ALL: [Self; 7] = [
+        Self::Version,
+        Self::Malformed,
+        Self::Schema,
+        Self::Parameters,
+        Self::RateLimit,
+        Self::KeyMissing,
+        Self::Internal,
+    ];
 
     fn of(error: &Error) -> Self {
         match error {
@@ -428,6 +465,9 @@ impl Refusal {
             Error::Codec(CodecError::Parameters) => Self::Parameters,
             Error::Codec(CodecError::Version { .. }) => Self::Version,
             Error::Query(QueryError::KeyMissing) => Self::KeyMissing,
+            Error::Internal { .. } => Self::Internal,
+            Error::Service(ServiceError::Refused(refusal)) => *refusal,
+            Error::Service(ServiceError::Version { .. }) => Self::Version,
             _ => Self::Malformed,
         }
     }
@@ -440,6 +480,7 @@ impl Refusal {
             Self::Parameters => 4,
             Self::RateLimit => 5,
             Self::KeyMissing => 6,
+            Self::Internal => 7,
         }
     }
 

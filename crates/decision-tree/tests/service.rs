@@ -8,11 +8,12 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use std::sync::Arc;
 use std::time::Duration;
+use subrosa_decision_tree::import::ImportOptions;
 use subrosa_decision_tree::service::{
     self, Admission, RateLimit, Refusal, Served, ServiceError, ServiceSettings,
 };
-use subrosa_decision_tree::{ClientKey, Error, Evaluator, ParameterSet, QuantizedModel, Schema};
-use subrosa_transport::{Deadline, MemoryNetwork, MemoryTransport, PartyId, Transport};
+use subrosa_decision_tree::{ClientKey, Error, Evaluator, Model, ParameterSet, QuantizedModel, Schema};
+use subrosa_transport::{Deadline, FailureKind, MemoryNetwork, MemoryTransport, PartyId, Transport};
 
 const SERVER: PartyId = PartyId::new(0);
 const CLIENT: PartyId = PartyId::new(1);
@@ -189,4 +190,20 @@ fn a_small_query_needs_an_introduction() {
         let verdicts = service::ask(network, SERVER, &key, &schema, &rows, soon(), &mut rng).unwrap();
         assert!(rows.iter().zip(&verdicts).all(|(row, verdict)| *verdict == model.predict(row).unwrap()));
     });
+}
+
+#[test]
+fn the_kind_of_an_error_tells_whose_failure_it_is() {
+    let kind = |error: ServiceError| Error::from(error).kind();
+    assert_eq!(kind(ServiceError::Reply), FailureKind::Peer);
+    assert_eq!(kind(ServiceError::Version { found: 1 }), FailureKind::Limits);
+    assert_eq!(kind(ServiceError::Refused(Refusal::Schema)), FailureKind::Limits);
+    assert_eq!(kind(ServiceError::Refused(Refusal::RateLimit)), FailureKind::Abort);
+    let [at_server, mut at_client] = MemoryNetwork::of(2).unwrap().try_into().unwrap();
+    drop(at_server);
+    let error = service::terms(&mut at_client, SERVER, soon()).unwrap_err();
+    assert_eq!(error.kind(), FailureKind::Network, "{error}");
+    let missing = Model::from_file("/nowhere/model.onnx", &ImportOptions::default()).unwrap_err();
+    assert_eq!(missing.kind(), FailureKind::Input);
+    assert_eq!(Error::Internal { place: "here" }.kind(), FailureKind::Internal);
 }

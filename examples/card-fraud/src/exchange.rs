@@ -35,8 +35,8 @@ impl Connection {
         let roster = roster(CLIENT).map_err(|error| fault(&error))?;
         let stream = connect(server)?;
         let mut transport = TcpTransport::new(stream, roster, MAX_FRAME).map_err(|error| fault(&error))?;
-        let terms =
-            service::terms(&mut transport, BANK, Deadline::after(patience)).map_err(|error| fault(&error))?;
+        let terms = service::terms(&mut transport, BANK, Deadline::after(patience))
+            .map_err(|error| Error::exchange(server, &error))?;
         let names = terms.schema.features().iter().map(|feature| feature.name.as_str());
         if !names.eq(FEATURE_NAMES) || terms.schema.classes() != CLASSES {
             return Err(fault(&"it judges something else than card purchases"));
@@ -64,7 +64,7 @@ impl Connection {
     pub fn ask(&mut self, query: &Query) -> Result<Answer> {
         let deadline = Deadline::after(self.patience);
         service::exchange(&mut self.transport, BANK, query, &self.terms.schema, deadline)
-            .map_err(|error| Error::network(&self.server, &error))
+            .map_err(|error| Error::exchange(&self.server, &error))
     }
 }
 

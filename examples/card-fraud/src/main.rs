@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use subrosa_decision_tree::ParameterSet;
+use subrosa_transport::with_causes;
 
 /// A bank judges card purchases that it cannot read.
 ///
@@ -259,7 +260,7 @@ fn main() -> ExitCode {
         // Who reads our output has seen enough, as `head` does.
         Err(Error::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "card-fraud: {error}");
+            let _ = writeln!(std::io::stderr(), "card-fraud: {}", with_causes(&error));
             ExitCode::FAILURE
         }
     }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use subrosa_decision_tree::ClientKey;
+use subrosa_transport::with_causes;
 
 /// How long the bank's own word on a query is waited for, after its answer has come.
 const JOURNAL_PATIENCE: Duration = Duration::from_millis(500);
@@ -140,7 +141,7 @@ impl Desk {
         match self.bank.start_again() {
             Ok(true) => Ok(()),
             Ok(false) => Err(Problem::NotOurBank),
-            Err(error) => Err(Problem::Other(error.to_string())),
+            Err(error) => Err(Problem::Other(with_causes(&error))),
         }
     }
 
@@ -168,7 +169,7 @@ impl Desk {
         let (number, query, took) = session.encrypt(Instant::now(), |key| {
             purchase = form.purchase()?;
             let query = key.key.encrypt(&key.terms.schema, &purchase, &mut rand::rng());
-            query.map_err(|error| Problem::Other(error.to_string()))
+            query.map_err(|error| Problem::Other(with_causes(&error)))
         })?;
         let bytes = query.to_bytes();
         Ok(EncryptedView {
@@ -213,7 +214,7 @@ impl Desk {
     /// As [`Session::decrypt`].
     pub fn decrypt(&self, number: u64) -> Result<VerdictView, Problem> {
         let (class, taken) = self.session().decrypt(number, Instant::now(), |key, answer| {
-            let verdict = key.decrypt(answer).map_err(|error| Problem::Other(error.to_string()))?;
+            let verdict = key.decrypt(answer).map_err(|error| Problem::Other(with_causes(&error)))?;
             let name = verdict.class().and_then(|class| CLASSES.get(class).copied());
             name.ok_or_else(|| Problem::Other("the answer is no verdict".to_owned()))
         })?;
