@@ -15,7 +15,7 @@ use subrosa_decision_tree::ClientKey;
 use subrosa_transport::with_causes;
 
 /// How long the bank's own word on a query is waited for, after its answer has come.
-const JOURNAL_PATIENCE: Duration = Duration::from_millis(500);
+const JOURNAL_GRACE: Duration = Duration::from_millis(500);
 
 /// How many of an answer's last bytes are shown.
 const ANSWER_SHOWN: usize = 64;
@@ -29,7 +29,7 @@ const PARTS: [usize; 3] = [0, 40, 72];
 pub struct Desk {
     bank: Bank,
     /// How long the bank may take.
-    patience: Duration,
+    grace: Duration,
     idle: Duration,
     session: Mutex<Session>,
 }
@@ -100,9 +100,9 @@ pub struct VerdictView {
 }
 
 impl Desk {
-    /// A desk without a key. The bank may take `patience` for a reply; a key is wiped after `idle` without use.
-    pub fn new(bank: Bank, patience: Duration, idle: Duration) -> Self {
-        Self { bank, patience, idle, session: Mutex::new(Session::new(idle, Instant::now())) }
+    /// A desk without a key. The bank may take `grace` for a reply; a key is wiped after `idle` without use.
+    pub fn new(bank: Bank, grace: Duration, idle: Duration) -> Self {
+        Self { bank, grace, idle, session: Mutex::new(Session::new(idle, Instant::now())) }
     }
 
     /// Wipes a key that nobody has used for too long.
@@ -204,7 +204,7 @@ impl Desk {
                 received.get(received.len().saturating_sub(ANSWER_SHOWN)..).unwrap_or_default(),
             ),
             milliseconds: milliseconds(took),
-            bank_saw: self.bank.sight(&first_bytes(&sent), JOURNAL_PATIENCE),
+            bank_saw: self.bank.sight(&first_bytes(&sent), JOURNAL_GRACE),
         })
     }
 
@@ -228,7 +228,7 @@ impl Desk {
 
     fn connect(&self) -> Result<Connection, Problem> {
         let address = self.bank.status().address;
-        Connection::open(&address, self.patience).map_err(|error| self.problem(error))
+        Connection::open(&address, self.grace).map_err(|error| self.problem(error))
     }
 
     fn problem(&self, error: crate::Error) -> Problem {
