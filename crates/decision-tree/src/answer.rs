@@ -109,7 +109,7 @@ impl Answer {
     }
 
     /// E15 and E22: rounds phases to payloads and puts the digits together.
-    pub(crate) fn read(&self, phases: impl Iterator<Item = u64>) -> Verdict {
+    pub(crate) fn read(&self, phases: impl Iterator<Item = u64>) -> crate::Result<Verdict> {
         let Coding { payload_bits, digits, digit_bits, .. } = self.coding;
         let half = 1u64 << (63 - payload_bits);
         let values: Vec<u64> = phases.map(|phase| phase.wrapping_add(half) >> (64 - payload_bits)).collect();
@@ -125,18 +125,18 @@ const CODING_BYTES: usize = 6;
 
 impl Coding {
     fn write(&self, spacing: usize, out: &mut Vec<u8>) {
-        // All below 256 but the spacing, which is at most the ring dimension.
+        // All below 256 but the spacing, which is at most the ring dimension. Readers refuse the greatest values.
         let small = |value: usize| u8::try_from(value).unwrap_or(u8::MAX);
         out.push(small(self.payload_bits as usize));
         out.push(small(self.digits));
         out.push(small(self.digit_bits as usize));
         out.push(small(self.modulus_bits as usize));
-        out.extend_from_slice(&u16::try_from(spacing).unwrap_or(u16::MAX).to_be_bytes());
+        out.extend_from_slice(&u16::try_from(spacing).unwrap_or(u16::MAX).to_le_bytes());
     }
 
     fn read(rest: &mut &[u8]) -> Result<(Self, usize), CodecError> {
-        let [payload_bits, digits, digit_bits, modulus_bits, high, low] = wire::take(rest)?;
-        let spacing = usize::from(u16::from_be_bytes([high, low]));
+        let [payload_bits, digits, digit_bits, modulus_bits, low, high] = wire::take(rest)?;
+        let spacing = usize::from(u16::from_le_bytes([low, high]));
         let coding = Self {
             payload_bits: payload_bits.into(),
             digits: digits.into(),
@@ -159,5 +159,26 @@ impl std::fmt::Debug for Answer {
             .field("parameters", &self.parameters)
             .field("coding", &self.coding)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_coding_and_a_reading_have_their_bytes() {
+        let coding = Coding { payload_bits: 13, digits: 2, digit_bits: 6, modulus_bits: 21 };
+        let mut bytes = vec![];
+        coding.write(256, &mut bytes);
+        assert_eq!(bytes, [13, 2, 6, 21, 0, 1]);
+        assert_eq!(Coding::read(&mut &bytes[..]), Ok((coding, 256)));
+
+        let mut bytes = vec![];
+        Reading::class_index(3).write(&mut bytes);
+        // One channel; step 1, decision threshold 0, offset 0.
+        let numbers = [1.0f64, 0.0, 0.0].map(f64::to_le_bytes).concat();
+        assert_eq!(bytes, [&[1, 0, 1, 0][..], &numbers].concat());
+        assert_eq!(numbers[..8], [0, 0, 0, 0, 0, 0, 0xf0, 0x3f]);
     }
 }

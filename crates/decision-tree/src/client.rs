@@ -86,7 +86,7 @@ impl ClientKey {
     ) -> crate::Result<Query> {
         schema.check_row(row)?;
         let (seed, mut noise) = fresh(rng);
-        Ok(self.encrypt_with(schema, &Layout::new(schema, self.parameters), row, seed, &mut noise))
+        self.encrypt_with(schema, &Layout::new(schema, self.parameters), row, seed, &mut noise)
     }
 
     /// Encrypts many rows, on all threads of the current rayon pool.
@@ -107,7 +107,7 @@ impl ClientKey {
         let encrypt = |(row, (seed, mut noise)): (QuantizedRow, _)| {
             self.encrypt_with(schema, &layout, &row, seed, &mut noise)
         };
-        Ok(prepared.into_par_iter().map(encrypt).collect())
+        prepared.into_par_iter().map(encrypt).collect()
     }
 
     fn encrypt_with(
@@ -117,7 +117,7 @@ impl ClientKey {
         row: &QuantizedRow,
         seed: Seed,
         noise: &mut NoiseSource,
-    ) -> Query {
+    ) -> crate::Result<Query> {
         let (fourier, secret) = (&self.fourier, &self.secret);
         let mut work = fourier.workspace();
         let mut bits = Vec::with_capacity(layout.bit_count());
@@ -125,13 +125,13 @@ impl ClientKey {
             if layout.bit_count() == 0 {
                 break;
             }
-            for bit in 0..layout.bits(feature) {
+            for bit in 0..layout.bits(feature)? {
                 let stream = bits.len() as u64;
                 let value = u64::from(cell >> bit & 1);
                 bits.push(secret.encrypt_bit(fourier, value, &seed, stream, noise, &mut work));
             }
         }
-        let monomials = monomials(layout, row)
+        let monomials = monomials(layout, row)?
             .chunks_exact(layout.shape.dimension)
             .enumerate()
             .map(|(index, message)| {
@@ -147,7 +147,7 @@ impl ClientKey {
             .collect();
         // It has held products with the key.
         work.wipe();
-        Query { schema: schema.id(), parameters: self.parameters, seed, bits, monomials, zeros }
+        Ok(Query { schema: schema.id(), parameters: self.parameters, seed, bits, monomials, zeros })
     }
 
     /// Reads an answer (E22 of docs/protocols/decision-tree.md).
@@ -166,7 +166,7 @@ impl ClientKey {
         let phases = answer.bodies.iter().enumerate().map(|(slot, body)| {
             body.wrapping_sub(self.secret.inner_coefficient(&answer.masks, slot * answer.spacing))
         });
-        Ok(answer.read(phases))
+        answer.read(phases)
     }
 }
 
@@ -187,11 +187,11 @@ fn fresh(rng: &mut impl CryptoRng) -> (Seed, NoiseSource) {
 }
 
 /// E6: the messages of all monomial ciphertexts: for every feature a power of two at its cell's place, in the block that has it.
-fn monomials(layout: &Layout, row: &QuantizedRow) -> Zeroizing<Vec<u64>> {
+fn monomials(layout: &Layout, row: &QuantizedRow) -> crate::Result<Zeroizing<Vec<u64>>> {
     let dimension = layout.shape.dimension;
     let mut messages = Zeroizing::new(vec![0u64; layout.monomials() * dimension]);
     for (feature, cell) in row.cells().iter().enumerate() {
-        for block in layout.blocks(feature) {
+        for block in layout.blocks(feature)? {
             let first = block.ciphertext * dimension + block.offset;
             // Every place is written, so that the memory access does not tell the cell.
             for (index, message) in messages.iter_mut().skip(first).take(block.len).enumerate() {
@@ -200,5 +200,5 @@ fn monomials(layout: &Layout, row: &QuantizedRow) -> Zeroizing<Vec<u64>> {
             }
         }
     }
-    messages
+    Ok(messages)
 }

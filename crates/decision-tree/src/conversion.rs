@@ -1,6 +1,6 @@
 //! Conversion keys: what a server needs once from a client with [`ParameterSet::SmallQuery`].
 
-use crate::crypto::{Conversion, Converter, Fourier, ParameterSet, Seed};
+use crate::crypto::{Conversion, ConversionRows, Converter, Fourier, ParameterSet, Seed, steps};
 use crate::schema::SchemaId;
 use crate::wire::{self, Artefact, BitReader, BitWriter, CodecError};
 
@@ -12,7 +12,7 @@ pub struct ConversionKey {
     pub(crate) parameters: ParameterSet,
     pub(crate) conversion: Conversion,
     pub(crate) seed: Seed,
-    pub(crate) rows: Vec<Vec<u64>>,
+    pub(crate) rows: ConversionRows,
 }
 
 /// A conversion key made ready for evaluation: about three megabytes, shared by all evaluators and threads.
@@ -32,8 +32,9 @@ impl ConversionKey {
     pub fn size(parameters: ParameterSet) -> usize {
         let shape = parameters.shape();
         let Some(conversion) = shape.conversion else { return 0 };
-        let rows: usize = Converter::row_counts(&shape, &conversion).into_iter().sum();
-        wire::HEADER_BYTES + 32 + (rows * shape.dimension * conversion.body_bits as usize).div_ceil(8)
+        let (switch, square) = Converter::part_lens(&shape, &conversion);
+        let coefficients = steps(&shape) as usize * switch + square;
+        wire::HEADER_BYTES + 32 + (coefficients * conversion.body_bits as usize).div_ceil(8)
     }
 
     /// Expands and transforms the key.
@@ -50,7 +51,7 @@ impl ConversionKey {
         let mut out = wire::header(Artefact::ConversionKey, self.parameters, &SchemaId([0; 32]));
         out.extend_from_slice(&self.seed);
         let mut writer = BitWriter::new(out);
-        self.rows.iter().for_each(|rows| writer.write_tops(rows, self.conversion.body_bits));
+        self.rows.parts().for_each(|rows| writer.write_tops(rows, self.conversion.body_bits));
         writer.finish()
     }
 
@@ -70,10 +71,10 @@ impl ConversionKey {
         }
         let (seed, packed) = rest.split_first_chunk::<32>().ok_or(CodecError::Truncated)?;
         let mut reader = BitReader::new(packed);
-        let counts = Converter::row_counts(&shape, &conversion).into_iter();
-        let rows = counts
-            .map(|count| reader.read_tops(count * shape.dimension, conversion.body_bits))
-            .collect::<Result<_, _>>()?;
+        let (switch, square) = Converter::part_lens(&shape, &conversion);
+        let mut read = |len: usize| reader.read_tops(len, conversion.body_bits);
+        let switches = (0..steps(&shape)).map(|_| read(switch)).collect::<Result<_, _>>()?;
+        let rows = ConversionRows { switches, square: read(square)? };
         reader.finish()?;
         Ok(Self { parameters, conversion, seed: *seed, rows })
     }

@@ -1,5 +1,7 @@
 //! Every way in which this crate refuses.
 
+use subrosa_transport::FailureKind;
+
 use crate::answer::AnswerError;
 use crate::evaluator::{PlanError, QueryError};
 use crate::import::ImportError;
@@ -12,40 +14,80 @@ use crate::wire::CodecError;
 
 /// What went wrong, one variant per subject.
 ///
-/// No message holds a feature value, a key or a plaintext.
+/// A message names the stage; the cause is in `source()`, and [`subrosa_transport::with_causes`] prints both. No message holds a feature
+/// value, a key or a plaintext.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A model that is malformed or past a limit.
-    #[error("model: {0}")]
+    #[error("the model cannot be used")]
     Model(#[from] ModelError),
     /// A schema that is malformed, or a row that does not fit it.
-    #[error("schema: {0}")]
+    #[error("the schema or a row cannot be used")]
     Schema(#[from] SchemaError),
     /// A model that does not fit a schema.
-    #[error("quantising: {0}")]
+    #[error("the model cannot be quantised")]
     Quantize(#[from] QuantizeError),
     /// A model whose answers would be wrong too often.
-    #[error("planning: {0}")]
+    #[error("the model cannot be evaluated under encryption")]
     Plan(#[from] PlanError),
     /// A query that the evaluator was not made for.
-    #[error("query: {0}")]
+    #[error("the query cannot be evaluated")]
     Query(#[from] QueryError),
     /// An answer that the key cannot read.
-    #[error("answer: {0}")]
+    #[error("the answer cannot be decrypted")]
     Answer(#[from] AnswerError),
     /// Bytes that are not what they should be.
-    #[error("decoding: {0}")]
+    #[error("the message cannot be decoded")]
     Codec(#[from] CodecError),
     /// A stored key that cannot be opened.
     #[error("the key cannot be stored or opened")]
     Seal(#[from] SealError),
     /// An exchange between client and server that failed.
-    #[error("service: {0}")]
+    #[error("the exchange with the other side failed")]
     Service(#[from] ServiceError),
     /// A model file that cannot be imported.
-    #[error("import: {0}")]
+    #[error("the model cannot be imported")]
     Import(#[from] ImportError),
+    /// What must hold does not: a mistake in this library, and nobody's fault.
+    #[error("internal error: {place}")]
+    Internal {
+        /// What does not hold, and where.
+        place: &'static str,
+    },
+}
+
+impl Error {
+    /// Whose failure it is.
+    ///
+    /// ```
+    /// use subrosa_decision_tree::subrosa_transport::FailureKind;
+    /// use subrosa_decision_tree::{Model, Node};
+    ///
+    /// let error = Model::classifier(["amount"], ["genuine"], vec![Node::leaf(0, 1.0)]).unwrap_err();
+    /// assert_eq!(error.kind(), FailureKind::Input);
+    /// ```
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::Model(_)
+            | Self::Schema(_)
+            | Self::Quantize(_)
+            | Self::Plan(_)
+            | Self::Answer(_)
+            | Self::Seal(_) => FailureKind::Input,
+            Self::Import(ImportError::InFile { error, .. }) => error.kind(),
+            Self::Import(_) => FailureKind::Input,
+            Self::Query(QueryError::Schema | QueryError::Parameters) => FailureKind::Limits,
+            Self::Query(QueryError::KeyMissing) => FailureKind::Misuse,
+            Self::Codec(CodecError::Version { .. } | CodecError::Parameters | CodecError::Schema) => {
+                FailureKind::Limits
+            }
+            Self::Codec(_) => FailureKind::Peer,
+            Self::Service(error) => error.kind(),
+            Self::Internal { .. } => FailureKind::Internal,
+        }
+    }
 }
 
 /// `Result` with this crate's [`Error`].

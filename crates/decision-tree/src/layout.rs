@@ -2,6 +2,9 @@
 
 use crate::crypto::{ParameterSet, Shape};
 use crate::schema::Schema;
+use crate::{Error, Result};
+
+const NO_FEATURE: Error = Error::Internal { place: "layout: the schema does not have this feature" };
 
 /// The ciphertexts of a query, in the order of their streams: one GGSW per bit of every feature, the monomial
 /// ciphertexts, the encryptions of zero.
@@ -51,8 +54,8 @@ impl Layout {
     }
 
     /// Bits of a feature's cell.
-    pub(crate) fn bits(&self, feature: usize) -> u32 {
-        self.bits.get(feature).copied().unwrap_or(0)
+    pub(crate) fn bits(&self, feature: usize) -> Result<u32> {
+        self.bits.get(feature).copied().ok_or(NO_FEATURE)
     }
 
     /// How many GGSW ciphertexts there are; their streams come first.
@@ -61,8 +64,8 @@ impl Layout {
     }
 
     /// The index of bit `bit` of `feature`.
-    pub(crate) fn bit_index(&self, feature: usize, bit: u32) -> usize {
-        self.first_bit.get(feature).map_or(usize::MAX, |first| first + bit as usize)
+    pub(crate) fn bit_index(&self, feature: usize, bit: u32) -> Result<usize> {
+        self.first_bit.get(feature).map(|first| first + bit as usize).ok_or(NO_FEATURE)
     }
 
     /// How many monomial ciphertexts there are.
@@ -83,8 +86,9 @@ impl Layout {
         (self.bit_count + self.monomials + index) as u64
     }
 
-    pub(crate) fn blocks(&self, feature: usize) -> &[MonomialBlock] {
-        self.blocks.get(feature).map_or(&[], Vec::as_slice)
+    /// The blocks of a feature; none where the span is 0.
+    pub(crate) fn blocks(&self, feature: usize) -> Result<&[MonomialBlock]> {
+        self.blocks.get(feature).map(Vec::as_slice).ok_or(NO_FEATURE)
     }
 
     /// Body coefficients of one GGSW ciphertext.

@@ -1,6 +1,6 @@
 //! Questions and answers over any [`Transport`]: a server that evaluates, a client that asks.
 //!
-//! A frame is the magic `SRDS`, a version, a kind and contents. The client asks for the terms (schema and parameter
+//! A frame is the magic `SRDS`, a version (2 bytes, little-endian), a kind (1 byte) and contents. The client asks for the terms (schema and parameter
 //! set) or sends a query; the server answers each request with exactly one frame, in order. A refusal says why in
 //! one byte. Nothing that the client sends after an answer depends on it: the server is never told whether decryption
 //! looked right.
@@ -10,7 +10,7 @@ mod admission;
 use crate::answer::MAX_ANSWER_BYTES;
 use crate::crypto::ParameterSet;
 use crate::schema::MAX_SCHEMA_BYTES;
-use crate::wire::{CodecError, take};
+use crate::wire::{CodecError, read_version, take};
 use crate::{
     Answer, ClientKey, ConversionKey, Error, Evaluator, PreparedKey, Query, QueryError, Result, Schema,
     Verdict,
@@ -18,12 +18,13 @@ use crate::{
 use rand_core::CryptoRng;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use subrosa_transport::{Deadline, Fault, PartyId, Transport, TransportError};
+use subrosa_transport::{Deadline, FailureKind, Fault, PartyId, Transport, TransportError};
 
 pub use admission::{Admission, RateLimit};
 
 const MAGIC: [u8; 4] = *b"SRDS";
-const VERSION: u16 = 1;
+/// Version 1 was big-endian.
+const VERSION: u16 = 2;
 /// Queries that a client sends ahead of the answers.
 const AHEAD: usize = 2;
 
@@ -60,6 +61,9 @@ pub enum Refusal {
     /// The query cannot be evaluated before [`upload_key`].
     #[error("the server does not have the conversion key")]
     KeyMissing,
+    /// A mistake in the server's library.
+    #[error("the server failed because of a mistake of its own")]
+    Internal,
 }
 
 /// Why an exchange with the other side failed.
@@ -67,14 +71,40 @@ pub enum Refusal {
 #[non_exhaustive]
 pub enum ServiceError {
     /// The connection failed or the deadline passed.
-    #[error("{0}")]
+    #[error("the connection failed")]
     Transport(#[from] TransportError),
     /// The server refused.
-    #[error("refused: {0}")]
-    Refused(Refusal),
+    #[error("the server refused the request")]
+    Refused(#[source] Refusal),
     /// The server sent something that is no reply to the request.
     #[error("the server sent something that is no reply to the request")]
     Reply,
+    /// The other side speaks a version of the service that this crate does not know.
+    #[error("the other side speaks version {found} of the service, this crate version {VERSION}")]
+    Version {
+        /// The other side's version.
+        found: u16,
+    },
+}
+
+impl ServiceError {
+    /// Whose failure it is.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::Transport(error) => match error.fault() {
+                Fault::UnknownParty | Fault::Myself => FailureKind::Misuse,
+                Fault::TooLarge { .. } => FailureKind::Limits,
+                Fault::Broken(_) => FailureKind::Peer,
+                _ => FailureKind::Network,
+            },
+            Self::Refused(Refusal::Version | Refusal::Schema | Refusal::Parameters)
+            | Self::Version { .. } => FailureKind::Limits,
+            Self::Refused(Refusal::KeyMissing) => FailureKind::Misuse,
+            Self::Refused(Refusal::RateLimit | Refusal::Internal) => FailureKind::Abort,
+            Self::Refused(Refusal::Malformed) | Self::Reply => FailureKind::Peer,
+        }
+    }
 }
 
 /// What a client must know before it can ask.
@@ -120,7 +150,8 @@ pub struct Served {
 /// end the exchange.
 ///
 /// # Errors
-/// [`ServiceError::Transport`] for any other failure of the connection.
+/// [`ServiceError::Transport`] for any other failure of the connection; [`Error::Internal`] for a mistake of this library, after the
+/// client has been told [`Refusal::Internal`].
 pub fn serve<T: Transport + ?Sized>(
     transport: &mut T,
     client: PartyId,
@@ -138,6 +169,7 @@ pub fn serve<T: Transport + ?Sized>(
             }
             Err(error) => return Err(ServiceError::from(error).into()),
         };
+        let mut mistake = None;
         let reply = match reply(&request, evaluator, &mut client_state, rng) {
             Ok(Reply::Answer(answer)) => {
                 served.answered += 1;
@@ -145,15 +177,20 @@ pub fn serve<T: Transport + ?Sized>(
             }
             Ok(Reply::Terms(terms)) => frame(FrameKind::Terms, &terms),
             Ok(Reply::Accepted) => frame(FrameKind::Accepted, &[]),
-            Err(refusal) => {
+            Err(error) => {
                 served.refused += 1;
+                let refusal = Refusal::of(&error);
+                mistake = (refusal == Refusal::Internal).then_some(error);
                 frame(FrameKind::Refusal, &[refusal.code()])
             }
         };
         match transport.send(client, &reply) {
             Ok(()) => {}
-            Err(error) if *error.fault() == Fault::Disconnected => return Ok(served),
-            Err(error) => return Err(ServiceError::from(error).into()),
+            Err(error) if *error.fault() == Fault::Disconnected && mistake.is_none() => return Ok(served),
+            Err(error) => return Err(mistake.unwrap_or(ServiceError::from(error).into())),
+        }
+        if let Some(mistake) = mistake {
+            return Err(mistake);
         }
     }
 }
@@ -327,17 +364,20 @@ fn reply(
     evaluator: &Evaluator,
     client: &mut Client<'_>,
     rng: &mut impl CryptoRng,
-) -> std::result::Result<Reply, Refusal> {
+) -> Result<Reply> {
+    let refused = |refusal| Err(ServiceError::Refused(refusal).into());
     let (kind, contents) = open(request)?;
     let schema = evaluator.model().schema();
     if kind == FrameKind::AskTerms as u8 {
+        let place = "terms: the schema cannot be written";
+        let json = schema.to_json().map_err(|_| Error::Internal { place })?;
         let mut terms = vec![evaluator.parameters().code()];
-        terms.extend_from_slice(schema.to_json().map_err(|_| Refusal::Malformed)?.as_bytes());
+        terms.extend_from_slice(json.as_bytes());
         return Ok(Reply::Terms(terms));
     }
     let is_key = kind == FrameKind::ConversionKey as u8;
     if !is_key && kind != FrameKind::Query as u8 {
-        return Err(Refusal::Malformed);
+        return refused(Refusal::Malformed);
     }
     // Also a conversion key costs time, and what turns out to be malformed.
     if client
@@ -345,42 +385,43 @@ fn reply(
         .as_ref()
         .is_some_and(|(admission, identity)| !admission.admit(identity, Instant::now()))
     {
-        return Err(Refusal::RateLimit);
+        return refused(Refusal::RateLimit);
     }
     let parameters = evaluator.parameters();
     if is_key {
-        let key = ConversionKey::from_bytes(contents, parameters).map_err(|error| Refusal::of(&error))?;
+        let key = ConversionKey::from_bytes(contents, parameters)?;
         client.key = Some(key.prepare());
         return Ok(Reply::Accepted);
     }
-    let query = Query::from_bytes(contents, schema, parameters).map_err(|error| Refusal::of(&error))?;
+    let query = Query::from_bytes(contents, schema, parameters)?;
     let answer = match &client.key {
         Some(key) => evaluator.evaluate_with(key, &query, rng),
         None => evaluator.evaluate(&query, rng),
     };
-    Ok(Reply::Answer(answer.map_err(|error| Refusal::of(&error))?.to_bytes()))
+    Ok(Reply::Answer(answer?.to_bytes()))
 }
 
 fn frame(kind: FrameKind, contents: &[u8]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(7 + contents.len());
     frame.extend_from_slice(&MAGIC);
-    frame.extend_from_slice(&VERSION.to_be_bytes());
+    frame.extend_from_slice(&VERSION.to_le_bytes());
     frame.push(kind as u8);
     frame.extend_from_slice(contents);
     frame
 }
 
 /// A frame's kind and contents.
-fn open(frame: &[u8]) -> std::result::Result<(u8, &[u8]), Refusal> {
+fn open(frame: &[u8]) -> Result<(u8, &[u8]), ServiceError> {
     let mut rest = frame;
-    let magic: [u8; 4] = take(&mut rest).map_err(|_| Refusal::Malformed)?;
-    let version: [u8; 2] = take(&mut rest).map_err(|_| Refusal::Malformed)?;
-    let [kind] = take(&mut rest).map_err(|_| Refusal::Malformed)?;
+    let magic: [u8; 4] = take(&mut rest).map_err(|_| ServiceError::Reply)?;
+    let version: [u8; 2] = take(&mut rest).map_err(|_| ServiceError::Reply)?;
+    let [kind] = take(&mut rest).map_err(|_| ServiceError::Reply)?;
     if magic != MAGIC {
-        return Err(Refusal::Malformed);
+        return Err(ServiceError::Reply);
     }
-    if u16::from_be_bytes(version) != VERSION {
-        return Err(Refusal::Version);
+    let found = read_version(version);
+    if found != VERSION {
+        return Err(ServiceError::Version { found });
     }
     Ok((kind, rest))
 }
@@ -393,7 +434,7 @@ fn receive<T: Transport + ?Sized>(
     deadline: Deadline,
 ) -> Result<Vec<u8>, ServiceError> {
     let mut reply = transport.receive(server, deadline)?;
-    let (kind, contents) = open(&reply).map_err(|_| ServiceError::Reply)?;
+    let (kind, contents) = open(&reply)?;
     if kind == FrameKind::Refusal as u8 {
         let refusal = contents.first().and_then(|code| Refusal::from_code(*code));
         return Err(refusal.map_or(ServiceError::Reply, ServiceError::Refused));
@@ -408,8 +449,15 @@ fn receive<T: Transport + ?Sized>(
 }
 
 impl Refusal {
-    const ALL: [Self; 6] =
-        [Self::Version, Self::Malformed, Self::Schema, Self::Parameters, Self::RateLimit, Self::KeyMissing];
+    const ALL: [Self; 7] = [
+        Self::Version,
+        Self::Malformed,
+        Self::Schema,
+        Self::Parameters,
+        Self::RateLimit,
+        Self::KeyMissing,
+        Self::Internal,
+    ];
 
     fn of(error: &Error) -> Self {
         match error {
@@ -417,6 +465,9 @@ impl Refusal {
             Error::Codec(CodecError::Parameters) => Self::Parameters,
             Error::Codec(CodecError::Version { .. }) => Self::Version,
             Error::Query(QueryError::KeyMissing) => Self::KeyMissing,
+            Error::Internal { .. } => Self::Internal,
+            Error::Service(ServiceError::Refused(refusal)) => *refusal,
+            Error::Service(ServiceError::Version { .. }) => Self::Version,
             _ => Self::Malformed,
         }
     }
@@ -429,6 +480,7 @@ impl Refusal {
             Self::Parameters => 4,
             Self::RateLimit => 5,
             Self::KeyMissing => 6,
+            Self::Internal => 7,
         }
     }
 

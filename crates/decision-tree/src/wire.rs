@@ -1,12 +1,24 @@
 //! The wire form: a common header and bit-packed coefficients.
+//!
+//! | bytes | field |
+//! | --- | --- |
+//! | 0–3 | magic `SRDT` |
+//! | 4 | kind: 1 query, 2 answer, 4 conversion key |
+//! | 5–6 | [`WIRE_VERSION`] |
+//! | 7 | parameter set |
+//! | 8–39 | schema id; zeros in a conversion key |
+//!
+//! All numbers are little-endian. Version 1 was big-endian.
 
 use crate::crypto::ParameterSet;
 use crate::schema::SchemaId;
 
 /// Version of queries, answers and conversion keys. It changes with any change of their bytes or their meaning.
-pub const WIRE_VERSION: u16 = 1;
+pub const WIRE_VERSION: u16 = 2;
 
 const MAGIC: [u8; 4] = *b"SRDT";
+/// How version 1 stood in a header: big-endian.
+const VERSION_1: [u8; 2] = [0, 1];
 /// Magic, kind, version, parameter set, schema id.
 pub(crate) const HEADER_BYTES: usize = 4 + 1 + 2 + 1 + 32;
 
@@ -61,10 +73,15 @@ pub(crate) fn header(kind: Artefact, parameters: ParameterSet, schema: &SchemaId
     let mut out = Vec::with_capacity(HEADER_BYTES);
     out.extend_from_slice(&MAGIC);
     out.push(kind as u8);
-    out.extend_from_slice(&WIRE_VERSION.to_be_bytes());
+    out.extend_from_slice(&WIRE_VERSION.to_le_bytes());
     out.push(parameters.code());
     out.extend_from_slice(schema.as_bytes());
     out
+}
+
+/// A version of messages or of frames.
+pub(crate) fn read_version(bytes: [u8; 2]) -> u16 {
+    if bytes == VERSION_1 { 1 } else { u16::from_le_bytes(bytes) }
 }
 
 /// Checks kind and version and gives parameter set, schema and the rest.
@@ -78,7 +95,7 @@ pub(crate) fn open_header(
         return Err(CodecError::Kind);
     }
     let (version, rest) = rest.split_first_chunk::<2>().ok_or(CodecError::Truncated)?;
-    let found = u16::from_be_bytes(*version);
+    let found = read_version(*version);
     if found != WIRE_VERSION {
         return Err(CodecError::Version { found });
     }
@@ -114,7 +131,7 @@ pub(crate) fn take<const M: usize>(rest: &mut &[u8]) -> Result<[u8; M], CodecErr
 
 /// Takes a finite number.
 pub(crate) fn take_number(rest: &mut &[u8]) -> Result<f64, CodecError> {
-    let number = f64::from_be_bytes(take(rest)?);
+    let number = f64::from_le_bytes(take(rest)?);
     if number.is_finite() { Ok(number) } else { Err(CodecError::Value { what: "a number" }) }
 }
 
@@ -215,6 +232,35 @@ impl<'a> BitReader<'a> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_header_has_its_bytes() {
+        let id = SchemaId(std::array::from_fn(|index| u8::try_from(index).unwrap()));
+        for (kind, parameters, bytes) in [
+            (Artefact::Query, ParameterSet::Standard, b"SRDT\x01\x02\x00\x01"),
+            (Artefact::Answer, ParameterSet::LowNoise, b"SRDT\x02\x02\x00\x02"),
+            (Artefact::ConversionKey, ParameterSet::SmallQuery, b"SRDT\x04\x02\x00\x03"),
+        ] {
+            let header = header(kind, parameters, &id);
+            assert_eq!(header, [&bytes[..], id.as_bytes()].concat());
+            assert_eq!(open_header(&header, kind), Ok((parameters, id, &[][..])));
+        }
+    }
+
+    #[test]
+    fn messages_of_version_1_are_refused_with_their_version() {
+        let old = [b"SRDT\x01\x00\x01\x01", &[0; 32][..]].concat();
+        assert_eq!(open_header(&old, Artefact::Query), Err(CodecError::Version { found: 1 }));
+    }
+
+    #[test]
+    fn bits_are_packed_from_the_lowest() {
+        let mut writer = BitWriter::new(vec![]);
+        for (value, bits) in [(0b101, 3), (0x1234, 16), (1, 1)] {
+            writer.write(value, bits);
+        }
+        assert_eq!(writer.finish(), [0xa5, 0x91, 0x08]);
+    }
 
     proptest! {
         #[test]

@@ -7,6 +7,7 @@ use imported::{Expected, data, load, rows};
 use subrosa_decision_tree::Model;
 use subrosa_decision_tree::import::ImportOptions;
 use subrosa_decision_tree::model::{Kind, Node, Precision, Rule, Tree};
+use subrosa_transport::with_causes;
 
 /// The greatest distance allowed between a score and the framework's, in units of 2⁻²³ of the greater of 1 and the
 /// score: a framework's `f32` sum of up to 13 terms, each step off by half a unit of the partial sum, and one `exp`.
@@ -62,7 +63,7 @@ fn compare(name: &str, model: &Model) {
     let mut worst: f64 = 0.0;
     for (number, row) in rows.iter().enumerate() {
         let scores = model.evaluate(&row.features).unwrap();
-        let prediction = model.prediction(&scores);
+        let prediction = model.prediction(&scores).unwrap();
         let ours = scores.transformed(model.parts().post_transform);
         for Expected { label, scores, source } in &row.expected {
             assert_eq!(prediction.label(), label.as_deref(), "{name}, row {number}, {source}");
@@ -125,7 +126,7 @@ fn precision_kind_and_names_come_from_the_file() {
     let named = ImportOptions::with_features(["a", "b", "c", "d", "e", "f"]);
     assert_eq!(Model::from_file(data("xgb_3.json"), &named).unwrap().features()[5], "f");
     let short = ImportOptions::with_features(["a", "b"]);
-    let error = Model::from_file(data("xgb_3.json"), &short).unwrap_err().to_string();
+    let error = with_causes(&Model::from_file(data("xgb_3.json"), &short).unwrap_err());
     assert!(error.contains("xgb_3.json") && error.contains("feature names has 2 entries"), "{error}");
 }
 

@@ -7,6 +7,7 @@ use imported::{data, rows};
 use serde_json::{Value, json};
 use subrosa_decision_tree::import::{ImportError, ImportOptions};
 use subrosa_decision_tree::{Error, Model};
+use subrosa_transport::with_causes;
 
 fn committed(name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(data(name)).unwrap()).unwrap()
@@ -25,7 +26,7 @@ fn changed(name: &str, pointer: &str, new: Value) -> Value {
 #[track_caller]
 fn refused(value: &Value, parts: &[&str]) {
     let message = match read(value) {
-        Err(error @ Error::Import(_)) => error.to_string(),
+        Err(error @ Error::Import(_)) => with_causes(&error),
         other => panic!("{other:?}"),
     };
     for part in parts {
@@ -121,8 +122,8 @@ fn a_file_that_is_no_json_is_named() {
         std::fs::write(&path, content).unwrap();
         let error = Model::from_file(&path, &ImportOptions::default()).unwrap_err();
         assert!(matches!(&error, Error::Import(ImportError::InFile { .. })), "{error:?}");
-        assert!(error.to_string().contains(name), "{error}");
+        assert!(with_causes(&error).contains(name), "{error}");
     }
     let missing = Model::from_file(folder.path().join("none.onnx"), &ImportOptions::default()).unwrap_err();
-    assert!(missing.to_string().contains("none.onnx"));
+    assert!(with_causes(&missing).contains("none.onnx"));
 }

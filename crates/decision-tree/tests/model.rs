@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 use subrosa_decision_tree::Error;
 use subrosa_decision_tree::model::*;
+use subrosa_transport::with_causes;
 
 /// x₀ ≤ 1 ? 0 : (x₁ < 2 ? 1 : 0), as class weights.
 fn parts() -> ModelParts {
@@ -150,15 +151,15 @@ fn malformed_models_are_refused_by_name() {
 #[test]
 fn rows_are_checked() {
     let model = Model::new(parts()).unwrap();
-    let error = |row: &[f64]| model.predict(row).unwrap_err().to_string();
-    assert_eq!(error(&[1.0]), "model: a row has 1 values, the model 2 features");
-    assert_eq!(error(&[1.0, f64::NAN]), "model: the value of feature 1 is not a number");
+    let error = |row: &[f64]| with_causes(&model.predict(row).unwrap_err());
+    assert_eq!(error(&[1.0]), "the model cannot be used: a row has 1 values, the model 2 features");
+    assert_eq!(error(&[1.0, f64::NAN]), "the model cannot be used: the value of feature 1 is not a number");
 }
 
 #[test]
 fn files_of_other_formats_and_versions_are_refused() {
     let text = Model::new(parts()).unwrap().to_json().unwrap();
-    let read = |text: &str| Model::from_json(text.as_bytes()).unwrap_err().to_string();
+    let read = |text: &str| with_causes(&Model::from_json(text.as_bytes()).unwrap_err());
     assert!(read(&text.replace("subrosa-tree-model", "other")).contains("another format"));
     assert!(read(&text.replace("\"version\":1", "\"version\":2")).contains("version 2"));
     assert!(read(&text.replace("\"kind\"", "\"kin\"")).contains("not a model file"));

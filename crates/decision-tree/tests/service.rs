@@ -8,11 +8,12 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use std::sync::Arc;
 use std::time::Duration;
+use subrosa_decision_tree::import::ImportOptions;
 use subrosa_decision_tree::service::{
     self, Admission, RateLimit, Refusal, Served, ServiceError, ServiceSettings,
 };
-use subrosa_decision_tree::{ClientKey, Error, Evaluator, ParameterSet, QuantizedModel, Schema};
-use subrosa_transport::{Deadline, MemoryNetwork, MemoryTransport, PartyId, Transport};
+use subrosa_decision_tree::{ClientKey, Error, Evaluator, Model, ParameterSet, QuantizedModel, Schema};
+use subrosa_transport::{Deadline, FailureKind, MemoryNetwork, MemoryTransport, PartyId, Transport};
 
 const SERVER: PartyId = PartyId::new(0);
 const CLIENT: PartyId = PartyId::new(1);
@@ -91,21 +92,22 @@ fn refusals_are_typed_and_do_not_end_the_exchange() {
         for (frame, code) in [
             (&b""[..], 2),
             (b"SRDS", 2),
-            (b"XXXX\0\x01\x01", 2),
-            (b"XXXX\0\x01\x02", 2),
-            (b"SRDS\0\x02\x02", 1),
-            (b"SRDS\0\x01\x09", 2),
-            (b"SRDS\0\x01\x02short", 2),
+            (b"XXXX\x02\0\x01", 2),
+            (b"XXXX\x02\0\x02", 2),
+            (b"SRDS\x03\0\x02", 1),
+            (b"SRDS\0\x01\x02", 1),
+            (b"SRDS\x02\0\x09", 2),
+            (b"SRDS\x02\0\x02short", 2),
         ] {
             network.send(SERVER, frame).unwrap();
-            assert_eq!(network.receive(SERVER, soon()).unwrap(), [b"SRDS\0\x01\x05", &[code][..]].concat());
+            assert_eq!(network.receive(SERVER, soon()).unwrap(), [b"SRDS\x02\0\x05", &[code][..]].concat());
         }
         assert_eq!(
             service::ask(network, SERVER, &key, &schema, &[[0.0; 3]], soon(), &mut rng).unwrap().len(),
             1
         );
     });
-    assert_eq!((served.answered, served.refused), (1, 9));
+    assert_eq!((served.answered, served.refused), (1, 10));
 }
 
 #[test]
@@ -148,18 +150,22 @@ fn a_client_refuses_what_is_no_reply() {
     let (_, schema) = evaluator();
     let mut rng = ChaCha20Rng::seed_from_u64(7);
     let key = ClientKey::generate(ParameterSet::Standard, &mut rng);
-    for reply in [&b""[..], b"SRDS\0\x01\x03", b"SRDS\0\x01\x05\x63", b"SRDS\0\x01\x04nonsense"] {
+    for reply in [&b""[..], b"SRDS\x02\0\x03", b"SRDS\x02\0\x05\x63", b"SRDS\x02\0\x04nonsense"] {
         let [mut at_server, mut at_client] = MemoryNetwork::of(2).unwrap().try_into().unwrap();
         at_server.send(CLIENT, reply).unwrap();
         let asked = service::ask(&mut at_client, SERVER, &key, &schema, &[[0.0; 3]], soon(), &mut rng);
         assert!(matches!(asked, Err(Error::Service(ServiceError::Reply) | Error::Codec(_))));
     }
+    let [mut at_server, mut at_client] = MemoryNetwork::of(2).unwrap().try_into().unwrap();
+    at_server.send(CLIENT, b"SRDS\0\x01\x05\x01").unwrap();
+    let asked = service::terms(&mut at_client, SERVER, soon());
+    assert!(matches!(asked, Err(Error::Service(ServiceError::Version { found: 1 }))));
     // An answer is one only in a frame that says so.
     let query = key.encrypt(&schema, &[0.0; 3], &mut rng).unwrap();
     let answer = evaluator().0.evaluate(&query, &mut rng).unwrap().to_bytes();
     for (kind, is_answer) in [(4, true), (2, false), (3, false), (7, false)] {
         let [mut at_server, mut at_client] = MemoryNetwork::of(2).unwrap().try_into().unwrap();
-        at_server.send(CLIENT, &[b"SRDS\0\x01", &[kind][..], &answer].concat()).unwrap();
+        at_server.send(CLIENT, &[b"SRDS\x02\0", &[kind][..], &answer].concat()).unwrap();
         let answered = service::exchange(&mut at_client, SERVER, &query, &schema, soon());
         let refused = matches!(answered, Err(Error::Service(ServiceError::Reply)));
         assert_eq!((answered.is_ok(), refused), (is_answer, !is_answer), "kind {kind}");
@@ -184,4 +190,20 @@ fn a_small_query_needs_an_introduction() {
         let verdicts = service::ask(network, SERVER, &key, &schema, &rows, soon(), &mut rng).unwrap();
         assert!(rows.iter().zip(&verdicts).all(|(row, verdict)| *verdict == model.predict(row).unwrap()));
     });
+}
+
+#[test]
+fn the_kind_of_an_error_tells_whose_failure_it_is() {
+    let kind = |error: ServiceError| Error::from(error).kind();
+    assert_eq!(kind(ServiceError::Reply), FailureKind::Peer);
+    assert_eq!(kind(ServiceError::Version { found: 1 }), FailureKind::Limits);
+    assert_eq!(kind(ServiceError::Refused(Refusal::Schema)), FailureKind::Limits);
+    assert_eq!(kind(ServiceError::Refused(Refusal::RateLimit)), FailureKind::Abort);
+    let [at_server, mut at_client] = MemoryNetwork::of(2).unwrap().try_into().unwrap();
+    drop(at_server);
+    let error = service::terms(&mut at_client, SERVER, soon()).unwrap_err();
+    assert_eq!(error.kind(), FailureKind::Network, "{error}");
+    let missing = Model::from_file("/nowhere/model.onnx", &ImportOptions::default()).unwrap_err();
+    assert_eq!(missing.kind(), FailureKind::Input);
+    assert_eq!(Error::Internal { place: "here" }.kind(), FailureKind::Internal);
 }

@@ -115,7 +115,8 @@ fn queries_of_another_kind_version_set_or_schema_are_refused() {
         read(&bytes, &schema, ParameterSet::Standard)
     };
     assert_eq!(changed(0, b'X'), CodecError::Kind);
-    assert_eq!(changed(6, 9), CodecError::Version { found: 9 });
+    assert_eq!(changed(5, 9), CodecError::Version { found: 9 });
+    assert_eq!(changed(6, 1), CodecError::Version { found: 258 });
     assert_eq!(changed(7, 99), CodecError::Parameters);
     assert_eq!(changed(8, bytes[8] ^ 1), CodecError::Schema);
     let longer = [&bytes[..], &[0]].concat();

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-/// Every way in which this program gives up. Messages name the file, line and column, or the peer.
+use subrosa_transport::with_causes;
+
+/// Every way in which this program gives up. Messages name the file, line and column, or the peer; the cause is in `source()`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file that cannot be read or written.
-    #[error("{file}: {source}")]
+    #[error("{file}")]
     File {
         /// The file's path.
         file: String,
@@ -58,19 +60,24 @@ pub enum Error {
         reason: String,
     },
     /// What this program says, where it goes. A reader that has left (`BrokenPipe`) is no failure of the program's.
-    #[error("standard output: {0}")]
-    Output(std::io::Error),
+    #[error("standard output")]
+    Output(#[source] std::io::Error),
     /// The learner.
-    #[error("training failed: {0}")]
+    #[error("training failed")]
     Training(#[from] linfa::Error),
     /// The library.
-    #[error("{0}")]
+    #[error(transparent)]
     Tree(#[from] subrosa_decision_tree::Error),
 }
 
 impl Error {
     pub(crate) fn file(path: &Path, source: std::io::Error) -> Self {
         Self::File { file: path.display().to_string(), source }
+    }
+
+    /// A failed exchange with a peer, with all its causes.
+    pub(crate) fn exchange(peer: &str, error: &subrosa_decision_tree::Error) -> Self {
+        Self::network(peer, &with_causes(error))
     }
 
     pub(crate) fn network(peer: &str, reason: &dyn std::fmt::Display) -> Self {

@@ -21,27 +21,27 @@ pub struct Connection {
     server: String,
     transport: TcpTransport,
     terms: Terms,
-    patience: Duration,
+    grace: Duration,
 }
 
 impl Connection {
-    /// Connects to a bank and asks for its terms. `patience` is how long a reply may take.
+    /// Connects to a bank and asks for its terms. `grace` is how long a reply may take.
     ///
     /// # Errors
     /// [`Error::Network`], with the server's address: it cannot be reached, does not answer in time, or judges
     /// something else than purchases of this form.
-    pub fn open(server: &str, patience: Duration) -> Result<Self> {
+    pub fn open(server: &str, grace: Duration) -> Result<Self> {
         let fault = |error: &dyn std::fmt::Display| Error::network(server, error);
         let roster = roster(CLIENT).map_err(|error| fault(&error))?;
         let stream = connect(server)?;
         let mut transport = TcpTransport::new(stream, roster, MAX_FRAME).map_err(|error| fault(&error))?;
-        let terms =
-            service::terms(&mut transport, BANK, Deadline::after(patience)).map_err(|error| fault(&error))?;
+        let terms = service::terms(&mut transport, BANK, Deadline::after(grace))
+            .map_err(|error| Error::exchange(server, &error))?;
         let names = terms.schema.features().iter().map(|feature| feature.name.as_str());
         if !names.eq(FEATURE_NAMES) || terms.schema.classes() != CLASSES {
             return Err(fault(&"it judges something else than card purchases"));
         }
-        Ok(Self { server: server.to_owned(), transport, terms, patience })
+        Ok(Self { server: server.to_owned(), transport, terms, grace })
     }
 
     /// The bank's terms.
@@ -62,9 +62,9 @@ impl Connection {
     /// # Errors
     /// [`Error::Network`], with the server's address.
     pub fn ask(&mut self, query: &Query) -> Result<Answer> {
-        let deadline = Deadline::after(self.patience);
+        let deadline = Deadline::after(self.grace);
         service::exchange(&mut self.transport, BANK, query, &self.terms.schema, deadline)
-            .map_err(|error| Error::network(&self.server, &error))
+            .map_err(|error| Error::exchange(&self.server, &error))
     }
 }
 

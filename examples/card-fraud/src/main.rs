@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use subrosa_decision_tree::ParameterSet;
+use subrosa_transport::with_causes;
 
 /// A bank judges card purchases that it cannot read.
 ///
@@ -165,9 +166,9 @@ struct Web {
     listen: String,
     #[command(flatten)]
     made: Made,
-    /// How long a reply of the bank may take.
+    /// Grace period of the bank for a reply, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    patience: u64,
+    grace: u64,
     /// After how long without use the key is wiped.
     #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
     idle: u64,
@@ -187,9 +188,9 @@ struct Predict {
     /// Connections that ask at the same time.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
     connections: u8,
-    /// Seconds that an answer may take, queue and rate limit of the bank included.
+    /// Grace period of the bank for an answer, in seconds; its queue and rate limit are included.
     #[arg(long, default_value_t = 120)]
-    patience: u64,
+    grace: u64,
 }
 
 impl Learning {
@@ -240,15 +241,15 @@ fn run(command: Command) -> card_fraud::Result<()> {
             };
             commands::serve::run(&source, &serve.listen, &options)
         }
-        Some(Part::Predict(Predict { server, input, output, connections, patience })) => {
-            let patience = Duration::from_secs(patience);
-            let options = PredictOptions { connections: connections.into(), patience };
+        Some(Part::Predict(Predict { server, input, output, connections, grace })) => {
+            let grace = Duration::from_secs(grace);
+            let options = PredictOptions { connections: connections.into(), grace };
             commands::predict::run(out, &server, &input, &output, &options)
         }
-        Some(Part::Web(Web { server, listen, made, patience, idle })) => {
-            let (patience, idle) = (Duration::from_secs(patience), Duration::from_secs(idle));
+        Some(Part::Web(Web { server, listen, made, grace, idle })) => {
+            let (grace, idle) = (Duration::from_secs(grace), Duration::from_secs(idle));
             let made = bank::Made { rows: made.rows, seed: made.seed };
-            commands::web::run(&listen, WebOptions { server, made, patience, idle })
+            commands::web::run(&listen, WebOptions { server, made, grace, idle })
         }
     }
 }
@@ -259,7 +260,7 @@ fn main() -> ExitCode {
         // Who reads our output has seen enough, as `head` does.
         Err(Error::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "card-fraud: {error}");
+            let _ = writeln!(std::io::stderr(), "card-fraud: {}", with_causes(&error));
             ExitCode::FAILURE
         }
     }

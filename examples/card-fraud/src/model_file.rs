@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::io::Write;
 use std::path::Path;
 use subrosa_decision_tree::{Model, QuantizedModel, Schema};
+use subrosa_transport::with_causes;
 
 /// Greatest size of a model file, in bytes.
 const MAX_BYTES: u64 = 64 << 20;
@@ -57,10 +58,10 @@ pub fn read(path: &Path) -> Result<QuantizedModel> {
         return Err(fault(path, format!("not version {VERSION} of {FORMAT}")));
     }
     let schema = Schema::from_json(file.schema.to_string().as_bytes());
-    let schema = schema.map_err(|error| fault(path, error.to_string()))?;
+    let schema = schema.map_err(|error| fault(path, with_causes(&error)))?;
     let model = Model::from_json(file.model.to_string().as_bytes());
-    let model = model.map_err(|error| fault(path, error.to_string()))?;
-    QuantizedModel::new(&model, &schema).map_err(|error| fault(path, error.to_string()))
+    let model = model.map_err(|error| fault(path, with_causes(&error)))?;
+    QuantizedModel::new(&model, &schema).map_err(|error| fault(path, with_causes(&error)))
 }
 
 /// Writes a whole file or none: to a neighbour first, which then takes the file's place.

@@ -174,10 +174,10 @@ fn a_thousand_queries_at_once_are_queued_without_loss() {
     let server = Server::start(&["--rate", "0"]);
     let clear = model_file::read(model()).unwrap();
     let key = ClientKey::generate(ParameterSet::Standard, &mut rand::rng());
-    let patience = Duration::from_secs(300);
+    let grace = Duration::from_secs(300);
     // Forty rows and their queries; any query may be sent twice.
     let (rows, _) = generate::purchases(40, 31);
-    let first = Connection::open(&server.address, patience).unwrap();
+    let first = Connection::open(&server.address, grace).unwrap();
     let queries: Vec<_> = rows.iter().map(|row| first.encrypt(&key, row).unwrap()).collect();
     let all_are_there = Barrier::new(CLIENTS);
     thread::scope(|scope| {
@@ -185,7 +185,7 @@ fn a_thousand_queries_at_once_are_queued_without_loss() {
             let (server, key, clear, all_are_there) = (&server, &key, &clear, &all_are_there);
             let (row, query) = (&rows[number % rows.len()], &queries[number % rows.len()]);
             let ask = move || {
-                let mut connection = Connection::open(&server.address, patience).unwrap();
+                let mut connection = Connection::open(&server.address, grace).unwrap();
                 all_are_there.wait();
                 let answer = connection.ask(query).unwrap();
                 assert_eq!(key.decrypt(&answer).unwrap(), clear.predict(row).unwrap());

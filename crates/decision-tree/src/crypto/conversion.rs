@@ -9,6 +9,22 @@ use super::params::Gadget;
 use super::secret::round_to_bits;
 use super::{Conversion, Fourier, FourierGgsw, NoiseSource, SecretKey, Seed, Shape, Workspace, expand};
 
+/// The bodies of a conversion key.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct ConversionRows {
+    /// Of one key switch for each step of the trace; their streams come first.
+    pub(crate) switches: Vec<Vec<u64>>,
+    /// Of the encryption of −s.
+    pub(crate) square: Vec<u64>,
+}
+
+impl ConversionRows {
+    /// All parts in the order of their streams.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Vec<u64>> {
+        self.switches.iter().chain([&self.square])
+    }
+}
+
 /// A conversion key, transformed.
 #[derive(Debug)]
 pub(crate) struct Converter {
@@ -50,11 +66,11 @@ impl SecretKey {
         conversion: &Conversion,
         seed: &Seed,
         noise: &mut NoiseSource,
-    ) -> Vec<Vec<u64>> {
+    ) -> ConversionRows {
         let shape = self.shape();
         let mut work = fourier.workspace();
         let mut message = zeroize::Zeroizing::new(vec![0u64; shape.dimension]);
-        let mut rows = Vec::new();
+        let mut switches = Vec::new();
         for step in 0..steps(shape) {
             automorphism(self.bits(), exponent(shape, step), &mut message);
             let gadget = conversion.switch;
@@ -63,14 +79,15 @@ impl SecretKey {
             for (level, body) in bodies.chunks_exact_mut(shape.dimension).enumerate() {
                 add_scaled(body, &message, gadget_factor(gadget, level).wrapping_neg());
             }
-            rows.push(bodies);
+            round_to_bits(&mut bodies, conversion.body_bits);
+            switches.push(bodies);
         }
         let gadget = conversion.square;
         let stream = u64::from(steps(shape));
-        let mut bodies = self.encrypt_zeros(fourier, seed, stream, 2 * gadget.levels, noise, &mut work);
+        let mut square = self.encrypt_zeros(fourier, seed, stream, 2 * gadget.levels, noise, &mut work);
         message.fill(0);
         self.add_key_product(fourier, self.bits(), &mut message, &mut work);
-        for (row, body) in bodies.chunks_exact_mut(shape.dimension).enumerate() {
+        for (row, body) in square.chunks_exact_mut(shape.dimension).enumerate() {
             let factor = gadget_factor(gadget, row / 2);
             // Phases s²·g for the mask, −s·g for the body.
             match row % 2 {
@@ -78,19 +95,16 @@ impl SecretKey {
                 _ => add_scaled(body, self.bits(), factor.wrapping_neg()),
             }
         }
-        rows.push(bodies);
-        rows.iter_mut().for_each(|bodies| round_to_bits(bodies, conversion.body_bits));
+        round_to_bits(&mut square, conversion.body_bits);
         work.wipe();
-        rows
+        ConversionRows { switches, square }
     }
 }
 
 impl Converter {
-    /// Rows of each part of a conversion key.
-    pub(crate) fn row_counts(shape: &Shape, conversion: &Conversion) -> Vec<usize> {
-        let mut counts = vec![conversion.switch.levels; steps(shape) as usize];
-        counts.push(2 * conversion.square.levels);
-        counts
+    /// Coefficients of each switch and of the square of a conversion key.
+    pub(crate) fn part_lens(shape: &Shape, conversion: &Conversion) -> (usize, usize) {
+        (conversion.switch.levels * shape.dimension, 2 * conversion.square.levels * shape.dimension)
     }
 
     pub(crate) fn new(
@@ -98,19 +112,19 @@ impl Converter {
         shape: &Shape,
         conversion: Conversion,
         seed: &Seed,
-        parts: &[Vec<u64>],
+        rows: &ConversionRows,
     ) -> Self {
         let mut work = fourier.workspace();
-        let mut loaded = parts.iter().enumerate().map(|(stream, bodies)| {
+        let mut load = |stream: u64, bodies: &[u64]| {
             let mut masks = vec![0u64; bodies.len()];
-            expand(seed, stream as u64, &mut masks, &mut work.bytes);
+            expand(seed, stream, &mut masks, &mut work.bytes);
             let mut matrix = FourierGgsw::default();
             let rows = masks.chunks_exact(shape.dimension).zip(bodies.chunks_exact(shape.dimension));
             matrix.fill(fourier, shape, rows, &mut work);
             matrix
-        });
-        let switches = loaded.by_ref().take(steps(shape) as usize).collect();
-        let square = loaded.next().unwrap_or_default();
+        };
+        let switches = (0..).zip(&rows.switches).map(|(stream, bodies)| load(stream, bodies)).collect();
+        let square = load(u64::from(steps(shape)), &rows.square);
         Self { conversion, switches, square }
     }
 
@@ -245,7 +259,7 @@ mod tests {
             let mut left = vec![0; shape.glwe_len()];
             expand(&seed, 9, &mut left, &mut vec![]);
             let mut product = vec![0u64; shape.glwe_len()];
-            selector.load_digits(&fourier, &shape, &left, &product, &mut work);
+            selector.load_digits(&fourier, &shape, &left, &product, &mut work).unwrap();
             selector.add_product(&fourier, &shape, &mut product, &mut work);
             for position in [0, 1, 7, 100, 1_024, 2_000, 2_047] {
                 let phase = |glwe: &[u64]| {

@@ -2,6 +2,7 @@
 
 use super::kernels::{Block, Products};
 use super::{Fourier, Shape, Workspace};
+use crate::{Error, Result};
 
 /// A GGSW ciphertext, transformed and laid out for [`FourierGgsw::add_product`].
 #[derive(Debug, Default)]
@@ -35,7 +36,15 @@ impl FourierGgsw {
         &self.matrix
     }
 
+    /// Whether [`Self::fill`] has been called.
+    pub(crate) fn is_filled(&self) -> bool {
+        !self.matrix.is_empty()
+    }
+
     /// Decomposes and transforms left − right, for [`Self::add_product`].
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a gadget that no parameter set has.
     pub(crate) fn load_digits(
         &self,
         fourier: &Fourier,
@@ -43,7 +52,7 @@ impl FourierGgsw {
         left: &[u64],
         right: &[u64],
         work: &mut Workspace,
-    ) {
+    ) -> Result<()> {
         let (rows, columns) = (shape.rows(), shape.rank + 1);
         let (values, stack, digits, _) = work.split();
         digits.resize(fourier.blocks() * rows, Block::default());
@@ -56,11 +65,11 @@ impl FourierGgsw {
                     (13, 1, _) => fourier.forward_differences(pair, rounded::<13>, out, values, stack),
                     (16, 2, 0) => fourier.forward_differences(pair, upper::<16>, out, values, stack),
                     (16, 2, 1) => fourier.forward_differences(pair, lower::<16>, out, values, stack),
-                    // Every parameter set's gadget is above.
-                    _ => debug_assert!(false, "no such gadget"),
+                    _ => return Err(Error::Internal { place: "digits: no parameter set has this gadget" }),
                 }
             }
         }
+        Ok(())
     }
 
     /// out += self ⊡ (left − right) for what was loaded last: an encryption of the two messages' product.

@@ -15,7 +15,7 @@ mod ring;
 mod secret;
 mod stream;
 
-pub(crate) use conversion::Converter;
+pub(crate) use conversion::{ConversionRows, Converter, steps};
 pub(crate) use fourier::{Fourier, Workspace};
 pub(crate) use ggsw::FourierGgsw;
 pub(crate) use noise::NoiseSource;

@@ -1,5 +1,7 @@
 //! Exact arithmetic on polynomials modulo X^N + 1 with coefficients modulo 2⁶⁴.
 
+use crate::{Error, Result};
+
 /// Running sums of a polynomial's negacyclic extension, with which a product by Σ X^−i over a range costs N
 /// subtractions.
 #[derive(Debug, Default)]
@@ -26,20 +28,35 @@ impl PrefixSums {
     }
 
     /// Adds `factor` · X^shift · a(X) · Σ_{i in low..high} X^−i; low ≤ high ≤ N, shift < N.
-    pub(crate) fn add_window(&self, low: usize, high: usize, shift: usize, factor: u64, out: &mut [u64]) {
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the sums have not been filled, or with a polynomial of another length.
+    pub(crate) fn add_window(
+        &self,
+        low: usize,
+        high: usize,
+        shift: usize,
+        factor: u64,
+        out: &mut [u64],
+    ) -> Result<()> {
         let (wrapped, straight) = out.split_at_mut(shift);
         let len = straight.len();
-        self.add_differences(low, high, factor, straight);
+        self.add_differences(low, high, factor, straight)?;
         // What X^shift pushes over the end comes back negated.
-        self.add_differences(low + len, high + len, factor.wrapping_neg(), wrapped);
+        self.add_differences(low + len, high + len, factor.wrapping_neg(), wrapped)
     }
 
     /// out[j] += factor · (sums[high + j] − sums[low + j]).
-    fn add_differences(&self, low: usize, high: usize, factor: u64, out: &mut [u64]) {
-        let (Some(upper), Some(lower)) = (self.sums.get(high..), self.sums.get(low..)) else { return };
+    fn add_differences(&self, low: usize, high: usize, factor: u64, out: &mut [u64]) -> Result<()> {
+        let sums = |first: usize| {
+            let place = "window: it passes the end of the sums";
+            self.sums.get(first..first + out.len()).ok_or(Error::Internal { place })
+        };
+        let (upper, lower) = (sums(high)?, sums(low)?);
         for ((out, upper), lower) in out.iter_mut().zip(upper).zip(lower) {
             *out = out.wrapping_add(upper.wrapping_sub(*lower).wrapping_mul(factor));
         }
+        Ok(())
     }
 }
 
@@ -77,7 +94,7 @@ mod tests {
             let mut out = vec![5u64; 16];
             let mut sums = PrefixSums::default();
             sums.fill(&a);
-            sums.add_window(low, high, shift, factor, &mut out);
+            sums.add_window(low, high, shift, factor, &mut out).unwrap();
             prop_assert_eq!(out, expected);
         }
     }

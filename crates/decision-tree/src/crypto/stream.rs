@@ -8,7 +8,7 @@ use ctr::Ctr64BE;
 pub(crate) type Seed = [u8; 32];
 
 /// Fills `masks` with stream `index` of `seed`: the key is the seed, the counter block's upper half the stream and
-/// its lower half the block. A stream has up to 2⁶⁴ blocks, so that streams never overlap. `bytes` is scratch.
+/// its lower half the block, both big-endian as in NIST SP 800-38A. Masks are little-endian. A stream has up to 2⁶⁴ blocks, so that streams never overlap. `bytes` is scratch.
 pub(crate) fn expand(seed: &Seed, index: u64, masks: &mut [u64], bytes: &mut Vec<u8>) {
     bytes.clear();
     bytes.resize(masks.len() * 8, 0);

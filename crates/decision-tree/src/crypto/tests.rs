@@ -101,7 +101,7 @@ fn products_are_those_of_tfhe() {
             let mut ours = vec![5u64; shape.glwe_len()];
             let mut ggsw = FourierGgsw::default();
             ggsw.fill(&fourier, &shape, rows(), &mut work);
-            ggsw.load_digits(&fourier, &shape, &left, &right, &mut work);
+            ggsw.load_digits(&fourier, &shape, &left, &right, &mut work).unwrap();
             ggsw.add_product(&fourier, &shape, &mut ours, &mut work);
 
             // tfhe keeps the levels from the last to the first.
@@ -143,7 +143,7 @@ fn product_noise(shape: Shape, seed: u8) -> f64 {
         left.iter_mut().for_each(|value| *value = *value >> dropped << dropped);
     }
     let mut product = vec![0u64; shape.glwe_len()];
-    ggsw.load_digits(&fourier, &shape, &left, &product, &mut work);
+    ggsw.load_digits(&fourier, &shape, &left, &product, &mut work).unwrap();
     ggsw.add_product(&fourier, &shape, &mut product, &mut work);
     let secret = tfhe_key(&shape, &key);
     let (got, expected) = (phase(&shape, &secret, &product), phase(&shape, &secret, &left));

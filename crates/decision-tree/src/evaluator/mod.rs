@@ -60,7 +60,7 @@ impl Evaluator {
     pub fn new(model: QuantizedModel, parameters: ParameterSet) -> crate::Result<Self> {
         let layout = Layout::new(model.schema(), parameters);
         let plan = Plan::new(&model, &layout, parameters)?;
-        let program = Program::new(&model, &layout, &plan);
+        let program = Program::new(&model, &layout, &plan)?;
         let fourier = Fourier::new(layout.shape.dimension);
         Ok(Self { model, parameters, layout, plan, program, fourier, states: Mutex::new(vec![]) })
     }
@@ -93,7 +93,7 @@ impl Evaluator {
     #[doc(alias("predict", "infer"))]
     pub fn evaluate(&self, query: &Query, rng: &mut impl CryptoRng) -> crate::Result<Answer> {
         self.check(query, None)?;
-        Ok(self.answer(query, None, NoiseSource::new(rng)))
+        self.answer(query, None, NoiseSource::new(rng))
     }
 
     /// As [`Self::evaluate`], with the client's conversion key: for [`ParameterSet::SmallQuery`].
@@ -108,7 +108,7 @@ impl Evaluator {
         rng: &mut impl CryptoRng,
     ) -> crate::Result<Answer> {
         self.check(query, Some(key))?;
-        Ok(self.answer(query, Some(key), NoiseSource::new(rng)))
+        self.answer(query, Some(key), NoiseSource::new(rng))
     }
 
     /// Evaluates the model on many encrypted rows of one client at the same time; `key` is its conversion key,
@@ -128,7 +128,7 @@ impl Evaluator {
         for chunk in queries.chunks(rayon::current_num_threads()) {
             let noise: Vec<NoiseSource> = chunk.iter().map(|_| NoiseSource::new(rng)).collect();
             let evaluated = chunk.par_iter().zip(noise).map(|(query, noise)| self.answer(query, key, noise));
-            answers.par_extend(evaluated);
+            answers.append(&mut evaluated.collect::<crate::Result<Vec<_>>>()?);
         }
         Ok(answers)
     }
@@ -147,16 +147,21 @@ impl Evaluator {
         Ok(())
     }
 
-    fn answer(&self, query: &Query, key: Option<&PreparedKey>, mut noise: NoiseSource) -> Answer {
+    fn answer(
+        &self,
+        query: &Query,
+        key: Option<&PreparedKey>,
+        mut noise: NoiseSource,
+    ) -> crate::Result<Answer> {
         let state = self.states.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
         let mut state = state.unwrap_or_default();
-        self.run(query, key, &mut state);
+        self.run(query, key, &mut state)?;
         let answer = self.finish(query, &mut state, &mut noise);
         let mut states = self.states.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if states.len() < rayon::current_num_threads() {
             states.push(state);
         }
-        answer
+        Ok(answer)
     }
 }
 

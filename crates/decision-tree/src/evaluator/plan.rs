@@ -12,6 +12,7 @@ use crate::crypto::{ParameterSet, Shape, TWO_64};
 use crate::layout::Layout;
 use crate::quantized::{QuantizedModel, QuantizedNode, QuantizedTree};
 use crate::query::Query;
+use crate::{Error, Result};
 use std::collections::HashMap;
 
 /// An answer may be wrong with at most this probability, as a power of two.
@@ -82,14 +83,12 @@ pub enum PlanError {
 
 impl Plan {
     /// Chooses the payload's digits (as few as the noise allows), the modulus and the flooding.
-    pub(super) fn new(
-        model: &QuantizedModel,
-        layout: &Layout,
-        parameters: ParameterSet,
-    ) -> Result<Self, PlanError> {
+    pub(super) fn new(model: &QuantizedModel, layout: &Layout, parameters: ParameterSet) -> Result<Self> {
         let shape = &layout.shape;
         let channels = model.reading().channels();
-        let leaf_bits = bits_of(leaf_values(model).max().unwrap_or(0));
+        let greatest = leaf_values(model).max();
+        let place = "plan: the model has no leaf values";
+        let leaf_bits = bits_of(greatest.ok_or(Error::Internal { place })?);
         let mut refusal = PlanError::TooWide { needed: channels, available: shape.dimension };
         for digits in 1..=leaf_bits {
             let digit_bits = leaf_bits.div_ceil(digits);
@@ -97,13 +96,13 @@ impl Plan {
             if slots > shape.dimension {
                 break;
             }
-            let draft = Draft::new(model, layout, digits as usize, digit_bits);
+            let draft = Draft::new(model, layout, digits as usize, digit_bits)?;
             match draft.finish(model, layout, parameters) {
                 Some(plan) => return Ok(plan),
                 None => refusal = PlanError::TooNoisy { noise_log2: draft.variance.log2() / 2.0 },
             }
         }
-        Err(refusal)
+        Err(refusal.into())
     }
 }
 
@@ -138,7 +137,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn new(model: &QuantizedModel, layout: &Layout, digits: usize, digit_bits: u32) -> Self {
+    fn new(model: &QuantizedModel, layout: &Layout, digits: usize, digit_bits: u32) -> Result<Self> {
         let shape = &layout.shape;
         let slots = model.reading().channels() * digits;
         let spacing = shape.dimension / slots.next_power_of_two();
@@ -155,11 +154,11 @@ impl Draft {
             external_products: 0,
             variance: 0.0,
         };
-        draft.add_trees(model, layout);
-        draft
+        draft.add_trees(model, layout)?;
+        Ok(draft)
     }
 
-    fn add_trees(&mut self, model: &QuantizedModel, layout: &Layout) {
+    fn add_trees(&mut self, model: &QuantizedModel, layout: &Layout) -> Result<()> {
         let shape = &layout.shape;
         let mut structures = Structures::default();
         let labels: Vec<Vec<usize>> = model.trees().iter().map(|tree| structures.label(tree)).collect();
@@ -173,25 +172,32 @@ impl Draft {
                 let QuantizedNode::Split { feature, threshold, left, right } = node else { continue };
                 if self.linear && tree.is_bottom(index) {
                     self.linear_splits += 1;
-                    amplitudes[index] = self.linear_deviation(layout, *feature, tree, *left, *right);
+                    amplitudes[index] = self.linear_deviation(layout, *feature, tree, *left, *right)?;
                 } else {
                     let products = match shape.conversion {
-                        None => layout.bits(*feature) - threshold.trailing_ones(),
+                        None => {
+                            let products = layout.bits(*feature)?.checked_sub(threshold.trailing_ones());
+                            let place = "plan: a split has no threshold below its last cell";
+                            products.ok_or(Error::Internal { place })?
+                        }
                         Some(_) => 1,
                     };
                     self.product_splits += 1;
                     self.external_products += products as usize;
                     #[allow(clippy::cast_precision_loss)] // a count of nodes
-                    let copies = structures.count(labels[index]) as f64;
+                    let copies = structures.count(labels[index])? as f64;
                     variances[index] =
                         variances[*left].max(variances[*right]) + f64::from(products) * product * copies;
                     amplitudes[index] = amplitudes[*left].max(amplitudes[*right]);
                 }
             }
-            self.variance += variances.first().copied().unwrap_or(0.0);
-            linear_amplitude += amplitudes.first().copied().unwrap_or(0.0);
+            let root = variances.first().zip(amplitudes.first());
+            let (variance, amplitude) = root.ok_or(Error::Internal { place: "plan: a tree has no nodes" })?;
+            self.variance += variance;
+            linear_amplitude += amplitude;
         }
         self.variance += linear_amplitude * linear_amplitude;
+        Ok(())
     }
 
     /// Standard deviation of a linear split: a window of the monomial ciphertexts' noise times the difference of
@@ -203,13 +209,17 @@ impl Draft {
         tree: &QuantizedTree,
         left: usize,
         right: usize,
-    ) -> f64 {
-        let digits = |index: usize| payload_digits(&tree.nodes[index], &self.coding);
-        let squares: f64 =
-            digits(left).zip(digits(right)).map(|(left, right)| (exact(left) - exact(right)).powi(2)).sum();
-        let window = f64::from(1u32 << layout.bits(feature));
+    ) -> Result<f64> {
+        let digits = |index: usize| {
+            let values = tree.nodes[index].values();
+            let place = "plan: a linear split is above another split";
+            values.map(|values| payload_digits(values, &self.coding)).ok_or(Error::Internal { place })
+        };
+        let pairs = digits(left)?.zip(digits(right)?);
+        let squares: f64 = pairs.map(|(left, right)| (exact(left) - exact(right)).powi(2)).sum();
+        let window = f64::from(1u32 << layout.bits(feature)?);
         let factor = (-f64::from(layout.shape.monomial_log2 + self.coding.payload_bits)).exp2() * TWO_64;
-        (squares * window * layout.shape.fresh_variance(layout.shape.glwe_body_bits)).sqrt() * factor
+        Ok((squares * window * layout.shape.fresh_variance(layout.shape.glwe_body_bits)).sqrt() * factor)
     }
 
     /// The smallest modulus and then the widest flooding within the failure probability; `None` if there is none.
@@ -276,15 +286,7 @@ fn deviations_for(log2: f64, slots: usize) -> f64 {
 }
 
 fn leaf_values(model: &QuantizedModel) -> impl Iterator<Item = u32> + '_ {
-    model
-        .trees()
-        .iter()
-        .flat_map(|tree| &tree.nodes)
-        .flat_map(|node| match node {
-            QuantizedNode::Leaf { values } => values.as_slice(),
-            QuantizedNode::Split { .. } => &[],
-        })
-        .copied()
+    model.trees().iter().flat_map(|tree| &tree.nodes).filter_map(QuantizedNode::values).flatten().copied()
 }
 
 /// The greatest sum that any payload coefficient can reach.
@@ -293,8 +295,8 @@ fn greatest_sum(model: &QuantizedModel, digits: usize, digit_bits: u32) -> u64 {
     let mut sums = vec![0u64; model.reading().channels() * digits];
     for tree in model.trees() {
         let mut greatest = vec![0u64; sums.len()];
-        for node in tree.nodes.iter().filter(|node| matches!(node, QuantizedNode::Leaf { .. })) {
-            for (greatest, digit) in greatest.iter_mut().zip(payload_digits(node, &coding)) {
+        for values in tree.nodes.iter().filter_map(QuantizedNode::values) {
+            for (greatest, digit) in greatest.iter_mut().zip(payload_digits(values, &coding)) {
                 *greatest = digit.max(*greatest);
             }
         }
@@ -351,7 +353,8 @@ impl Structures {
         labels
     }
 
-    fn count(&self, label: usize) -> usize {
-        self.counts.get(label).copied().unwrap_or(1)
+    fn count(&self, label: usize) -> Result<usize> {
+        let place = "plan: a subtree was not counted";
+        self.counts.get(label).copied().filter(|count| *count > 0).ok_or(Error::Internal { place })
     }
 }

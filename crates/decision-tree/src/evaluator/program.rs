@@ -4,6 +4,7 @@ use super::plan::Plan;
 use crate::answer::Coding;
 use crate::layout::Layout;
 use crate::quantized::{QuantizedModel, QuantizedNode, QuantizedTree};
+use crate::{Error, Result};
 
 /// Splits of one feature that one thread evaluates together, so that each GGSW is read once for all of them.
 const GROUP: usize = 8;
@@ -42,8 +43,8 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) feature: usize,
-    /// Index into [`Program::selectors`], where there are any.
-    pub(super) selector: usize,
+    /// Index into [`Program::selectors`], where selectors are converted.
+    pub(super) selector: Option<usize>,
     pub(super) jobs: Vec<Job>,
 }
 
@@ -67,20 +68,11 @@ pub(super) struct Program {
 }
 
 /// E15: a leaf's values cut into digits: the payload coefficients, before scaling.
-pub(super) fn payload_digits<'a>(
-    node: &'a QuantizedNode,
-    coding: &'a Coding,
-) -> impl Iterator<Item = u64> + 'a {
-    let values: &[u32] = match node {
-        QuantizedNode::Leaf { values } => values,
-        QuantizedNode::Split { .. } => &[],
-    };
+pub(super) fn payload_digits<'a>(values: &'a [u32], coding: &'a Coding) -> impl Iterator<Item = u64> + 'a {
     let mask = (1u64 << coding.digit_bits) - 1;
     values.iter().flat_map(move |value| {
-        (0..coding.digits).map(move |digit| {
-            let shift = u32::try_from(digit).unwrap_or(u32::MAX).saturating_mul(coding.digit_bits);
-            u64::from(*value).checked_shr(shift).unwrap_or(0) & mask
-        })
+        let shifts = (0u32..).step_by(coding.digit_bits as usize).take(coding.digits);
+        shifts.map(move |shift| u64::from(*value) >> shift & mask)
     })
 }
 
@@ -109,31 +101,39 @@ enum DraftOperand {
 }
 
 impl Program {
-    pub(super) fn new(model: &QuantizedModel, layout: &Layout, plan: &Plan) -> Self {
+    pub(super) fn new(model: &QuantizedModel, layout: &Layout, plan: &Plan) -> Result<Self> {
         let mut builder = Builder { plan, payloads: vec![], linear: vec![], jobs: vec![] };
-        let roots: Vec<DraftOperand> = model.trees().iter().map(|tree| builder.add(tree)).collect();
+        let roots: Vec<DraftOperand> =
+            model.trees().iter().map(|tree| builder.add(tree)).collect::<Result<_>>()?;
         let Builder { payloads, linear, jobs, .. } = builder;
 
-        let selectors = selectors(&jobs, layout);
+        let converts = layout.shape.conversion.is_some();
+        let selectors = if converts { selectors(&jobs) } else { vec![] };
         let mut used_bits = vec![false; layout.bit_count()];
-        for job in jobs.iter().filter(|_| layout.bit_count() > 0) {
-            for bit in job.threshold.trailing_ones()..layout.bits(job.feature) {
-                used_bits[layout.bit_index(job.feature, bit)] = true;
+        for job in &jobs {
+            let (first, bits) = (job.threshold.trailing_ones(), layout.bits(job.feature)?);
+            if job.threshold >> bits != 0 || first >= bits {
+                return Err(Error::Internal {
+                    place: "program: a split has no threshold below its last cell",
+                });
+            }
+            for bit in (first..bits).filter(|_| !converts) {
+                used_bits[layout.bit_index(job.feature, bit)?] = true;
             }
         }
         let mut used_monomials = vec![false; layout.monomials()];
         let linear_splits = linear.iter().map(|split| (split.feature, split.threshold));
         let converted = selectors.iter().map(|(feature, threshold)| (*feature, *threshold as usize));
         for (feature, threshold) in linear_splits.chain(converted) {
-            for block in layout.blocks(feature).iter().filter(|block| block.start <= threshold) {
+            for block in layout.blocks(feature)?.iter().filter(|block| block.start <= threshold) {
                 used_monomials[block.ciphertext] = true;
             }
         }
-        let (levels, outputs, buffers) = schedule(&jobs, &selectors);
+        let (levels, outputs, buffers) = schedule(&jobs, converts.then_some(selectors.as_slice()))?;
         let roots = roots.into_iter().map(|root| root.operand(&outputs)).collect();
         let indices = |used: Vec<bool>| (0..used.len()).filter(|index| used[*index]).collect();
         let (used_bits, used_monomials) = (indices(used_bits), indices(used_monomials));
-        Self { payloads, linear, levels, roots, buffers, used_bits, selectors, used_monomials }
+        Ok(Self { payloads, linear, levels, roots, buffers, used_bits, selectors, used_monomials })
     }
 }
 
@@ -146,18 +146,22 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     /// Adds a tree's leaves, linear splits and jobs and gives its root.
-    fn add(&mut self, tree: &QuantizedTree) -> DraftOperand {
-        let mut operands = vec![DraftOperand::Leaf(0); tree.nodes.len()];
+    fn add(&mut self, tree: &QuantizedTree) -> Result<DraftOperand> {
+        let mut operands: Vec<Option<DraftOperand>> = vec![None; tree.nodes.len()];
+        let ready = |operands: &[Option<DraftOperand>], node: usize| {
+            let place = "program: a child is not behind its parent";
+            operands.get(node).copied().flatten().ok_or(Error::Internal { place })
+        };
         for (index, node) in tree.nodes.iter().enumerate().rev() {
-            operands[index] = match node {
-                QuantizedNode::Leaf { .. } => {
+            operands[index] = Some(match node {
+                QuantizedNode::Leaf { values } => {
                     let coding = &self.plan.coding;
                     let scale = 64 - coding.payload_bits;
-                    self.payloads.push(payload_digits(node, coding).map(|digit| digit << scale).collect());
+                    self.payloads.push(payload_digits(values, coding).map(|digit| digit << scale).collect());
                     DraftOperand::Leaf(self.payloads.len() - 1)
                 }
                 QuantizedNode::Split { feature, threshold, left, right } => {
-                    match (operands[*left], operands[*right]) {
+                    match (ready(&operands, *left)?, ready(&operands, *right)?) {
                         (DraftOperand::Leaf(left), DraftOperand::Leaf(right)) if self.plan.linear => {
                             let threshold = *threshold as usize;
                             self.linear.push(LinearSplit { feature: *feature, threshold, left, right });
@@ -171,9 +175,9 @@ impl Builder<'_> {
                         }
                     }
                 }
-            };
+            });
         }
-        operands[0]
+        ready(&operands, 0)
     }
 
     /// The first level at which an operand is ready.
@@ -195,28 +199,32 @@ impl DraftOperand {
     }
 }
 
-/// The distinct comparisons, where selectors are converted.
-fn selectors(jobs: &[Draft], layout: &Layout) -> Vec<(usize, u32)> {
-    if layout.shape.conversion.is_none() {
-        return vec![];
-    }
+/// The distinct comparisons.
+fn selectors(jobs: &[Draft]) -> Vec<(usize, u32)> {
     let distinct: std::collections::BTreeSet<_> =
         jobs.iter().map(|job| (job.feature, job.threshold)).collect();
     distinct.into_iter().collect()
 }
 
 /// Sorts jobs by level and by feature or selector and gives each a buffer, reusing those whose readers are done. Also
-/// returns each job's buffer and the number of buffers.
-fn schedule(jobs: &[Draft], selectors: &[(usize, u32)]) -> (Vec<Vec<Group>>, Vec<usize>, usize) {
+/// returns each job's buffer and the number of buffers. `selectors` is `None` where selectors are not converted.
+fn schedule(
+    jobs: &[Draft],
+    selectors: Option<&[(usize, u32)]>,
+) -> Result<(Vec<Vec<Group>>, Vec<usize>, usize)> {
     let depth = jobs.iter().map(|job| job.level + 1).max().unwrap_or(0);
     let mut outputs = vec![0; jobs.len()];
     let mut levels = Vec::with_capacity(depth);
     let (mut free, mut buffers) = (vec![], 0);
-    let selector = |job: &Draft| selectors.binary_search(&(job.feature, job.threshold)).unwrap_or(0);
+    let selector = |job: &Draft| {
+        let search = |selectors: &[_]| selectors.binary_search(&(job.feature, job.threshold));
+        let place = "program: a comparison has no selector";
+        selectors.map(search).transpose().map_err(|_| Error::Internal { place })
+    };
     for level in 0..depth {
         let mut together: std::collections::BTreeMap<_, Vec<usize>> = std::collections::BTreeMap::new();
         for (index, job) in jobs.iter().enumerate().filter(|(_, job)| job.level == level) {
-            together.entry((job.feature, selector(job))).or_default().push(index);
+            together.entry((job.feature, selector(job)?)).or_default().push(index);
         }
         let mut groups = vec![];
         let mut released = vec![];
@@ -245,5 +253,5 @@ fn schedule(jobs: &[Draft], selectors: &[(usize, u32)]) -> (Vec<Vec<Group>>, Vec
         free.extend(released);
         levels.push(groups);
     }
-    (levels, outputs, buffers)
+    Ok((levels, outputs, buffers))
 }

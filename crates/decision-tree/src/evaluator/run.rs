@@ -6,6 +6,7 @@ use super::program::{Group, Job, LinearSplit, Operand};
 use crate::conversion::PreparedKey;
 use crate::crypto::{FourierGgsw, PrefixSums, Workspace, expand};
 use crate::query::Query;
+use crate::{Error, Result};
 use rayon::prelude::*;
 use std::sync::Mutex;
 
@@ -34,14 +35,14 @@ pub(super) struct Worker {
 
 impl Evaluator {
     /// E17: evaluates all trees and leaves their sum in `state.sum`.
-    pub(super) fn run(&self, query: &Query, key: Option<&PreparedKey>, state: &mut State) {
-        self.load(query, state);
+    pub(super) fn run(&self, query: &Query, key: Option<&PreparedKey>, state: &mut State) -> Result<()> {
+        self.load(query, state)?;
         if let Some(key) = key {
-            self.convert(key, state);
+            self.convert(key, state)?;
         }
         state.buffers.resize_with(self.program.buffers, Vec::new);
         for groups in &self.program.levels {
-            self.run_level(groups, state);
+            self.run_level(groups, state)?;
         }
         let mut sum = std::mem::take(&mut state.sum);
         sum.clear();
@@ -49,49 +50,59 @@ impl Evaluator {
         for root in &self.program.roots {
             match *root {
                 Operand::Leaf(index) => self.add_payload(index, &mut sum),
-                Operand::Linear(index) => self.add_linear(&self.program.linear[index], state, &mut sum),
+                Operand::Linear(index) => self.add_linear(&self.program.linear[index], state, &mut sum)?,
                 Operand::Buffer(index) => {
-                    let values = sum.iter_mut().zip(&state.buffers[index]);
+                    let values =
+                        sum.iter_mut().zip(full(&state.buffers[index], self.layout.shape.glwe_len())?);
                     values.for_each(|(sum, value)| *sum = sum.wrapping_add(*value));
                 }
             }
         }
         state.sum = sum;
+        Ok(())
     }
 
     /// E9: expands and transforms the ciphertexts that the model looks at.
-    fn load(&self, query: &Query, state: &mut State) {
+    fn load(&self, query: &Query, state: &mut State) -> Result<()> {
         let State { ggsw, prefix, workers, .. } = state;
         ggsw.resize_with(self.layout.bit_count(), FourierGgsw::default);
         prefix.resize_with(self.layout.monomials(), Vec::new);
         let workers = &*workers;
         let mut wanted: Vec<(usize, &mut FourierGgsw)> = select(ggsw, &self.program.used_bits);
-        wanted.par_iter_mut().for_each(|(index, ggsw)| {
-            self.with_worker(workers, |worker| self.load_bit(query, *index, ggsw, &mut worker.work));
-        });
+        wanted.par_iter_mut().try_for_each(|(index, ggsw)| {
+            self.with_worker(workers, |worker| self.load_bit(query, *index, ggsw, &mut worker.work))
+        })?;
         let mut wanted: Vec<(usize, &mut Vec<PrefixSums>)> = select(prefix, &self.program.used_monomials);
-        wanted.par_iter_mut().for_each(|(index, prefix)| {
-            self.with_worker(workers, |worker| self.load_monomial(query, *index, prefix, &mut worker.work));
-        });
+        wanted.par_iter_mut().try_for_each(|(index, prefix)| {
+            self.with_worker(workers, |worker| self.load_monomial(query, *index, prefix, &mut worker.work))
+        })
     }
 
     /// E10 to E12: makes the selectors from the monomials.
-    fn convert(&self, key: &PreparedKey, state: &mut State) {
+    fn convert(&self, key: &PreparedKey, state: &mut State) -> Result<()> {
         let State { ggsw, prefix, workers, .. } = state;
         ggsw.resize_with(self.program.selectors.len(), FourierGgsw::default);
         let (prefix, workers) = (&*prefix, &*workers);
         let shape = &self.layout.shape;
-        self.program.selectors.par_iter().zip(ggsw).for_each(|((feature, threshold), selector)| {
+        self.program.selectors.par_iter().zip(ggsw).try_for_each(|((feature, threshold), selector)| {
             self.with_worker(workers, |worker| {
                 let mut glwe = vec![0u64; shape.glwe_len()];
-                self.add_comparison(prefix, *feature, *threshold as usize, (0, 1), &mut glwe);
+                self.add_comparison(prefix, *feature, *threshold as usize, (0, 1), &mut glwe)?;
                 key.converter.convert(&self.fourier, shape, &mut glwe, selector, &mut worker.work);
-            });
-        });
+                Ok(())
+            })
+        })
     }
 
-    fn load_bit(&self, query: &Query, index: usize, ggsw: &mut FourierGgsw, work: &mut Workspace) {
-        let Some(bodies) = query.bits.get(index) else { return };
+    fn load_bit(
+        &self,
+        query: &Query,
+        index: usize,
+        ggsw: &mut FourierGgsw,
+        work: &mut Workspace,
+    ) -> Result<()> {
+        let place = "load: the query lacks a bit";
+        let bodies = query.bits.get(index).ok_or(Error::Internal { place })?;
         let shape = &self.layout.shape;
         let mut masks = std::mem::take(&mut work.coefficients);
         let mut bytes = std::mem::take(&mut work.bytes);
@@ -100,10 +111,18 @@ impl Evaluator {
         let rows = masks.chunks_exact(shape.key_len()).zip(bodies.chunks_exact(shape.dimension));
         ggsw.fill(&self.fourier, shape, rows, work);
         (work.coefficients, work.bytes) = (masks, bytes);
+        Ok(())
     }
 
-    fn load_monomial(&self, query: &Query, index: usize, prefix: &mut Vec<PrefixSums>, work: &mut Workspace) {
-        let Some(body) = query.monomials.get(index) else { return };
+    fn load_monomial(
+        &self,
+        query: &Query,
+        index: usize,
+        prefix: &mut Vec<PrefixSums>,
+        work: &mut Workspace,
+    ) -> Result<()> {
+        let place = "load: the query lacks a monomial ciphertext";
+        let body = query.monomials.get(index).ok_or(Error::Internal { place })?;
         let shape = &self.layout.shape;
         let mut masks = std::mem::take(&mut work.coefficients);
         masks.resize(shape.key_len(), 0);
@@ -112,91 +131,118 @@ impl Evaluator {
         let polynomials = masks.chunks_exact(shape.dimension).chain([body.as_slice()]);
         prefix.iter_mut().zip(polynomials).for_each(|(sums, polynomial)| sums.fill(polynomial));
         work.coefficients = masks;
+        Ok(())
     }
 
     /// E16: runs the groups of a level on all threads; a level's results go to buffers that nobody reads in it.
-    fn run_level(&self, groups: &[Group], state: &mut State) {
+    fn run_level(&self, groups: &[Group], state: &mut State) -> Result<()> {
         let take = |job: &Job, buffers: &mut [Vec<u64>]| std::mem::take(&mut buffers[job.output]);
         let mut results: Vec<Vec<Vec<u64>>> = groups
             .iter()
             .map(|group| group.jobs.iter().map(|job| take(job, &mut state.buffers)).collect())
             .collect();
         let shared = &*state;
-        groups.par_iter().zip(results.par_iter_mut()).with_max_len(1).for_each(|(group, results)| {
-            self.with_worker(&shared.workers, |worker| self.run_group(group, shared, results, worker));
-        });
+        groups.par_iter().zip(results.par_iter_mut()).with_max_len(1).try_for_each(|(group, results)| {
+            self.with_worker(&shared.workers, |worker| self.run_group(group, shared, results, worker))
+        })?;
         for (group, results) in groups.iter().zip(results) {
             for (job, result) in group.jobs.iter().zip(results) {
                 state.buffers[job.output] = result;
             }
         }
+        Ok(())
     }
 
     /// E13: evaluates splits of one feature in step, bit by bit from the lowest: where the threshold's bit is 1, the
     /// result becomes x ? result : left, where it is 0, x ? right : result; it starts as left.
-    fn run_group(&self, group: &Group, state: &State, results: &mut [Vec<u64>], worker: &mut Worker) {
+    fn run_group(
+        &self,
+        group: &Group,
+        state: &State,
+        results: &mut [Vec<u64>],
+        worker: &mut Worker,
+    ) -> Result<()> {
         worker.operands.resize_with(2 * group.jobs.len(), Vec::new);
         for (job, pair) in group.jobs.iter().zip(worker.operands.chunks_exact_mut(2)) {
             for (operand, scratch) in [job.left, job.right].into_iter().zip(pair) {
-                self.materialise(operand, state, scratch);
+                self.materialise(operand, state, scratch)?;
             }
         }
-        if self.layout.shape.conversion.is_some() {
-            return self.run_converted(group, state, results, worker);
+        if let Some(selector) = group.selector {
+            return self.run_converted(group, state.selector(selector)?, state, results, worker);
         }
         let Worker { work, operands } = worker;
-        for bit in 0..self.layout.bits(group.feature) {
-            let selector = state.ggsw.get(self.layout.bit_index(group.feature, bit));
-            let Some(selector) = selector else { continue };
+        let lowest = group.jobs.iter().map(|job| job.threshold.trailing_ones()).min();
+        let lowest = lowest.ok_or(Error::Internal { place: "run: a group has no splits" })?;
+        for bit in lowest..self.layout.bits(group.feature)? {
+            let selector = state.selector(self.layout.bit_index(group.feature, bit)?)?;
             for ((job, pair), result) in group.jobs.iter().zip(operands.chunks_exact(2)).zip(&mut *results) {
                 let trailing = job.threshold.trailing_ones();
                 if bit < trailing {
                     continue;
                 }
-                let left = resolve(job.left, state, &pair[0]);
-                let right = resolve(job.right, state, &pair[1]);
+                let left = self.resolve(job.left, state, &pair[0])?;
+                let right = self.resolve(job.right, state, &pair[1])?;
                 if bit == trailing {
                     result.clear();
                     result.extend_from_slice(left);
                 }
                 let shape = &self.layout.shape;
                 if job.threshold >> bit & 1 == 1 {
-                    selector.load_digits(&self.fourier, shape, result, left, work);
+                    selector.load_digits(&self.fourier, shape, result, left, work)?;
                     result.copy_from_slice(left);
                 } else {
-                    selector.load_digits(&self.fourier, shape, right, result, work);
+                    selector.load_digits(&self.fourier, shape, right, result, work)?;
                 }
                 selector.add_product(&self.fourier, shape, result, work);
             }
         }
+        Ok(())
     }
 
     /// Evaluates splits of one comparison, each by a single product: right + [x ≤ t]·(left − right).
-    fn run_converted(&self, group: &Group, state: &State, results: &mut [Vec<u64>], worker: &mut Worker) {
+    fn run_converted(
+        &self,
+        group: &Group,
+        selector: &FourierGgsw,
+        state: &State,
+        results: &mut [Vec<u64>],
+        worker: &mut Worker,
+    ) -> Result<()> {
         let (shape, Worker { work, operands }) = (&self.layout.shape, worker);
-        let Some(selector) = state.ggsw.get(group.selector) else { return };
         for ((job, pair), result) in group.jobs.iter().zip(operands.chunks_exact(2)).zip(results) {
-            let left = resolve(job.left, state, &pair[0]);
-            let right = resolve(job.right, state, &pair[1]);
+            let left = self.resolve(job.left, state, &pair[0])?;
+            let right = self.resolve(job.right, state, &pair[1])?;
             result.clear();
             result.extend_from_slice(right);
-            selector.load_digits(&self.fourier, shape, left, right, work);
+            selector.load_digits(&self.fourier, shape, left, right, work)?;
             selector.add_product(&self.fourier, shape, result, work);
         }
+        Ok(())
     }
 
     /// Writes an operand that no buffer holds into `scratch`.
-    fn materialise(&self, operand: Operand, state: &State, scratch: &mut Vec<u64>) {
+    fn materialise(&self, operand: Operand, state: &State, scratch: &mut Vec<u64>) -> Result<()> {
         scratch.clear();
         match operand {
-            Operand::Buffer(_) => return,
+            Operand::Buffer(_) => return Ok(()),
             Operand::Leaf(_) | Operand::Linear(_) => scratch.resize(self.layout.shape.glwe_len(), 0),
         }
         match operand {
             Operand::Buffer(_) => {}
             Operand::Leaf(index) => self.add_payload(index, scratch),
-            Operand::Linear(index) => self.add_linear(&self.program.linear[index], state, scratch),
+            Operand::Linear(index) => self.add_linear(&self.program.linear[index], state, scratch)?,
         }
+        Ok(())
+    }
+
+    /// An operand's ciphertext: its buffer's or the scratch that it was written to.
+    fn resolve<'a>(&self, operand: Operand, state: &'a State, scratch: &'a [u64]) -> Result<&'a [u64]> {
+        let ciphertext = match operand {
+            Operand::Buffer(index) => &state.buffers[index],
+            Operand::Leaf(_) | Operand::Linear(_) => scratch,
+        };
+        full(ciphertext, self.layout.shape.glwe_len())
     }
 
     /// Adds a clear payload: to the body alone.
@@ -211,7 +257,7 @@ impl Evaluator {
     /// E14: adds right + [x ≤ t]·(left − right) for clear payloads: the bit is coefficient 0 of
     /// X^x · Σ_{i ≤ t} X^−i, and the payload coefficients are so far apart that the product's other coefficients
     /// do not reach them.
-    fn add_linear(&self, split: &LinearSplit, state: &State, out: &mut [u64]) {
+    fn add_linear(&self, split: &LinearSplit, state: &State, out: &mut [u64]) -> Result<()> {
         self.add_payload(split.right, out);
         let (left, right) = (&self.program.payloads[split.left], &self.program.payloads[split.right]);
         for (slot, (left, right)) in left.iter().zip(right).enumerate() {
@@ -221,8 +267,9 @@ impl Evaluator {
                 continue;
             }
             let place = (slot * self.plan.spacing, factor);
-            self.add_comparison(&state.prefix, split.feature, split.threshold, place, out);
+            self.add_comparison(&state.prefix, split.feature, split.threshold, place, out)?;
         }
+        Ok(())
     }
 
     /// Adds factor · X^shift · (a ciphertext whose coefficient 0 is [x ≤ threshold]).
@@ -233,18 +280,27 @@ impl Evaluator {
         threshold: usize,
         (shift, factor): (usize, u64),
         out: &mut [u64],
-    ) {
-        for block in self.layout.blocks(feature) {
+    ) -> Result<()> {
+        let blocks = self.layout.blocks(feature)?;
+        if blocks.is_empty() {
+            return Err(Error::Internal { place: "run: a comparison on a feature without monomials" });
+        }
+        for block in blocks {
             let len = (threshold + 1).saturating_sub(block.start).min(block.len);
             if len == 0 {
                 break;
             }
             let (low, high) = (block.offset, block.offset + len);
             let polynomials = out.chunks_exact_mut(self.layout.shape.dimension);
-            for (sums, out) in prefix[block.ciphertext].iter().zip(polynomials) {
-                sums.add_window(low, high, shift, factor, out);
+            let sums = &prefix[block.ciphertext];
+            if sums.len() != polynomials.len() {
+                return Err(Error::Internal { place: "run: a monomial ciphertext is not loaded" });
+            }
+            for (sums, out) in sums.iter().zip(polynomials) {
+                sums.add_window(low, high, shift, factor, out)?;
             }
         }
+        Ok(())
     }
 
     /// Lends one of the evaluation's workers to a task.
@@ -263,6 +319,12 @@ impl Evaluator {
 }
 
 impl State {
+    /// A selector that has been loaded or converted.
+    fn selector(&self, index: usize) -> Result<&FourierGgsw> {
+        let selector = self.ggsw.get(index).filter(|selector| selector.is_filled());
+        selector.ok_or(Error::Internal { place: "run: a selector is not loaded" })
+    }
+
     pub(super) fn workers(&self) -> &Mutex<Vec<Worker>> {
         &self.workers
     }
@@ -274,10 +336,11 @@ fn select<'a, T>(items: &'a mut [T], indices: &[usize]) -> Vec<(usize, &'a mut T
     items.iter_mut().enumerate().filter(|(index, _)| wanted.next_if_eq(&index).is_some()).collect()
 }
 
-/// An operand's ciphertext: its buffer's or the scratch that it was written to.
-fn resolve<'a>(operand: Operand, state: &'a State, scratch: &'a [u64]) -> &'a [u64] {
-    match operand {
-        Operand::Buffer(index) => &state.buffers[index],
-        Operand::Leaf(_) | Operand::Linear(_) => scratch,
+/// A ciphertext of `len` coefficients, which a buffer that nobody has written is not.
+fn full(ciphertext: &[u64], len: usize) -> Result<&[u64]> {
+    if ciphertext.len() == len {
+        Ok(ciphertext)
+    } else {
+        Err(Error::Internal { place: "run: an operand is not a whole ciphertext" })
     }
 }

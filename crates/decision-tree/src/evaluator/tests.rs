@@ -86,7 +86,7 @@ fn errors(
     let query = key.encrypt(evaluator.model().schema(), &row, rng).unwrap();
     let expected = payloads(&evaluator.model().predict(&row).unwrap(), evaluator.plan());
     let mut state = State::default();
-    evaluator.run(&query, prepared, &mut state);
+    evaluator.run(&query, prepared, &mut state).unwrap();
     let shape = &evaluator.layout.shape;
     let fraction = |error: u64| error.cast_signed() as f64 / 2f64.powi(64);
     let (masks, body) = state.sum.split_at(shape.key_len());
@@ -258,4 +258,34 @@ fn a_conversion_key_of_another_set_is_refused() {
     let query = key.encrypt(evaluator.model().schema(), &[0.0; 4], &mut rng).unwrap();
     let refused = evaluator.evaluate_with(&prepared, &query, &mut rng).unwrap_err();
     assert!(matches!(refused, crate::Error::Query(QueryError::Parameters)), "{refused}");
+}
+
+/// What must hold inside is checked where a break would otherwise give some other verdict.
+#[test]
+fn a_broken_invariant_is_an_error_and_no_verdict() {
+    use crate::Error;
+    let mut rng = ChaCha20Rng::seed_from_u64(5);
+    let mut fails = |set: ParameterSet, span: u32, damage: fn(&mut Evaluator)| {
+        let trees = vec![tree(&mut rng, 3, 4, 1)];
+        let mut evaluator = evaluator_of(set, trees, 1, span);
+        let key = ClientKey::generate(set, &mut rng);
+        let prepared = key.conversion_key(&mut rng).map(|key| key.prepare());
+        let query = key.encrypt(evaluator.model().schema(), &[7.0; 4], &mut rng).unwrap();
+        let prepared = prepared.as_ref();
+        assert!(evaluator.evaluate_batch(prepared, std::slice::from_ref(&query), &mut rng).is_ok());
+        damage(&mut evaluator);
+        evaluator.states = Mutex::default();
+        let result = evaluator.evaluate_batch(prepared, &[query], &mut rng);
+        assert!(matches!(result, Err(Error::Internal { .. })), "{set:?} {span}: {result:?}");
+    };
+    use ParameterSet::{SmallQuery, Standard};
+    fails(Standard, 0, |evaluator| evaluator.program.used_bits.clear());
+    fails(Standard, 512, |evaluator| evaluator.program.used_monomials.clear());
+    fails(SmallQuery, 512, |evaluator| evaluator.program.used_monomials.clear());
+    fails(Standard, 0, |evaluator| {
+        evaluator.program.levels.remove(0);
+    });
+    fails(SmallQuery, 512, |evaluator| {
+        evaluator.program.levels[0][0].selector = Some(usize::MAX);
+    });
 }

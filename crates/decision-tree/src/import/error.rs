@@ -77,10 +77,10 @@ pub enum ImportError {
         reason: &'static str,
     },
     /// The file cannot be read at all.
-    #[error("cannot be read: {0}")]
+    #[error("the file cannot be read")]
     Io(#[from] std::io::Error),
     /// Any error, with the file that caused it.
-    #[error("{file}: {error}")]
+    #[error("{file}")]
     InFile {
         /// The file's path.
         file: String,

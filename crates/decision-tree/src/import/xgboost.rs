@@ -130,7 +130,7 @@ fn parts(learner: Learner, options: &ImportOptions) -> Result<ModelParts, Import
     let outputs = if meaning.transform == PostTransform::Softmax { classes } else { 1 };
     let base = base_scores(&param.base_score, outputs, meaning.base_is_probability)?;
     check_trees(&booster, &attributes, outputs)?;
-    let kind = kind(&booster, outputs);
+    let kind = kind(&booster, outputs)?;
     let mut nodes_left = MAX_NODES;
     let mut trees = Vec::with_capacity(booster.trees.len());
     for (index, (tree, &output)) in booster.trees.into_iter().zip(&booster.tree_info).enumerate() {
@@ -217,7 +217,7 @@ fn check_trees(
     }
     // With early stopping, XGBoost's scikit-learn interface uses the best iteration's trees and its booster all.
     if let Some(best) = attributes.get("best_iteration") {
-        let per_round = outputs.saturating_mul(parallel(booster)).max(1);
+        let per_round = outputs.saturating_mul(parallel(booster)?).max(1);
         let last = (trees / per_round).saturating_sub(1);
         if best.parse() != Ok(last) {
             let why =
@@ -228,18 +228,19 @@ fn check_trees(
     Ok(())
 }
 
-fn parallel(booster: &BoosterModel) -> usize {
-    booster.gbtree_model_param.num_parallel_tree.parse().unwrap_or(1).max(1)
+/// Trees of each round and output; files of early versions do not say, and have one.
+fn parallel(booster: &BoosterModel) -> Result<usize, ImportError> {
+    match booster.gbtree_model_param.num_parallel_tree.as_str() {
+        "" => Ok(1),
+        text => Ok(count("num_parallel_tree", text, usize::MAX)?.max(1)),
+    }
 }
 
 /// One round of parallel trees is a forest.
-fn kind(booster: &BoosterModel, outputs: usize) -> Kind {
-    let per_round = outputs.saturating_mul(parallel(booster));
-    if per_round > outputs && per_round == booster.trees.len() {
-        Kind::RandomForest
-    } else {
-        Kind::GradientBoosting
-    }
+fn kind(booster: &BoosterModel, outputs: usize) -> Result<Kind, ImportError> {
+    let per_round = outputs.saturating_mul(parallel(booster)?);
+    let forest = per_round > outputs && per_round == booster.trees.len();
+    Ok(if forest { Kind::RandomForest } else { Kind::GradientBoosting })
 }
 
 fn file_tree(id: i64, tree: &FileTreeJson, output: usize) -> Result<FileTree, ImportError> {

@@ -1,6 +1,7 @@
 //! What a model says about a row, in the clear.
 
 use super::{Aggregate, LeafWeight, Model, ModelError, PostTransform, Precision, Task};
+use crate::Error;
 
 /// The raw scores of one row: aggregated leaf weights plus base values, before the post-transform.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,7 +110,8 @@ impl Model {
     /// places of a score.
     ///
     /// # Errors
-    /// [`ModelError::RowLength`], [`ModelError::NotANumber`].
+    /// [`ModelError::RowLength`], [`ModelError::NotANumber`]; [`ModelError::NotFinite`] for a sum of weights that `f64`
+    /// cannot hold.
     pub fn evaluate(&self, row: &[f64]) -> crate::Result<Scores> {
         let parts = &self.parts;
         if row.len() != parts.features.len() {
@@ -121,8 +123,8 @@ impl Model {
         let value = |feature: usize| row.get(feature).map(|&value| parts.precision.read(value));
         let mut sums = vec![0.0; parts.base.len()];
         for tree in &parts.trees {
-            // A checked tree always ends in a leaf.
-            let weights = tree.leaf_weights(value).unwrap_or(&[]);
+            let place = "evaluate: a checked tree does not end in a leaf";
+            let weights = tree.leaf_weights(value).ok_or(Error::Internal { place })?;
             if parts.aggregate == Aggregate::Votes {
                 sums[vote(weights, parts.base.len())] += 1.0;
             } else {
@@ -131,8 +133,13 @@ impl Model {
         }
         #[allow(clippy::cast_precision_loss)] // at most MAX_TREES
         let divisor = if parts.aggregate == Aggregate::Average { parts.trees.len() as f64 } else { 1.0 };
-        let raw = sums.iter().zip(&parts.base).map(|(sum, base)| sum / divisor + base).collect();
-        Ok(Scores(raw))
+        let raw: Vec<f64> = sums.iter().zip(&parts.base).map(|(sum, base)| sum / divisor + base).collect();
+        match raw.iter().position(|score| !score.is_finite()) {
+            Some(output) => {
+                Err(ModelError::NotFinite { what: format!("the score of output {output}") }.into())
+            }
+            None => Ok(Scores(raw)),
+        }
     }
 
     /// What the model predicts for a row.
@@ -140,18 +147,27 @@ impl Model {
     /// # Errors
     /// As [`Self::evaluate`].
     pub fn predict(&self, row: &[f64]) -> crate::Result<Prediction> {
-        Ok(self.prediction(&self.evaluate(row)?))
+        self.prediction(&self.evaluate(row)?)
     }
 
-    /// What scores of this model stand for.
-    pub fn prediction(&self, scores: &Scores) -> Prediction {
-        match &self.parts.task {
+    /// Reads scores of this model as a prediction.
+    ///
+    /// # Errors
+    /// [`ModelError::OutputCount`] for scores of another model, as far as their number shows it.
+    pub fn prediction(&self, scores: &Scores) -> crate::Result<Prediction> {
+        let outputs = scores.raw().len();
+        if outputs != self.outputs() {
+            return Err(ModelError::OutputCount { outputs, what: "the model" }.into());
+        }
+        Ok(match &self.parts.task {
             Task::Classification { labels } => {
                 let index = class_of(scores.raw(), self.parts.decision_threshold);
-                Prediction::Class { index, label: labels.get(index).cloned().unwrap_or_default() }
+                let place = "prediction: a class has no name";
+                let label = labels.get(index).cloned().ok_or(Error::Internal { place })?;
+                Prediction::Class { index, label }
             }
             Task::Regression => Prediction::Values(scores.transformed(self.parts.post_transform)),
-        }
+        })
     }
 }
 

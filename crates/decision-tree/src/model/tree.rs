@@ -47,6 +47,14 @@ pub enum Node {
 }
 
 impl Node {
+    /// The weights of a leaf; `None` for a split.
+    pub(crate) fn weights(&self) -> Option<&[LeafWeight]> {
+        match self {
+            Self::Leaf { weights } => Some(weights),
+            Self::Split { .. } => None,
+        }
+    }
+
     /// A split that goes to node `left` where the feature is at most `threshold`, else to node `right`.
     pub fn split(feature: usize, threshold: f64, left: usize, right: usize) -> Self {
         Self::Split { feature, rule: Rule::LessOrEqual, threshold, left, right }

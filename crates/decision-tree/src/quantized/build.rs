@@ -6,6 +6,7 @@ use crate::model::{
     Aggregate, LeafWeight, Model, Node, PostTransform, Precision, Rule, Task, Tree, class_of, vote,
 };
 use crate::schema::Schema;
+use crate::{Error, Result};
 
 /// Why a model does not fit a schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,14 +30,17 @@ pub enum QuantizeError {
         /// The bits asked for.
         bits: u32,
     },
+    /// Leaf values, base values or sums of them that no finite step and offset can stand for.
+    #[error("the leaf values are too large or too close together to be put on integers")]
+    LeafRange,
 }
 
-pub(super) fn build(model: &Model, schema: &Schema, leaf_bits: u32) -> crate::Result<QuantizedModel> {
+pub(super) fn build(model: &Model, schema: &Schema, leaf_bits: u32) -> Result<QuantizedModel> {
     check_fit(model, schema)?;
     if !(1..=24).contains(&leaf_bits) {
         return Err(QuantizeError::LeafBits { bits: leaf_bits }.into());
     }
-    let (reading, scale) = plan_leaves(model, leaf_bits);
+    let (reading, scale) = plan_leaves(model, leaf_bits)?;
     let trees = model
         .trees()
         .iter()
@@ -45,10 +49,10 @@ pub(super) fn build(model: &Model, schema: &Schema, leaf_bits: u32) -> crate::Re
             let intervals = schema.bits().map(|bits| (0, (1 << bits) - 1)).collect();
             let mut grown =
                 Grown { schema, model, scale: &scale, source: tree, index, intervals, nodes: vec![] };
-            let root = grown.grow(0);
-            QuantizedTree { nodes: in_order(&grown.nodes, root) }
+            let root = grown.grow(0)?;
+            Ok(QuantizedTree { nodes: in_order(&grown.nodes, root) })
         })
-        .collect();
+        .collect::<Result<_>>()?;
     Ok(QuantizedModel { schema: schema.clone(), trees, reading })
 }
 
@@ -72,14 +76,14 @@ fn check_fit(model: &Model, schema: &Schema) -> Result<(), QuantizeError> {
 /// E3: how leaves become integers: value = round((w − least of this tree and channel) / step).
 enum Scale {
     ClassIndex,
-    Steps { step: f64, least: Vec<Vec<f64>> },
+    Steps { step: f64, levels: f64, least: Vec<Vec<f64>> },
 }
 
 /// Chooses channels, step and offsets from all leaves.
-fn plan_leaves(model: &Model, leaf_bits: u32) -> (Reading, Scale) {
+fn plan_leaves(model: &Model, leaf_bits: u32) -> Result<(Reading, Scale), QuantizeError> {
     let parts = model.parts();
     if let (Task::Classification { labels }, [_]) = (&parts.task, model.trees()) {
-        return (Reading::class_index(labels.len()), Scale::ClassIndex);
+        return Ok((Reading::class_index(labels.len()), Scale::ClassIndex));
     }
     let channels = channel_count(model);
     let mut least = Vec::with_capacity(model.trees().len());
@@ -87,7 +91,7 @@ fn plan_leaves(model: &Model, leaf_bits: u32) -> (Reading, Scale) {
     let mut two_valued = true;
     for tree in model.trees() {
         let leaves: Vec<Vec<f64>> =
-            tree.nodes().iter().filter_map(|node| channel_weights(model, node)).collect();
+            tree.nodes().iter().filter_map(Node::weights).map(|leaf| channel_weights(model, leaf)).collect();
         let (mut low, mut high) = (vec![f64::INFINITY; channels], vec![f64::NEG_INFINITY; channels]);
         for leaf in &leaves {
             for (channel, weight) in leaf.iter().enumerate() {
@@ -107,12 +111,18 @@ fn plan_leaves(model: &Model, leaf_bits: u32) -> (Reading, Scale) {
     }
     let levels = if two_valued { 1.0 } else { f64::from((1u32 << leaf_bits) - 1) };
     let step = if range > 0.0 { range / levels } else { 1.0 };
+    if !step.is_normal() {
+        return Err(QuantizeError::LeafRange);
+    }
     #[allow(clippy::cast_precision_loss)] // at most MAX_TREES
     let divisor = if parts.aggregate == Aggregate::Average { model.trees().len() as f64 } else { 1.0 };
     let base = channel_base(model);
-    let offsets = (0..channels)
+    let offsets: Vec<f64> = (0..channels)
         .map(|channel| base[channel] + least.iter().map(|low| low[channel]).sum::<f64>() / divisor)
         .collect();
+    if offsets.iter().any(|offset| !offset.is_finite()) {
+        return Err(QuantizeError::LeafRange);
+    }
     let margin = is_margin(model);
     let reading = Reading {
         kind: match &parts.task {
@@ -130,7 +140,7 @@ fn plan_leaves(model: &Model, leaf_bits: u32) -> (Reading, Scale) {
             other => other,
         },
     };
-    (reading, Scale::Steps { step, least })
+    Ok((reading, Scale::Steps { step, levels, least }))
 }
 
 /// Two classes with a score each: only the difference is disclosed.
@@ -147,16 +157,15 @@ fn channel_base(model: &Model) -> Vec<f64> {
     if is_margin(model) { vec![base[1] - base[0]] } else { base.clone() }
 }
 
-/// A leaf's weights by channel; `None` for a split.
-fn channel_weights(model: &Model, node: &Node) -> Option<Vec<f64>> {
-    let Node::Leaf { weights } = node else { return None };
+/// A leaf's weights by channel.
+fn channel_weights(model: &Model, weights: &[LeafWeight]) -> Vec<f64> {
     let mut dense = vec![0.0; model.outputs()];
     if model.parts().aggregate == Aggregate::Votes {
         dense[vote(weights, model.outputs())] = 1.0;
     } else {
         weights.iter().for_each(|LeafWeight { output, weight }| dense[*output] = *weight);
     }
-    Some(if is_margin(model) { vec![dense[1] - dense[0]] } else { dense })
+    if is_margin(model) { vec![dense[1] - dense[0]] } else { dense }
 }
 
 struct Grown<'a> {
@@ -173,16 +182,16 @@ struct Grown<'a> {
 impl Grown<'_> {
     /// E2: copies the subtree at `source` and returns its index among `nodes`. The depth is at most
     /// [`crate::model::MAX_DEPTH`].
-    fn grow(&mut self, source: usize) -> usize {
+    fn grow(&mut self, source: usize) -> Result<usize> {
         let tree = self.source;
         match &tree.nodes()[source] {
-            leaf @ Node::Leaf { weights } => {
-                let values = self.leaf_values(leaf, weights);
-                self.push(QuantizedNode::Leaf { values })
+            Node::Leaf { weights } => {
+                let values = self.leaf_values(weights)?;
+                Ok(self.push(QuantizedNode::Leaf { values }))
             }
             Node::Split { feature, rule, threshold, left, right } => {
                 let threshold = at_most(*rule, *threshold, self.model.parts().precision);
-                let cell = self.schema.snap(*feature, threshold).unwrap_or(-1);
+                let cell = self.schema.snap(*feature, threshold)?;
                 let (low, high) = self.intervals[*feature];
                 if cell < low {
                     return self.grow(*right);
@@ -191,17 +200,18 @@ impl Grown<'_> {
                     return self.grow(*left);
                 }
                 self.intervals[*feature] = (low, cell);
-                let left = self.grow(*left);
+                let left = self.grow(*left)?;
                 self.intervals[*feature] = (cell + 1, high);
-                let right = self.grow(*right);
+                let right = self.grow(*right)?;
                 self.intervals[*feature] = (low, high);
                 let same = matches!(&self.nodes[left], QuantizedNode::Leaf { .. })
                     && self.nodes[left] == self.nodes[right];
                 if same {
-                    return left;
+                    return Ok(left);
                 }
-                let threshold = u32::try_from(cell).unwrap_or(0);
-                self.push(QuantizedNode::Split { feature: *feature, threshold, left, right })
+                let place = "quantise: a threshold is below the grid's first cell";
+                let threshold = u32::try_from(cell).map_err(|_| Error::Internal { place })?;
+                Ok(self.push(QuantizedNode::Split { feature: *feature, threshold, left, right }))
             }
         }
     }
@@ -211,7 +221,7 @@ impl Grown<'_> {
         self.nodes.len() - 1
     }
 
-    fn leaf_values(&self, leaf: &Node, weights: &[LeafWeight]) -> Vec<u32> {
+    fn leaf_values(&self, weights: &[LeafWeight]) -> Result<Vec<u32>> {
         match self.scale {
             Scale::ClassIndex => {
                 let parts = self.model.parts();
@@ -225,14 +235,24 @@ impl Grown<'_> {
                     scores.iter_mut().zip(&parts.base).for_each(|(score, base)| *score += base);
                     class_of(&scores, parts.decision_threshold)
                 };
-                vec![u32::try_from(class).unwrap_or(0)]
+                let place = "quantise: a class index is above 32 bits";
+                Ok(vec![u32::try_from(class).map_err(|_| Error::Internal { place })?])
             }
-            Scale::Steps { step, least } => {
-                let weights = channel_weights(self.model, leaf).unwrap_or_default();
+            Scale::Steps { step, levels, least } => {
+                let weights = channel_weights(self.model, weights);
                 let pairs = weights.iter().zip(&least[self.index]);
-                // Between 0 and 2^leaf_bits − 1 by the choice of `step`.
-                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-                pairs.map(|(weight, least)| ((weight - least) / step).round() as u32).collect()
+                pairs
+                    .map(|(weight, least)| {
+                        let value = ((weight - least) / step).round();
+                        if !(0.0..=*levels).contains(&value) {
+                            let place = "quantise: a leaf value is outside the range of all leaves";
+                            return Err(Error::Internal { place });
+                        }
+                        // At most 2^leaf_bits − 1.
+                        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+                        Ok(value as u32)
+                    })
+                    .collect()
             }
         }
     }
@@ -266,4 +286,52 @@ fn in_order(nodes: &[QuantizedNode], root: usize) -> Vec<QuantizedNode> {
         ordered.push(node);
     }
     ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Kind, ModelParts};
+    use crate::schema::Feature;
+
+    fn regression(leaves: [f64; 2]) -> Result<QuantizedModel> {
+        let nodes = vec![Node::split(0, 0.5, 1, 2), Node::leaf(0, leaves[0]), Node::leaf(0, leaves[1])];
+        let middle = Tree::new(vec![Node::leaf(0, 0.5 * leaves[0] + 0.5 * leaves[1])]);
+        let model = Model::new(ModelParts {
+            task: Task::Regression,
+            kind: Kind::GradientBoosting,
+            features: vec!["x".into()],
+            precision: Precision::Double,
+            trees: vec![Tree::new(nodes), middle],
+            aggregate: Aggregate::Sum,
+            base: vec![0.0],
+            post_transform: PostTransform::None,
+            decision_threshold: 0.0,
+        })?;
+        build(&model, &Schema::for_model(&model, vec![Feature::binary("x")])?, 12)
+    }
+
+    #[test]
+    fn leaves_that_no_step_stands_for_are_refused() {
+        assert!(regression([-1.0, 1.0]).is_ok());
+        for leaves in [[-1e308, 1e308], [1.7e308, 1.7e308], [0.0, 1e-310]] {
+            let refused = regression(leaves);
+            assert!(matches!(refused, Err(Error::Quantize(QuantizeError::LeafRange))), "{leaves:?}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_does_not_belong_to_its_schema_is_an_error_and_no_verdict() {
+        let mut model = regression([-1.0, 1.0]).unwrap();
+        let row = model.schema.quantize(&[1.0]).unwrap();
+        model.trees[0].nodes[0] = QuantizedNode::Split { feature: 1, threshold: 0, left: 1, right: 2 };
+        assert!(matches!(model.predict_quantized(&row), Err(Error::Internal { .. })));
+        assert!(matches!(
+            crate::Evaluator::new(model.clone(), Default::default()),
+            Err(Error::Internal { .. })
+        ));
+        model.trees[0].nodes[0] = QuantizedNode::Split { feature: 0, threshold: 0, left: 1, right: 3 };
+        assert!(matches!(model.predict_quantized(&row), Err(Error::Internal { .. })));
+        assert!(matches!(model.schema.snap(1, 0.5), Err(Error::Internal { .. })));
+    }
 }

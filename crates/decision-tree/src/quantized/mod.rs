@@ -9,6 +9,7 @@ pub use build::QuantizeError;
 pub use reading::{Reading, Verdict};
 pub use report::Agreement;
 
+use crate::Error;
 use crate::model::Model;
 use crate::schema::{QuantizedRow, Schema};
 
@@ -84,7 +85,7 @@ impl QuantizedModel {
 
     /// The greatest number of splits between a root and a leaf.
     pub fn depth(&self) -> usize {
-        self.trees.iter().map(|tree| tree.heights().first().copied().unwrap_or(0)).max().unwrap_or(0)
+        self.trees.iter().flat_map(QuantizedTree::heights).max().unwrap_or(0)
     }
 
     /// The exact verdict on a row, in the clear.
@@ -103,11 +104,11 @@ impl QuantizedModel {
         self.schema.check_row(row)?;
         let mut sums = vec![0u64; self.reading.channels()];
         for tree in &self.trees {
-            for (sum, value) in sums.iter_mut().zip(tree.leaf(row.cells())) {
+            for (sum, value) in sums.iter_mut().zip(tree.leaf(row.cells())?) {
                 *sum += u64::from(*value);
             }
         }
-        Ok(self.reading.verdict(sums))
+        self.reading.verdict(sums)
     }
 
     /// Moves thresholds within the gap that `rows` leave around them, so that more of their lowest bits are ones,
@@ -128,20 +129,31 @@ impl QuantizedModel {
     }
 }
 
+impl QuantizedNode {
+    /// The values of a leaf; `None` for a split.
+    pub(crate) fn values(&self) -> Option<&[u32]> {
+        match self {
+            Self::Leaf { values } => Some(values),
+            Self::Split { .. } => None,
+        }
+    }
+}
+
 impl QuantizedTree {
     /// The values of the leaf that a row ends in.
-    fn leaf(&self, cells: &[u32]) -> &[u32] {
+    fn leaf(&self, cells: &[u32]) -> crate::Result<&[u32]> {
+        let internal = |place| Error::Internal { place };
         let mut index = 0;
-        while let Some(node) = self.nodes.get(index) {
-            match node {
-                QuantizedNode::Leaf { values } => return values,
+        loop {
+            match self.nodes.get(index).ok_or(internal("predict: a child is not in its tree"))? {
+                QuantizedNode::Leaf { values } => return Ok(values),
                 QuantizedNode::Split { feature, threshold, left, right } => {
-                    let below = cells.get(*feature).is_some_and(|cell| cell <= threshold);
-                    index = if below { *left } else { *right };
+                    let cell = cells.get(*feature);
+                    let cell = cell.ok_or(internal("predict: a split on a feature that no row has"))?;
+                    index = if cell <= threshold { *left } else { *right };
                 }
             }
         }
-        &[]
     }
 
     /// For each node the number of splits on the longest path below it, its own included (0 for a leaf).

@@ -1,5 +1,6 @@
 //! How the sums of leaf values are read as a verdict. Public: it travels in every answer.
 
+use crate::Error;
 use crate::model::{MAX_OUTPUTS, PostTransform, Scores, class_of};
 use crate::schema::Schema;
 use crate::wire::{self, CodecError};
@@ -68,17 +69,17 @@ impl Reading {
             PostTransform::Sigmoid => 1,
             PostTransform::Softmax => 2,
         });
-        // At most MAX_OUTPUTS channels.
-        out.extend_from_slice(&u16::try_from(self.offsets.len()).unwrap_or(u16::MAX).to_be_bytes());
+        // At most MAX_OUTPUTS channels; readers refuse more.
+        out.extend_from_slice(&u16::try_from(self.offsets.len()).unwrap_or(u16::MAX).to_le_bytes());
         for number in [self.step, self.decision_threshold].iter().chain(&self.offsets) {
-            out.extend_from_slice(&number.to_be_bytes());
+            out.extend_from_slice(&number.to_le_bytes());
         }
     }
 
     /// Reads the wire form; the number of classes is the schema's.
     pub(crate) fn read(rest: &mut &[u8], schema: &Schema) -> Result<Self, CodecError> {
-        let [kind, transform, high, low] = wire::take(rest)?;
-        let channels = usize::from(u16::from_be_bytes([high, low]));
+        let [kind, transform, low, high] = wire::take(rest)?;
+        let channels = usize::from(u16::from_le_bytes([low, high]));
         let classes = schema.classes().len();
         let kind = match (kind, classes) {
             (1, 2..) if channels == 1 => ReadingKind::ClassIndex { classes },
@@ -101,19 +102,24 @@ impl Reading {
     }
 
     /// Reads one sum per channel.
-    pub(crate) fn verdict(&self, sums: Vec<u64>) -> Verdict {
+    pub(crate) fn verdict(&self, sums: Vec<u64>) -> crate::Result<Verdict> {
+        if sums.len() != self.channels() {
+            return Err(Error::Internal { place: "verdict: another number of sums than channels" });
+        }
         #[allow(clippy::cast_precision_loss)] // sums stay far below 2^53
         let raw: Vec<f64> =
             sums.iter().zip(&self.offsets).map(|(sum, o)| o + self.step * *sum as f64).collect();
         let class = match self.kind {
-            // A class beyond the last one cannot come from an honest server.
+            // A class beyond the last one cannot come from an honest server. It becomes the last class, because an
+            // error would show the server whether the decryption looked right.
             ReadingKind::ClassIndex { classes } => {
-                Some(usize::try_from(sums.first().copied().unwrap_or(0)).map_or(0, |i| i.min(classes - 1)))
+                let last = classes - 1;
+                sums.first().map(|sum| usize::try_from(*sum).map_or(last, |class| class.min(last)))
             }
             ReadingKind::Scores { .. } => Some(class_of(&raw, self.decision_threshold)),
             ReadingKind::Values => None,
         };
-        Verdict { class, scores: Scores::from_raw(raw), post_transform: self.post_transform, sums }
+        Ok(Verdict { class, scores: Scores::from_raw(raw), post_transform: self.post_transform, sums })
     }
 }
 

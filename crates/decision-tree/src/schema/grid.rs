@@ -1,6 +1,7 @@
 //! Grids: how a number becomes a small integer, monotonically (E1 of docs/protocols/decision-tree.md).
 
 use super::SchemaError;
+use crate::Error;
 use serde::{Deserialize, Serialize};
 
 /// Greatest number of bits of a quantised feature.
@@ -116,7 +117,7 @@ impl Grid {
 
     /// E2: the cell t for which "cell ≤ t" comes nearest to "value ≤ `threshold`": −1 where no cell is, 2^bits − 1
     /// where every cell is.
-    pub(super) fn snap(&self, edges: &[f64], threshold: f64) -> i32 {
+    pub(super) fn snap(&self, edges: &[f64], threshold: f64) -> Result<i32, Error> {
         let above = edges.partition_point(|edge| *edge < threshold);
         // The ends of a uniform or logarithmic grid count as edges: beyond them lies no cell.
         let (first, last) = match *self {
@@ -130,9 +131,9 @@ impl Grid {
             Self::Logarithmic { .. } => threshold / below_edge < above_edge / threshold,
             _ => threshold - below_edge < above_edge - threshold,
         };
-        // At most 2047 edges.
-        let above = i32::try_from(above).unwrap_or(i32::MAX);
-        if nearer_below { above - 1 } else { above }
+        let place = "snap: a grid has more than 2^31 edges";
+        let above = i32::try_from(above).map_err(|_| Error::Internal { place })?;
+        Ok(if nearer_below { above - 1 } else { above })
     }
 }
 

@@ -7,6 +7,7 @@ mod grid;
 
 pub use grid::{DEFAULT_BITS, Grid, MAX_BITS};
 
+use crate::Error;
 use crate::model::Precision;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -395,9 +396,15 @@ impl Schema {
         }
         let cell = |(value, edges): (&f64, &Vec<f64>)| {
             let value = self.written.precision.read(*value);
-            u32::try_from(edges.partition_point(|edge| *edge < value)).unwrap_or(u32::MAX)
+            let place = "quantise: a grid has more than 2^32 cells";
+            u32::try_from(edges.partition_point(|edge| *edge < value)).map_err(|_| Error::Internal { place })
         };
-        Ok(QuantizedRow(row.iter().zip(&self.edges).map(cell).collect()))
+        // Into memory of the right size, so that no copy of a cell stays behind unwiped.
+        let mut cells = QuantizedRow(Vec::with_capacity(row.len()));
+        for pair in row.iter().zip(&self.edges) {
+            cells.0.push(cell(pair)?);
+        }
+        Ok(cells)
     }
 
     /// Refuses a row of another schema, as far as that can be seen.
@@ -413,10 +420,13 @@ impl Schema {
     }
 
     /// The quantised threshold nearest to "value ≤ threshold" for a feature: −1 never holds, 2^bits − 1 always.
-    pub(crate) fn snap(&self, feature: usize, threshold: f64) -> Option<i32> {
-        match &self.written.features.get(feature)?.kind {
-            FeatureKind::Binary => Some(i32::from(threshold >= 0.0) + i32::from(threshold >= 1.0) - 1),
-            FeatureKind::Numeric(grid) => Some(grid.snap(self.edges.get(feature)?, threshold)),
+    pub(crate) fn snap(&self, feature: usize, threshold: f64) -> crate::Result<i32> {
+        let feature = self.written.features.get(feature).zip(self.edges.get(feature));
+        let place = "snap: a split on a feature that the schema does not have";
+        let (feature, edges) = feature.ok_or(Error::Internal { place })?;
+        match &feature.kind {
+            FeatureKind::Binary => Ok(i32::from(threshold >= 0.0) + i32::from(threshold >= 1.0) - 1),
+            FeatureKind::Numeric(grid) => grid.snap(edges, threshold),
         }
     }
 }

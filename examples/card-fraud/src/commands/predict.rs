@@ -24,7 +24,7 @@ pub struct PredictOptions {
     /// Connections that ask at the same time.
     pub connections: usize,
     /// How long an answer may take, queue and rate limit included.
-    pub patience: Duration,
+    pub grace: Duration,
 }
 
 /// Asks a bank about every purchase of `input` and writes them with the verdicts to `output`: all of them, or no
@@ -69,7 +69,7 @@ struct Spent {
 struct Batch<'a> {
     server: &'a str,
     rows: &'a [Purchase],
-    patience: Duration,
+    grace: Duration,
     next: AtomicUsize,
     failed: AtomicBool,
     verdicts: Mutex<Vec<usize>>,
@@ -77,13 +77,13 @@ struct Batch<'a> {
 }
 
 fn ask_all(server: &str, rows: &[Purchase], options: &PredictOptions) -> Result<Asked> {
-    let connection = Connection::open(server, options.patience)?;
+    let connection = Connection::open(server, options.grace)?;
     let mut key_times = Times::default();
     let key = key_times.time(|| ClientKey::generate(connection.terms().parameters, &mut rand::rng()));
     let batch = Batch {
         server,
         rows,
-        patience: options.patience,
+        grace: options.grace,
         next: AtomicUsize::new(0),
         failed: AtomicBool::new(false),
         verdicts: Mutex::new(vec![0; rows.len()]),
@@ -123,7 +123,7 @@ impl Batch<'_> {
     fn ask(&self, connection: Option<Connection>, key: &ClientKey) -> Result<Spent> {
         let mut connection = match connection {
             Some(connection) => connection,
-            None => Connection::open(self.server, self.patience)?,
+            None => Connection::open(self.server, self.grace)?,
         };
         let mut spent = Spent::default();
         while !self.failed.load(Ordering::Relaxed) {

@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use subrosa_decision_tree::service::{self, ServiceSettings};
 use subrosa_decision_tree::{Evaluator, ParameterSet, QuantizedModel, Query};
+use subrosa_transport::{FailureKind, with_causes};
 
 /// How long a connection may stay silent before the bank closes it.
 const IDLE: Duration = Duration::from_secs(300);
@@ -96,14 +97,19 @@ pub fn run(source: &Source, listen: &str, options: &ServeOptions) -> Result<()> 
     }
     say(&format!("listening on {address}"));
     let served = server.run(&listener, |transport: &mut Guarded<'_>| {
-        // Every way in which a connection ends is the client's business; the counts tell the bank enough.
-        let _ = if options.journal {
+        let ended = if options.journal {
             let client = transport.address().to_string();
             let mut watched = Watched::new(transport, client, query_bytes, print_sight);
             service::serve(&mut watched, CLIENT, &evaluator, &settings, &mut rand::rng())
         } else {
             service::serve(transport, CLIENT, &evaluator, &settings, &mut rand::rng())
         };
+        // How a client ends its connection is its own business; a mistake of this program is not.
+        if let Err(error) = ended
+            && error.kind() == FailureKind::Internal
+        {
+            say(&with_causes(&error));
+        }
     });
     let counts = server.counts();
     let (taken, refused) =

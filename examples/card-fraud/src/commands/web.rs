@@ -30,7 +30,7 @@ pub struct WebOptions {
     /// What such a bank makes up.
     pub made: Made,
     /// How long the bank may take for a reply.
-    pub patience: Duration,
+    pub grace: Duration,
     /// How long a key may lie unused before it is wiped.
     pub idle: Duration,
 }
@@ -57,12 +57,12 @@ pub fn run(listen: &str, options: WebOptions) -> Result<()> {
             "card-fraud: {address} is open to other machines, and the page goes there in the clear"
         );
     }
-    let site = Site { token, port: address.port(), desk: Desk::new(bank, options.patience, options.idle) };
+    let site = Site { token, port: address.port(), desk: Desk::new(bank, options.grace, options.idle) };
     let site = Arc::new(site);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(fault)?;
     // The bank is given its time for the terms and for the answer.
-    let longest = options.patience.saturating_mul(2).saturating_add(OWN_TIME);
+    let longest = options.grace.saturating_mul(2).saturating_add(OWN_TIME);
     let served = runtime.block_on(serve(listener, longest, Arc::clone(&site)));
     runtime.shutdown_timeout(STOPPING);
     // With the last of it go the key and the bank's server.

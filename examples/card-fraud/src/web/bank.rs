@@ -104,11 +104,11 @@ impl Bank {
     }
 
     /// What our own bank says of a query with these first bytes (see [`crate::journal::first_bytes`]), if it says so
-    /// within `patience`. A bank elsewhere says nothing.
-    pub fn sight(&self, first: &str, patience: Duration) -> Option<Sight> {
+    /// within `grace`. A bank elsewhere says nothing.
+    pub fn sight(&self, first: &str, grace: Duration) -> Option<Sight> {
         let Self::Own { process, .. } = self else { return None };
         let journal = Arc::clone(&lock(process).journal);
-        journal.find(first, patience)
+        journal.find(first, grace)
     }
 }
 
@@ -129,13 +129,13 @@ impl Journal {
         self.added.notify_all();
     }
 
-    fn find(&self, first: &str, patience: Duration) -> Option<Sight> {
+    fn find(&self, first: &str, grace: Duration) -> Option<Sight> {
         let find =
             |entries: &VecDeque<Sight>| entries.iter().rev().find(|sight| sight.first == first).cloned();
         let entries = lock(&self.entries);
         let absent = |entries: &mut VecDeque<Sight>| find(entries).is_none();
         let (entries, _) =
-            self.added.wait_timeout_while(entries, patience, absent).unwrap_or_else(PoisonError::into_inner);
+            self.added.wait_timeout_while(entries, grace, absent).unwrap_or_else(PoisonError::into_inner);
         find(&entries)
     }
 }

@@ -12,9 +12,10 @@ use serde::Serialize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use subrosa_decision_tree::ClientKey;
+use subrosa_transport::with_causes;
 
 /// How long the bank's own word on a query is waited for, after its answer has come.
-const JOURNAL_PATIENCE: Duration = Duration::from_millis(500);
+const JOURNAL_GRACE: Duration = Duration::from_millis(500);
 
 /// How many of an answer's last bytes are shown.
 const ANSWER_SHOWN: usize = 64;
@@ -28,7 +29,7 @@ const PARTS: [usize; 3] = [0, 40, 72];
 pub struct Desk {
     bank: Bank,
     /// How long the bank may take.
-    patience: Duration,
+    grace: Duration,
     idle: Duration,
     session: Mutex<Session>,
 }
@@ -99,9 +100,9 @@ pub struct VerdictView {
 }
 
 impl Desk {
-    /// A desk without a key. The bank may take `patience` for a reply; a key is wiped after `idle` without use.
-    pub fn new(bank: Bank, patience: Duration, idle: Duration) -> Self {
-        Self { bank, patience, idle, session: Mutex::new(Session::new(idle, Instant::now())) }
+    /// A desk without a key. The bank may take `grace` for a reply; a key is wiped after `idle` without use.
+    pub fn new(bank: Bank, grace: Duration, idle: Duration) -> Self {
+        Self { bank, grace, idle, session: Mutex::new(Session::new(idle, Instant::now())) }
     }
 
     /// Wipes a key that nobody has used for too long.
@@ -140,7 +141,7 @@ impl Desk {
         match self.bank.start_again() {
             Ok(true) => Ok(()),
             Ok(false) => Err(Problem::NotOurBank),
-            Err(error) => Err(Problem::Other(error.to_string())),
+            Err(error) => Err(Problem::Other(with_causes(&error))),
         }
     }
 
@@ -168,7 +169,7 @@ impl Desk {
         let (number, query, took) = session.encrypt(Instant::now(), |key| {
             purchase = form.purchase()?;
             let query = key.key.encrypt(&key.terms.schema, &purchase, &mut rand::rng());
-            query.map_err(|error| Problem::Other(error.to_string()))
+            query.map_err(|error| Problem::Other(with_causes(&error)))
         })?;
         let bytes = query.to_bytes();
         Ok(EncryptedView {
@@ -203,7 +204,7 @@ impl Desk {
                 received.get(received.len().saturating_sub(ANSWER_SHOWN)..).unwrap_or_default(),
             ),
             milliseconds: milliseconds(took),
-            bank_saw: self.bank.sight(&first_bytes(&sent), JOURNAL_PATIENCE),
+            bank_saw: self.bank.sight(&first_bytes(&sent), JOURNAL_GRACE),
         })
     }
 
@@ -213,7 +214,7 @@ impl Desk {
     /// As [`Session::decrypt`].
     pub fn decrypt(&self, number: u64) -> Result<VerdictView, Problem> {
         let (class, taken) = self.session().decrypt(number, Instant::now(), |key, answer| {
-            let verdict = key.decrypt(answer).map_err(|error| Problem::Other(error.to_string()))?;
+            let verdict = key.decrypt(answer).map_err(|error| Problem::Other(with_causes(&error)))?;
             let name = verdict.class().and_then(|class| CLASSES.get(class).copied());
             name.ok_or_else(|| Problem::Other("the answer is no verdict".to_owned()))
         })?;
@@ -227,7 +228,7 @@ impl Desk {
 
     fn connect(&self) -> Result<Connection, Problem> {
         let address = self.bank.status().address;
-        Connection::open(&address, self.patience).map_err(|error| self.problem(error))
+        Connection::open(&address, self.grace).map_err(|error| self.problem(error))
     }
 
     fn problem(&self, error: crate::Error) -> Problem {

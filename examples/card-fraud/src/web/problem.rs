@@ -5,6 +5,7 @@ use crate::web::form::FieldProblem;
 use axum::http::StatusCode;
 use serde::Serialize;
 use std::time::Duration;
+use subrosa_transport::with_causes;
 
 /// Why a step was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +76,7 @@ impl Problem {
                 let reason = plain(&reason);
                 Self::BankAway { address: address.to_owned(), reason, ended }
             }
-            error => Self::Other(error.to_string()),
+            error => Self::Other(with_causes(&error)),
         }
     }
 

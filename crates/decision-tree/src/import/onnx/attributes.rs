@@ -117,12 +117,14 @@ fn tensor_numbers(name: &str, tensor: &proto::Tensor) -> Result<Vec<f64>, Import
             });
         }
     };
-    match usize::try_from(count) {
-        Ok(expected) if expected == values.len() => Ok(values),
-        expected => Err(ImportError::Length {
-            field: name.into(),
-            got: values.len(),
-            expected: expected.unwrap_or(0),
-        }),
+    let expected = usize::try_from(count).map_err(|_| ImportError::OutOfRange {
+        field: format!("{name}.dims"),
+        index: 0,
+        value: count,
+    })?;
+    if expected == values.len() {
+        Ok(values)
+    } else {
+        Err(ImportError::Length { field: name.into(), got: values.len(), expected })
     }
 }

@@ -196,7 +196,11 @@ fn regressor(
     ];
     attributes.only(&[&KNOWN[..14], &own[..]].concat())?;
     let targets = attributes.int("n_targets")?.ok_or_else(|| ImportError::missing("n_targets"))?;
-    let targets = usize::try_from(targets).unwrap_or(0);
+    let targets = usize::try_from(targets).map_err(|_| ImportError::OutOfRange {
+        field: "n_targets".into(),
+        index: 0,
+        value: targets,
+    })?;
     check_outputs(targets)?;
     let aggregate = match attributes.string("aggregate_function", "SUM")? {
         "SUM" => Aggregate::Sum,

@@ -63,9 +63,9 @@ pub(super) fn read_trees(
     for run in lists.trees.chunk_by(|a, b| a == b) {
         let range = start..start + run.len();
         start = range.end;
-        let id = run.first().copied().unwrap_or_default();
+        let id = run[0];
         if !seen.insert(id) {
-            let node = lists.ids.get(range.start).copied().unwrap_or_default();
+            let node = lists.ids[range.start];
             return Err(ImportError::Tree {
                 tree: id,
                 node,

@@ -15,7 +15,7 @@ fn refusal(name: &str, change: impl FnOnce(&mut proto::Graph)) -> String {
     assert!(read(&model.encode_to_vec(), &ImportOptions::default()).is_ok());
     change(model.graph.as_mut().unwrap());
     match read(&model.encode_to_vec(), &ImportOptions::default()) {
-        Err(error @ (Error::Import(_) | Error::Model(_))) => error.to_string(),
+        Err(error @ (Error::Import(_) | Error::Model(_))) => subrosa_transport::with_causes(&error),
         other => panic!("{other:?}"),
     }
 }
