@@ -12,7 +12,7 @@ use subrosa_arith::{ArithError, Modulus, SecretInt, jacobi};
 use subrosa_encoding::Hasher;
 use subrosa_transport::{PartyId, PerParty};
 
-use crate::candidates::{BatchSecrets, Candidate};
+use crate::candidates::{BatchSecrets, Candidate, NO_SUCH_PLACE};
 use crate::messages::{FirstTest, FurtherTests, ListBelow, conform};
 use crate::{KeygenError, KeygenParameters};
 
@@ -60,7 +60,7 @@ pub fn further_shape(parameters: &KeygenParameters) -> ListBelow {
 /// The base depends on N alone and shows one Legendre symbol of a small prime modulo p.
 ///
 /// # Errors
-/// [`KeygenError::Arith`] if a summand is out of range.
+/// [`KeygenError::Arith`] if a summand is out of range; [`KeygenError::Internal`] if a survivor is not of this batch.
 #[doc(alias = "Boneh-Franklin")]
 pub fn first_test(
     parameters: &KeygenParameters,
@@ -72,7 +72,7 @@ pub fn first_test(
         .par_iter()
         .map(|sieved| {
             let candidate = secrets.candidate(sieved.index);
-            let candidate = candidate.ok_or(KeygenError::Inconsistent { reason: "a candidate's place" })?;
+            let candidate = candidate.ok_or(NO_SUCH_PLACE)?;
             let exponent = exponent(parameters, me, candidate, sieved.modulus.value())?;
             let power = sieved.modulus.pow_small_base(sieved.base, &exponent);
             Ok(sieved.modulus.to_uint(&power))
@@ -123,10 +123,10 @@ pub fn further_tests(
     let values = (0..parameters.rounds())
         .into_par_iter()
         .map(|round| {
-            let base = modulus.residue(&hashed_base(session, modulus.value(), round));
-            modulus.to_uint(&modulus.pow(&base, &exponent))
+            let base = modulus.residue(&hashed_base(session, modulus.value(), round)?);
+            Ok(modulus.to_uint(&modulus.pow(&base, &exponent)))
         })
-        .collect();
+        .collect::<Result<_, KeygenError>>()?;
     Ok(FurtherTests { values })
 }
 
@@ -197,7 +197,7 @@ fn holds<'a>(
 
 /// A base of Jacobi symbol 1 from a hash of session, N and round, of 128 bits more than N so that it is as good as
 /// uniform.
-fn hashed_base(session: &[u8; 32], n: &BigUint, round: usize) -> BigUint {
+fn hashed_base(session: &[u8; 32], n: &BigUint, round: usize) -> Result<BigUint, KeygenError> {
     (0u64..)
         .map(|attempt| {
             Hasher::new("subrosa/distributed-paillier/biprimality-base", 1)
@@ -208,7 +208,7 @@ fn hashed_base(session: &[u8; 32], n: &BigUint, round: usize) -> BigUint {
                 .below(n)
         })
         .find(|base| jacobi::jacobi(base, n) == 1)
-        .unwrap_or_default()
+        .ok_or(KeygenError::Internal { place: "no hash has Jacobi symbol 1" })
 }
 
 #[cfg(test)]
@@ -241,15 +241,15 @@ mod tests {
         let n = (BigUint::one() << 255u32) + 95u32;
         let other = &n + 2u32;
         let bases = [
-            hashed_base(&[1; 32], &n, 0),
-            hashed_base(&[2; 32], &n, 0),
-            hashed_base(&[1; 32], &other, 0),
-            hashed_base(&[1; 32], &n, 1),
+            hashed_base(&[1; 32], &n, 0).unwrap(),
+            hashed_base(&[2; 32], &n, 0).unwrap(),
+            hashed_base(&[1; 32], &other, 0).unwrap(),
+            hashed_base(&[1; 32], &n, 1).unwrap(),
         ];
         for (i, base) in bases.iter().enumerate() {
             assert!(bases[i + 1..].iter().all(|other| other != base));
             assert_eq!(jacobi::jacobi(base, if i == 2 { &other } else { &n }), 1);
         }
-        assert_eq!(hashed_base(&[1; 32], &n, 1), bases[3]);
+        assert_eq!(hashed_base(&[1; 32], &n, 1).unwrap(), bases[3]);
     }
 }

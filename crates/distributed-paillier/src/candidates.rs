@@ -15,6 +15,10 @@ use subrosa_transport::{PartyId, PerParty};
 use crate::messages::{CandidateShares, ListBelow, ProductShares, conform};
 use crate::{KeygenError, KeygenParameters};
 
+/// A candidate was asked for that is not in its batch.
+pub(crate) const NO_SUCH_PLACE: KeygenError =
+    KeygenError::Internal { place: "a candidate is not in its batch" };
+
 /// One party's summands pᵢ and qᵢ of a candidate's factors.
 ///
 /// # Security
@@ -67,7 +71,7 @@ impl Sampler {
     /// The sampler of `party`.
     ///
     /// # Errors
-    /// [`KeygenError::Inconsistent`] if the parameters leave no room for candidates.
+    /// [`KeygenError::Internal`] if the parameters leave no room for candidates, or M is even or has a square.
     pub fn new(parameters: &KeygenParameters, party: PartyId) -> Result<Self, KeygenError> {
         let primes = parameters.small_primes();
         let product: BigUint = primes.iter().map(|&(prime, _)| BigUint::from(prime)).product();
@@ -78,7 +82,7 @@ impl Sampler {
             let inverse = (&rest % &prime).modinv(&prime);
             inverse
                 .map(|inverse| rest * inverse)
-                .ok_or(KeygenError::Inconsistent { reason: "M has a square" })
+                .ok_or(KeygenError::Internal { place: "M is even or has a square" })
         };
         let mine = primes.iter().filter(|(_, owner)| *owner == party);
         let mine =
@@ -87,9 +91,11 @@ impl Sampler {
         let range = &quarter / parameters.access().parties();
         let steps = &range / &modulus;
         if steps.is_zero() {
-            return Err(KeygenError::Inconsistent { reason: "the key is too small for so many parties" });
+            return Err(KeygenError::Internal { place: "the key is too small for so many parties" });
         }
-        let four_inverse = (&product % 4u32).modinv(&BigUint::from(4u32)).unwrap_or_default();
+        let four_inverse = (&product % 4u32)
+            .modinv(&BigUint::from(4u32))
+            .ok_or(KeygenError::Internal { place: "M is even" })?;
         Ok(Self {
             mine,
             four: product * four_inverse,
@@ -226,7 +232,7 @@ pub struct Factors {
 ///
 /// # Errors
 /// [`KeygenError::Invalid`] naming a party whose message does not have the shape of [`share_shape`];
-/// [`KeygenError::Inconsistent`] if there is no such place.
+/// [`KeygenError::Internal`] if there is no such place.
 pub fn factors(
     parameters: &KeygenParameters,
     me: PartyId,
@@ -235,7 +241,7 @@ pub fn factors(
 ) -> Result<PerParty<Factors>, KeygenError> {
     conform(parameters.access().parties(), received, &share_shape(parameters))?;
     if index >= parameters.batch() {
-        return Err(KeygenError::Inconsistent { reason: "a candidate's place" });
+        return Err(NO_SUCH_PLACE);
     }
     let field = parameters.candidate_field();
     let share = |message: &CandidateShares, kind: usize| {
@@ -263,7 +269,9 @@ pub fn open(
         .map(|candidate| {
             let shares: Vec<&BigUint> = received.values().map(|message| &message.values[candidate]).collect();
             let inconsistent = |reason| KeygenError::Inconsistent { reason };
-            let n = opener.open(&shares).map_err(|_| inconsistent("shares of a candidate"))?;
+            let n = opener
+                .open(&shares)
+                .map_err(|error| KeygenError::unopened(error, "shares of a candidate"))?;
             if n.bits() != parameters.key_bits() || n.mod_floor(&BigUint::from(4u32)) != BigUint::one() {
                 return Err(inconsistent("a candidate's size or residue"));
             }

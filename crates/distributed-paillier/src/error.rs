@@ -18,12 +18,13 @@ pub enum KeygenError {
         /// The greatest size.
         greatest: u64,
     },
-    /// The session's roster is not that of the parameters.
-    #[error("the roster has {found} parties, the parameters say {expected}")]
+    /// The session's roster is not that of the parameters, or a step was given another number of messages than there are
+    /// parties.
+    #[error("the parameters say {expected} parties, there are {found}")]
     Roster {
         /// Parties in the parameters.
         expected: u32,
-        /// Parties in the roster.
+        /// Parties in the roster, or messages.
         found: usize,
     },
     /// Messages of a batch of so many candidates would not fit a frame.
@@ -95,9 +96,21 @@ impl KeygenError {
         Self::Invalid { party, reason: Malformed::new(reason) }
     }
 
+    /// Shares that do not open. What else can go wrong with a sharing keeps its own error.
+    pub(crate) fn unopened(error: ShamirError, reason: &'static str) -> Self {
+        match error {
+            ShamirError::Inconsistent { .. } => Self::Inconsistent { reason },
+            error => Self::Shamir(error),
+        }
+    }
+
     /// Whether a check failed that all parties see alike, without telling who made it fail. What does not fit the
     /// cryptosystem, a sharing or a range follows from broadcasts, too: nothing of a party's own leads there.
     pub(crate) fn is_unexplained(&self) -> bool {
+        // The others do not see a mistake of this library alike.
+        if self.kind() == FailureKind::Internal {
+            return false;
+        }
         match self {
             Self::Inconsistent { .. }
             | Self::Key(_)

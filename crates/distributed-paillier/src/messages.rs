@@ -45,7 +45,7 @@ pub(crate) fn conform<M: Message>(
     shape: &M::Shape,
 ) -> Result<(), KeygenError> {
     if received.len() != parties as usize {
-        return Err(KeygenError::Inconsistent { reason: "there is not one message from each party" });
+        return Err(KeygenError::Roster { expected: parties, found: received.len() });
     }
     let refused = |(party, message): (_, &M)| Some((party, message.check(shape).err()?));
     match received.iter().find_map(refused) {

@@ -132,7 +132,7 @@ impl KeygenParameters {
 
     /// All parties, in roster order.
     pub(crate) fn parties(&self) -> Vec<PartyId> {
-        (0..self.access.parties()).filter_map(|index| u16::try_from(index).ok()).map(PartyId::new).collect()
+        parties(self.access).collect()
     }
 
     /// n and t.
@@ -178,7 +178,9 @@ impl KeygenParameters {
     /// The party that works in the place of party 1 of the paper for a candidate: it takes turns.
     pub(crate) fn leader(&self, candidate: u64) -> PartyId {
         let leader = candidate % u64::from(self.access.parties());
-        PartyId::new(u16::try_from(leader).unwrap_or(0))
+        // There are at most 100 parties: the other bytes of the remainder are 0.
+        let [low, high, ..] = leader.to_le_bytes();
+        PartyId::new(u16::from_le_bytes([low, high]))
     }
 
     /// What the parties compare when their session opens.
@@ -274,6 +276,11 @@ fn default_sieve_bound(key_bits: u64) -> u32 {
     }
 }
 
+/// All parties, in roster order.
+fn parties(access: AccessStructure) -> impl Iterator<Item = PartyId> {
+    (0..access.parties()).filter_map(|index| u16::try_from(index).ok()).map(PartyId::new)
+}
+
 /// The first odd primes up to min(100, k/16) bits in all, each given to the party that answers for the fewest bits.
 ///
 /// The party that answers for a prime knows p and q modulo it, so that a coalition of t knows about t/n of the bits
@@ -282,16 +289,16 @@ fn assign_small_primes(access: AccessStructure, key_bits: u64) -> Vec<(u32, Part
     let limit = (key_bits / 16).min(100);
     let mut product = BigUint::one();
     // Whole numbers and not logarithms: the parties must agree, whatever their processors.
-    let mut loads = vec![BigUint::one(); access.parties() as usize];
+    let mut loads: Vec<_> = parties(access).map(|party| (party, BigUint::one())).collect();
     let mut assigned = Vec::new();
     for prime in primes_below(512).into_iter().filter(|&prime| prime > 2) {
         product *= prime;
         if product.bits() > limit {
             break;
         }
-        let Some((lightest, load)) = loads.iter_mut().enumerate().min_by(|a, b| a.1.cmp(&b.1)) else { break };
+        let Some((lightest, load)) = loads.iter_mut().min_by(|a, b| a.1.cmp(&b.1)) else { break };
         *load *= prime;
-        assigned.push((prime, PartyId::new(u16::try_from(lightest).unwrap_or(0))));
+        assigned.push((prime, *lightest));
     }
     assigned
 }

@@ -79,6 +79,12 @@ fn compare<M: PartialEq>(computed: &[M], sent: &PerParty<M>, reason: &'static st
     }
 }
 
+/// The seeds of the next dealing.
+fn next<'s>(seeds: &mut impl Iterator<Item = &'s Vec<&'s Seed>>) -> Result<&'s [&'s Seed], KeygenError> {
+    let seeds = seeds.next().ok_or(KeygenError::Internal { place: "a dealing has no seeds" })?;
+    Ok(seeds)
+}
+
 struct Replay<'a> {
     parameters: &'a KeygenParameters,
     session: &'a [u8; 32],
@@ -97,7 +103,7 @@ impl Replay<'_> {
     fn batch(&self, batch: &BatchRecord, openings: &PerParty<Opening>, scope: Scope) -> Result<(), Stop> {
         let seeds = self.seeds(batch, openings)?;
         let mut seeds = seeds.iter();
-        let dealt = self.candidates(&batch.dealing, seeds.next())?;
+        let dealt = self.candidates(&batch.dealing, next(&mut seeds)?)?;
         let Some(products) = &batch.products else { return Ok(()) };
         let multiply = |&me: &PartyId| candidates::multiply(self.parameters, me, &dealt.received[me.index()]);
         let computed = self.parties.iter().map(multiply).collect::<Result<Vec<_>, _>>()?;
@@ -128,9 +134,9 @@ impl Replay<'_> {
                 self.candidate(&dealt, candidate, &survivors[place].modulus, &mut seeds)?;
             } else {
                 // Its seeds are passed over.
-                candidate.dealings().for_each(|_| {
-                    seeds.next();
-                });
+                for _ in candidate.dealings() {
+                    next(&mut seeds)?;
+                }
             }
         }
         Ok(())
@@ -182,12 +188,12 @@ impl Replay<'_> {
     }
 
     /// K1.
-    fn candidates(&self, dealing: &DealingRecord, seeds: Option<&Vec<&Seed>>) -> Result<Candidates, Stop> {
+    fn candidates(&self, dealing: &DealingRecord, seeds: &[&Seed]) -> Result<Candidates, Stop> {
         let crate::dealing::DealingId::Candidates { first } = dealing.id else {
-            return Err(KeygenError::Inconsistent { reason: "a record of another dealing" }.into());
+            return Err(KeygenError::Internal { place: "the first record of a batch is not of K1" }.into());
         };
         let (mut secrets, mut sent) = (Vec::new(), Vec::new());
-        for (&me, seed) in self.parties.iter().zip(seeds.into_iter().flatten()) {
+        for (&me, seed) in self.parties.iter().zip(seeds) {
             let sampler = Sampler::new(self.parameters, me)?;
             let (secret, messages) =
                 candidates::deal(self.parameters, &sampler, me, first, &mut seed.generator())?;
@@ -205,8 +211,8 @@ impl Replay<'_> {
         modulus: &Modulus,
         seeds: &mut impl Iterator<Item = &'s Vec<&'s Seed>>,
     ) -> Result<(), Stop> {
-        let missing = || KeygenError::Inconsistent { reason: "a candidate's place" };
-        let secret = |me: PartyId| dealt.secrets[me.index()].candidate(record.index).ok_or_else(missing);
+        let secret =
+            |me: PartyId| dealt.secrets[me.index()].candidate(record.index).ok_or(candidates::NO_SUCH_PLACE);
         let further = |&me: &PartyId| {
             biprimality::further_tests(self.parameters, me, self.session, secret(me)?, modulus)
         };
@@ -220,10 +226,13 @@ impl Replay<'_> {
         let mut winners = self.parties.iter().map(winner).collect::<Result<Vec<_>, _>>()?;
         let mut found = Vec::new();
         for attempt in &record.attempts {
-            found = self.attempt(&mut winners, attempt, seeds.next())?;
+            found = self.attempt(&mut winners, attempt, next(seeds)?)?;
         }
         match &record.sharing {
-            Some(sharing) => self.sharing(modulus.value(), &found, sharing, seeds.next()),
+            Some(_) if found.len() != self.parties.len() => {
+                Err(KeygenError::Internal { place: "a key was shared before W4 was passed" }.into())
+            }
+            Some(sharing) => self.sharing(modulus.value(), &found, sharing, next(seeds)?),
             None => Ok(()),
         }
     }
@@ -233,9 +242,9 @@ impl Replay<'_> {
         &self,
         winners: &mut [Winner<'_>],
         record: &AttemptRecord,
-        seeds: Option<&Vec<&Seed>>,
+        seeds: &[&Seed],
     ) -> Result<Vec<KeyFound>, Stop> {
-        let dealt = winners.iter().zip(seeds.into_iter().flatten());
+        let dealt = winners.iter().zip(seeds);
         let dealt = dealt.map(|(winner, seed)| winner.deal(&mut seed.generator()));
         let dealt = dealt.collect::<Result<Vec<_>, _>>()?;
         let (dealt, sent): (Vec<_>, Vec<_>) = dealt.into_iter().unzip();
@@ -271,9 +280,9 @@ impl Replay<'_> {
         n: &BigUint,
         found: &[KeyFound],
         record: &SharingRecord,
-        seeds: Option<&Vec<&Seed>>,
+        seeds: &[&Seed],
     ) -> Result<(), Stop> {
-        let sent = found.iter().zip(seeds.into_iter().flatten());
+        let sent = found.iter().zip(seeds);
         let sent =
             sent.map(|(found, seed)| sharing::deal(self.parameters, &found.summand, &mut seed.generator()));
         let received = self.committed(&record.dealing, sent.collect::<Result<Vec<_>, _>>()?)?;

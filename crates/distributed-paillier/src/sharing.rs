@@ -6,8 +6,8 @@ use num_traits::One;
 use rand_core::CryptoRng;
 use subrosa_arith::SecretInt;
 use subrosa_encoding::Hasher;
-use subrosa_paillier::{Ciphertext, PublicKey};
-use subrosa_shamir::{IntegerShare, IntegerSharing};
+use subrosa_paillier::{Ciphertext, PaillierError, PublicKey};
+use subrosa_shamir::{IntegerShare, IntegerSharing, ShamirError};
 use subrosa_threshold_decryption::{
     AccessStructure, Challenges, Combiner, KeyShare, PartialDecryption, ProofContext, ThresholdKey,
     ThresholdKeyParts, coefficient_bound, proof, share_bits, verification_base, verification_key,
@@ -77,13 +77,14 @@ pub fn total(
     conform(parameters.access().parties(), received, &share_shape(parameters))?;
     let shares: Vec<IntegerShare> =
         received.values().map(|message| IntegerShare::new(me.number(), message.value.clone())).collect();
-    let inconsistent =
-        |_| KeygenError::Inconsistent { reason: "my share of the decryption key is out of range" };
-    let total = IntegerSharing::total(&shares).map_err(inconsistent)?;
-    let bits = share_bits(parameters.access(), parameters.key_bits());
-    let share = SecretInt::new(total, bits).map_err(|_| KeygenError::Inconsistent {
-        reason: "my share of the decryption key is out of range",
+    let out_of_range =
+        || KeygenError::Inconsistent { reason: "my share of the decryption key is out of range" };
+    let total = IntegerSharing::total(&shares).map_err(|error| match error {
+        ShamirError::OutOfRange { .. } => out_of_range(),
+        error => error.into(),
     })?;
+    let bits = share_bits(parameters.access(), parameters.key_bits());
+    let share = SecretInt::new(total, bits).map_err(|_| out_of_range())?;
     let value = verification_key(public, parameters.access(), bits, &share)?;
     Ok((share, VerificationKey { key: vec![value], residue: vec![residue.expose().clone()] }))
 }
@@ -165,7 +166,7 @@ pub fn prove_trial(
 ///
 /// # Errors
 /// [`KeygenError::Invalid`] naming a party whose trial decryption does not match its verification key;
-/// [`KeygenError::Inconsistent`] if there is not one message from each party.
+/// [`KeygenError::Roster`] if there is not one message from each party.
 pub fn check_proofs(
     key: &ThresholdKey,
     context: &ProofContext,
@@ -256,7 +257,12 @@ fn known_plaintext(public: &PublicKey, transcript: &[u8; 32]) -> Result<(BigInt,
     let half = (public.n() - BigUint::one()) >> 1u32;
     let plaintext = BigInt::from(hasher().field("part", b"plaintext").below(&half));
     let nonce = hasher().field("part", b"nonce").below(public.n());
-    let no_unit = |_| KeygenError::Inconsistent { reason: "the nonce of the trial is no unit modulo N" };
+    let no_unit = |error| match error {
+        PaillierError::BadRandomness => {
+            KeygenError::Inconsistent { reason: "the nonce of the trial is no unit modulo N" }
+        }
+        error => error.into(),
+    };
     let ciphertext = public.encrypt_with_nonce(&plaintext, &nonce).map_err(no_unit)?;
     Ok((plaintext, ciphertext))
 }

@@ -12,7 +12,7 @@ use subrosa_distributed_paillier::candidates::{self, Candidate, Sampler};
 use subrosa_distributed_paillier::messages::{CandidateShares, FurtherTests, ProductShares};
 use subrosa_distributed_paillier::{KeygenError, KeygenParameters, biprimality};
 use subrosa_shamir::{ShamirError, ShareRing};
-use subrosa_transport::{PartyId, PerParty};
+use subrosa_transport::{FailureKind, PartyId, PerParty};
 
 fn parties(n: u16) -> impl Iterator<Item = PartyId> {
     (0..n).map(PartyId::new)
@@ -98,6 +98,34 @@ fn moduli_of_another_size_or_residue_are_refused() {
         let refused = open(n.clone());
         assert!(matches!(refused, Err(KeygenError::Inconsistent { .. })), "{n:x}");
     }
+}
+
+/// A caller that asks a step for a candidate outside the batch made the mistake, and no party did.
+#[test]
+fn what_cannot_happen_in_a_run_blames_no_party() {
+    let parameters = KeygenParameters::insecure(3, 1, 256).unwrap().with_batch(2);
+    let me = PartyId::new(0);
+    let (secrets, messages) = dealt(&parameters).swap_remove(0);
+    let beyond = candidates::factors(&parameters, me, &messages, 2).unwrap_err();
+    assert!(matches!(beyond, KeygenError::Internal { .. }), "{beyond}");
+
+    let moduli = vec![(BigUint::one() << 255u32) + 1u32; 3];
+    let survivors = biprimality::prepare(&moduli, &[2]).unwrap();
+    let untested = biprimality::first_test(&parameters, me, &secrets, &survivors).unwrap_err();
+    assert!(matches!(untested, KeygenError::Internal { .. }), "{untested}");
+
+    for error in [beyond, untested] {
+        assert_eq!((error.kind(), error.culprits()), (FailureKind::Internal, vec![]), "{error}");
+    }
+}
+
+#[test]
+fn a_message_too_few_is_not_taken_for_cheating() {
+    let parameters = KeygenParameters::insecure(3, 1, 256).unwrap().with_batch(1);
+    let message = ProductShares { values: vec![BigUint::one()] };
+    let error = candidates::open(&parameters, &PerParty::from_vec(vec![message; 2])).unwrap_err();
+    assert!(matches!(error, KeygenError::Roster { expected: 3, found: 2 }), "{error}");
+    assert_eq!(error.kind(), FailureKind::Input);
 }
 
 #[test]

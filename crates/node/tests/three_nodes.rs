@@ -15,6 +15,7 @@ use subrosa_node::subrosa_distributed_paillier::KeygenParameters;
 use subrosa_node::subrosa_risk_propagation::synthetic::{NetworkShape, generate};
 use subrosa_node::subrosa_risk_propagation::{Outcome, data, plaintext};
 use subrosa_node::{AuditFiles, Node, NodeConfig, NodeError, Passphrase, Peer, Task, TlsFiles};
+use subrosa_transport::with_causes;
 
 const BANKS: [&str; 3] = ["amber", "birch", "coral"];
 
@@ -168,7 +169,7 @@ fn errors_name_file_and_field() {
         change(&mut config);
         Node::new(config).and_then(|mut node| node.run(Task::KeygenAndRun)).unwrap_err()
     };
-    let text = |change: &dyn Fn(&mut NodeConfig)| error(change).to_string();
+    let text = |change: &dyn Fn(&mut NodeConfig)| with_causes(&error(change));
     assert_eq!(text(&|config| config.attempts = 0), "`attempts`: from 1 to 1000");
     let named = text(&|config| {
         config.file = Some("bank.toml".into());
@@ -185,7 +186,10 @@ fn errors_name_file_and_field() {
     assert_eq!(parties, "`key`: it is for 4 parties, and there are 3 banks");
     let unknown = text(&|config| config.settings.most_accounts.extend([("dogwood".to_owned(), 5)]));
     assert_eq!(unknown, "`settings.most_accounts.dogwood`: there is no such bank");
-    assert!(text(&|config| config.tls.certificate = "nowhere.pem".into()).starts_with("nowhere.pem: "));
+    assert!(
+        text(&|config| config.tls.certificate = "nowhere.pem".into())
+            .starts_with("nowhere.pem cannot be read or written: ")
+    );
     assert!(
         text(&|config| config.output = "nowhere/scores.csv".into()).contains("`output`: there is no folder")
     );
@@ -193,5 +197,6 @@ fn errors_name_file_and_field() {
     let address = occupied.local_addr().unwrap().to_string();
     let listen = error(&|config| config.listen.clone_from(&address));
     assert!(matches!(listen, NodeError::Listen { .. }), "{listen}");
-    assert!(listen.to_string().starts_with(&format!("`listen`: {address}: ")), "{listen}");
+    let text = with_causes(&listen);
+    assert!(text.starts_with(&format!("`listen`: {address} cannot be used: ")), "{text}");
 }

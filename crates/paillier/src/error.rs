@@ -114,6 +114,6 @@ pub enum PaillierError {
         place: &'static str,
     },
     /// The table for blinding could not be made.
-    #[error("the blinding table cannot be made: {0}")]
+    #[error("the blinding table cannot be made")]
     Table(#[from] subrosa_arith::ArithError),
 }

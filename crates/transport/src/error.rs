@@ -90,10 +90,10 @@ pub enum Violation {
 #[non_exhaustive]
 pub enum Cause {
     /// The peer broke the protocol.
-    #[error("{0}")]
+    #[error(transparent)]
     Violation(Violation),
     /// The network failed, or the peer fell silent.
-    #[error("{0}")]
+    #[error(transparent)]
     Network(Fault),
     /// The peer was started with something else than I was.
     #[error("has {field} = {theirs:?}, here it is {mine:?}")]
@@ -289,7 +289,7 @@ pub enum SessionError {
         culprits: Vec<PartyId>,
     },
     /// A mistake of the code that uses the session.
-    #[error("misuse of a session: {0}")]
+    #[error("misuse of a session")]
     Misuse(#[from] Misuse),
 }
 
@@ -375,12 +375,12 @@ pub trait Culprits {
     /// The parties at which the error points; empty where it points at nobody or at no one party.
     fn culprits(&self) -> Vec<PartyId>;
 
-    /// What the other parties are told of the error: its text, unless that says what they need not know.
+    /// What the other parties are told of the error: its text and its causes, unless they say what the parties need not know.
     fn reported(&self) -> String
     where
-        Self: std::fmt::Display,
+        Self: std::error::Error + Sized + 'static,
     {
-        self.to_string()
+        with_causes(self)
     }
 }
 

@@ -26,7 +26,7 @@ pub fn run_parties<R: Send>(n: usize, party: impl Fn(PartyId, MemoryTransport) -
     match MemoryNetwork::of(n) {
         Ok(network) => run_network(network, party),
         // A test's own mistake.
-        Err(error) => resume_unwind(Box::new(error.to_string())),
+        Err(error) => resume_unwind(Box::new(crate::with_causes(&error))),
     }
 }
 

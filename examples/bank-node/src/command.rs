@@ -17,6 +17,7 @@ use subrosa_node::{Node, NodeConfig, NodeError, Task};
 use subrosa_risk_propagation::steps::agreement::periods;
 use subrosa_risk_propagation::steps::agreement::senders;
 use subrosa_risk_propagation::steps::in_degree_bits;
+use subrosa_risk_propagation::subrosa_transport::with_causes;
 use subrosa_risk_propagation::{Banks, NetworkSizes, Period, Plan, data};
 
 /// One bank: generates a key with the other banks and traces risk through their common network, over TLS.
@@ -150,7 +151,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", with_causes(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -162,7 +163,7 @@ fn perform(file: &Path, task: Task) -> ExitCode {
     let config = match Config::read(file) {
         Ok(config) => config,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", with_causes(&error));
             return ExitCode::FAILURE;
         }
     };
@@ -174,7 +175,7 @@ fn perform(file: &Path, task: Task) -> ExitCode {
     let stop = match stop_signal() {
         Ok(stop) => stop,
         Err(error) => {
-            tracing::error!("the operating system refused: {error}");
+            tracing::error!("the operating system refused: {}", with_causes(&error));
             return ExitCode::FAILURE;
         }
     };
@@ -192,7 +193,7 @@ fn perform(file: &Path, task: Task) -> ExitCode {
             ExitCode::FAILURE
         }
         Err(error) => {
-            tracing::error!("{error}");
+            tracing::error!("{}", with_causes(&error));
             ExitCode::FAILURE
         }
     }
@@ -245,7 +246,8 @@ fn verify(files: &[PathBuf], last_hash: Option<&str>, config: Option<&Path>) -> 
     let mut reports = Vec::new();
     let mut good = true;
     for file in files {
-        let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
         match audit::verify(&text) {
             Ok(report) => {
                 println!("{}: {}", file.display(), report.summary());

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
     /// A file of scores cannot be read.
-    #[error("{}: {source}", file.display())]
+    #[error("{} cannot be read", file.display())]
     Unreadable {
         /// The file.
         file: PathBuf,
@@ -31,7 +31,7 @@ pub enum CompareError {
         text: String,
     },
     /// A folder cannot be read.
-    #[error("{}: {source}", folder.display())]
+    #[error("folder {} cannot be read", folder.display())]
     Folder {
         /// The folder.
         folder: PathBuf,

@@ -18,7 +18,7 @@ pub const PASSPHRASE_VARIABLE: &str = "BANK_NODE_PASSPHRASE";
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{}: {source}", file.display())]
+    #[error("{} cannot be read", file.display())]
     Unreadable {
         /// The file.
         file: PathBuf,

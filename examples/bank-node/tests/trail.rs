@@ -138,7 +138,7 @@ fn a_full_disk_leaves_whole_lines() {
         .unwrap();
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("amber.jsonl: File too large"), "{told}");
+    assert!(told.contains("amber.jsonl cannot be read or written: File too large"), "{told}");
     assert_eq!(std::fs::metadata(&trail).unwrap().len(), length);
     let report = audit::verify(&std::fs::read_to_string(&trail).unwrap()).unwrap();
     assert_eq!(report.records.len(), 6);

@@ -10,7 +10,7 @@ use subrosa_transport::{Limits, Traffic, Transport};
 #[derive(Debug, thiserror::Error)]
 pub enum BankError {
     /// No key.
-    #[error("key generation: {0}")]
+    #[error("key generation failed")]
     Keygen(#[from] KeygenError),
     /// No scores.
     #[error(transparent)]

@@ -11,7 +11,7 @@ use custom_transport::{bank, site};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use subrosa_risk_propagation::synthetic;
 use subrosa_risk_propagation::{Settings, plaintext};
-use subrosa_transport::{DEFAULT_MAX_FRAME, Transport};
+use subrosa_transport::{DEFAULT_MAX_FRAME, Transport, with_causes};
 
 /// Three banks generate a small key and propagate risk over generated data, each behind an HTTPS server of its own.
 #[derive(Debug, Parser)]
@@ -32,14 +32,14 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: no runtime: {error}");
+            eprintln!("error: no runtime: {}", with_causes(&error));
             return ExitCode::FAILURE;
         }
     };
     match runtime.block_on(run(&options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {failure}");
+            eprintln!("error: {}", with_causes(failure.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -90,7 +90,7 @@ async fn run(options: &Options) -> Result<(), Failure> {
         let (transport, result) = bank.await?;
         // In the background: the others may be about to answer still.
         farewells.push(tokio::spawn(transport.close()));
-        let (outcome, traffic) = result.map_err(|error| format!("{name}: {error}"))?;
+        let (outcome, traffic) = result.map_err(|error| format!("{name}: {}", with_causes(&error)))?;
         println!(
             "{name}: {} scores, {} messages and {} bytes sent",
             outcome.scores.len(),

@@ -23,16 +23,16 @@ const CONNECTING: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum SiteError {
     /// The port cannot be opened.
-    #[error("cannot listen on the loopback interface: {0}")]
+    #[error("cannot listen on the loopback interface")]
     Listen(#[from] std::io::Error),
     /// The certificate cannot be made.
-    #[error("cannot make a certificate: {0}")]
+    #[error("cannot make a certificate")]
     Certificate(#[from] rcgen::Error),
     /// The certificate and its key do not serve for TLS.
-    #[error("cannot use a certificate: {0}")]
+    #[error("cannot use a certificate")]
     Tls(#[from] rustls::Error),
     /// The client cannot be built.
-    #[error("cannot build a client: {0}")]
+    #[error("cannot build a client")]
     Client(#[from] reqwest::Error),
     /// The parties' names do not make a roster.
     #[error(transparent)]

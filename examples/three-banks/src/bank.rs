@@ -36,11 +36,11 @@ pub(crate) struct Finished {
 /// Why a bank failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BankError {
-    #[error("key generation: {0}")]
+    #[error("key generation failed")]
     Keygen(#[from] KeygenError),
     #[error(transparent)]
     Propagation(#[from] Error),
-    #[error("no threads for the computation: {0}")]
+    #[error("no threads for the computation")]
     Threads(#[from] rayon::ThreadPoolBuildError),
 }
 

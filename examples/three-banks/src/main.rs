@@ -24,7 +24,7 @@ use subrosa_distributed_paillier::{KeygenParameters, SecurityLevel};
 use subrosa_risk_propagation::steps::agreement::periods;
 use subrosa_risk_propagation::steps::in_degree_bits;
 use subrosa_risk_propagation::{Banks, Error, Network, NetworkSizes, Outcome, Plan, data, plaintext};
-use subrosa_transport::MemoryNetwork;
+use subrosa_transport::{MemoryNetwork, with_causes};
 use time::OffsetDateTime;
 
 use crate::bank::{Finished, Setup};
@@ -39,8 +39,8 @@ use crate::scene::Scene;
 enum Failure {
     #[error("{directory}: {found} banks; at least three are needed for a key that no single one can use")]
     TooFewBanks { directory: String, found: usize },
-    #[error("bank `{bank}`: {error}")]
-    Bank { bank: String, error: Box<bank::BankError> },
+    #[error("bank `{bank}` failed")]
+    Bank { bank: String, source: Box<bank::BankError> },
     #[error("bank `{bank}` stopped unexpectedly")]
     Panicked { bank: String },
     #[error("the banks' risk types differ: {0}")]
@@ -55,11 +55,11 @@ enum Failure {
     Data(#[from] Error),
     #[error(transparent)]
     Keygen(#[from] subrosa_distributed_paillier::KeygenError),
-    #[error("the network among the banks cannot be made: {0}")]
+    #[error("the network among the banks cannot be made")]
     Roster(#[from] subrosa_transport::RosterError),
-    #[error("standard output: {0}")]
+    #[error("standard output cannot be written")]
     Output(#[from] std::io::Error),
-    #[error("{path}: {source}")]
+    #[error("{path} cannot be written")]
     File { path: String, source: std::io::Error },
 }
 
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
         // Whoever read has seen enough.
         Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
-            let _ = writeln!(std::io::stderr(), "error: {failure}");
+            let _ = writeln!(std::io::stderr(), "error: {}", with_causes(&failure));
             ExitCode::FAILURE
         }
     }
@@ -242,7 +242,7 @@ fn run_banks(setup: &Setup, networks: Vec<Network>) -> Result<Vec<Finished>, Fai
         match result {
             Some(Ok(done)) => finished.push(done),
             Some(Err(error)) if index == first => {
-                failure = Some(Failure::Bank { bank, error: Box::new(error) });
+                failure = Some(Failure::Bank { bank, source: Box::new(error) });
             }
             _ => {}
         }

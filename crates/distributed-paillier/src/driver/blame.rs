@@ -19,7 +19,7 @@ const PATIENCE: u32 = 20;
 /// composite by accident.
 const MOST_FAILED: u64 = 16;
 
-const NO_RECORD: KeygenError = KeygenError::Inconsistent { reason: "a record is missing" };
+const NO_RECORD: KeygenError = KeygenError::Internal { place: "a step has no record of the step before it" };
 
 impl<T: Transport> Run<'_, T> {
     /// The batch at hand.

@@ -30,7 +30,7 @@ impl<T: Transport> Run<'_, T> {
     ) -> Result<Option<KeyShare>, KeygenError> {
         let (parameters, me) = (self.parameters, self.me());
         let candidate = batch.secrets.candidate(index);
-        let candidate = candidate.ok_or(KeygenError::Inconsistent { reason: "a candidate's place" })?;
+        let candidate = candidate.ok_or(candidates::NO_SUCH_PLACE)?;
         let factors = candidates::factors(parameters, me, &batch.shares, index)?;
         let mut winner = Winner::new(parameters, me, candidate, modulus, &factors)?;
         let tests = biprimality::further_tests(parameters, me, &self.id, candidate, modulus)?;
@@ -103,7 +103,8 @@ impl<T: Transport> Run<'_, T> {
         )?;
         drop(dealt);
         let products = Recorded { messages: complete(products)?, transcript: self.session.transcript() };
-        let multiplied = multiplied.ok_or(KeygenError::Inconsistent { reason: "no product of mine" })?;
+        let multiplied =
+            multiplied.ok_or(KeygenError::Internal { place: "this party published no products in W2" })?;
         let answered = winner.answer(multiplied, &products.transcript, &products.messages);
         self.attempt_record()?.products = Some(products);
         let (answered, answers) = answered?;
@@ -154,12 +155,13 @@ impl<T: Transport> Run<'_, T> {
         let transcript = self.session.transcript();
         let all: Vec<_> = keys.values().cloned().collect();
         self.sharing_record()?.keys = Some(Recorded { messages: keys, transcript });
-        let in_range = all.iter().all(Option::is_some);
-        let (Some(total), true) = (total, in_range) else {
+        if all.iter().any(Option::is_none) {
             return Err(KeygenError::Inconsistent {
                 reason: "a share of the decryption key is out of range",
             });
-        };
+        }
+        let total =
+            total.ok_or(KeygenError::Internal { place: "this party published a key without a share" })?;
         let keys = PerParty::from_vec(all.into_iter().flatten().collect());
         let share = sharing::finish(parameters, me, public, &found.opening, total, keys)?;
         self.try_key(share, &transcript, rng)

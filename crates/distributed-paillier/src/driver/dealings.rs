@@ -80,10 +80,14 @@ impl<T: Transport> Run<'_, T> {
         let riding = Riding { inner: shape, parties: self.parameters.access().parties() };
         let mine = disputed(&self.id, id, me, commitments, &dealt);
         let mut follow = Some(follow);
-        let mut receipt = |dealt: &PerParty<M>| match follow.take().map(|follow| follow(dealt)) {
-            Some(Ok(message)) => Ok(Receipted::Complete(message)),
-            Some(Err(KeygenError::Inconsistent { .. })) | None => Ok(Receipted::OutOfRange),
-            Some(Err(error)) => Err(error),
+        let mut receipt = |dealt: &PerParty<M>| {
+            let follow =
+                follow.take().ok_or(KeygenError::Internal { place: "a party answers a dealing twice" })?;
+            match follow(dealt) {
+                Ok(message) => Ok(Receipted::Complete(message)),
+                Err(KeygenError::Inconsistent { .. }) => Ok(Receipted::OutOfRange),
+                Err(error) => Err(error),
+            }
         };
         let first = if mine.is_empty() {
             receipt(&dealt)?

@@ -14,7 +14,7 @@ use crate::KeygenError;
 use crate::messages::{ListBelow, WinnerAnswers, WinnerProducts};
 
 /// Bits of the challenges of product checks and of weights: 80, and more than any number of hashes that can be tried.
-pub(super) const CHALLENGE_BITS: u64 = 256;
+pub(super) const CHALLENGE_BYTES: usize = 32;
 
 /// The challenges of W3, hashed from the transcript after W2, which holds fresh randomness of the honest parties.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ impl WinnerChallenges {
         let named = |name: &str| hasher.clone().field("challenge", name.as_bytes());
         Self {
             bits: named("ranges").expand(2 * RANGE_REPETITIONS),
-            product: named("product").expand_bits(CHALLENGE_BITS),
-            opening: named("opening").expand_bits(CHALLENGE_BITS),
+            product: named("product").expand_bits(8 * CHALLENGE_BYTES as u64),
+            opening: named("opening").expand_bits(8 * CHALLENGE_BYTES as u64),
         }
     }
 

@@ -37,7 +37,7 @@ impl Winner<'_> {
         let opener = self.opener(self.threshold())?;
         let open = |place: usize| {
             let opened = opener.open(&column(zeros, 0, place));
-            opened.map_err(|_| KeygenError::Inconsistent { reason: "the checks of the winner" })
+            opened.map_err(|error| KeygenError::unopened(error, "the checks of the winner"))
         };
         for (place, (dealer, _)) in zeros.iter().enumerate() {
             if !open(place)?.is_zero() {

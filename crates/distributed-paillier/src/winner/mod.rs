@@ -107,7 +107,7 @@ impl<'a> Winner<'a> {
     /// `factors` are my shares of what each dealer dealt in K1.
     ///
     /// # Errors
-    /// [`KeygenError::Inconsistent`] if there is not one of each party, or `modulus` does not have k bits;
+    /// [`KeygenError::Roster`] if there is not one of each party; [`KeygenError::Internal`] if `modulus` does not have k bits;
     /// [`KeygenError::Arith`] if a summand is out of range.
     pub fn new(
         parameters: &'a KeygenParameters,
@@ -118,8 +118,14 @@ impl<'a> Winner<'a> {
     ) -> Result<Self, KeygenError> {
         let n = modulus.value();
         let parties = parameters.access().parties() as usize;
-        if n.bits() != parameters.key_bits() || factors.len() != parties {
-            return Err(KeygenError::Inconsistent { reason: "a modulus of another size, or another roster" });
+        if factors.len() != parties {
+            let expected = parameters.access().parties();
+            return Err(KeygenError::Roster { expected, found: factors.len() });
+        }
+        if n.bits() != parameters.key_bits() {
+            return Err(KeygenError::Internal {
+                place: "a candidate's modulus has another size than the key",
+            });
         }
         let leader = parameters.leader(candidate.number());
         let mine = [candidate.p(), candidate.q()].map(|summand| summand.shr(2));

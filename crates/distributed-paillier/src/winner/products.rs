@@ -113,7 +113,7 @@ impl Winner<'_> {
         let opener = self.opener(2 * self.threshold())?;
         let open = |place: usize| {
             let opened = opener.open(&column(received, 0, place));
-            opened.map_err(|_| KeygenError::Inconsistent { reason: "the products of the winner" })
+            opened.map_err(|error| KeygenError::unopened(error, "the products of the winner"))
         };
         let u = open(0)?;
         let w = (1..=GCD_OPENINGS).map(open).collect::<Result<Vec<_>, _>>()?;

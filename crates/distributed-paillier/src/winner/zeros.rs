@@ -7,7 +7,7 @@ use subrosa_encoding::Hasher;
 use subrosa_shamir::RingShare;
 use subrosa_transport::{PartyId, PerParty};
 
-use super::answers::{Answered, CHALLENGE_BITS, WinnerChallenges};
+use super::answers::{Answered, CHALLENGE_BYTES, WinnerChallenges};
 use super::dealing::Dealing;
 use super::{KeySummand, RANGE_REPETITIONS, Winner, column};
 use crate::KeygenError;
@@ -57,7 +57,7 @@ impl Winner<'_> {
         let opener = self.opener(self.threshold())?;
         let open = |place: usize| {
             let opened = opener.open(&column(answers, 2, place));
-            opened.map_err(|_| KeygenError::Inconsistent { reason: "the differences of a product check" })
+            opened.map_err(|error| KeygenError::unopened(error, "the differences of a product check"))
         };
         let [delta, eta, delta_opening, eta_opening] = [open(0)?, open(1)?, open(2)?, open(3)?];
         let ring = self.ring();
@@ -135,13 +135,12 @@ struct Weights {
 
 impl Weights {
     fn new(transcript: &[u8; 32], number: u64, dealer: PartyId) -> Self {
-        let width = usize::try_from(CHALLENGE_BITS / 8).unwrap_or_default();
         let bytes = Hasher::new("subrosa/distributed-paillier/winner-weights", 1)
             .field("transcript", transcript)
             .u64("candidate", number)
             .u64("dealer", dealer.index() as u64)
-            .expand(width * 2 * RANGE_REPETITIONS);
-        let mut weights = bytes.chunks_exact(width).map(BigUint::from_bytes_le);
+            .expand(CHALLENGE_BYTES * 2 * RANGE_REPETITIONS);
+        let mut weights = bytes.chunks_exact(CHALLENGE_BYTES).map(BigUint::from_bytes_le);
         let mut take = || weights.by_ref().take(RANGE_REPETITIONS).collect::<Vec<_>>();
         Self { small: take(), wide: take() }
     }

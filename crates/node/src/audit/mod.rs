@@ -32,7 +32,7 @@ pub use verify::{Report, TrailError, compare, verify};
 #[non_exhaustive]
 pub enum AuditError {
     /// The file cannot be read or written.
-    #[error("audit trail {}: {source}", file.display())]
+    #[error("audit trail {} cannot be read or written", file.display())]
     Io {
         /// The file.
         file: PathBuf,
@@ -40,18 +40,21 @@ pub enum AuditError {
         source: std::io::Error,
     },
     /// The trail that is to be continued does not verify.
-    #[error("audit trail {}: {problem}; move it away, or set another file", file.display())]
+    #[error("audit trail {} does not verify; move it away, or set another file", file.display())]
     Broken {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
-        problem: String,
+        /// The first line that does not verify.
+        source: TrailError,
     },
+    /// The trail that is to be continued is not text.
+    #[error("audit trail {} is not UTF-8; move it away, or set another file", .0.display())]
+    NotText(PathBuf),
     /// Another process writes to the trail.
     #[error("audit trail {}: another process writes to it; does this bank run already?", .0.display())]
     InUse(PathBuf),
     /// The record of frames cannot be read or written.
-    #[error("record of frames {}: {source}", file.display())]
+    #[error("record of frames {} cannot be read or written", file.display())]
     Record {
         /// The file.
         file: PathBuf,

@@ -64,7 +64,7 @@ impl Evidence {
 #[non_exhaustive]
 pub enum RecomputeError {
     /// A file cannot be used.
-    #[error("{}: {source}", file.display())]
+    #[error("{} cannot be used", file.display())]
     File {
         /// The file.
         file: PathBuf,

@@ -42,9 +42,8 @@ impl Trail {
         file.read_to_end(&mut text).map_err(io)?;
         let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         let torn = (text.len() - whole) as u64;
-        let broken = |problem: String| AuditError::Broken { file: path.to_owned(), problem };
-        let lines = std::str::from_utf8(&text[..whole]).map_err(|_| broken("it is not UTF-8".to_owned()))?;
-        let report = verify(lines).map_err(|error| broken(error.to_string()))?;
+        let lines = std::str::from_utf8(&text[..whole]).map_err(|_| AuditError::NotText(path.to_owned()))?;
+        let report = verify(lines).map_err(|source| AuditError::Broken { file: path.to_owned(), source })?;
         cut(&mut file, whole as u64).map_err(io)?;
         let next = report.records.len() as u64;
         let length = whole as u64;

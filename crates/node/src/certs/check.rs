@@ -8,6 +8,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, RootCertStore, client::WebPkiServerVerifier, server::WebPkiClientVerifier};
+use subrosa_transport::with_causes;
 use time::OffsetDateTime;
 
 use super::CertError;
@@ -63,7 +64,7 @@ pub fn check(config: &NodeConfig, now: SystemTime) -> Vec<Finding> {
                         findings.push(bad(format!("{}: {}: {text}", peer.name, file.display())));
                     }
                     Ok(_) => findings.push(good(format!("{}: known by {}", peer.name, file.display()))),
-                    Err(error) => findings.push(bad(format!("{}: {error}", peer.name))),
+                    Err(error) => findings.push(bad(format!("{}: {}", peer.name, with_causes(&error)))),
                 }
             }
         }
@@ -72,7 +73,7 @@ pub fn check(config: &NodeConfig, now: SystemTime) -> Vec<Finding> {
 }
 
 fn take<R>(findings: &mut Vec<Finding>, result: Result<R, CertError>) -> Option<R> {
-    result.map_err(|error| findings.push(bad(error.to_string()))).ok()
+    result.map_err(|error| findings.push(bad(with_causes(&error)))).ok()
 }
 
 /// Reads the certificates of a PEM file, at least one.
@@ -81,7 +82,7 @@ pub(crate) fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'stati
     let bytes = std::fs::read(file).map_err(|source| CertError::Io { file: file.to_owned(), source })?;
     let certificates = CertificateDer::pem_slice_iter(&bytes)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| problem(format!("it is damaged: {error}")))?;
+        .map_err(|error| problem(format!("it is damaged: {}", with_causes(&error))))?;
     if certificates.is_empty() {
         let hint =
             if PrivateKeyDer::from_pem_slice(&bytes).is_ok() { "; it holds a private key" } else { "" };
@@ -108,7 +109,7 @@ fn check_key(config: &NodeConfig, chain: &[CertificateDer<'static>], key: Privat
         Err(rustls::Error::InconsistentKeys(_)) => {
             bad(format!("{key_file} is not the key of {certificate}: they belong to different certificates"))
         }
-        Err(error) => bad(format!("{certificate} with {key_file}: {error}")),
+        Err(error) => bad(format!("{certificate} with {key_file}: {}", with_causes(&error))),
     }
 }
 
@@ -124,7 +125,7 @@ fn check_chain(
     let mut roots = RootCertStore::empty();
     for root in authority {
         if let Err(error) = roots.add(root.clone()) {
-            return unusable(format!("the authority's certificate is not usable: {error}"));
+            return unusable(format!("the authority's certificate is not usable: {}", with_causes(&error)));
         }
     }
     let Some((own, between)) = chain.split_first() else { return Vec::new() };
@@ -139,7 +140,7 @@ fn check_chain(
     let client = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
     let (server, client) = match (server, client) {
         (Ok(server), Ok(client)) => (server, client),
-        (Err(error), _) | (_, Err(error)) => return unusable(error.to_string()),
+        (Err(error), _) | (_, Err(error)) => return unusable(with_causes(&error)),
     };
     let as_server = server.verify_server_cert(own, between, &name, &[], at).map(drop);
     let as_client = client.verify_client_cert(own, between, at).map(drop);
@@ -173,7 +174,7 @@ fn explain(error: &rustls::Error, name: &str, now: UnixTime) -> String {
             ""
         }
     };
-    let rustls::Error::InvalidCertificate(error) = error else { return error.to_string() };
+    let rustls::Error::InvalidCertificate(error) = error else { return with_causes(error) };
     match error {
         ExpiredContext { not_after, .. } => format!(
             "it has expired: it was valid until {}, and now it is {}. Make a new one.{}",

@@ -14,7 +14,7 @@ pub use make::{Validity, make};
 #[non_exhaustive]
 pub enum CertError {
     /// A certificate cannot be made.
-    #[error("making the certificate of `{name}` failed: {source}")]
+    #[error("making the certificate of `{name}` failed")]
     Make {
         /// Name in the certificate.
         name: String,
@@ -30,7 +30,7 @@ pub enum CertError {
         problem: &'static str,
     },
     /// A file cannot be read or written.
-    #[error("{}: {source}", file.display())]
+    #[error("{} cannot be read or written", file.display())]
     Io {
         /// The file.
         file: PathBuf,

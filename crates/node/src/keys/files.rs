@@ -14,7 +14,7 @@ use super::Passphrase;
 #[non_exhaustive]
 pub enum KeyFileError {
     /// The passphrase file cannot be read.
-    #[error("passphrase file {}: {source}", file.display())]
+    #[error("passphrase file {} cannot be read", file.display())]
     Passphrase {
         /// The file.
         file: PathBuf,
@@ -28,7 +28,7 @@ pub enum KeyFileError {
         file: PathBuf,
     },
     /// The key file cannot be read or written, is damaged, or has another passphrase.
-    #[error("{}: {}", file.display(), WithCauses(source))]
+    #[error("key file {} cannot be used", file.display())]
     File {
         /// The file.
         file: PathBuf,
@@ -36,7 +36,7 @@ pub enum KeyFileError {
         source: StorageError,
     },
     /// The file of a key's public part cannot be read or written, or is damaged.
-    #[error("{}: {}", file.display(), WithCauses(source))]
+    #[error("file {} of a key's public part cannot be used", file.display())]
     Public {
         /// The file.
         file: PathBuf,
@@ -53,21 +53,6 @@ pub enum KeyFileError {
         /// This bank.
         expected: PartyId,
     },
-}
-
-/// An error and its causes on one line.
-struct WithCauses<'a>(&'a StorageError);
-
-impl std::fmt::Display for WithCauses<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)?;
-        let mut cause = std::error::Error::source(self.0);
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
 }
 
 /// Reads the share in a file. Returns `None` if there is no such file.

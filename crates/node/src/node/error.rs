@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use subrosa_distributed_paillier::KeygenError;
 use subrosa_risk_propagation as propagation;
 use subrosa_transport::tls::TlsError;
-use subrosa_transport::{FailureKind, PartyId, SessionError};
+use subrosa_transport::{FailureKind, PartyId, SessionError, with_causes};
 
 use crate::audit::AuditError;
 use crate::certs::CertError;
@@ -29,10 +29,10 @@ pub enum NodeError {
     #[error(transparent)]
     Audit(#[from] AuditError),
     /// The network cannot be set up, or some banks are not connected in time.
-    #[error("{}", .0.with_causes())]
+    #[error(transparent)]
     Tls(#[from] TlsError),
     /// The address to listen on is not free, or does not belong to this machine.
-    #[error("{}`listen`: {address}: {source}", file.as_ref().map(|file| format!("{}: ", file.display())).unwrap_or_default())]
+    #[error("{}`listen`: {address} cannot be used", file.as_ref().map(|file| format!("{}: ", file.display())).unwrap_or_default())]
     Listen {
         /// File that the configuration was read from.
         file: Option<PathBuf>,
@@ -45,7 +45,7 @@ pub enum NodeError {
     #[error(transparent)]
     Meeting(#[from] MeetingError),
     /// Key generation failed.
-    #[error("key generation: {0}")]
+    #[error("key generation failed")]
     Keygen(#[from] KeygenError),
     /// The data or the plan cannot be used, or the propagation failed.
     #[error(transparent)]
@@ -69,13 +69,14 @@ pub enum NodeError {
     #[error("the banks met again and again, and some still have no scores")]
     NoEnd,
     /// The last attempt failed.
-    #[error("{last} (attempt {attempts}, the last one; the first failed because: {first})")]
+    #[error("attempt {attempts}, the last one, failed; the first failed because: {first}")]
     GaveUp {
         /// Number of attempts.
         attempts: u32,
         /// Why the first attempt failed.
         first: String,
         /// Why the last attempt failed.
+        #[source]
         last: Box<NodeError>,
     },
 }
@@ -118,9 +119,9 @@ impl NodeError {
     pub(super) fn public_reason(&self) -> String {
         match self {
             Self::Session(_) | Self::Meeting(_) | Self::Keygen(_) | Self::Tls(_) | Self::Stopped => {
-                self.to_string()
+                with_causes(self)
             }
-            Self::Propagation(propagation::Error::Session(error)) => error.to_string(),
+            Self::Propagation(propagation::Error::Session(error)) => with_causes(error),
             Self::GaveUp { last, .. } => last.public_reason(),
             Self::Propagation(_) => "the propagation failed; this bank's log says why".to_owned(),
             _ => "this bank failed; its log says why".to_owned(),

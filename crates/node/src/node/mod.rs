@@ -15,7 +15,7 @@ use subrosa_risk_propagation::{
     self as propagation, Banks, CheckpointStore, Network, Outcome, Period, Propagation, data,
 };
 use subrosa_transport::tls::{TlsError, TlsTransport};
-use subrosa_transport::{Deadline, Limits, Roster};
+use subrosa_transport::{Deadline, Limits, Roster, with_causes};
 
 pub use error::NodeError;
 use results::{hold_back, write_scores};
@@ -133,7 +133,7 @@ impl Node {
         });
         match self.note_end(task, &result) {
             Err(error) if result.is_ok() => return Err(error.into()),
-            Err(error) => tracing::error!("{error}"),
+            Err(error) => tracing::error!("{}", with_causes(&error)),
             Ok(()) => {}
         }
         result.map(|()| self.progress.outcome.take())
@@ -199,8 +199,8 @@ impl Node {
                 }
                 _ => {}
             }
-            tracing::warn!(attempt, reason = %error, "beginning again");
-            first = first.or_else(|| Some(error.to_string()));
+            tracing::warn!(attempt, reason = with_causes(&error), "beginning again");
+            first = first.or_else(|| Some(with_causes(&error)));
             attempt += 1;
         }
     }

@@ -1,6 +1,7 @@
 //! Writing the scores.
 
 use subrosa_risk_propagation::{self as propagation, Outcome, data};
+use subrosa_transport::with_causes;
 
 use super::NodeError;
 use crate::NodeConfig;
@@ -11,7 +12,7 @@ pub(super) fn hold_back(error: propagation::Error) -> Result<propagation::Error,
     if !matches!(error, propagation::Error::Range(_)) {
         return Err(error);
     }
-    tracing::error!("{error}");
+    tracing::error!("{}", with_causes(&error));
     Ok(error)
 }
 

@@ -6,7 +6,7 @@ use num_bigint::BigUint;
 use serde::{Deserialize, Serialize};
 use subrosa_encoding::wire;
 use subrosa_paillier::{Ciphertext, CiphertextBatch, PublicKey};
-use subrosa_transport::{Malformed, Message, PartyId};
+use subrosa_transport::{Malformed, Message, PartyId, with_causes};
 
 use crate::{BatchProof, Challenges, PartialDecryption, ProofContext, ThresholdKey, proof};
 
@@ -116,7 +116,7 @@ impl Message for ProvenMessage {
         let Claim { context, key, ciphertexts, challenges, .. } = &**claim;
         proof::verify(context, key, ciphertexts, &partial, &self.proof, *challenges).map_err(|error| {
             claim.refused.lock().unwrap_or_else(PoisonError::into_inner).push(partial);
-            Malformed::new(error.to_string())
+            Malformed::new(with_causes(&error))
         })
     }
 }

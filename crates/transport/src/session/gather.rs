@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Peer, Session, Stage};
 use crate::{
     Deadline, Fault, PartyId, SessionError, Transport, TransportError,
-    error::{Cause, Failure, Violation},
+    error::{Cause, Failure, Violation, with_causes},
     frame::{HEADER_BYTES, Header, Kind, NO_SESSION, RoundTag},
     wiped::Wiped,
 };
@@ -78,7 +78,7 @@ impl<T: Transport> Session<T> {
             let silent = |&party: &PartyId| self.failure(party, want.round, Cause::Network(Fault::TimedOut));
             failures.extend(pending.iter().map(silent));
             let preliminary = self.verdict(want.round, failures.clone());
-            self.abort(&preliminary.to_string(), &preliminary.culprits());
+            self.abort(&with_causes(&preliminary), &preliminary.culprits());
             let late = self.gather(want, pending, None, end, &mut |_, _, _| Ok(()));
             for explained in late.failures.into_iter().filter(|failure| is_abort(&failure.cause)) {
                 failures.retain(|failure| failure.party != explained.party);

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use crate::{
     Cause, Counters, Culprits, Fault, Limits, Misuse, Parameters, PartyId, Protocol, Roster, SessionError,
     Transport,
-    error::Failure,
+    error::{Failure, with_causes},
     frame::{Header, Kind, round_tag},
     transcript::Transcript,
 };
@@ -190,13 +190,14 @@ impl<T: Transport> Session<T> {
     /// a received abort.
     ///
     /// # Security
-    /// What the error [tells](Culprits::reported), its text by default, goes to all parties: it must hold no secret.
+    /// What the error [reports](Culprits::reported) goes to all parties: by default its text and its causes. They must hold no
+    /// secret.
     ///
     /// # Errors
     /// Those of `f`.
     pub fn guard<R, E>(&mut self, f: impl FnOnce(&mut Self) -> Result<R, E>) -> Result<R, E>
     where
-        E: std::error::Error + Culprits,
+        E: std::error::Error + Culprits + 'static,
     {
         let result = f(self);
         if let Err(error) = &result {
@@ -261,7 +262,7 @@ impl<T: Transport> Session<T> {
     fn fail(&mut self, error: SessionError) -> SessionError {
         match &error {
             SessionError::Aborted { .. } => self.closed = true,
-            _ => self.abort(&error.to_string(), &error.culprits()),
+            _ => self.abort(&with_causes(&error), &error.culprits()),
         }
         error
     }

@@ -168,7 +168,7 @@ impl<'a> Opening<'a> {
         let (generation, mine) = match adopted {
             Ok(adopted) => adopted,
             Err(problem) => {
-                self.refuse(&refusal(&problem.to_string()));
+                self.refuse(&refusal(&problem.with_causes()));
                 return Err(problem);
             }
         };

@@ -1,6 +1,6 @@
 //! Why a network over TLS is not set up, and why connections of it do not come about or end.
 
-use std::{error::Error, fmt, io, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
 use rustls::{AlertDescription, CertificateError, client::VerifierBuilderError};
 
@@ -31,7 +31,7 @@ impl TlsError {
     /// The error's text and those of its causes, with colons between them: a line for a log.
     #[must_use]
     pub fn with_causes(&self) -> String {
-        with_causes(self)
+        crate::with_causes(self)
     }
 }
 
@@ -235,7 +235,7 @@ impl TlsProblem {
     /// The problem's text and those of its causes, with colons between them: a line for a log.
     #[must_use]
     pub fn with_causes(&self) -> String {
-        with_causes(self)
+        crate::with_causes(self)
     }
 }
 
@@ -321,17 +321,6 @@ pub enum TlsRecordError {
         /// The kind in the record.
         kind: u8,
     },
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

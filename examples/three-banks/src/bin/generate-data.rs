@@ -12,6 +12,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use subrosa_risk_propagation::Error;
 use subrosa_risk_propagation::synthetic::{NetworkShape, generate};
+use subrosa_transport::with_causes;
 
 /// Writes one folder per bank with accounts and transfers, made from a seed.
 #[derive(Debug, Parser)]
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
     match run(Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {error}");
+            let _ = writeln!(std::io::stderr(), "error: {}", with_causes(&error));
             ExitCode::FAILURE
         }
     }
