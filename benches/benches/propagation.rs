@@ -15,6 +15,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use cpu_time::ProcessTime;
+
 use subrosa_benches::{peak_memory, reset_peak_memory};
 use subrosa_paillier::{KeyId, PrivateKey};
 use subrosa_risk_propagation::audit::{End, Subject, recompute};

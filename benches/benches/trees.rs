@@ -9,6 +9,7 @@ use std::time::Instant;
 use cpu_time::ProcessTime;
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
+
 use subrosa_benches::{median, rng};
 use subrosa_decision_tree::model::{
     Aggregate, Kind, ModelParts, Node, PostTransform, Precision, Rule, Task, Tree,

@@ -4,6 +4,7 @@ use cpu_time::ThreadTime;
 use num_bigint::BigUint;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+
 use subrosa_arith::sample;
 
 /// A generator with the same numbers in every run.

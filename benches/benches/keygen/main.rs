@@ -8,6 +8,7 @@ mod verification;
 use std::time::Instant;
 
 use cpu_time::ProcessTime;
+
 use subrosa_benches::median;
 use subrosa_distributed_paillier::candidates::{self, Sampler};
 use subrosa_distributed_paillier::{Keygen, KeygenParameters, KeygenStage, SecurityLevel, biprimality};
