@@ -105,7 +105,7 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 
 /// Prints the rows as a Markdown table.
 pub fn print_table(rows: &[Row]) {
-    println!("| job | ours | reference | theirs | ratio | reach |");
+    println!("| job | ours | reference | theirs | ratio | target |");
     println!("| --- | ---: | --- | ---: | ---: | --- |");
     for row in rows {
         let reach = row.reach.map_or("–".to_owned(), |reach| {
