@@ -8,6 +8,7 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use num_bigint::BigUint;
 use rand_core::Rng;
+
 use subrosa_arith::sieve::TrialDivision;
 use subrosa_arith::{FixedBase, Kernel, Modulus, SecretInt, WindowTable, jacobi, vartime_multi_pow_tables};
 use subrosa_benches::{number, odd_number, rng};

@@ -5,6 +5,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use num_bigint::BigInt;
+
 use subrosa_benches::rng;
 use subrosa_paillier::{Blinder, Packing, PrivateKey, Randomness};
 

@@ -15,6 +15,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use cpu_time::ProcessTime;
+
 use subrosa_benches::{peak_memory, reset_peak_memory};
 use subrosa_paillier::{KeyId, PrivateKey};
 use subrosa_risk_propagation::audit::{End, Subject, recompute};
@@ -87,7 +88,7 @@ const PROOFS_REACH: f64 = 1.10;
 fn proofs(shares: &[KeyShare], key_bits: u64, sizes: &[usize]) {
     const PAIRS: usize = 3;
     println!("\n## Proofs of decryption, k = {key_bits}, three banks together, median of {PAIRS} pairs\n");
-    println!("| accounts | CPU with a quorum alone | with proofs | ratio | reach |");
+    println!("| accounts | CPU with a quorum alone | with proofs | ratio | target |");
     println!("| ---: | ---: | ---: | ---: | --- |");
     let quorum = Settings { checks: Checks::Quorum, ..Settings::default() };
     for &accounts in sizes {
@@ -197,7 +198,7 @@ fn run_and_recompute(shares: &[KeyShare], accounts: usize) -> (f64, Vec<f64>, us
 fn recomputations(shares: &[KeyShare], key_bits: u64, sizes: &[usize]) {
     println!("\n## A run computed again, k = {key_bits}, three banks\n");
     println!(
-        "| accounts | CPU of the run, by bank | of computing a bank again | to the run | reach | records, by bank |"
+        "| accounts | CPU of the run, by bank | of computing a bank again | to the run | target | records, by bank |"
     );
     println!("| ---: | ---: | ---: | ---: | --- | ---: |");
     for &accounts in sizes {
@@ -243,7 +244,7 @@ fn main() {
     }
     println!("\n## Propagation, k = {key_bits}, three banks together\n");
     println!(
-        "| accounts | wall | CPU | CPU per account | to the first | reach | memory | per account | decryptions per account \
+        "| accounts | wall | CPU | CPU per account | to the first | target | memory | per account | decryptions per account \
          | sent |"
     );
     println!("| ---: | ---: | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: |");

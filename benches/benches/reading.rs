@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
 use parquet::arrow::ArrowWriter;
+
 use subrosa_benches::{peak_memory, reset_peak_memory, resident_memory};
 use subrosa_risk_propagation::{Banks, Network, NetworkBuilder, Transfer, data};
 

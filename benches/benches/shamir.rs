@@ -4,6 +4,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use num_bigint::{BigInt, BigUint};
 use num_traits::One;
+
 use subrosa_benches::{number, rng};
 use subrosa_shamir::{IntegerSharing, ShareRing};
 

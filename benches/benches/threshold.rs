@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use cpu_time::ProcessTime;
 use num_bigint::{BigInt, BigUint};
 use serde::{Deserialize, Serialize};
+
 use subrosa_benches::{Row, median, print_table, rng, side_by_side};
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PrivateKey, Randomness};
 use subrosa_threshold_decryption::{

@@ -16,6 +16,7 @@ use std::time::Instant;
 use num_bigint::BigUint;
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
+
 use subrosa_arith::{FixedBase, Kernel, Modulus, SecretInt, sample};
 use subrosa_benches::{number, odd_number, rng};
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde::{Deserialize, Serialize};
+
 use subrosa_transport::{Limits, Message, Parameters, Protocol, Session, testing::run_parties};
 
 #[derive(Serialize, Deserialize)]

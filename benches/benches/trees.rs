@@ -9,6 +9,7 @@ use std::time::Instant;
 use cpu_time::ProcessTime;
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
+
 use subrosa_benches::{median, rng};
 use subrosa_decision_tree::model::{
     Aggregate, Kind, ModelParts, Node, PostTransform, Precision, Rule, Task, Tree,
@@ -26,7 +27,7 @@ fn main() {
     let two = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
     println!("\n## Encrypted decision trees\n");
     println!(
-        "| model | set | products | linear | encrypt | evaluate, 1 thread | reach | 2 threads | reach | decrypt | query | answer |"
+        "| model | set | products | linear | encrypt | evaluate, 1 thread | target | 2 threads | target | decrypt | query | answer |"
     );
     println!("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     let card = Shape { bits: &[10, 10, 10, 1, 1, 1, 1], trees: 1, splits: 25, depth: 7 };
@@ -57,7 +58,7 @@ fn sorting_hat(one: &rayon::ThreadPool, two: &rayon::ThreadPool) {
     ];
     println!("Reach: a tenth of SortingHat's 253, 831, 63 and 62 ms on one thread.\n");
     println!(
-        "| model | set | products | linear | encrypt | evaluate, 1 thread | reach | 2 threads | reach | decrypt | query | answer |"
+        "| model | set | products | linear | encrypt | evaluate, 1 thread | target | 2 threads | target | decrypt | query | answer |"
     );
     println!("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     for (name, bits, splits, depth, theirs) in shapes {

@@ -31,6 +31,7 @@ mod with_gmp {
     use num_bigint::BigUint;
     use rug::Integer;
     use rug::integer::Order;
+
     use subrosa_arith::{FixedBase, Kernel, Modulus, SecretInt};
     use subrosa_benches::{Row, number, odd_number, print_table, rng, side_by_side};
 

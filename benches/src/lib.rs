@@ -4,6 +4,7 @@ use cpu_time::ThreadTime;
 use num_bigint::BigUint;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+
 use subrosa_arith::sample;
 
 /// A generator with the same numbers in every run.
@@ -104,7 +105,7 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 
 /// Prints the rows as a Markdown table.
 pub fn print_table(rows: &[Row]) {
-    println!("| job | ours | reference | theirs | ratio | reach |");
+    println!("| job | ours | reference | theirs | ratio | target |");
     println!("| --- | ---: | --- | ---: | ---: | --- |");
     for row in rows {
         let reach = row.reach.map_or("–".to_owned(), |reach| {

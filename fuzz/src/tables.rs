@@ -14,10 +14,10 @@ use arrow_array::{
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
-use subrosa_risk_propagation::data::{self, arrow};
-use subrosa_risk_propagation::{BankId, Banks, NetworkBuilder};
 
 use crate::banks::spoil::patched;
+use subrosa_risk_propagation::data::{self, arrow};
+use subrosa_risk_propagation::{BankId, Banks, NetworkBuilder};
 
 const ACCOUNTS: [&str; 3] = ["id", "risk_score", "other_risk"];
 const TRANSFERS: [&str; 5] = ["id_source", "bank_source", "id_destination", "bank_destination", "amount"];

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
+
 use subrosa_decision_tree::import::ImportOptions;
 use subrosa_decision_tree::model::{
     Aggregate, Kind, ModelError, ModelParts, Node, PostTransform, Precision, Rule, Task, Tree,

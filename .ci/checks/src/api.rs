@@ -259,8 +259,9 @@ fn key(value: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     /// A library with a function that takes a foreign type, and a type that is not `Sync`, next to `more` private items.
     fn description(visibility: &str) -> Value {

@@ -59,7 +59,7 @@ fn libraries_describe_themselves() {
     }
 }
 
-/// Licences and the header for formulas are the same files everywhere.
+/// Licences are the same files everywhere.
 #[test]
 fn shared_files_are_the_same() {
     let root = workspace::root();
@@ -70,19 +70,6 @@ fn shared_files_are_the_same() {
         };
         same("LICENSE-MIT", "LICENSE-MIT");
         same("LICENSE-APACHE", "LICENSE-APACHE");
-        let readme = fs::read_to_string(package.folder.join("README.md")).unwrap();
-        let header = "katex-header.html";
-        let arguments = &package.metadata["metadata"]["docs"]["rs"]["rustdoc-args"];
-        let used = arguments.as_array().is_some_and(|arguments| arguments.iter().any(|a| a == header));
-        assert_eq!(
-            readme.contains("```math"),
-            used,
-            "{}: formulas need the header, and only they",
-            package.name
-        );
-        if used {
-            same(header, "docs/katex-header.html");
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! and receipts by which a cheater is named.
 
 use cpu_time::ProcessTime;
+
 use subrosa_arith::Modulus;
 use subrosa_distributed_paillier::KeygenParameters;
 use subrosa_distributed_paillier::candidates::{self, Sampler};

@@ -1,11 +1,12 @@
 //! A chromedriver of one's own.
 
-use crate::Error;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::Error;
 
 /// How long Chromium may take to end before chromedriver is killed.
 const ENDING: Duration = Duration::from_secs(5);

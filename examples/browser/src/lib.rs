@@ -4,16 +4,18 @@
 mod command;
 mod driver;
 
+use std::fmt;
+use std::path::Path;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use command::Command;
-use driver::Driver;
 use fantoccini::{Client, ClientBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
-use std::fmt;
-use std::path::Path;
 use tempfile::TempDir;
+
+use command::Command;
+use driver::Driver;
 
 /// What can go wrong between a test and its browser. Its `Debug` is its message, for tests that unwrap.
 #[derive(thiserror::Error)]

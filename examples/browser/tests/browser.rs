@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)] // test code
 
 use fantoccini::Locator;
+
 use subrosa_browser_testing::{Browser, DESKTOP, PHONE};
 
 const PAGE: &str = "data:text/html,<style>@media (prefers-color-scheme: dark) { p { display: none } }</style>\

@@ -6,6 +6,9 @@ use std::path::Path;
 use std::sync::{LazyLock, Mutex};
 
 use sha2::{Digest, Sha256};
+
+use super::setting::{SETTING, Setting, seeded};
+use super::spoil::patched;
 use subrosa_encoding::Hasher;
 use subrosa_paillier::{Blinder, CiphertextBatch, KeyId, PublicKey, Randomness};
 use subrosa_risk_propagation::audit::Index;
@@ -15,9 +18,6 @@ use subrosa_risk_propagation::{self as propagation, Banks, data};
 use subrosa_threshold_decryption::{ThresholdKey, storage};
 use subrosa_transport::testing::{self, run_parties};
 use subrosa_transport::{Limits, PartyId, Roster, Session};
-
-use super::setting::{SETTING, Setting, seeded};
-use super::spoil::patched;
 
 /// A batch of ciphertexts that is accepted.
 static CIPHERTEXTS: LazyLock<Vec<u8>> = LazyLock::new(|| {

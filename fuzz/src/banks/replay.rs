@@ -7,11 +7,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 
+use super::spoil::Spoiled;
 use subrosa_transport::{
     Deadline, Fault, Limits, PartyId, Roster, Transport, TransportError, testing, testing::run_parties,
 };
-
-use super::spoil::Spoiled;
 
 /// Step, session and transcript in a frame's header; see `subrosa_transport::frame`.
 const STEP: std::ops::Range<usize> = 8..12;

@@ -4,6 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
+
+use super::replay::{Party, Recording};
+use super::setting::{SETTING, Setting, patience, seeded};
+use super::spoil::Spoiled;
 use subrosa_distributed_paillier::{Keygen, KeygenParameters};
 use subrosa_paillier::{Blinder, Randomness};
 use subrosa_risk_propagation::{self as propagation};
@@ -14,10 +18,6 @@ use subrosa_transport::{
     Deadline, Fault, Limits, Malformed, Message, Parameters, PartyId, PerParty, Protocol, Roster, Session,
     Transport, TransportError,
 };
-
-use super::replay::{Party, Recording};
-use super::setting::{SETTING, Setting, patience, seeded};
-use super::spoil::Spoiled;
 
 /// A network on which every peer answers with what I sent it, under its own name: the shortest way to well-formed
 /// frames. Some of them are spoiled.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
+
 use subrosa_paillier::PrivateKey;
 use subrosa_risk_propagation::synthetic::{NetworkShape, generate};
 use subrosa_risk_propagation::{Network, Settings as Choices};
