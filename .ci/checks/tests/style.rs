@@ -45,7 +45,6 @@ fn misplaced(text: &str, own: &[String]) -> Vec<usize> {
 }
 
 #[test]
-#[ignore = "not all crates follow it yet"]
 fn imports_stand_in_three_groups() {
     let own: Vec<String> = packages().unwrap().iter().map(Package::library).collect();
     let places = |file: String| {
@@ -57,7 +56,6 @@ fn imports_stand_in_three_groups() {
 }
 
 #[test]
-#[ignore = "not all crates follow it yet"]
 fn a_module_with_submodules_is_a_folder_with_mod_rs() {
     let files = sources();
     let inside = |folder: &Path| files.iter().filter(|file| Path::new(file).starts_with(folder)).count();

@@ -79,8 +79,9 @@ fn word(x: &BigUint) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     /// Legendre symbols by counting squares, multiplied over the factors: the definition.
     fn by_definition(a: u64, n: u64) -> i8 {

@@ -1,5 +1,9 @@
 //! The client: keys, queries, and reading answers.
 
+use rand_core::CryptoRng;
+use rayon::prelude::*;
+use zeroize::Zeroizing;
+
 use crate::answer::Answer;
 use crate::conversion::ConversionKey;
 use crate::crypto::{Fourier, NoiseSource, ParameterSet, SecretKey, Seed};
@@ -7,9 +11,6 @@ use crate::layout::Layout;
 use crate::quantized::Verdict;
 use crate::query::Query;
 use crate::schema::{QuantizedRow, Schema};
-use rand_core::CryptoRng;
-use rayon::prelude::*;
-use zeroize::Zeroizing;
 
 /// A client's secret key: whoever holds it reads every query and answer made with it.
 ///

@@ -1,7 +1,5 @@
 //! Every way in which this crate refuses.
 
-use subrosa_transport::FailureKind;
-
 use crate::answer::AnswerError;
 use crate::evaluator::{PlanError, QueryError};
 use crate::import::ImportError;
@@ -11,6 +9,7 @@ use crate::schema::SchemaError;
 use crate::sealed::SealError;
 use crate::service::ServiceError;
 use crate::wire::CodecError;
+use subrosa_transport::FailureKind;
 
 /// What went wrong, one variant per subject.
 ///

@@ -12,12 +12,13 @@
 //!
 //! Version 1 had a frame of its own, which began with `SRDT` and 3.
 
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
 use crate::client::ClientKey;
 use crate::crypto::ParameterSet;
 use crate::wire::{BitReader, BitWriter};
-use rand_core::CryptoRng;
 use subrosa_sealing::{Format, KdfCost, SealingError};
-use zeroize::Zeroizing;
 
 /// Greatest size of a stored key that is read, in bytes.
 pub const MAX_SEALED_BYTES: usize = 4_096;

@@ -3,10 +3,11 @@
 
 mod common;
 
-use common::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use rayon::prelude::*;
+
+use common::*;
 use subrosa_decision_tree::model::Aggregate;
 use subrosa_decision_tree::{ClientKey, Evaluator, ParameterSet, QuantizedModel, Schema};
 

@@ -1,10 +1,12 @@
 //! Keys that earlier versions stored: opened, or refused with the version.
 #![allow(clippy::unwrap_used, clippy::panic)] // test code
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha20Rng;
 use std::error::Error as _;
 use std::path::PathBuf;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+
 use subrosa_decision_tree::{ClientKey, Error, KdfCost, ParameterSet, SealError, SealingError};
 
 const PASSPHRASE: &[u8] = b"correct horse battery staple";

@@ -3,9 +3,11 @@
 
 mod imported;
 
-use imported::data;
-use proptest::prelude::*;
 use std::sync::LazyLock;
+
+use proptest::prelude::*;
+
+use imported::data;
 use subrosa_decision_tree::import::ImportOptions;
 use subrosa_decision_tree::{Error, Model};
 

@@ -3,9 +3,10 @@
 
 mod imported;
 
-use imported::{load, rows};
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
+
+use imported::{load, rows};
 use subrosa_decision_tree::model::{Node, Precision, Rule};
 use subrosa_decision_tree::schema::{Feature, Grid};
 use subrosa_decision_tree::{ClientKey, Evaluator, Model, ParameterSet, QuantizedModel, Schema};

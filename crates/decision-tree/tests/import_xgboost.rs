@@ -3,8 +3,9 @@
 
 mod imported;
 
-use imported::{data, rows};
 use serde_json::{Value, json};
+
+use imported::{data, rows};
 use subrosa_decision_tree::import::{ImportError, ImportOptions};
 use subrosa_decision_tree::{Error, Model};
 use subrosa_transport::with_causes;

@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)] // test code
 
 use proptest::prelude::*;
+
 use subrosa_decision_tree::Error;
 use subrosa_decision_tree::model::*;
 use subrosa_transport::with_causes;

@@ -3,10 +3,11 @@
 
 mod common;
 
-use common::*;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+use common::*;
 use subrosa_decision_tree::model::*;
 use subrosa_decision_tree::schema::{Feature, Grid, SchemaError};
 use subrosa_decision_tree::{Error, QuantizedModel, Schema};

@@ -3,11 +3,13 @@
 
 mod common;
 
-use common::*;
-use rand::SeedableRng;
-use rand_chacha::ChaCha20Rng;
 use std::sync::Arc;
 use std::time::Duration;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+
+use common::*;
 use subrosa_decision_tree::import::ImportOptions;
 use subrosa_decision_tree::service::{
     self, Admission, RateLimit, Refusal, Served, ServiceError, ServiceSettings,

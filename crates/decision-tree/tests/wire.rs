@@ -3,11 +3,12 @@
 
 mod common;
 
-use common::*;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use sha2::Digest;
+
+use common::*;
 use subrosa_decision_tree::model::Aggregate;
 use subrosa_decision_tree::{
     Answer, ClientKey, CodecError, ConversionKey, Error, Evaluator, KdfCost, MAX_SEALED_BYTES, ParameterSet,

@@ -7,14 +7,14 @@
 use num_bigint::BigUint;
 use num_traits::Zero;
 use rayon::prelude::*;
-use subrosa_arith::sieve::primes_below;
-use subrosa_arith::{ArithError, Modulus, SecretInt, jacobi};
-use subrosa_encoding::Hasher;
-use subrosa_transport::{PartyId, PerParty};
 
 use crate::candidates::{BatchSecrets, Candidate, NO_SUCH_PLACE};
 use crate::messages::{FirstTest, FurtherTests, ListBelow, conform};
 use crate::{KeygenError, KeygenParameters};
+use subrosa_arith::sieve::primes_below;
+use subrosa_arith::{ArithError, Modulus, SecretInt, jacobi};
+use subrosa_encoding::Hasher;
+use subrosa_transport::{PartyId, PerParty};
 
 /// A candidate that trial division left: its place in the batch, its modulus and the base of its first test.
 #[derive(Clone, Debug)]
@@ -213,8 +213,9 @@ fn hashed_base(session: &[u8; 32], n: &BigUint, round: usize) -> Result<BigUint,
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use num_traits::One;
+
+    use super::*;
 
     /// A base of symbol −1 would reject good moduli; the smallest of symbol 1 is what the page promises.
     #[test]

@@ -8,12 +8,12 @@ use num_integer::Integer;
 use num_traits::{One, Zero};
 use rand_core::CryptoRng;
 use rayon::prelude::*;
-use subrosa_arith::{SecretInt, sample, wipe_uint};
-use subrosa_shamir::RingShare;
-use subrosa_transport::{PartyId, PerParty};
 
 use crate::messages::{CandidateShares, ListBelow, ProductShares, conform};
 use crate::{KeygenError, KeygenParameters};
+use subrosa_arith::{SecretInt, sample, wipe_uint};
+use subrosa_shamir::RingShare;
+use subrosa_transport::{PartyId, PerParty};
 
 /// A candidate was asked for that is not in its batch.
 pub(crate) const NO_SUCH_PLACE: KeygenError =

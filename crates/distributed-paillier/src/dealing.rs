@@ -8,11 +8,11 @@ use chacha20::ChaCha20Rng;
 use num_bigint::BigUint;
 use rand_core::{CryptoRng, SeedableRng};
 use serde::{Deserialize, Serialize};
-use subrosa_encoding::Hasher;
-use subrosa_transport::{Malformed, Message, PartyId, PerParty};
 use zeroize::Zeroizing;
 
 use crate::messages::{CandidateShares, IntegerShareMessage, WinnerShares};
+use subrosa_encoding::Hasher;
+use subrosa_transport::{Malformed, Message, PartyId, PerParty};
 
 /// The seed of a dealing.
 ///
@@ -198,9 +198,10 @@ pub fn disputed<M: DealtMessage>(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use num_bigint::BigInt;
     use rand_chacha::rand_core::Rng;
+
+    use super::*;
 
     fn messages(values: [i64; 3]) -> PerParty<IntegerShareMessage> {
         PerParty::from_vec(

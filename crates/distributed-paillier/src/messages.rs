@@ -2,11 +2,11 @@
 
 use num_bigint::{BigInt, BigUint};
 use serde::{Deserialize, Serialize};
+
+use crate::KeygenError;
 use subrosa_encoding::wire;
 use subrosa_threshold_decryption::{BatchProof, Challenges, ThresholdKey};
 use subrosa_transport::{Malformed, Message, PerParty};
-
-use crate::KeygenError;
 
 /// The shape of a list of integers: how many, and the bound that each must stay below.
 #[derive(Clone, Debug)]

@@ -1,12 +1,12 @@
 use num_bigint::BigUint;
 use num_integer::Integer;
 use num_traits::One;
+
+use crate::KeygenError;
 use subrosa_arith::sieve::{TrialDivision, primes_below};
 use subrosa_shamir::{ProductRing, ShareRing};
 use subrosa_threshold_decryption::AccessStructure;
 use subrosa_transport::{Parameters, PartyId};
-
-use crate::KeygenError;
 
 /// Whether a key is meant to be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

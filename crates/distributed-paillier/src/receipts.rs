@@ -6,9 +6,9 @@
 //! it before.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use subrosa_transport::{Malformed, Message, PartyId};
 
 use crate::dealing::{Commitment, Seed};
+use subrosa_transport::{Malformed, Message, PartyId};
 
 /// A broadcast that commits to the dealing after it.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,12 +1,11 @@
 //! What a party remembers of a run: everything that was broadcast, and the seeds of its own dealings.
 
-use subrosa_transport::PerParty;
-
 use crate::dealing::{Commitment, DealingId, Seed};
 use crate::messages::{
     FirstTest, FurtherTests, ProductShares, TrialDecryption, VerificationKey, WinnerAnswers, WinnerProducts,
     WinnerZeros,
 };
+use subrosa_transport::PerParty;
 
 /// A dealing: everybody's commitments and my own seed.
 #[derive(Debug)]

@@ -6,9 +6,6 @@
 
 use num_bigint::BigUint;
 use rayon::prelude::*;
-use subrosa_arith::Modulus;
-use subrosa_paillier::PublicKey;
-use subrosa_transport::{PartyId, PerParty};
 
 use crate::candidates::{self, BatchSecrets, Sampler};
 use crate::dealing::{DealtMessage, Seed};
@@ -17,6 +14,9 @@ use crate::receipts::Opening;
 use crate::records::{AttemptRecord, BatchRecord, CandidateRecord, DealingRecord, SharingRecord};
 use crate::winner::{Decision, KeyFound, Winner};
 use crate::{KeygenError, KeygenParameters, biprimality, sharing};
+use subrosa_arith::Modulus;
+use subrosa_paillier::PublicKey;
+use subrosa_transport::{PartyId, PerParty};
 
 /// A party that did not follow the protocol, and how it shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,12 @@ use num_bigint::{BigInt, BigUint};
 use num_integer::Integer;
 use num_traits::One;
 use rand_core::CryptoRng;
+
+use crate::messages::{
+    Bits, IntegerShareMessage, ListBelow, TrialDecryption, TrialProof, VerificationKey, conform,
+};
+use crate::winner::KeySummand;
+use crate::{KeygenError, KeygenParameters};
 use subrosa_arith::SecretInt;
 use subrosa_encoding::Hasher;
 use subrosa_paillier::{Ciphertext, PaillierError, PublicKey};
@@ -13,12 +19,6 @@ use subrosa_threshold_decryption::{
     ThresholdKeyParts, coefficient_bound, proof, share_bits, verification_base, verification_key,
 };
 use subrosa_transport::{PartyId, PerParty};
-
-use crate::messages::{
-    Bits, IntegerShareMessage, ListBelow, TrialDecryption, TrialProof, VerificationKey, conform,
-};
-use crate::winner::KeySummand;
-use crate::{KeygenError, KeygenParameters};
 
 /// Above this many minimal subsets of parties only the consecutive ones try to decrypt.
 const MAX_SUBSETS: usize = 200;

@@ -5,6 +5,7 @@
 use num_bigint::{BigInt, BigUint};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
+
 use subrosa_encoding::wire;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::audit::{AuditError, Event, Flow, Trail, hex};
 use subrosa_encoding::Hasher;
 use subrosa_risk_propagation::record::Kind;
 use subrosa_transport::tls::TlsTransport;
@@ -12,8 +13,6 @@ use subrosa_transport::{
     Deadline, FRAME_VERSION, Fault, HEADER_BYTES, Parameters, PartyId, Protocol, Roster, Transport,
     TransportError,
 };
-
-use crate::audit::{AuditError, Event, Flow, Trail, hex};
 
 /// Interval in which a wait looks for a stop. A connection that is lost for longer is logged.
 const POLL: Duration = Duration::from_millis(200);

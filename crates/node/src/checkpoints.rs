@@ -3,15 +3,14 @@
 use std::io::Read;
 use std::path::PathBuf;
 
+use crate::NodeConfig;
+use crate::audit::seeds_file;
 use subrosa_paillier::KeyId;
 use subrosa_risk_propagation::RunSeed;
 use subrosa_risk_propagation::checkpoint::{
     CheckpointError, CheckpointProblem, CheckpointStore, FileStore, WriteBytes,
 };
 use subrosa_risk_propagation::record::Seeds;
-
-use crate::NodeConfig;
-use crate::audit::seeds_file;
 
 /// A folder of checkpoints. If runs are recorded, it also appends the seed of each run to the file beside the audit trail.
 ///

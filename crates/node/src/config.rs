@@ -5,11 +5,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use subrosa_distributed_paillier::KeygenParameters;
-use subrosa_risk_propagation::{self as propagation, Settings, data};
-
 use crate::keys::Passphrase;
 use crate::names::{address_problem, name_problem, same_name};
+use subrosa_distributed_paillier::KeygenParameters;
+use subrosa_risk_propagation::{self as propagation, Settings, data};
 
 /// A field of a configuration with a value that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
+
 use subrosa_node::audit::{self, Event, Evidence, Report};
 use subrosa_node::certs::{self, Validity};
 use subrosa_node::subrosa_distributed_paillier::KeygenParameters;

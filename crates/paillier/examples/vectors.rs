@@ -6,6 +6,7 @@ use num_bigint::{BigInt, BigUint};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::{Value, json};
+
 use subrosa_paillier::{Blinder, PrivateKey, Randomness};
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -2,10 +2,10 @@ use num_bigint::{BigInt, BigUint};
 use num_integer::Integer;
 use num_traits::One;
 use rand_core::CryptoRng;
-use subrosa_arith::{FixedBase, Residue, SecretInt, sample};
-use subrosa_encoding::Hasher;
 
 use crate::{Ciphertext, PaillierError, PublicKey};
+use subrosa_arith::{FixedBase, Residue, SecretInt, sample};
+use subrosa_encoding::Hasher;
 
 /// A value that was blinded with fresh randomness after it was computed and may be shown to others.
 ///

@@ -3,9 +3,9 @@
 use num_bigint::BigUint;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
-use subrosa_encoding::wire;
 
 use crate::{MAX_KEY_BITS, PaillierError, PublicKey};
+use subrosa_encoding::wire;
 
 const MAGIC: [u8; 8] = *b"SUBROSAN";
 const VERSION: u16 = 1;

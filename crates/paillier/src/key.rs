@@ -5,10 +5,10 @@ use num_bigint::{BigInt, BigUint, Sign};
 use num_integer::Integer;
 use num_traits::One;
 use serde::{Deserialize, Serialize};
-use subrosa_arith::{Modulus, Residue};
-use subrosa_encoding::{Hasher, Hex};
 
 use crate::{Ciphertext, PaillierError};
+use subrosa_arith::{Modulus, Residue};
+use subrosa_encoding::{Hasher, Hex};
 
 /// The least size of N, in bits, that [`PublicKey::new`] accepts.
 pub const MIN_KEY_BITS: u64 = 2048;

@@ -2,9 +2,9 @@ use num_bigint::{BigInt, BigUint};
 use num_integer::Integer;
 use num_traits::{One, Zero};
 use rand_core::CryptoRng;
-use subrosa_arith::{Modulus, SecretInt, prime, sample, wipe_uint};
 
 use crate::{Ciphertext, MAX_KEY_BITS, MIN_INSECURE_KEY_BITS, MIN_KEY_BITS, PaillierError, PublicKey};
+use subrosa_arith::{Modulus, SecretInt, prime, sample, wipe_uint};
 
 /// Random primes agree in so many of their upper bits with a probability of 2^−100.
 const NEAR_BITS: u64 = 100;

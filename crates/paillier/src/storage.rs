@@ -40,11 +40,11 @@ use std::path::Path;
 
 use num_bigint::BigUint;
 use rand_core::CryptoRng;
-use subrosa_arith::wipe_uint;
-use subrosa_sealing::{Format, Frame, file};
 use zeroize::Zeroizing;
 
 use crate::{MAX_KEY_BITS, PaillierError, PrivateKey};
+use subrosa_arith::wipe_uint;
+use subrosa_sealing::{Format, Frame, file};
 
 pub use subrosa_sealing::{KdfCost, SealingError};
 

@@ -1,8 +1,8 @@
 use num_bigint::BigUint;
 use serde::{Deserialize, Serialize};
-use subrosa_encoding::Hasher;
 
 use crate::{Blinded, Ciphertext, KeyId, PaillierError, PublicKey};
+use subrosa_encoding::Hasher;
 
 /// Ciphertexts on their way to another party, of one key.
 ///

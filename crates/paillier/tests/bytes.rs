@@ -7,6 +7,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
 use subrosa_paillier::{MAX_KEY_BITS, MAX_PUBLIC_KEY_BYTES, PaillierError, PrivateKey, PublicKey};
 
 fn small() -> PublicKey {

@@ -11,6 +11,7 @@ use num_traits::ToPrimitive;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Deserialize;
+
 use subrosa_paillier::{Blinder, PrivateKey, Randomness};
 
 #[derive(Deserialize)]

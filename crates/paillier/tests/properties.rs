@@ -13,6 +13,7 @@ use num_traits::{One, Zero};
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
+
 use subrosa_paillier::{
     Blinder, CiphertextBatch, Encoded, Encoding, EncryptedNumber, Packing, PaillierError, PrivateKey,
     PublicKey, Randomness,

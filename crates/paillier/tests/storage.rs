@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use num_bigint::{BigInt, BigUint};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
+
 use subrosa_paillier::storage::{self, KdfCost, MAX_FILE_BYTES, SealingError, StorageError};
 use subrosa_paillier::{PaillierError, PrivateKey, PublicKey};
 use subrosa_sealing::Format;

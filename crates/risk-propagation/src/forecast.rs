@@ -7,8 +7,6 @@ use std::time::{Duration, Instant};
 
 use num_bigint::BigInt;
 use rand_core::CryptoRng;
-use subrosa_arith::{SecretInt, sample};
-use subrosa_paillier::{Blinder, DEFAULT_TABLE_BYTES, PublicKey};
 
 use crate::error::Error;
 use crate::plan::Plan;
@@ -16,6 +14,8 @@ use crate::steps::agreement::Agreed;
 use crate::steps::agreement::senders;
 use crate::steps::disclosure;
 use crate::steps::scores::{blocks, is_hub, uses, window};
+use subrosa_arith::{SecretInt, sample};
+use subrosa_paillier::{Blinder, DEFAULT_TABLE_BYTES, PublicKey};
 
 /// What a partial decryption takes with its part in the proofs that are made and verified, as measured.
 const WITH_PROOFS: f64 = 1.066;

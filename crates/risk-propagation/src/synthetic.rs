@@ -344,9 +344,10 @@ impl Generated {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
+
+    use super::*;
 
     fn made(shape: &NetworkShape, seed: u64) -> Generated {
         generate(shape, &mut ChaCha20Rng::seed_from_u64(seed)).unwrap()

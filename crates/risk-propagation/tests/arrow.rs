@@ -18,6 +18,7 @@ use parquet::file::properties::WriterProperties;
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+
 use subrosa_risk_propagation::data::{self, arrow};
 use subrosa_risk_propagation::synthetic::{NetworkShape, generate};
 use subrosa_risk_propagation::{Banks, Error, Network, Problem};

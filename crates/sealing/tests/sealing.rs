@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
+
 use subrosa_sealing::{Format, KdfCost, SealingError, file};
 
 const FORMAT: Format<3> = Format::new(*b"TESTFILE", 5, 1000);

@@ -2,11 +2,11 @@ use num_bigint::{BigInt, BigUint};
 use num_integer::Integer;
 use num_traits::Zero;
 use rand_core::CryptoRng;
-use subrosa_arith::{sample, wipe_uint};
 
 use crate::lagrange::{factorial, integer_lagrange_at_zero};
 use crate::share::into_unsigned;
 use crate::{IntegerShare, ShamirError};
+use subrosa_arith::{sample, wipe_uint};
 
 /// Shamir sharing over the integers, for secrets that are exponents in a group of unknown order.
 ///

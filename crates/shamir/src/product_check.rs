@@ -6,9 +6,9 @@
 
 use num_bigint::BigUint;
 use rand_core::CryptoRng;
-use subrosa_arith::SecretInt;
 
 use crate::{RingShare, ShamirError, ShareRing};
+use subrosa_arith::SecretInt;
 
 /// One party's shares of random a, b and s, and of the same s by a polynomial of twice the degree.
 ///

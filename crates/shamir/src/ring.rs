@@ -2,10 +2,10 @@ use num_bigint::{BigInt, BigUint};
 use num_integer::Integer;
 use num_traits::{One, Zero};
 use rand_core::CryptoRng;
-use subrosa_arith::{SecretInt, prime, sample, wipe_uint};
 
 use crate::lagrange::check_points;
 use crate::{RingShare, ShamirError};
+use subrosa_arith::{SecretInt, prime, sample, wipe_uint};
 
 /// The integers modulo m, the home of sharings that are multiplied and opened: a prime field, or a product of two.
 ///

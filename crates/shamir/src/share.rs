@@ -1,4 +1,5 @@
 use num_bigint::{BigInt, BigUint, Sign};
+
 use subrosa_arith::{SecretInt, wipe_uint};
 
 /// One party's share of a secret in a prime field.

@@ -6,6 +6,7 @@ use num_traits::{One, Zero};
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
+
 use subrosa_arith::SecretInt;
 use subrosa_shamir::{
     IntegerShare, IntegerSharing, ProductCheck, ProductRing, RingShare, ShamirError, ShareRing, Triple,

@@ -2,12 +2,12 @@ use num_bigint::{BigInt, BigUint, Sign};
 use num_integer::Integer;
 use num_traits::Zero;
 use rayon::prelude::*;
-use subrosa_arith::{Modulus, Residue};
-use subrosa_shamir::integer_lagrange_at_zero;
-use subrosa_transport::PartyId;
 
 use crate::proof::all_units;
 use crate::{DecryptionError, PartialDecryption, ThresholdKey};
+use subrosa_arith::{Modulus, Residue};
+use subrosa_shamir::integer_lagrange_at_zero;
+use subrosa_transport::PartyId;
 
 /// Combines the partial decryptions of t+1 parties into plaintexts.
 ///

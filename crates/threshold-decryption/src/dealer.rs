@@ -6,15 +6,15 @@ use num_bigint::{BigInt, BigUint};
 use num_integer::Integer;
 use num_traits::One;
 use rand_core::CryptoRng;
-use subrosa_arith::{SecretInt, sample, wipe_uint};
-use subrosa_paillier::PrivateKey;
-use subrosa_shamir::IntegerSharing;
-use subrosa_transport::PartyId;
 
 use crate::key::verification_key;
 use crate::{
     AccessStructure, KeyError, KeyShare, ThresholdKey, ThresholdKeyParts, coefficient_bound, share_bits,
 };
+use subrosa_arith::{SecretInt, sample, wipe_uint};
+use subrosa_paillier::PrivateKey;
+use subrosa_shamir::IntegerSharing;
+use subrosa_transport::PartyId;
 
 /// Deals the decryption key of `private` to the parties of `access`, in roster order.
 ///

@@ -2,14 +2,14 @@
 
 use num_bigint::{BigUint, Sign};
 use rayon::prelude::*;
-use subrosa_arith::Residue;
-use subrosa_encoding::Hasher;
-use subrosa_shamir::{ShamirError, integer_lagrange};
-use subrosa_transport::PartyId;
 
 use crate::combine::into_parts;
 use crate::products::weighted;
 use crate::{Combiner, DecryptionError, PartialDecryption};
+use subrosa_arith::Residue;
+use subrosa_encoding::Hasher;
+use subrosa_shamir::{ShamirError, integer_lagrange};
+use subrosa_transport::PartyId;
 
 /// A party whose partial decryptions do not fit those of a quorum.
 #[derive(Clone, Debug, PartialEq, Eq)]

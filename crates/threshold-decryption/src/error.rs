@@ -1,9 +1,8 @@
+use crate::PolicyRefusal;
 use subrosa_arith::ArithError;
 use subrosa_paillier::PaillierError;
 use subrosa_shamir::ShamirError;
 use subrosa_transport::{Culprits, FailureKind, PartyId, SessionError};
-
-use crate::PolicyRefusal;
 
 /// What can be wrong with a threshold key or a share of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

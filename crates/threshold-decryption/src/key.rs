@@ -3,13 +3,13 @@ use std::sync::Arc;
 use num_bigint::{BigInt, BigUint, Sign};
 use num_integer::Integer;
 use num_traits::{One, Zero};
+
+use crate::{AccessStructure, KeyError, Lineage};
 use subrosa_arith::{Residue, SecretInt};
 use subrosa_encoding::Hasher;
 use subrosa_paillier::PublicKey;
 use subrosa_shamir::integer_lagrange_at_zero;
 use subrosa_transport::PartyId;
-
-use crate::{AccessStructure, KeyError, Lineage};
 
 /// The public constants of a threshold key, as key generation makes them; not yet checked.
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
 use num_bigint::BigUint;
 use num_traits::{One, Zero};
-use subrosa_encoding::Hasher;
 
 use crate::{AccessStructure, KeyError, STATISTICAL_BITS, ThresholdKeyParts};
+use subrosa_encoding::Hasher;
 
 /// How often the shares of a key were renewed, and the bounds that follow from that.
 ///
@@ -92,12 +92,12 @@ impl Lineage {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::SeedableRng;
-    use subrosa_paillier::PrivateKey;
 
+    use super::*;
     use crate::{ThresholdKey, dealer};
+    use subrosa_paillier::PrivateKey;
 
     fn key() -> ThresholdKey {
         let mut rng = ChaCha20Rng::seed_from_u64(1);

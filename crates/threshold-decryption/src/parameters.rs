@@ -1,8 +1,8 @@
 use num_bigint::BigUint;
 use num_traits::One;
-use subrosa_shamir::{IntegerSharing, factorial};
 
 use crate::KeyError;
+use subrosa_shamir::{IntegerSharing, factorial};
 
 /// σ: statistical hiding leaves at most about 2^−σ.
 pub const STATISTICAL_BITS: u32 = 80;

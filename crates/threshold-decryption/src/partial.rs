@@ -1,9 +1,9 @@
 use num_bigint::BigUint;
 use rayon::prelude::*;
-use subrosa_paillier::Ciphertext;
-use subrosa_transport::PartyId;
 
 use crate::{DecryptionError, KeyShare};
+use subrosa_paillier::Ciphertext;
+use subrosa_transport::PartyId;
 
 /// One party's part in decrypting a batch: `cⱼ = c^(2Δ·sⱼ) mod N²` for each ciphertext c.
 ///

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::DecryptionError;
 use subrosa_encoding::Hasher;
 use subrosa_paillier::Ciphertext;
 use subrosa_transport::PartyId;
-
-use crate::DecryptionError;
 
 /// Why a party may not have something decrypted. The text is a phrase about what it asks for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 use num_bigint::BigUint;
 use rayon::prelude::*;
+
 use subrosa_arith::{Modulus, Residue};
 
 /// Bases that share their squarings in one task: enough that the squarings hardly count.

@@ -11,14 +11,14 @@ use num_bigint::BigUint;
 use num_traits::Zero;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
-use subrosa_arith::{Modulus, SecretInt};
-use subrosa_encoding::{Hasher, wire};
-use subrosa_paillier::Ciphertext;
-use subrosa_transport::{Session, Transport};
 
 use crate::key::{is_unit, scaled};
 use crate::products::weighted;
 use crate::{DecryptionError, KeyShare, PartialDecryption, STATISTICAL_BITS, ThresholdKey};
+use subrosa_arith::{Modulus, SecretInt};
+use subrosa_encoding::{Hasher, wire};
+use subrosa_paillier::Ciphertext;
+use subrosa_transport::{Session, Transport};
 
 /// Version of the proofs: part of everything that they hash.
 const VERSION: u32 = 1;
@@ -351,11 +351,12 @@ fn draw(hasher: &Hasher, bits: u64, count: usize) -> Vec<BigUint> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{AccessStructure, dealer};
     use num_traits::One;
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::SeedableRng;
+
+    use super::*;
+    use crate::{AccessStructure, dealer};
     use subrosa_paillier::PrivateKey;
 
     #[test]

@@ -9,6 +9,7 @@ use num_traits::{One, Zero};
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
+
 use subrosa_arith::SecretInt;
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PrivateKey, Randomness};
 use subrosa_threshold_decryption::{

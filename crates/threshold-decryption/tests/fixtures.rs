@@ -6,8 +6,9 @@ mod common;
 use std::io::Write;
 use std::path::PathBuf;
 
-use common::*;
 use num_bigint::BigUint;
+
+use common::*;
 use subrosa_threshold_decryption::{
     AccessStructure, Combiner, KeyShare, ThresholdKey,
     renewal::{Refresh, Resharing},

@@ -3,10 +3,11 @@
 
 mod common;
 
-use common::*;
 use num_bigint::BigUint;
 use num_traits::{One, Zero};
 use proptest::prelude::*;
+
+use common::*;
 use subrosa_paillier::Ciphertext;
 use subrosa_threshold_decryption::{
     BatchProof, Challenges, Combiner, DecryptionError, KeyShare, PartialDecryption, ProofContext, proof,

@@ -5,9 +5,10 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::*;
 use num_bigint::{BigInt, BigUint};
 use num_traits::Zero;
+
+use common::*;
 use subrosa_threshold_decryption::{
     AccessStructure, Challenges, Combiner, KeyShare, PartialDecryption, ProofContext, ThresholdKey, proof,
     renewal::{Refresh, RenewalError, Resharing, Seats, default_share_limit},

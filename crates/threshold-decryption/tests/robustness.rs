@@ -7,11 +7,12 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::*;
 use num_bigint::BigUint;
 use num_traits::{One, Zero};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
+
+use common::*;
 use subrosa_threshold_decryption::renewal::REFRESH_PROTOCOL;
 use subrosa_threshold_decryption::{
     BatchProof, Challenges, Combiner, DecryptionError, DecryptionPolicy, KeyShare, PartialDecryption,

@@ -5,9 +5,10 @@ mod common;
 
 use std::sync::OnceLock;
 
-use common::*;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
+
+use common::*;
 use subrosa_threshold_decryption::{
     Combiner, KeyShare, ThresholdKey,
     renewal::Refresh,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use num_bigint::BigUint;
+
 use subrosa_threshold_decryption::{BatchProof, Challenges, ProofContext, proof, storage};
 
 /// The share of the first of three parties, reshared and then refreshed, of a key of 512 bits.

@@ -7,15 +7,16 @@
 use std::{collections::BTreeMap, error::Error, io, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use subrosa_transport::{
-    ChannelTransport, Limits, Malformed, Message, Parameters, PartyId, Protocol, Roster, Session,
-    SessionError,
-    channel::{ChannelLimits, Peer},
-};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf},
     net::{TcpListener, TcpStream},
     runtime, task,
+};
+
+use subrosa_transport::{
+    ChannelTransport, Limits, Malformed, Message, Parameters, PartyId, Protocol, Roster, Session,
+    SessionError,
+    channel::{ChannelLimits, Peer},
 };
 
 #[derive(Serialize, Deserialize)]

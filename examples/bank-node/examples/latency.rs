@@ -19,6 +19,7 @@ use clap::Parser;
 use cpu_time::ProcessTime;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
+
 use subrosa_distributed_paillier::{KeyShare, Keygen, KeygenParameters, SecurityLevel};
 use subrosa_risk_propagation::{self as propagation, Network, Settings, data};
 use subrosa_transport::{Counters, Limits, MemoryNetwork, MemoryTransport, Session, testing::run_network};

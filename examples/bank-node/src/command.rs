@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
+use clap::{Parser, Subcommand};
+
 use bank_node::compare::compare;
 use bank_node::config::{Config, PASSPHRASE_VARIABLE};
-use clap::{Parser, Subcommand};
 use subrosa_encoding::parse_hex;
 use subrosa_node::audit::{self, Evidence, Report, TrailSecret};
 use subrosa_node::certs::{self, Validity};

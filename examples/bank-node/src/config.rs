@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+
 use subrosa_distributed_paillier::{KeygenParameters, SecurityLevel};
 use subrosa_node::{AuditFiles, NodeConfig, Passphrase, Peer, TlsFiles, check_banks};
 use subrosa_risk_propagation::{Delta, KeyUse, MAX_STEPS, Mismatch, Settings};

@@ -3,8 +3,9 @@
 //! Nothing that is logged holds a secret or a score: types that hold any print `<redacted>`, and sizes and names of what
 //! is going on are all that the lines are made of.
 
-use bank_node::config::{LogFormat, LogLevel};
 use tracing::Level;
+
+use bank_node::config::{LogFormat, LogLevel};
 
 /// Begins to log.
 pub(crate) fn start(format: LogFormat, level: LogLevel) {

@@ -1,11 +1,12 @@
 //! A client's connection to a bank: connect, learn the terms, ask.
 
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
 use crate::table::{FEATURE_NAMES, Purchase};
 use crate::tcp::{BANK, CLIENT, TcpTransport, roster};
 use crate::train::CLASSES;
 use crate::{Error, Result};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::time::Duration;
 use subrosa_decision_tree::service::{self, Terms};
 use subrosa_decision_tree::{Answer, ClientKey, Query};
 use subrosa_transport::Deadline;

@@ -104,10 +104,11 @@ impl RateLimit {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
+
+    use super::*;
 
     #[test]
     fn no_more_holders_than_places_and_nobody_is_lost() {

@@ -20,9 +20,10 @@
 //!
 //! One label in a thousand is then turned over, so that no model is right on every row.
 
-use crate::table::Purchase;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
+
+use crate::table::Purchase;
 
 /// The share of labels that are turned over.
 pub const NOISE: f64 = 0.001;

@@ -1,8 +1,10 @@
 //! What a bank can say of a query: when it came, from where, how many bytes, what they look like. It cannot say more.
 
-use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
 use subrosa_transport::{Deadline, PartyId, Roster, Transport, TransportError};
 
 /// How many of a query's first bytes are shown.
@@ -119,9 +121,10 @@ impl<T: Transport, F: FnMut(&Sight)> Transport for Watched<'_, T, F> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, TcpStream};
+
     use super::*;
     use crate::tcp::{BANK, CLIENT, TcpTransport, roster};
-    use std::net::{TcpListener, TcpStream};
 
     #[test]
     fn queries_are_told_with_their_answers_and_nothing_else_is() {

@@ -1,16 +1,18 @@
 //! The command line: see the README.
 
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
 use card_fraud::commands::predict::PredictOptions;
 use card_fraud::commands::serve::{ServeOptions, Source};
 use card_fraud::commands::web::WebOptions;
 use card_fraud::train::{Labelled, TrainOptions};
 use card_fraud::web::bank;
 use card_fraud::{Error, commands, table::Table};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::time::Duration;
 use subrosa_decision_tree::ParameterSet;
 use subrosa_transport::with_causes;
 

@@ -1,10 +1,12 @@
 //! The bank's file: its tree and the public schema in one JSON file.
 
-use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::io::Write;
 use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Error, Result};
 use subrosa_decision_tree::{Model, QuantizedModel, Schema};
 use subrosa_transport::with_causes;
 

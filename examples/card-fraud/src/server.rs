@@ -1,12 +1,13 @@
 //! The bank's server: one thread for each connection, a bounded number of queries in memory, an orderly end.
 
-use crate::gate::{Place, Places, RateLimit};
-use crate::tcp::{BANK, TcpTransport, roster};
 use std::io::ErrorKind;
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::gate::{Place, Places, RateLimit};
+use crate::tcp::{BANK, TcpTransport, roster};
 use subrosa_transport::{Deadline, Fault, PartyId, Roster, Transport, TransportError};
 
 /// How often a waiting thread looks whether the server is stopping.
@@ -253,10 +254,11 @@ impl Transport for Guarded<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::tcp::CLIENT;
     use std::io::{Read, Write};
     use std::net::SocketAddr;
+
+    use super::*;
+    use crate::tcp::CLIENT;
 
     const LIMITS: Limits =
         Limits { connections: 4_000, places: 3, per_minute: 0, burst: 1, max_frame: 1 << 20 };

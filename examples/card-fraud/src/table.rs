@@ -1,9 +1,10 @@
 //! Tables of purchases: the columns of the public card-transaction set, as CSV.
 
-use crate::{Error, Result};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
+
+use crate::{Error, Result};
 
 /// How many features a purchase has.
 pub const FEATURES: usize = 7;

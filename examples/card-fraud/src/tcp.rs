@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
 use subrosa_transport::{Deadline, Fault, PartyId, Roster, RosterError, Transport, TransportError};
 
 /// The bank's place in the roster.
@@ -235,8 +236,9 @@ fn fault(error: &std::io::Error) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::net::TcpListener;
+
+    use super::*;
     use subrosa_transport::conformance::{self, Options};
 
     const LIMIT: usize = 1 << 20;

@@ -1,8 +1,5 @@
 //! Training: a decision tree from labelled purchases, and how it does on rows that it has not seen.
 
-use crate::metrics::Confusion;
-use crate::table::{AMOUNTS, FEATURE_NAMES, FEATURES, Purchase};
-use crate::{Error, Result};
 use linfa::Dataset;
 use linfa::traits::Fit;
 use linfa_trees::{DecisionTree, SplitQuality, TreeNode};
@@ -10,6 +7,10 @@ use ndarray::{Array1, Array2};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha12Rng;
+
+use crate::metrics::Confusion;
+use crate::table::{AMOUNTS, FEATURE_NAMES, FEATURES, Purchase};
+use crate::{Error, Result};
 use subrosa_decision_tree::model::{
     Aggregate, Kind, ModelParts, Node, PostTransform, Precision, Rule, Task, Tree,
 };

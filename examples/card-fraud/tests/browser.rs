@@ -10,12 +10,14 @@
 
 mod support;
 
-use fantoccini::elements::Element;
-use fantoccini::key::Key;
-use fantoccini::{Client, Locator};
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use fantoccini::elements::Element;
+use fantoccini::key::Key;
+use fantoccini::{Client, Locator};
+
 use subrosa_browser_testing::{Browser, DESKTOP, NARROW, PHONE, View};
 use support::{Bank, SlowWay, Web};
 

@@ -1,7 +1,6 @@
 //! The commands as processes of their own, as people run them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)] // test code
 
-use card_fraud::{exchange::Connection, generate, model_file, table::Table};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -9,6 +8,8 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Barrier, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use card_fraud::{exchange::Connection, generate, model_file, table::Table};
 use subrosa_decision_tree::{ClientKey, ParameterSet};
 
 fn card_fraud() -> Command {

@@ -3,11 +3,13 @@
 
 mod support;
 
-use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
 use support::{Bank, Web, card_fraud, is_running, signal};
 
 struct Reply {

@@ -12,9 +12,10 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header::AUTHORIZATION};
 use axum::{Router, routing};
 use sha2::{Digest, Sha256};
-use subrosa_transport::{Deadline, Fault, PartyId, Roster, Transport, TransportError};
 use tokio::sync::{Mutex, mpsc};
 use tokio::{task::JoinHandle, time::Instant};
+
+use subrosa_transport::{Deadline, Fault, PartyId, Roster, Transport, TransportError};
 
 /// Frames of a peer that wait here for the protocol; the next one waits at the peer.
 const WAITING: usize = 16;

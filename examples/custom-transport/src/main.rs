@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use axum::{Router, routing::get};
 use clap::Parser;
-use custom_transport::{bank, site};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+use custom_transport::{bank, site};
 use subrosa_risk_propagation::synthetic;
 use subrosa_risk_propagation::{Settings, plaintext};
 use subrosa_transport::{DEFAULT_MAX_FRAME, Transport, with_causes};

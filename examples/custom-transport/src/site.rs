@@ -10,9 +10,9 @@ use axum_server::tls_rustls::RustlsConfig;
 use rand::distr::{Alphanumeric, SampleString};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
-use subrosa_transport::{PartyId, Roster, RosterError};
 
 use crate::http::{HttpTransport, Peer};
+use subrosa_transport::{PartyId, Roster, RosterError};
 
 /// The name in every certificate of this example: all sites are on the loopback interface.
 const HOST: &str = "localhost";

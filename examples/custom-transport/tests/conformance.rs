@@ -1,14 +1,16 @@
 //! The transport keeps the laws, and its server refuses what it should.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "test code")]
 
+use std::time::Duration;
+
 use axum::Router;
+use tokio::runtime::{Builder, Runtime};
+
 use custom_transport::{
     http::{HttpTransport, Peer},
     site,
 };
-use std::time::Duration;
 use subrosa_transport::{Deadline, Fault, PartyId, Roster, Transport, conformance};
-use tokio::runtime::{Builder, Runtime};
 
 const LIMIT: usize = 1 << 20;
 

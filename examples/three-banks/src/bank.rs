@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use subrosa_distributed_paillier::{Keygen, KeygenError, KeygenParameters, SecurityLevel};
-use subrosa_risk_propagation::{Error, Network, Outcome, Propagation, Settings, Stage};
-use subrosa_transport::{FailureKind, Limits, MemoryTransport, Traffic};
 
 use crate::phases::{Phase, Recorder};
 use crate::progress::Bars;
+use subrosa_distributed_paillier::{Keygen, KeygenError, KeygenParameters, SecurityLevel};
+use subrosa_risk_propagation::{Error, Network, Outcome, Propagation, Settings, Stage};
+use subrosa_transport::{FailureKind, Limits, MemoryTransport, Traffic};
 
 /// How long a bank waits for another. All work is done in this process, so waiting is computing.
 const ROUND_TIMEOUT: Duration = Duration::from_secs(6 * 3600);

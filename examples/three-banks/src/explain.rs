@@ -1,10 +1,9 @@
 //! What `--explain` prints: through which of its own bank's transfers an account's score came.
 
-use subrosa_risk_propagation::explain::explain;
-use subrosa_risk_propagation::{Network, Outcome};
-
 use crate::Failure;
 use crate::tables::{align, table};
+use subrosa_risk_propagation::explain::explain;
+use subrosa_risk_propagation::{Network, Outcome};
 
 /// An account that exists.
 pub(crate) struct Wanted {

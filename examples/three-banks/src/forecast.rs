@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+
+use crate::Failure;
 use subrosa_arith::sample;
 use subrosa_arith::sieve::TrialDivision;
 use subrosa_paillier::PublicKey;
 use subrosa_risk_propagation::steps::agreement::senders;
 use subrosa_risk_propagation::steps::disclosure;
 use subrosa_risk_propagation::{Agreed, Calibration, Error, Forecast, Network, Plan, Settings};
-
-use crate::Failure;
 
 /// How long this machine's speed is measured.
 const CALIBRATION: Duration = Duration::from_secs(2);

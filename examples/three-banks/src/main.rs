@@ -20,11 +20,6 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use subrosa_distributed_paillier::{KeygenParameters, SecurityLevel};
-use subrosa_risk_propagation::steps::agreement::periods;
-use subrosa_risk_propagation::steps::in_degree_bits;
-use subrosa_risk_propagation::{Banks, Error, Network, NetworkSizes, Outcome, Plan, data, plaintext};
-use subrosa_transport::{MemoryNetwork, with_causes};
 use time::OffsetDateTime;
 
 use crate::bank::{Finished, Setup};
@@ -33,6 +28,11 @@ use crate::page::Run;
 use crate::phases::Phase;
 use crate::report::Report;
 use crate::scene::Scene;
+use subrosa_distributed_paillier::{KeygenParameters, SecurityLevel};
+use subrosa_risk_propagation::steps::agreement::periods;
+use subrosa_risk_propagation::steps::in_degree_bits;
+use subrosa_risk_propagation::{Banks, Error, Network, NetworkSizes, Outcome, Plan, data, plaintext};
+use subrosa_transport::{MemoryNetwork, with_causes};
 
 /// Why the example ends without a result.
 #[derive(Debug, thiserror::Error)]

@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
-use subrosa_risk_propagation::{Delta, Mismatch, Settings};
 
 use crate::Failure;
+use subrosa_risk_propagation::{Delta, Mismatch, Settings};
 
 /// Banks generate a Paillier key together and trace risk through their common network; each learns only the scores of its
 /// own accounts.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use cpu_time::ThreadTime;
 use serde::Serialize;
+
 use subrosa_transport::Traffic;
 
 /// What one bank spent on one phase.

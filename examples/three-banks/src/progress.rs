@@ -1,10 +1,10 @@
 //! Progress bars on a terminal; nothing elsewhere.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use subrosa_distributed_paillier::KeygenStage;
-use subrosa_risk_propagation::{Event, Stage};
 
 use crate::bank::Setup;
+use subrosa_distributed_paillier::KeygenStage;
+use subrosa_risk_propagation::{Event, Stage};
 
 /// One bar for key generation, one for the propagation, driven by the first bank.
 pub(crate) struct Bars {

@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
-use subrosa_risk_propagation::{Outcome, data};
 
 use crate::Failure;
 use crate::phases::Phase;
+use subrosa_risk_propagation::{Outcome, data};
 
 /// Times, traffic and sizes.
 #[derive(Clone, Serialize)]

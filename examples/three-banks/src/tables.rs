@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
-use subrosa_risk_propagation::{Network, Outcome, PeriodActivity};
 
 use crate::phases::Phase;
+use subrosa_risk_propagation::{Network, Outcome, PeriodActivity};
 
 /// Accounts shown for each bank.
 const SHOWN: usize = 5;

@@ -6,12 +6,13 @@ mod common;
 use std::collections::HashMap;
 use std::path::Path;
 
-use common::{HOSTILE, Run, index, page, run, view};
 use fantoccini::actions::{InputSource, KeyAction, KeyActions, MouseActions, PointerAction};
 use fantoccini::elements::Element;
 use fantoccini::key::Key;
 use fantoccini::{Client, Locator};
 use serde_json::Value;
+
+use common::{HOSTILE, Run, index, page, run, view};
 use subrosa_browser_testing::{Browser, DESKTOP, NARROW, PHONE};
 
 async fn open(browser: &Browser, file: &Path) {

@@ -6,9 +6,10 @@ mod common;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{refused, text, three_banks};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+
+use common::{refused, text, three_banks};
 use subrosa_risk_propagation::synthetic::{NetworkShape, generate};
 
 fn small(directory: &Path, accounts: usize, periods: usize) {

@@ -7,11 +7,12 @@ use std::collections::HashSet;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use common::{
     BANKS, BEFORE, HOSTILE, before, id, index, page, refused, run, text, three_banks, transfers, view,
     write_data,
 };
-use serde_json::Value;
 use subrosa_risk_propagation::{Error, Settings, data, plaintext};
 
 fn list(value: &Value) -> &Vec<Value> {

@@ -227,10 +227,11 @@ fn add_scaled(out: &mut [u64], polynomial: &[u64], factor: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::crypto::ParameterSet;
     use rand::SeedableRng;
     use rand_chacha::ChaCha20Rng;
+
+    use super::*;
+    use crate::crypto::ParameterSet;
 
     #[test]
     fn a_constant_coefficient_becomes_a_selector() {

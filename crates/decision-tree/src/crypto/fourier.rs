@@ -4,12 +4,13 @@
 //! (Klemsa, ePrint 2021/480); pointwise products then are products modulo X^N + 1. Numbers on the torus are scaled
 //! to [−½, ½), so that only fractional parts matter on the way back.
 
-use super::kernels::{Block, LANES};
 use dyn_stack::{PodBuffer, PodStack};
 use pulp::Arch;
 use tfhe_fft::c64;
 use tfhe_fft::ordered::FftAlgo;
 use tfhe_fft::unordered::{Method, Plan};
+
+use super::kernels::{Block, LANES};
 
 /// 1.5 · 2⁵²: adding it to |x| < 2⁵¹ rounds x to an integer and leaves that in the low bits.
 const ROUND: f64 = 6_755_399_441_055_744.0;

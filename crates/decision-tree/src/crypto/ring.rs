@@ -62,8 +62,9 @@ impl PrefixSums {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     /// a · X^e by definition, e of any sign.
     fn shifted(a: &[u64], e: i64) -> Vec<u64> {

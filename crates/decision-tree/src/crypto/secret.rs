@@ -1,8 +1,9 @@
 //! The secret key and what only its holder can do: encrypt and decrypt.
 
+use zeroize::{Zeroize, Zeroizing};
+
 use super::kernels::{Block, Products};
 use super::{Fourier, NoiseSource, Seed, Shape, Workspace, expand};
-use zeroize::{Zeroize, Zeroizing};
 
 /// A binary GLWE secret key with its transform. Wiped when dropped.
 pub(crate) struct SecretKey {

@@ -22,8 +22,9 @@ pub(crate) fn expand(seed: &Seed, index: u64, masks: &mut [u64], bytes: &mut Vec
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use aes::cipher::BlockCipherEncrypt;
+
+    use super::*;
 
     #[test]
     fn a_stream_is_the_cipher_of_its_counter_blocks() {

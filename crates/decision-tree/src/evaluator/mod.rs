@@ -7,6 +7,11 @@ mod run;
 
 pub use plan::{FAILURE_LOG2, Plan, PlanError};
 
+use std::sync::Mutex;
+
+use rand_core::CryptoRng;
+use rayon::prelude::*;
+
 use crate::answer::Answer;
 use crate::conversion::PreparedKey;
 use crate::crypto::{Fourier, NoiseSource, ParameterSet};
@@ -14,10 +19,7 @@ use crate::layout::Layout;
 use crate::quantized::QuantizedModel;
 use crate::query::Query;
 use program::Program;
-use rand_core::CryptoRng;
-use rayon::prelude::*;
 use run::State;
-use std::sync::Mutex;
 
 /// Evaluates one model under one parameter set for any number of clients; it keeps nothing of a query.
 ///

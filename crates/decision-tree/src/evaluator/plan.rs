@@ -6,6 +6,8 @@
 //! rounding errors count as independent and uniform, as usual. Equal subtrees carry equal noise, so that their
 //! contributions are added as amplitudes and not as variances.
 
+use std::collections::HashMap;
+
 use super::program::payload_digits;
 use crate::answer::Coding;
 use crate::crypto::{ParameterSet, Shape, TWO_64};
@@ -13,7 +15,6 @@ use crate::layout::Layout;
 use crate::quantized::{QuantizedModel, QuantizedNode, QuantizedTree};
 use crate::query::Query;
 use crate::{Error, Result};
-use std::collections::HashMap;
 
 /// An answer may be wrong with at most this probability, as a power of two.
 pub const FAILURE_LOG2: f64 = -128.0;

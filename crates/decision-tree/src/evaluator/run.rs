@@ -1,14 +1,16 @@
 //! Evaluating the trees: from a query to one GLWE ciphertext that holds the sum of the payloads (E9 to E17 of
 //! docs/protocols/decision-tree.md).
 
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+
 use super::Evaluator;
 use super::program::{Group, Job, LinearSplit, Operand};
 use crate::conversion::PreparedKey;
 use crate::crypto::{FourierGgsw, PrefixSums, Workspace, expand};
 use crate::query::Query;
 use crate::{Error, Result};
-use rayon::prelude::*;
-use std::sync::Mutex;
 
 /// The memory of one evaluation, kept for the next: allocating it anew costs as much as using it.
 #[derive(Debug, Default)]

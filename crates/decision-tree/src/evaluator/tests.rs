@@ -1,12 +1,13 @@
 //! The noise of evaluations, measured and compared with the plan.
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha20Rng;
+
 use super::*;
 use crate::model::*;
 use crate::quantized::QuantizedModel;
 use crate::schema::{Feature, Grid, Schema};
 use crate::{ClientKey, Verdict};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha20Rng;
 
 /// A complete tree of the given depth over random features and thresholds; leaves give `outputs` random weights.
 fn tree(rng: &mut ChaCha20Rng, depth: u32, features: usize, outputs: usize) -> Tree {

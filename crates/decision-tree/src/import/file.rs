@@ -1,11 +1,12 @@
 //! Reading a model from a path: which format it is, and errors that name the file.
 
-use super::{ImportError, ImportOptions, MAX_ONNX_BYTES, MAX_XGBOOST_BYTES};
-use crate::model::{MAX_JSON_BYTES, Model};
-use crate::{Error, Result};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+
+use super::{ImportError, ImportOptions, MAX_ONNX_BYTES, MAX_XGBOOST_BYTES};
+use crate::model::{MAX_JSON_BYTES, Model};
+use crate::{Error, Result};
 
 pub(super) fn read(path: &Path, options: &ImportOptions) -> Result<Model> {
     bounded(path).map_err(Error::from).and_then(|bytes| parse(path, &bytes, options)).map_err(|error| {

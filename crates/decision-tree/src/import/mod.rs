@@ -22,9 +22,10 @@ pub use error::ImportError;
 pub use onnx::MAX_ONNX_BYTES;
 pub use xgboost::MAX_XGBOOST_BYTES;
 
+use std::path::Path;
+
 use crate::Result;
 use crate::model::Model;
-use std::path::Path;
 
 /// What a model file does not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,6 +3,10 @@
 //! XGBoost goes left where x < threshold, both in `f32`; a leaf's value stands where a split's threshold would.
 //! Several of its versions are read: `base_score` is one number or a list, booleans are numbers or booleans.
 
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
 use super::tree::{Comparison, FileNode, FileTree};
 use super::{ImportError, ImportOptions};
 use crate::Result;
@@ -10,8 +14,6 @@ use crate::model::{
     Aggregate, Kind, LeafWeight, MAX_FEATURES, MAX_NODES, MAX_OUTPUTS, Model, ModelParts, PostTransform,
     Precision, Task,
 };
-use serde::Deserialize;
-use std::collections::HashMap;
 
 /// Greatest size of an XGBoost JSON file, in bytes. A node of a tree takes about 60 of them.
 pub const MAX_XGBOOST_BYTES: usize = 512 << 20;

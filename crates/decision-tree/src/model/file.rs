@@ -1,7 +1,8 @@
 //! This crate's own model file: JSON with a format name and a version.
 
-use super::{Model, ModelError, ModelParts};
 use serde::{Deserialize, Serialize};
+
+use super::{Model, ModelError, ModelParts};
 
 /// Greatest size of a model file, in bytes.
 pub const MAX_JSON_BYTES: usize = 512 << 20;

@@ -1,7 +1,8 @@
 //! One tree as a flat array of nodes.
 
-use super::{MAX_DEPTH, ModelError};
 use serde::{Deserialize, Serialize};
+
+use super::{MAX_DEPTH, ModelError};
 
 /// The comparison of a split. Frameworks' `>` and `≥` become these by exchanging the children.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,8 +1,9 @@
 //! Grids: how a number becomes a small integer, monotonically (E1 of docs/protocols/decision-tree.md).
 
+use serde::{Deserialize, Serialize};
+
 use super::SchemaError;
 use crate::Error;
-use serde::{Deserialize, Serialize};
 
 /// Greatest number of bits of a quantised feature.
 pub const MAX_BITS: u32 = 11;

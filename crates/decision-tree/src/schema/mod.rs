@@ -7,10 +7,11 @@ mod grid;
 
 pub use grid::{DEFAULT_BITS, Grid, MAX_BITS};
 
-use crate::Error;
-use crate::model::Precision;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::Error;
+use crate::model::Precision;
 
 /// Greatest number of features of a schema.
 pub const MAX_FEATURES: usize = 1_024;

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)] // test code
 
 use rand::{Rng, RngExt};
+
 use subrosa_decision_tree::model::*;
 use subrosa_decision_tree::schema::{Feature, Grid};
 use subrosa_decision_tree::{Answer, ClientKey, Evaluator, Query, Schema};

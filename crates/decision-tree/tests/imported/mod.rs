@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, dead_code)] // shared by several tests, each of which uses a part
 
 use std::path::PathBuf;
+
 use subrosa_decision_tree::Model;
 use subrosa_decision_tree::import::ImportOptions;
 

@@ -1,8 +1,6 @@
 //! K1 to K4 for one batch.
 
 use rand_core::CryptoRng;
-use subrosa_arith::Modulus;
-use subrosa_transport::{PerParty, Transport};
 
 use super::Run;
 use super::dealings::{Announced, Pending, complete};
@@ -11,6 +9,8 @@ use crate::dealing::DealingId;
 use crate::messages::CandidateShares;
 use crate::records::BatchRecord;
 use crate::{KeygenError, KeygenStage, biprimality};
+use subrosa_arith::Modulus;
+use subrosa_transport::{PerParty, Transport};
 
 /// A batch after K4.
 pub(super) struct Batch {

@@ -4,13 +4,12 @@
 
 use std::time::Instant;
 
-use subrosa_transport::{PartyId, PerParty, Transport};
-
 use super::Run;
 use crate::receipts::Opening;
 use crate::records::{AttemptRecord, BatchRecord, CandidateRecord, SharingRecord};
 use crate::replay::{Deviation, Scope, find_deviation};
 use crate::{KeygenError, KeygenStage};
+use subrosa_transport::{PartyId, PerParty, Transport};
 
 /// How many times longer than this party another one may take to compute opened batches again.
 const PATIENCE: u32 = 20;

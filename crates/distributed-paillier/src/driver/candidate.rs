@@ -2,10 +2,6 @@
 
 use num_bigint::BigUint;
 use rand_core::CryptoRng;
-use subrosa_arith::Modulus;
-use subrosa_paillier::PublicKey;
-use subrosa_threshold_decryption::{KeyShare, ProofContext};
-use subrosa_transport::{PerParty, Transport};
 
 use super::Run;
 use super::batch::Batch;
@@ -15,6 +11,10 @@ use crate::messages::{IntegerShareMessage, WinnerShares};
 use crate::records::{AttemptRecord, CandidateRecord, Recorded, SharingRecord};
 use crate::winner::{Dealt, Decision, KeyFound, Winner};
 use crate::{KeygenError, KeygenStage, biprimality, candidates, sharing};
+use subrosa_arith::Modulus;
+use subrosa_paillier::PublicKey;
+use subrosa_threshold_decryption::{KeyShare, ProofContext};
+use subrosa_transport::{PerParty, Transport};
 
 type WinnerDealing = Announced<WinnerShares, Dealt>;
 type SharingDealing = Announced<IntegerShareMessage, ()>;

@@ -1,13 +1,13 @@
 //! Dealings whose commitments ride on a broadcast before, and whose receipts ride on the broadcast after.
 
 use rand_core::CryptoRng;
-use subrosa_transport::{Message, PartyId, PerParty, Transport};
 
 use super::Run;
 use crate::KeygenError;
 use crate::dealing::{Commitment, DealingId, DealtMessage, Seed, disputed};
 use crate::receipts::{Committed, Late, Nothing, Published, PublishedShape, Receipted, Riding, parties};
 use crate::records::DealingRecord;
+use subrosa_transport::{Message, PartyId, PerParty, Transport};
 
 /// A dealing of mine that is not yet sent, with what I keep of it.
 pub(super) struct Pending<M, K> {

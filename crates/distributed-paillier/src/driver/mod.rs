@@ -8,14 +8,14 @@ mod dealings;
 use std::time::Instant;
 
 use rand_core::CryptoRng;
-use subrosa_threshold_decryption::KeyShare;
-use subrosa_transport::{Event, Limits, Message, PartyId, Protocol, Session, SessionError, Transport};
 
 use crate::candidates::{self, Sampler};
 use crate::messages::CandidateShares;
 use crate::receipts::{Published, PublishedShape};
 use crate::records::BatchRecord;
 use crate::{KeygenError, KeygenParameters, KeygenStage};
+use subrosa_threshold_decryption::KeyShare;
+use subrosa_transport::{Event, Limits, Message, PartyId, Protocol, Session, SessionError, Transport};
 
 /// Name and version of the protocol, for [`Session::open`].
 pub const PROTOCOL: Protocol = Protocol { name: "subrosa/distributed-paillier", version: 2 };

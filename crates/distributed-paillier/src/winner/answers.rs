@@ -2,16 +2,16 @@
 
 use num_bigint::BigUint;
 use num_traits::One;
-use subrosa_arith::SecretInt;
-use subrosa_encoding::Hasher;
-use subrosa_shamir::{ProductCheck, RingShare};
-use subrosa_transport::PerParty;
 
 use super::dealing::Dealing;
 use super::products::{Multiplied, Openings, Sums};
 use super::{RANGE_REPETITIONS, Winner};
 use crate::KeygenError;
 use crate::messages::{ListBelow, WinnerAnswers, WinnerProducts};
+use subrosa_arith::SecretInt;
+use subrosa_encoding::Hasher;
+use subrosa_shamir::{ProductCheck, RingShare};
+use subrosa_transport::PerParty;
 
 /// Bits of the challenges of product checks and of weights: 80, and more than any number of hashes that can be tried.
 pub(super) const CHALLENGE_BYTES: usize = 32;

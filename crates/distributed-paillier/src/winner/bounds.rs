@@ -1,9 +1,9 @@
 use num_bigint::BigUint;
 use num_traits::One;
-use subrosa_threshold_decryption::STATISTICAL_BITS;
 
 use super::GCD_OPENINGS;
 use crate::KeygenParameters;
+use subrosa_threshold_decryption::STATISTICAL_BITS;
 
 /// How much longer than what it hides a mask of the range checks is. Each of 2·144 answers of each of up to 99 others, in
 /// each of four attempts, tells up to 2^−98: all together less than 2^−80.

@@ -2,13 +2,13 @@
 
 use num_bigint::BigUint;
 use rand_core::CryptoRng;
-use subrosa_arith::SecretInt;
-use subrosa_shamir::{RingShare, Triple};
-use subrosa_transport::{PartyId, PerParty};
 
 use super::{GCD_OPENINGS, RANGE_REPETITIONS, Winner};
 use crate::KeygenError;
 use crate::messages::{ListBelow, WinnerShares};
+use subrosa_arith::SecretInt;
+use subrosa_shamir::{RingShare, Triple};
+use subrosa_transport::{PartyId, PerParty};
 
 /// β and r; β′ and ρ of each w; the masks μ and ν; two triples; and a zero of degree 2t for u and for each w.
 const VALUES: usize = 2 + 2 * GCD_OPENINGS + 2 * RANGE_REPETITIONS + 2 * Triple::VALUES + 1 + GCD_OPENINGS;

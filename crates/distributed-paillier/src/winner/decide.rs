@@ -2,11 +2,11 @@
 
 use num_integer::Integer;
 use num_traits::{One, Zero};
-use subrosa_transport::PerParty;
 
 use super::{ATTEMPTS, Checked, KeyFound, Winner, column};
 use crate::KeygenError;
 use crate::messages::{WinnerZeros, conform};
+use subrosa_transport::PerParty;
 
 /// What becomes of a modulus after an attempt.
 #[derive(Debug)]

@@ -19,13 +19,13 @@ mod zeros;
 use num_bigint::{BigInt, BigUint};
 use num_integer::Integer;
 use num_traits::Zero;
-use subrosa_arith::{Modulus, SecretInt, wipe_uint};
-use subrosa_shamir::{Opener, ProductRing, RingShare, ShareRing};
-use subrosa_transport::{PartyId, PerParty};
 
 use crate::candidates::{Candidate, Factors};
 use crate::messages::Lists;
 use crate::{KeygenError, KeygenParameters};
+use subrosa_arith::{Modulus, SecretInt, wipe_uint};
+use subrosa_shamir::{Opener, ProductRing, RingShare, ShareRing};
+use subrosa_transport::{PartyId, PerParty};
 
 pub use answers::Answered;
 pub use dealing::Dealt;
@@ -212,8 +212,9 @@ fn remove_factors(value: &mut BigUint, factor: &BigUint) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use num_traits::One;
+
+    use super::*;
 
     #[test]
     fn factors_are_removed_completely() {

@@ -1,13 +1,13 @@
 //! W2: the products that are opened.
 
 use num_bigint::BigUint;
-use subrosa_shamir::{RingShare, ShamirError, Triple};
-use subrosa_transport::PerParty;
 
 use super::dealing::{Dealing, Dealt};
 use super::{GCD_OPENINGS, Winner, column};
 use crate::KeygenError;
 use crate::messages::{ListBelow, WinnerProducts, WinnerShares, conform};
+use subrosa_shamir::{RingShare, ShamirError, Triple};
+use subrosa_transport::PerParty;
 
 /// My shares of the sums of what all dealt.
 #[derive(Debug)]

@@ -2,16 +2,16 @@
 
 use num_bigint::{BigInt, BigUint};
 use num_traits::Zero;
-use subrosa_arith::{SecretInt, wipe_uint};
-use subrosa_encoding::Hasher;
-use subrosa_shamir::RingShare;
-use subrosa_transport::{PartyId, PerParty};
 
 use super::answers::{Answered, CHALLENGE_BYTES, WinnerChallenges};
 use super::dealing::Dealing;
 use super::{KeySummand, RANGE_REPETITIONS, Winner, column};
 use crate::KeygenError;
 use crate::messages::{ListBelow, WinnerAnswers, WinnerZeros, conform};
+use subrosa_arith::{SecretInt, wipe_uint};
+use subrosa_encoding::Hasher;
+use subrosa_shamir::RingShare;
+use subrosa_transport::{PartyId, PerParty};
 
 /// After W4, until its openings are there.
 ///

@@ -6,11 +6,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use rand::Rng;
-use subrosa_encoding::Hasher;
-use subrosa_risk_propagation::record;
 use zeroize::Zeroizing;
 
 use super::{AuditError, hex};
+use subrosa_encoding::Hasher;
+use subrosa_risk_propagation::record;
 
 /// Returns the file of the frames of a trail.
 #[must_use]

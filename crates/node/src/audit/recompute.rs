@@ -5,15 +5,14 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
+use super::{Event, Record, Report, compare, frames_file, hex, seeds_file, verify};
+use crate::NodeConfig;
+use crate::keys::{KeyFileError, public_key_file, read_public_key};
 use subrosa_risk_propagation::audit::{self as propagation_audit, End, Index, Recomputed, Recorded, Subject};
 use subrosa_risk_propagation::record::{Reader, Seeds};
 use subrosa_risk_propagation::{self as propagation, Banks, data, parameters};
 use subrosa_threshold_decryption::ThresholdKey;
 use subrosa_transport::{PartyId, Roster};
-
-use super::{Event, Record, Report, compare, frames_file, hex, seeds_file, verify};
-use crate::NodeConfig;
-use crate::keys::{KeyFileError, public_key_file, read_public_key};
 
 /// Greatest number of broadcasts that the trail of a bank that was killed may lack at its end.
 const MOST_LOST: usize = 2;

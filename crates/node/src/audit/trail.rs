@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+use super::{AuditError, Event, Record, TrailSecret, frames_file, hex, secret_file, verify};
 use subrosa_encoding::Hasher;
 use subrosa_risk_propagation::record::{Kind, Record as Frames};
 use subrosa_transport::PartyId;
-
-use super::{AuditError, Event, Record, TrailSecret, frames_file, hex, secret_file, verify};
 
 /// A trail that is open for writing. Its file is locked until the value is dropped.
 #[derive(Debug)]

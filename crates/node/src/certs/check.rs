@@ -8,11 +8,11 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, RootCertStore, client::WebPkiServerVerifier, server::WebPkiClientVerifier};
-use subrosa_transport::with_causes;
 use time::OffsetDateTime;
 
 use super::CertError;
 use crate::NodeConfig;
+use subrosa_transport::with_causes;
 
 /// With a smaller difference, a wrong clock is the likely reason.
 const CLOCK: Duration = Duration::from_secs(24 * 3600);

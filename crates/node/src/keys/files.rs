@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use subrosa_threshold_decryption::storage::{self, KdfCost, SealingError, StorageError};
-use subrosa_threshold_decryption::{KeyShare, ThresholdKey};
-use subrosa_transport::PartyId;
 use zeroize::Zeroizing;
 
 use super::Passphrase;
+use subrosa_threshold_decryption::storage::{self, KdfCost, SealingError, StorageError};
+use subrosa_threshold_decryption::{KeyShare, ThresholdKey};
+use subrosa_transport::PartyId;
 
 /// Why a key file cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -1,11 +1,11 @@
 //! The meeting of the banks: which key they use next.
 
 use serde::{Deserialize, Serialize};
+
+use super::{KeyFileError, KeyFiles};
 use subrosa_encoding::Hex;
 use subrosa_threshold_decryption::{KeyShare, ThresholdKey};
 use subrosa_transport::{Limits, Message, Parameters, Protocol, Session, SessionError, Transport};
-
-use super::{KeyFileError, KeyFiles};
 
 /// The next step of the banks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,15 +2,14 @@
 
 use std::path::PathBuf;
 
-use subrosa_distributed_paillier::KeygenError;
-use subrosa_risk_propagation as propagation;
-use subrosa_transport::tls::TlsError;
-use subrosa_transport::{FailureKind, PartyId, SessionError, with_causes};
-
 use crate::audit::AuditError;
 use crate::certs::CertError;
 use crate::config::ConfigError;
 use crate::keys::{KeyFileError, MeetingError};
+use subrosa_distributed_paillier::KeygenError;
+use subrosa_risk_propagation as propagation;
+use subrosa_transport::tls::TlsError;
+use subrosa_transport::{FailureKind, PartyId, SessionError, with_causes};
 
 /// Why a node ends without a result.
 #[derive(Debug, thiserror::Error)]

@@ -17,16 +17,15 @@ use subrosa_risk_propagation::{
 use subrosa_transport::tls::{TlsError, TlsTransport};
 use subrosa_transport::{Deadline, Limits, Roster, with_causes};
 
-pub use error::NodeError;
-use results::{hold_back, write_scores};
-use run::Run;
-use tls::tls_config;
-
 use crate::audit::{AuditError, Event, Member, Trail, hex};
 use crate::audited_transport::AuditedTransport;
 use crate::checkpoints::CheckpointFolder;
 use crate::config::{AuditFiles, ConfigError, NodeConfig};
 use crate::keys::KeyFiles;
+pub use error::NodeError;
+use results::{hold_back, write_scores};
+use run::Run;
+use tls::tls_config;
 
 /// What a node does with the other banks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,9 @@
 //! Writing the scores.
 
-use subrosa_risk_propagation::{self as propagation, Outcome, data};
-use subrosa_transport::with_causes;
-
 use super::NodeError;
 use crate::NodeConfig;
+use subrosa_risk_propagation::{self as propagation, Outcome, data};
+use subrosa_transport::with_causes;
 
 /// Holds back an error that the other banks must not learn of. This bank then acts as if it had its scores, and ends with the
 /// error. Other errors end the attempt.

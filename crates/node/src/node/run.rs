@@ -2,19 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use subrosa_distributed_paillier::{self as keygen, Keygen};
-use subrosa_risk_propagation::{
-    self as propagation, BankId, Banks, CheckpointStore, Event as ProgressEvent, KeyUse, Network,
-    PeriodActivity, Propagation, Stage,
-};
-use subrosa_transport::{Limits, Parameters, Traffic, Transport};
-
 use super::{NodeError, Progress, Task, hold_back, write_scores};
 use crate::NodeConfig;
 use crate::audit::Event;
 use crate::audited_transport::AuditedTransport;
 use crate::checkpoints::CheckpointFolder;
 use crate::keys::{KeyFiles, KeyUsage, MEETING, NextStep, meet};
+use subrosa_distributed_paillier::{self as keygen, Keygen};
+use subrosa_risk_propagation::{
+    self as propagation, BankId, Banks, CheckpointStore, Event as ProgressEvent, KeyUse, Network,
+    PeriodActivity, Propagation, Stage,
+};
+use subrosa_transport::{Limits, Parameters, Traffic, Transport};
 
 /// One attempt.
 pub(super) struct Run<'r, 't> {

@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use subrosa_transport::tls::{TlsConfig, TlsLimits, TlsParty};
-
 use super::NodeError;
 use crate::NodeConfig;
 use crate::certs::{CertError, read_certificates, read_key};
+use subrosa_transport::tls::{TlsConfig, TlsLimits, TlsParty};
 
 /// Reads the certificates, and lists the addresses of all banks.
 pub(super) fn tls_config(config: &NodeConfig) -> Result<TlsConfig, NodeError> {

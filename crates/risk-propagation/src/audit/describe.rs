@@ -3,12 +3,6 @@
 use num_bigint::BigUint;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use subrosa_paillier::{Blinder, Ciphertext, KeyId};
-use subrosa_threshold_decryption::protocol::{
-    self as decryption, Announcement, Checks, PartialMessage, ProvenMessage,
-};
-use subrosa_threshold_decryption::{BatchProof, PartialDecryption, ProofContext, proof};
-use subrosa_transport::{HEADER_BYTES, Message, PartyId, PerParty, round_tag};
 
 use super::replay::{Found, Heading, is_abort};
 use super::store::Memory;
@@ -24,6 +18,12 @@ use crate::steps::messages::{
     CHUNK, Commitment, Declaration, Digests, Finished, NoiseChunk, NoiseCommitment, OfferChunk, PlanValues,
     Resume, ScoreChunk, SelectionBits, Sent, Sizes,
 };
+use subrosa_paillier::{Blinder, Ciphertext, KeyId};
+use subrosa_threshold_decryption::protocol::{
+    self as decryption, Announcement, Checks, PartialMessage, ProvenMessage,
+};
+use subrosa_threshold_decryption::{BatchProof, PartialDecryption, ProofContext, proof};
+use subrosa_transport::{HEADER_BYTES, Message, PartyId, PerParty, round_tag};
 
 /// Something that a bank did otherwise than the protocol, its input and its seed say.
 #[derive(Clone, PartialEq, Eq)]

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Seek};
 
-use subrosa_transport::{HEADER_BYTES, Message, PartyId, Roster, round_tag};
-
 use super::replay::{Heading, is_abort};
 use crate::record::{Kind, Reader, RecordError};
 use crate::steps::messages::Resume;
+use subrosa_transport::{HEADER_BYTES, Message, PartyId, Roster, round_tag};
 
 /// Most entries of a record: those of some hundred runs.
 const MOST_ENTRIES: u64 = 1 << 22;

@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use std::io::Read;
 
 use rand_core::{TryCryptoRng, TryRng};
+
+use crate::record::{Entry, Kind, Reader, RecordError};
+use crate::steps::messages::{Digests, Finished, NoiseChunk, OfferChunk, ScoreChunk, SelectionBits};
 use subrosa_threshold_decryption::protocol::Announcement;
 use subrosa_transport::{
     Deadline, Fault, HEADER_BYTES, Message, PartyId, Roster, Transport, TransportError, round_tag,
 };
-
-use crate::record::{Entry, Kind, Reader, RecordError};
-use crate::steps::messages::{Digests, Finished, NoiseChunk, OfferChunk, ScoreChunk, SelectionBits};
 
 /// Bytes of frames that wait while a frame of another bank is looked for.
 const MOST_WAITING: usize = 1 << 30;

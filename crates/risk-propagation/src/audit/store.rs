@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use subrosa_paillier::KeyId;
-
 use crate::checkpoint::{CheckpointError, CheckpointProblem, CheckpointStore, WriteBytes};
+use subrosa_paillier::KeyId;
 
 #[derive(Default)]
 pub(super) struct Memory {

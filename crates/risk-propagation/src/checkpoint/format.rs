@@ -6,9 +6,6 @@
 use std::io::{ErrorKind, Read, Write};
 
 use num_bigint::{BigInt, BigUint};
-use subrosa_encoding::Hasher;
-use subrosa_paillier::{Ciphertext, PublicKey};
-use subrosa_transport::{Parameters, Roster};
 use zeroize::Zeroizing;
 
 use super::CheckpointProblem as Problem;
@@ -17,6 +14,9 @@ use crate::plan::{NetworkSizes, Plan};
 use crate::steps::agreement::Lists;
 use crate::steps::randomness::RunSeed;
 use crate::steps::scores::{Ciphertexts, Encrypted, FixedScores};
+use subrosa_encoding::Hasher;
+use subrosa_paillier::{Ciphertext, PublicKey};
+use subrosa_transport::{Parameters, Roster};
 
 const MAGIC: &[u8; 8] = b"subrosaC";
 /// Version of the format.

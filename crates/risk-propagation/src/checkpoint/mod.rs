@@ -13,9 +13,8 @@ mod store;
 
 use std::io::{Read, Write};
 
-use subrosa_paillier::KeyId;
-
 use crate::steps::randomness::RunSeed;
+use subrosa_paillier::KeyId;
 
 pub use crate::error::{CheckpointError, CheckpointProblem};
 pub use store::FileStore;

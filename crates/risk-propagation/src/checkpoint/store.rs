@@ -5,9 +5,8 @@ use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use subrosa_paillier::KeyId;
-
 use super::{CheckpointError, CheckpointProblem, CheckpointStore, WriteBytes};
+use subrosa_paillier::KeyId;
 
 const PREFIX: &str = "position-";
 const SUFFIX: &str = ".checkpoint";

@@ -1,8 +1,7 @@
 //! Values and records that are refused.
 
-use subrosa_transport::FailureKind;
-
 use crate::limits::MAX_STEPS;
+use subrosa_transport::FailureKind;
 
 /// What is wrong with one value that came from outside.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

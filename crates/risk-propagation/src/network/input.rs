@@ -1,8 +1,7 @@
 //! The hash of everything that a bank hands in.
 
-use subrosa_encoding::Hasher;
-
 use super::Network;
+use subrosa_encoding::Hasher;
 
 /// A hash of 32 bytes.
 pub(crate) type Digest = [u8; 32];

@@ -366,8 +366,9 @@ fn digits_above(x: f64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn sizes(key_bits: usize) -> NetworkSizes {
         NetworkSizes {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use subrosa_threshold_decryption::protocol::Checks;
 
 use super::error::PlanError;
 use crate::limits::MAX_STEPS;
+use subrosa_threshold_decryption::protocol::Checks;
 
 /// δ, the share of a new score that comes from the account's senders.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

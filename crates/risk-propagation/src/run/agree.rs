@@ -1,8 +1,5 @@
 //! Steps R1 to R5: from every bank's own view to the network, the plan and the sizes of which all of them agree.
 
-use subrosa_threshold_decryption::ThresholdKey;
-use subrosa_transport::{PartyId, PerParty, Roster, Session, Transport};
-
 use crate::banks::BankId;
 use crate::error::Error;
 use crate::network::{Digest, Network};
@@ -13,6 +10,8 @@ use crate::steps::agreement::{self, Agreed, Offer, Selection};
 use crate::steps::messages::links::Links;
 use crate::steps::messages::{CHUNK, Declaration, Digests, OfferChunk, PlanValues, SelectionBits, Sizes};
 use crate::steps::randomness::{Purpose, RunSeed};
+use subrosa_threshold_decryption::ThresholdKey;
+use subrosa_transport::{PartyId, PerParty, Roster, Session, Transport};
 
 /// What all banks know after R4.
 pub(super) struct Terms {

@@ -3,10 +3,6 @@
 //! Every bank binds itself to its announcement (R7a) and to its noise (R7b) before it sees anything of the others', and all save
 //! what they are bound to before anything is shown.
 
-use subrosa_paillier::{Blinded, Blinder, Ciphertext, CiphertextBatch};
-use subrosa_threshold_decryption::protocol::{self as decryption, Checks, DecryptionSettings};
-use subrosa_transport::{PartyId, PerParty, Session, Transport, with_causes};
-
 use super::exchange::piece;
 use super::outcome::PassedOver;
 use super::resume::{self, Seen};
@@ -18,6 +14,9 @@ use crate::plan::Plan;
 use crate::steps::disclosure::{self, Committed, commitment};
 use crate::steps::messages::{BatchShape, CHUNK, Commitment, NoiseChunk, NoiseCommitment, NoiseShape};
 use crate::steps::randomness::Purpose;
+use subrosa_paillier::{Blinded, Blinder, Ciphertext, CiphertextBatch};
+use subrosa_threshold_decryption::protocol::{self as decryption, Checks, DecryptionSettings};
+use subrosa_transport::{PartyId, PerParty, Session, Transport, with_causes};
 
 /// R7a to R9 in one session: each bank's own announcement and noise, and what was heard of the others'.
 pub(super) struct Decryption<'a> {

@@ -1,8 +1,6 @@
 //! The protocol among the banks: takes the steps R0 to R10 of `docs/protocols/risk-propagation.md` in a [`Session`].
 
 use rand_core::CryptoRng;
-use subrosa_paillier::Blinder;
-use subrosa_transport::{PartyId, Roster, Session, Transport};
 
 use super::agree::{self, Terms};
 use super::decrypt::Decryption;
@@ -23,6 +21,8 @@ use crate::steps::messages::Finished;
 use crate::steps::messages::links::Links;
 use crate::steps::scores::Encrypted;
 use crate::steps::sequence::{Phase, Sequence};
+use subrosa_paillier::Blinder;
+use subrosa_transport::{PartyId, Roster, Session, Transport};
 
 /// What all banks agreed on, and where this one is.
 struct Begun {

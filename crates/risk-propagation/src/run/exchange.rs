@@ -1,8 +1,5 @@
 //! Step R6 on the wire: the scores that one bank needs of another.
 
-use subrosa_paillier::{Blinded, Blinder, Ciphertext, CiphertextBatch, PublicKey};
-use subrosa_transport::{PartyId, Roster, Session, Transport, with_causes};
-
 use crate::banks::BankId;
 use crate::checkpoint::format::Run;
 use crate::error::Error;
@@ -12,6 +9,8 @@ use crate::steps::messages::links::Links;
 use crate::steps::messages::{BatchShape, CHUNK, ScoreChunk};
 use crate::steps::randomness::Streams;
 use crate::steps::scores::{Encrypted, Received};
+use subrosa_paillier::{Blinded, Blinder, Ciphertext, CiphertextBatch, PublicKey};
+use subrosa_transport::{PartyId, Roster, Session, Transport, with_causes};
 
 /// The scores that other banks need in one iteration, each encrypted once for all of them.
 ///
@@ -168,12 +167,13 @@ pub(super) fn piece<X>(list: &[X], chunk: usize) -> &[X] {
 
 #[cfg(test)]
 mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
     use super::*;
     use crate::plan::NetworkSizes;
     use crate::synthetic::{NetworkShape, generate};
     use crate::{PROTOCOL, Plan, RunSeed, Settings};
-    use rand_chacha::ChaCha20Rng;
-    use rand_core::SeedableRng;
     use subrosa_paillier::{PrivateKey, Randomness};
     use subrosa_transport::testing::run_network;
     use subrosa_transport::{MemoryNetwork, Parameters};

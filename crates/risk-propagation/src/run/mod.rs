@@ -11,14 +11,14 @@ mod role;
 mod stage;
 
 use rand_core::CryptoRng;
-use subrosa_threshold_decryption::KeyShare;
-use subrosa_transport::{Limits, Parameters, Roster, Session, SessionError, Transport};
 
 use crate::checkpoint::CheckpointStore;
 use crate::error::Error;
 use crate::network::Network;
 use crate::plan::Settings;
 use crate::steps::agreement::periods;
+use subrosa_threshold_decryption::KeyShare;
+use subrosa_transport::{Limits, Parameters, Roster, Session, SessionError, Transport};
 
 pub(crate) use decrypt::{announcement, noise};
 pub(crate) use driver::run;

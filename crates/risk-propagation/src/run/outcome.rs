@@ -1,8 +1,5 @@
 //! What a bank has when a run has ended.
 
-use subrosa_threshold_decryption::{Deviation, ThresholdKey};
-use subrosa_transport::{Failure, PartyId};
-
 use crate::checkpoint::format::State;
 use crate::checkpoint::{CheckpointError, CheckpointStore};
 use crate::error::Error;
@@ -10,6 +7,8 @@ use crate::plan::Plan;
 use crate::steps::agreement::periods::PeriodActivity;
 use crate::steps::agreement::{Agreed, senders};
 use crate::steps::disclosure::{self, Ceilings};
+use subrosa_threshold_decryption::{Deviation, ThresholdKey};
+use subrosa_transport::{Failure, PartyId};
 
 /// What a run brought.
 #[derive(Clone)]

@@ -1,11 +1,10 @@
 //! Step R0: the name of the protocol, and what all banks must have in common before they begin.
 
+use crate::plan::Settings;
+use crate::steps::messages::CHUNK;
 use subrosa_encoding::{Hasher, Hex};
 use subrosa_threshold_decryption::ThresholdKey;
 use subrosa_transport::{Parameters, Protocol};
-
-use crate::plan::Settings;
-use crate::steps::messages::CHUNK;
 
 /// Name and version of the protocol, for [`Session::open`](subrosa_transport::Session::open).
 pub const PROTOCOL: Protocol = Protocol { name: "subrosa/risk-propagation", version: 3 };

@@ -1,8 +1,5 @@
 //! Where a run begins: at the start, or at the last state that all banks have.
 
-use subrosa_paillier::KeyId;
-use subrosa_transport::{PartyId, Roster, Session, Transport};
-
 use super::parameters::parameters;
 use super::role::Role;
 use crate::checkpoint::format::{self, Binding, Run, State};
@@ -14,6 +11,8 @@ use crate::steps::agreement::Agreed;
 use crate::steps::messages::Resume;
 use crate::steps::randomness::RunSeed;
 use crate::steps::sequence::{CannotResume, Resumption, Sequence};
+use subrosa_paillier::KeyId;
+use subrosa_transport::{PartyId, Roster, Session, Transport};
 
 /// How a session goes on from the first round.
 pub(crate) enum Start {

@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 
 use rand_core::CryptoRng;
-use subrosa_paillier::Ciphertext;
-use subrosa_threshold_decryption::{KeyShare, ThresholdKey};
-use subrosa_transport::PerParty;
 
 use crate::error::Error;
 use crate::steps::randomness::RunSeed;
+use subrosa_paillier::Ciphertext;
+use subrosa_threshold_decryption::{KeyShare, ThresholdKey};
+use subrosa_transport::PerParty;
 
 pub(crate) enum Role<'a> {
     /// A bank with its share of the key.

@@ -5,10 +5,10 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRng, Rng as _, SeedableRng};
-use subrosa_encoding::Hasher;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::network::{Network, input};
+use subrosa_encoding::Hasher;
 
 /// What a stream of randomness is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

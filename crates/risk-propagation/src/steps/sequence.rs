@@ -4,10 +4,9 @@
 //! Nothing here sends or stores anything: [`Propagation`](crate::Propagation) follows it, and so can an application with an event
 //! loop of its own.
 
-use subrosa_transport::{PartyId, PerParty};
-
 use crate::plan::{Plan, Step};
 use crate::steps::messages::Resume;
+use subrosa_transport::{PartyId, PerParty};
 
 /// What a bank does next.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,12 +1,12 @@
 //! Decryption as a protocol of its own.
 
 use rand_core::CryptoRng;
-use subrosa_encoding::Hex;
-use subrosa_paillier::{Blinded, Ciphertext};
-use subrosa_transport::{Limits, Parameters, PerParty, Session, SessionError, Transport};
 
 use super::{Decrypted, DecryptionSettings, PROTOCOL, announce, decrypt_towards};
 use crate::{DecryptionError, DecryptionPolicy, KeyShare, Ledger};
+use subrosa_encoding::Hex;
+use subrosa_paillier::{Blinded, Ciphertext};
+use subrosa_transport::{Limits, Parameters, PerParty, Session, SessionError, Transport};
 
 /// D1 to D3 among the parties of a transport's roster, which are those of the key in its order: everyone announces ciphertexts
 /// and reads its own.

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use num_bigint::BigUint;
 use serde::{Deserialize, Serialize};
+
+use crate::{BatchProof, Challenges, PartialDecryption, ProofContext, ThresholdKey, proof};
 use subrosa_encoding::wire;
 use subrosa_paillier::{Ciphertext, CiphertextBatch, PublicKey};
 use subrosa_transport::{Malformed, Message, PartyId, with_causes};
-
-use crate::{BatchProof, Challenges, PartialDecryption, ProofContext, ThresholdKey, proof};
 
 /// D1, to all: the ciphertexts that the sender wants to read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -140,10 +140,11 @@ fn check_values(values: &[BigUint], count: usize, key: &PublicKey) -> Result<(),
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{AccessStructure, dealer};
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::SeedableRng;
+
+    use super::*;
+    use crate::{AccessStructure, dealer};
     use subrosa_paillier::PrivateKey;
 
     /// Whether eight digits of `value` in a row stand in `text`, decimal or hexadecimal.

@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use num_bigint::BigInt;
 use rand_core::CryptoRng;
-use subrosa_paillier::{Blinded, Ciphertext, CiphertextBatch, PublicKey};
-use subrosa_transport::{Failure, PartyId, PerParty, Protocol, Session, Transport};
 
 use crate::{Combiner, DecryptionError, Deviation, KeyShare, Ledger, PartialDecryption, ProofContext};
+use subrosa_paillier::{Blinded, Ciphertext, CiphertextBatch, PublicKey};
+use subrosa_transport::{Failure, PartyId, PerParty, Protocol, Session, Transport};
 
 pub use decryption::Decryption;
 use messages::Claim;

@@ -1,10 +1,10 @@
 use rand_core::CryptoRng;
-use subrosa_encoding::Hex;
-use subrosa_transport::{Limits, Parameters, PartyId, PerParty, Protocol, Session, SessionError, Transport};
 
 use super::messages::{ReshareCommitments, ReshareShare, ShareRange};
 use super::{Refresh, RenewalError, Resharing};
 use crate::{KeyShare, ThresholdKey};
+use subrosa_encoding::Hex;
+use subrosa_transport::{Limits, Parameters, PartyId, PerParty, Protocol, Session, SessionError, Transport};
 
 /// Name and version of the refresh, for [`Session::open`].
 pub const REFRESH_PROTOCOL: Protocol = Protocol { name: "subrosa/refresh", version: 1 };

@@ -1,7 +1,6 @@
+use crate::KeyError;
 use subrosa_arith::ArithError;
 use subrosa_transport::{Culprits, FailureKind, PartyId, SessionError};
-
-use crate::KeyError;
 
 /// Why shares were not renewed. The old ones stay valid.
 #[derive(Debug, thiserror::Error)]

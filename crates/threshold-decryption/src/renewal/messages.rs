@@ -2,6 +2,7 @@
 
 use num_bigint::{BigInt, BigUint};
 use serde::{Deserialize, Serialize};
+
 use subrosa_arith::wipe_uint;
 use subrosa_encoding::wire;
 use subrosa_paillier::PublicKey;

@@ -3,6 +3,7 @@
 use num_bigint::{BigInt, BigUint};
 use num_traits::Zero;
 use rand_core::CryptoRng;
+
 use subrosa_arith::{Modulus, Residue, SecretInt, wipe_uint};
 
 /// `constant + Σ aₘX^m` for m = 1, …, t with aₘ uniform below a bound. Wipes itself.
@@ -54,9 +55,10 @@ pub(super) fn commitment_at(modulus: &Modulus, commitments: &[BigUint], point: u
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::SeedableRng;
+
+    use super::*;
 
     #[test]
     fn values_commitments_and_bounds_agree() {

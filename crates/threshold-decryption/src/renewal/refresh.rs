@@ -1,13 +1,13 @@
 use num_bigint::{BigInt, BigUint};
 use num_traits::Zero;
 use rand_core::CryptoRng;
-use subrosa_arith::{Residue, SecretInt};
-use subrosa_transport::{Limits, PartyId, PerParty};
 
 use super::messages::{CommitmentShape, RefreshCommitments, RefreshShare, ShareRange};
 use super::polynomial::{Polynomial, commitment_at, greatest_value};
 use super::{RenewalError, default_share_limit};
 use crate::{KeyShare, Lineage, ThresholdKey, ThresholdKeyParts};
+use subrosa_arith::{Residue, SecretInt};
+use subrosa_transport::{Limits, PartyId, PerParty};
 
 /// A refresh of the shares of one key: every party deals a polynomial with value 0 at 0 and coefficients in `[0, 2A)`,
 /// and adds up what it is dealt.

@@ -1,14 +1,14 @@
 use num_bigint::{BigInt, BigUint, Sign};
 use num_traits::One;
 use rand_core::CryptoRng;
-use subrosa_arith::{Residue, SecretInt};
-use subrosa_shamir::{IntegerShare, IntegerSharing, integer_lagrange_at_zero};
-use subrosa_transport::{Limits, PartyId, PerParty};
 
 use super::messages::{CommitmentShape, ReshareCommitments, ReshareShare, ShareRange};
 use super::polynomial::{Polynomial, commitment_at, greatest_value};
 use super::{RenewalError, default_share_limit};
 use crate::{AccessStructure, KeyShare, Lineage, STATISTICAL_BITS, ThresholdKey, ThresholdKeyParts};
+use subrosa_arith::{Residue, SecretInt};
+use subrosa_shamir::{IntegerShare, IntegerSharing, integer_lagrange_at_zero};
+use subrosa_transport::{Limits, PartyId, PerParty};
 
 /// A resharing of one key by t+1 of its parties, the *dealers*, to n′ new parties of whom t′+1 will decrypt.
 ///

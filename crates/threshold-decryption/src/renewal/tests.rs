@@ -3,11 +3,11 @@
 use num_bigint::{BigInt, BigUint};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use subrosa_paillier::{PrivateKey, PublicKey};
-use subrosa_transport::{PartyId, PerParty};
 
 use super::{Refresh, RenewalError, Resharing};
 use crate::{AccessStructure, KeyShare, dealer, verification_base};
+use subrosa_paillier::{PrivateKey, PublicKey};
+use subrosa_transport::{PartyId, PerParty};
 
 fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)

@@ -1,8 +1,7 @@
 use std::io;
 
-use subrosa_sealing::SealingError;
-
 use crate::KeyError;
+use subrosa_sealing::SealingError;
 
 /// Why a share was not stored or not read.
 #[derive(Debug, thiserror::Error)]

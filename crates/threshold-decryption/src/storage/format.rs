@@ -1,9 +1,8 @@
 //! The header of a key file, and which file may replace which.
 
-use subrosa_sealing::{Format, Frame};
-
 use super::StorageError;
 use crate::KeyShare;
+use subrosa_sealing::{Format, Frame};
 
 /// Version of the format.
 pub const FORMAT_VERSION: u16 = 1;

@@ -29,10 +29,10 @@ mod public;
 use std::path::Path;
 
 use rand_core::CryptoRng;
-use subrosa_sealing::file;
 use zeroize::Zeroizing;
 
 use crate::KeyShare;
+use subrosa_sealing::file;
 
 pub use error::StorageError;
 pub use format::{FORMAT_VERSION, FileInfo, MAX_FILE_BYTES};

@@ -2,15 +2,15 @@
 
 use num_bigint::BigUint;
 use serde::{Deserialize, Serialize};
-use subrosa_arith::{SecretInt, wipe_uint};
-use subrosa_encoding::wire;
-use subrosa_paillier::PublicKey;
-use subrosa_transport::PartyId;
 use zeroize::Zeroizing;
 
 use super::StorageError;
 use super::format::FileInfo;
 use crate::{AccessStructure, KeyError, KeyShare, Lineage, ThresholdKey, ThresholdKeyParts};
+use subrosa_arith::{SecretInt, wipe_uint};
+use subrosa_encoding::wire;
+use subrosa_paillier::PublicKey;
+use subrosa_transport::PartyId;
 
 /// The public constants. What they are checked for is [`ThresholdKey::with_lineage`]'s affair.
 #[derive(Serialize, Deserialize)]

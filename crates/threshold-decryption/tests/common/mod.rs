@@ -14,6 +14,7 @@ use num_bigint::{BigInt, BigUint};
 use num_traits::One;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
+
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PrivateKey, PublicKey, Randomness};
 use subrosa_threshold_decryption::{AccessStructure, KeyShare, dealer, protocol};
 use subrosa_transport::{

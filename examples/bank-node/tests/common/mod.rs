@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
+
 use subrosa_risk_propagation::synthetic::{NetworkShape, generate};
 
 pub const BANKS: [&str; 3] = ["amber", "birch", "coral"];

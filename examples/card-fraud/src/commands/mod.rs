@@ -6,14 +6,16 @@ pub mod serve;
 pub mod web;
 pub mod whole;
 
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::Path;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
 use crate::model_file;
 use crate::table::{self, Purchase};
 use crate::train::{self, Labelled, TrainOptions, Trained};
 use crate::{Error, Result, generate as made_up};
-use indicatif::{ProgressBar, ProgressStyle};
-use std::fmt::Write as _;
-use std::io::Write;
-use std::path::Path;
 
 /// Writes made-up labelled purchases.
 ///

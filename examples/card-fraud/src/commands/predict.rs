@@ -1,13 +1,5 @@
 //! The card holder's process.
 
-use super::progress;
-use crate::exchange::Connection;
-use crate::metrics::Confusion;
-use crate::table::{FEATURE_NAMES, Purchase, Table};
-use crate::times::{Bytes, Times};
-use crate::train::CLASSES;
-use crate::{Error, Result, model_file};
-use indicatif::ProgressBar;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;
@@ -16,6 +8,16 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
+
+use indicatif::ProgressBar;
+
+use super::progress;
+use crate::exchange::Connection;
+use crate::metrics::Confusion;
+use crate::table::{FEATURE_NAMES, Purchase, Table};
+use crate::times::{Bytes, Times};
+use crate::train::CLASSES;
+use crate::{Error, Result, model_file};
 use subrosa_decision_tree::ClientKey;
 
 /// How a batch is asked.

@@ -1,5 +1,12 @@
 //! The bank's process.
 
+use std::io::Read;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use super::say;
 use super::whole::plan_text;
 use crate::exchange::addresses;
@@ -8,12 +15,6 @@ use crate::server::{Guarded, Limits, Server};
 use crate::tcp::CLIENT;
 use crate::train::{Labelled, TrainOptions, train};
 use crate::{Error, Result, generate, model_file};
-use std::io::Read;
-use std::net::TcpListener;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 use subrosa_decision_tree::service::{self, ServiceSettings};
 use subrosa_decision_tree::{Evaluator, ParameterSet, QuantizedModel, Query};
 use subrosa_transport::{FailureKind, with_causes};

@@ -1,5 +1,10 @@
 //! The card holder's process with a page.
 
+use std::io::Write;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::say;
 use crate::exchange::addresses;
 use crate::web::access::Token;
@@ -8,10 +13,6 @@ use crate::web::connections::Bounded;
 use crate::web::desk::Desk;
 use crate::web::routes::{Site, router};
 use crate::{Error, Result};
-use std::io::Write;
-use std::net::TcpListener;
-use std::sync::Arc;
-use std::time::Duration;
 
 /// How often a key is looked at that may have lain unused for too long.
 const TIDYING: Duration = Duration::from_secs(1);

@@ -1,11 +1,12 @@
 //! The whole job in one process.
 
+use std::io::Write;
+
 use super::{progress, report};
 use crate::metrics::Confusion;
 use crate::times::{Bytes, Times};
 use crate::train::{CLASSES, Labelled, TrainOptions, Trained, train};
 use crate::{Error, Result, generate};
-use std::io::Write;
 use subrosa_decision_tree::{ClientKey, Evaluator, ParameterSet, Plan};
 
 /// Trains on `data`, or on `rows` made-up purchases, then judges up to `queries` held-out purchases under encryption

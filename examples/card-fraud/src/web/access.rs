@@ -3,9 +3,10 @@
 //! Any site that is open in the same browser can send requests to this machine. It does not know the token, so it
 //! gets nowhere; and the further checks stand where a token has leaked.
 
-use axum::http::{HeaderMap, Method, header};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+
+use axum::http::{HeaderMap, Method, header};
 use subtle::ConstantTimeEq;
 
 /// Bytes of a token: as hard to guess as an AES-128 key.

@@ -4,14 +4,15 @@
 //! them passes through the card holder's process. It reads a pipe that only we hold, and stops when the pipe closes;
 //! so it also stops when we are killed.
 
-use crate::journal::Sight;
-use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::journal::Sight;
+use crate::{Error, Result};
 
 /// How long a server that was told to stop may take before it is killed.
 const STOPPING: Duration = Duration::from_secs(5);

@@ -1,6 +1,5 @@
 //! The connections on which the page is asked for: so many at a time, and none that is kept busy with nothing.
 
-use axum::serve::Listener;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -8,6 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
+use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -106,11 +107,13 @@ impl AsyncWrite for Connection {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use axum::{Router, routing::get};
     use std::io::{Read, Write};
     use std::net::TcpStream as Client;
     use std::thread;
+
+    use axum::{Router, routing::get};
+
+    use super::*;
 
     const LONGEST: Duration = Duration::from_millis(400);
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n";

@@ -1,5 +1,10 @@
 //! The four steps, with a bank at the other end. All of it blocks.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
 use crate::exchange::Connection;
 use crate::journal::{SHOWN_BYTES, Sight, first_bytes};
 use crate::table::{FEATURE_NAMES, Purchase};
@@ -8,9 +13,6 @@ use crate::web::bank::Bank;
 use crate::web::form::Form;
 use crate::web::problem::Problem;
 use crate::web::session::{Key, Session, Taken};
-use serde::Serialize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 use subrosa_decision_tree::ClientKey;
 use subrosa_transport::with_causes;
 

@@ -1,8 +1,9 @@
 //! What the page sends, checked before anything is done with it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::table::{AMOUNTS, FEATURE_NAMES, FEATURES, Purchase};
 use crate::web::problem::Problem;
-use serde::{Deserialize, Serialize};
 
 /// Greatest value of each amount that the page takes: half of the earth's circumference in kilometres, twice, and a
 /// thousand times the usual price.

@@ -1,10 +1,12 @@
 //! What goes wrong, in plain words, and what the page can offer against it.
 
-use crate::Error;
-use crate::web::form::FieldProblem;
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use serde::Serialize;
-use std::time::Duration;
+
+use crate::Error;
+use crate::web::form::FieldProblem;
 use subrosa_transport::with_causes;
 
 /// Why a step was not taken.

@@ -1,10 +1,8 @@
 //! The steps over HTTP, and the page's files. Every request passes [`access::check`]; every response forbids the browser
 //! to store it, to guess at it, to show it in a frame, and to load anything from elsewhere.
 
-use crate::web::access::{self, Token};
-use crate::web::desk::Desk;
-use crate::web::form;
-use crate::web::problem::Problem;
+use std::sync::Arc;
+
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -13,7 +11,11 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Router, extract::rejection::BytesRejection};
 use serde::Serialize;
-use std::sync::Arc;
+
+use crate::web::access::{self, Token};
+use crate::web::desk::Desk;
+use crate::web::form;
+use crate::web::problem::Problem;
 
 /// Greatest body of a request in bytes; a purchase takes a few hundred.
 pub const MAX_BODY: usize = 4_096;

@@ -3,8 +3,9 @@
 //! Each step throws away what rested on its predecessor: a new key makes an older purchase unreadable, a new purchase
 //! an older answer. Each purchase has a number, so that a second tab cannot take another purchase for its own.
 
-use crate::web::problem::Problem;
 use std::time::{Duration, Instant};
+
+use crate::web::problem::Problem;
 use subrosa_decision_tree::service::Terms;
 use subrosa_decision_tree::{Answer, ClientKey, Query};
 

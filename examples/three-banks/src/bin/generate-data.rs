@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+
 use subrosa_risk_propagation::Error;
 use subrosa_risk_propagation::synthetic::{NetworkShape, generate};
 use subrosa_transport::with_causes;

@@ -1,11 +1,10 @@
 //! How risk moved by iteration, computed in the clear from all banks' data: in a real run nobody sees a score between
 //! the first and the last.
 
-use subrosa_risk_propagation::plaintext::Reference;
-use subrosa_risk_propagation::{Error, Outcome, Plan};
-
 use super::model::Movement;
 use crate::scene::Scene;
+use subrosa_risk_propagation::plaintext::Reference;
+use subrosa_risk_propagation::{Error, Outcome, Plan};
 
 /// The scores of all accounts of all banks, one row of risk types for each, before the run and after each step: those that
 /// the ciphertexts held.

@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 
-use subrosa_risk_propagation::explain::{Contribution, explain};
-use subrosa_risk_propagation::{BankId, Step};
-
 use super::model::{Account, Course, Edge, Movement, Node, Score, Sender, Shown};
 use super::movement::Trace;
 use crate::scene::ranks::{self, FIRST, Row};
 use crate::scene::{Scene, float, layers};
+use subrosa_risk_propagation::explain::{Contribution, explain};
+use subrosa_risk_propagation::{BankId, Step};
 
 /// Senders told of each account.
 const SENDERS: usize = 6;

@@ -1,11 +1,12 @@
 //! Finding the tree ensemble in a graph, and making sure that nothing around it changes a prediction.
 
+use std::collections::HashMap;
+
 use super::attributes::Attributes;
 use super::damaged;
 use super::proto::{self, data_type};
 use crate::import::ImportError;
 use crate::model::{MAX_FEATURES, Precision};
-use std::collections::HashMap;
 
 const DOMAIN: &str = "ai.onnx.ml";
 

@@ -9,10 +9,11 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
+use prost::Message;
+
 use super::{ImportError, ImportOptions};
 use crate::Result;
 use crate::model::Model;
-use prost::Message;
 
 /// Greatest size of an ONNX file, in bytes. A node of a tree takes 30 to 60 of them.
 pub const MAX_ONNX_BYTES: usize = 256 << 20;

@@ -1,10 +1,11 @@
 //! The parallel lists `nodes_…` and `class_…` or `target_…` of an ensemble, as trees.
 
+use std::collections::{HashMap, HashSet};
+
 use super::attributes::Attributes;
 use crate::import::ImportError;
 use crate::import::tree::{Comparison, FileNode, FileTree};
 use crate::model::{LeafWeight, MAX_NODES, Tree};
-use std::collections::{HashMap, HashSet};
 
 /// A leaf's weight as the file lists it.
 #[derive(Clone, Copy, Debug)]

@@ -17,11 +17,10 @@ pub mod senders;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use subrosa_encoding::Hasher;
-
 use crate::banks::BankId;
 use crate::error::{Disagreement, Error};
 use crate::network::{Network, Period};
+use subrosa_encoding::Hasher;
 
 /// Lists of accounts by period and bank.
 pub(crate) type Lists = Vec<Vec<Vec<u32>>>;

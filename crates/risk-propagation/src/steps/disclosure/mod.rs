@@ -8,13 +8,13 @@ mod noise;
 use num_bigint::{BigInt, BigUint, Sign};
 use rand_core::CryptoRng;
 use rayon::prelude::*;
-use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey};
 
 use crate::error::{Error, Violation};
 use crate::plan::Plan;
 use crate::steps::randomness::split;
 use crate::steps::scores::Encrypted;
 use crate::steps::scores::{lanes, to_grid};
+use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey};
 
 pub use ceilings::Ceilings;
 pub use commitment::{Committed, commitment, noise_context};

@@ -9,12 +9,12 @@
 use num_bigint::{BigInt, BigUint};
 use rand_core::CryptoRng;
 use rayon::prelude::*;
-use subrosa_arith::sample;
-use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey};
 
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::steps::randomness::split;
+use subrosa_arith::sample;
+use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey};
 
 /// Accounts in each of the ciphertexts of a bank that declared so many: all are full but the last.
 pub fn used_slots(accounts: usize, plan: &Plan) -> impl Iterator<Item = usize> + Clone + use<> {

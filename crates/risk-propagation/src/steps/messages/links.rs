@@ -3,11 +3,10 @@
 //! So a bank is bound to its personal messages, as it is to its broadcasts: who receives one compares, and an auditor who has a
 //! bank's record knows that no message in it was made up by that bank.
 
-use subrosa_encoding::Hasher;
-use subrosa_transport::{PartyId, PerParty, Roster, Session, Transport};
-
 use crate::error::Error;
 use crate::steps::messages::{Digests, OfferChunk, ScoreChunk, SelectionBits, Sent};
+use subrosa_encoding::Hasher;
+use subrosa_transport::{PartyId, PerParty, Roster, Session, Transport};
 
 /// A message to one bank that is bound by [`Sent`].
 pub trait Personal {

@@ -4,13 +4,13 @@
 pub mod links;
 
 use serde::{Deserialize, Serialize};
-use subrosa_paillier::{CiphertextBatch, PublicKey};
-use subrosa_transport::{Malformed, Message};
 
 use crate::limits::MAX_IN_DEGREE_BITS;
 use crate::limits::MAX_STEPS;
 use crate::limits::NAME_LIMIT;
 use crate::steps::agreement::TransferDigest;
+use subrosa_paillier::{CiphertextBatch, PublicKey};
+use subrosa_transport::{Malformed, Message};
 
 /// Names or ciphertexts in one message; longer lists take several.
 pub const CHUNK: usize = 1024;

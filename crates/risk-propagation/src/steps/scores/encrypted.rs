@@ -10,8 +10,6 @@ use std::ops::Range;
 use num_bigint::BigInt;
 use rand_core::CryptoRng;
 use rayon::prelude::*;
-use subrosa_arith::{Residue, WindowTable, vartime_multi_pow_tables};
-use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey};
 
 use super::blocks::{blocks, is_hub, last_uses, node, uses, window};
 use super::ciphertexts::Ciphertexts;
@@ -24,6 +22,8 @@ use crate::plan::Plan;
 use crate::plan::Step;
 use crate::steps::agreement::Agreed;
 use crate::steps::randomness::Streams;
+use subrosa_arith::{Residue, WindowTable, vartime_multi_pow_tables};
+use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey};
 
 /// Ciphertexts that are taken in at a time.
 const ARRIVALS: usize = 256;

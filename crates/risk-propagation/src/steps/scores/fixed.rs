@@ -181,8 +181,9 @@ pub(crate) fn to_float(value: &BigUint, scale: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn floats_of_any_scale() {

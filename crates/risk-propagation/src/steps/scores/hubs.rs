@@ -2,13 +2,13 @@
 
 use num_bigint::BigUint;
 use rayon::prelude::*;
-use subrosa_arith::Residue;
-use subrosa_paillier::PublicKey;
 
 use super::blocks::node;
 use super::weights::{Mixing, sender_weights};
 use crate::error::Error;
 use crate::network::Network;
+use subrosa_arith::Residue;
+use subrosa_paillier::PublicKey;
 
 /// Senders of a hub that are multiplied together: 2 MB of ciphertexts in each thread at k = 2048.
 const PIECE: usize = 2048;

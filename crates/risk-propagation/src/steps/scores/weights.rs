@@ -165,8 +165,9 @@ pub(crate) fn fixed_point(x: f64, bits: u32) -> Option<BigUint> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn weights(delta: f64, bits: u32, amounts: &[u128]) -> Vec<u64> {
         let mut out = Vec::new();
