@@ -17,24 +17,26 @@ use crate::wiped::Wiped;
 use crate::{FixedBase, SecretInt};
 
 /// The moduli of a group, and what its operations share.
-struct Group {
+struct Group<'a> {
+    /// One for all lanes, or one for each.
+    contexts: &'a [&'a Context],
     moduli: Moduli,
     /// Words of the residues that come and go.
     words: usize,
     /// Takes numbers to the form with fewer limbs, and back; `None` where the form is the same.
     forms: Option<(Eight, Eight)>,
-    one: Eight,
     scratch: Eight,
 }
 
-impl Group {
+impl<'a> Group<'a> {
     /// One modulus for all lanes, or one for each; `n` limbs.
-    fn new(contexts: &[&Context], n: usize) -> Option<Self> {
+    fn new(contexts: &'a [&'a Context], n: usize) -> Option<Self> {
         let (first, others) = contexts.split_first()?;
-        let moduli = if others.iter().all(|other| first.same_form(other)) {
+        let is_shared = others.iter().all(|other| first.same_form(other));
+        let contexts = if is_shared { &contexts[..1] } else { contexts };
+        let moduli = if is_shared {
             Moduli::shared(n, first.modulus_words(), first.negated_inverse())?
         } else {
-            // Lanes without a number have the first one's modulus.
             Moduli::each(
                 n,
                 std::array::from_fn(|lane| {
@@ -43,23 +45,34 @@ impl Group {
                 }),
             )?
         };
-        let in_lanes = |words: &dyn Fn(&Context) -> Wiped| {
-            let mut numbers = Eight::zeros(n);
-            for lane in 0..GROUP {
-                numbers.set(lane, &words(contexts.get(lane).unwrap_or(first)));
-            }
-            numbers
-        };
-        let one = in_lanes(&|context| Wiped::from(context.one()));
         let words = first.words();
-        // x·2^(52w) times 2^(52(2n − w)), divided by R = 2^(52n), is x·R. The way back takes 2^(52w), the one of w words.
-        let forms =
-            (n < words).then(|| (in_lanes(&|context| context.power_of_two(2 * n - words)), one.clone()));
-        let mut group = Self { moduli, words, forms, one, scratch: Eight::zeros(n) };
-        if let Some((enter, _)) = &group.forms {
-            group.moduli.mul_assign(&mut group.one, enter, &mut group.scratch);
+        let mut group = Self { contexts, moduli, words, forms: None, scratch: Eight::zeros(n) };
+        if n < words {
+            // x·2^(52w) times 2^(52(2n − w)), divided by R = 2^(52n), is x·R. The way back takes 2^(52w), the one of w
+            // words.
+            let enter = group.for_each_modulus(|context| context.power_of_two(2 * n - words));
+            let leave = group.for_each_modulus(|context| Wiped::from(context.one()));
+            group.forms = Some((enter, leave));
         }
         Some(group)
+    }
+
+    /// A number of each modulus. Lanes without a number have the first one's modulus.
+    fn for_each_modulus(&self, words: impl Fn(&Context) -> Wiped) -> Eight {
+        let mut numbers = Eight::same(self.moduli.limbs(), &words(self.contexts[0]));
+        if self.contexts.len() > 1 {
+            (0..).zip(self.contexts).for_each(|(lane, context)| numbers.set(lane, &words(context)));
+        }
+        numbers
+    }
+
+    /// 1 in each lane.
+    fn one(&mut self) -> Eight {
+        let mut one = self.for_each_modulus(|context| Wiped::from(context.one()));
+        if let Some((enter, _)) = &self.forms {
+            self.moduli.mul_assign(&mut one, enter, &mut self.scratch);
+        }
+        one
     }
 
     /// The numbers with these words; zeros in the other lanes.
@@ -95,10 +108,10 @@ impl Group {
     }
 
     /// 1, base, base², …, base^(2^window − 1).
-    fn all_powers(&mut self, base: &Eight, window: u32) -> Table {
+    fn all_powers(&mut self, one: &Eight, base: &Eight, window: u32) -> Table {
         let mut table = Table::new(self.moduli.limbs(), 1 << window);
-        let mut power = self.one.clone();
-        table.set(0, &power);
+        let mut power = one.clone();
+        table.set(0, one);
         for entry in 1..1 << window {
             if entry == 1 {
                 power.copy_from(base);
@@ -136,8 +149,8 @@ pub(super) fn pow(contexts: &[&Context], bases: &[&[u64]], exponents: &[&SecretI
     let digits: Vec<_> =
         exponents.iter().map(|exponent| Digits::with_bits(exponent.expose(), bits)).collect();
     let window = fixed_window(n, bits);
-    let table = group.all_powers(&base, window);
-    let mut acc = group.one.clone();
+    let mut acc = group.one();
+    let table = group.all_powers(&acc, &base, window);
     let mut entry = Eight::zeros(n);
     let windows = bits.div_ceil(u64::from(window));
     for i in (0..windows).rev() {
@@ -156,7 +169,8 @@ pub(super) fn pow(contexts: &[&Context], bases: &[&[u64]], exponents: &[&SecretI
 /// Each base to the power of a public exponent, by sliding windows.
 pub(super) fn vartime_pow(context: &Context, bases: &[&[u64]], exponent: &BigUint) -> Option<Vec<Wiped>> {
     let n = words(context.bits());
-    let mut group = Group::new(&[context], n)?;
+    let contexts = [context];
+    let mut group = Group::new(&contexts, n)?;
     let bits = exponent.bits();
     let digits = Digits::new(exponent);
     let window = sliding_window(bits);
@@ -170,7 +184,7 @@ pub(super) fn vartime_pow(context: &Context, bases: &[&[u64]], exponent: &BigUin
         group.mul(&mut power, &squared);
         table.set(entry, &power);
     }
-    let mut acc = group.one.clone();
+    let mut acc = group.one();
     let mut next = bits;
     while next > 0 {
         if !digits.bit(next - 1) {
@@ -194,7 +208,8 @@ pub(super) fn vartime_pow(context: &Context, bases: &[&[u64]], exponent: &BigUin
 
 /// The products of numbers.
 pub(super) fn mul(context: &Context, a: &[&[u64]], b: &[&[u64]]) -> Option<Vec<Wiped>> {
-    let mut group = Group::new(&[context], context.words())?;
+    let contexts = [context];
+    let mut group = Group::new(&contexts, context.words())?;
     let mut product = group.enter(a);
     let b = group.enter(b);
     group.mul(&mut product, &b);
@@ -203,7 +218,8 @@ pub(super) fn mul(context: &Context, a: &[&[u64]], b: &[&[u64]]) -> Option<Vec<W
 
 /// The squares of numbers.
 pub(super) fn square(context: &Context, a: &[&[u64]]) -> Option<Vec<Wiped>> {
-    let mut group = Group::new(&[context], context.words())?;
+    let contexts = [context];
+    let mut group = Group::new(&contexts, context.words())?;
     let mut square = group.enter(a);
     group.square(&mut square);
     Some(group.leave(square, a.len()))
@@ -212,8 +228,9 @@ pub(super) fn square(context: &Context, a: &[&[u64]]) -> Option<Vec<Wiped>> {
 /// A fixed base to the power of each exponent: all lanes read one table, each its own entry.
 pub(super) fn comb(context: &Context, base: &FixedBase, exponents: &[Digits]) -> Option<Vec<Wiped>> {
     let n = context.words();
-    let mut group = Group::new(&[context], n)?;
-    let mut acc = group.one.clone();
+    let contexts = [context];
+    let mut group = Group::new(&contexts, n)?;
+    let mut acc = group.one();
     let mut entry = Eight::zeros(n);
     base.for_each_column(|square, block, positions| {
         if square {
@@ -238,10 +255,11 @@ pub(super) fn product<'a>(
     power: impl Fn(usize, Step) -> &'a [u64],
 ) -> Option<Vec<Wiped>> {
     let n = context.words();
-    let mut group = Group::new(&[context], n)?;
+    let contexts = [context];
+    let mut group = Group::new(&contexts, n)?;
     let positions =
         steps.iter().filter_map(|steps| steps.first()).map(|step| step.position + 1).max().unwrap_or(0);
-    let mut collected = vec![group.one.clone(); positions];
+    let mut collected = vec![group.one(); positions];
     let mut acc = Eight::zeros(n);
     let mut factor = Eight::zeros(n);
     let mut words = Wiped::zeros(n);
@@ -280,7 +298,7 @@ pub(super) fn product<'a>(
             collected[position].set(lane, &words);
         }
     }
-    let mut result = collected.pop().unwrap_or_else(|| group.one.clone());
+    let mut result = collected.pop().unwrap_or_else(|| group.one());
     for factor in collected.iter().rev() {
         group.square(&mut result);
         group.mul(&mut result, factor);

@@ -24,8 +24,31 @@ use crate::{FixedBase, Kernel, Modulus, Residue, SecretInt};
 /// Numbers that are computed side by side.
 const GROUP: usize = 8;
 
-/// Fewest numbers for which a group pays.
-const LEAST: usize = 3;
+/// What is done to the numbers of a batch.
+#[derive(Clone, Copy)]
+enum Work {
+    Power,
+    /// Powers through tables, which keep the words of the kernel for one number.
+    Table,
+    Square,
+    Multiply,
+}
+
+impl Work {
+    /// Fewest numbers for which a group pays, for a modulus of so many bits: eight times the ratio of the times for one
+    /// number (`cargo bench -p subrosa-benches --bench arith`), rounded up. Bringing numbers into the lanes counts for
+    /// more where little is done to them.
+    fn least(self, bits: u64) -> usize {
+        match (self, bits) {
+            (Work::Power, ..1536) => 2,
+            (Work::Power, ..2560) => 3,
+            (Work::Power, ..3584) | (Work::Table, ..2560) => 4,
+            (Work::Power, _) | (Work::Table, ..7168) | (Work::Square, ..2560) => 5,
+            (Work::Table | Work::Square, _) => 6,
+            (Work::Multiply, _) => 7,
+        }
+    }
+}
 
 impl Modulus {
     /// `base^exponent` for each base, in their order.
@@ -56,6 +79,7 @@ impl Modulus {
     pub fn pow_each(&self, terms: &[(&Residue, &SecretInt)]) -> Vec<Residue> {
         in_groups(
             self,
+            Work::Power,
             terms,
             |group| {
                 let bases: Vec<_> = group.iter().map(|(base, _)| self.own(base)).collect();
@@ -74,6 +98,7 @@ impl Modulus {
     pub fn vartime_pow_batch(&self, bases: &[Residue], exponent: &BigUint) -> Vec<Residue> {
         in_groups(
             self,
+            Work::Power,
             bases,
             |group| {
                 let bases: Vec<_> = group.iter().map(|base| self.own(base)).collect();
@@ -88,6 +113,7 @@ impl Modulus {
     pub fn mul_batch(&self, pairs: &[(&Residue, &Residue)]) -> Vec<Residue> {
         in_groups(
             self,
+            Work::Multiply,
             pairs,
             |group| {
                 let a: Vec<_> = group.iter().map(|(a, _)| self.own(a)).collect();
@@ -104,6 +130,7 @@ impl Modulus {
     pub fn square_batch(&self, values: &[Residue]) -> Vec<Residue> {
         in_groups(
             self,
+            Work::Square,
             values,
             |group| {
                 let values: Vec<_> = group.iter().map(|value| self.own(value)).collect();
@@ -146,6 +173,7 @@ pub fn pow_moduli(terms: &[(&Modulus, &Residue, &SecretInt)]) -> Vec<Residue> {
         let (first, _, _) = terms[same[0]];
         let found = in_groups(
             first,
+            Work::Power,
             same,
             |group| {
                 let contexts: Vec<&Context> = group.iter().map(|&index| &*terms[index].0.context).collect();
@@ -173,6 +201,7 @@ impl FixedBase {
         let modulus = self.modulus();
         in_groups(
             &modulus,
+            Work::Table,
             exponents,
             |group| {
                 if group.iter().any(|exponent| exponent.bits() > self.exponent_bits()) {
@@ -193,14 +222,18 @@ impl FixedBase {
 /// all where that cannot be, one by one to `alone`.
 fn in_groups<T>(
     modulus: &Modulus,
+    work: Work,
     items: &[T],
     mut together: impl FnMut(&[T]) -> Option<Vec<Wiped>>,
     mut alone: impl FnMut(&T) -> Residue,
 ) -> Vec<Residue> {
     let mut results = Vec::with_capacity(items.len());
     for group in items.chunks(GROUP) {
-        let words =
-            if modulus.kernel() == Kernel::Ifma && group.len() >= LEAST { together(group) } else { None };
+        let words = if modulus.kernel() == Kernel::Ifma && group.len() >= work.least(modulus.bits()) {
+            together(group)
+        } else {
+            None
+        };
         match words {
             Some(words) => results.extend(words.into_iter().map(|words| modulus.wrap(words))),
             None => results.extend(group.iter().map(&mut alone)),

@@ -1,6 +1,6 @@
 //! Products of powers side by side. For public exponents only.
 
-use super::{eight, in_groups};
+use super::{Work, eight, in_groups};
 use crate::multi_pow::{Steps, WindowTable, vartime_multi_pow_tables};
 use crate::{Modulus, Residue};
 
@@ -25,6 +25,7 @@ pub fn vartime_multi_pow_batch(modulus: &Modulus, products: &[Vec<(&WindowTable,
     side_by_side.sort_by_key(|(_, steps)| steps.len());
     let found = in_groups(
         modulus,
+        Work::Table,
         &side_by_side,
         |group| {
             let steps: Vec<&[Step]> = group.iter().map(|(_, steps)| &**steps).collect();

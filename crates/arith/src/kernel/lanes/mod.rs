@@ -13,9 +13,9 @@ mod mul;
 mod tests;
 
 use std::arch::x86_64::{
-    __m512i, _mm512_add_epi64, _mm512_and_si512, _mm512_cmpeq_epi64_mask, _mm512_load_si512,
-    _mm512_maskz_set1_epi64, _mm512_or_si512, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_srli_epi64,
-    _mm512_store_si512, _mm512_sub_epi64,
+    __m512i, _mm512_and_si512, _mm512_cmpeq_epi64_mask, _mm512_load_si512, _mm512_maskz_set1_epi64,
+    _mm512_or_si512, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_srli_epi64, _mm512_store_si512,
+    _mm512_sub_epi64,
 };
 
 use self::mul::Operands;
@@ -32,7 +32,7 @@ const PAD: usize = LANES;
 /// Fewest limbs of a number.
 const MIN_WORDS: usize = 10;
 
-/// Masks that a look-up holds in registers.
+/// Masks that a look-up holds in registers; even.
 const MASKS: usize = 16;
 
 /// Limbs for a modulus of so many bits: R > 4m.
@@ -68,6 +68,16 @@ impl Eight {
     /// Limbs of each number.
     fn limbs(&self) -> usize {
         self.0.len() - PAD
+    }
+
+    /// The same number in all lanes. What is beyond the limbs must be zero.
+    pub(crate) fn same(n: usize, words: &[u64]) -> Self {
+        let mut eight = Self::zeros(n);
+        debug_assert!(words.iter().skip(n).all(|&word| word == 0));
+        for (limb, &word) in eight.0[..n].iter_mut().zip(words) {
+            limb.0 = [word; LANES];
+        }
+        eight
     }
 
     /// Sets the number of one lane. What is beyond the limbs must be zero.
@@ -223,20 +233,22 @@ impl Moduli {
 
 /// Powers of eight numbers: limb i of all entries lies together, so that a look-up runs through memory once.
 pub(crate) struct Table {
-    entries: usize,
+    /// Entries, filled up with zeros to a multiple of [`MASKS`].
+    stride: usize,
     powers: Eight,
 }
 
 impl Table {
     /// A table of so many entries of `n` limbs.
     pub(crate) fn new(n: usize, entries: usize) -> Self {
-        Self { entries, powers: Eight::zeros(n * entries) }
+        let stride = entries.next_multiple_of(MASKS);
+        Self { stride, powers: Eight::zeros(n * stride) }
     }
 
     /// Writes an entry.
     pub(crate) fn set(&mut self, entry: usize, numbers: &Eight) {
         for (i, limb) in numbers.0[..numbers.limbs()].iter().enumerate() {
-            self.powers.0[i * self.entries + entry] = *limb;
+            self.powers.0[i * self.stride + entry] = *limb;
         }
     }
 
@@ -244,13 +256,13 @@ impl Table {
     pub(crate) fn vartime_get(&self, entry: usize, out: &mut Eight) {
         let n = out.limbs();
         for (i, limb) in out.0[..n].iter_mut().enumerate() {
-            *limb = self.powers.0[i * self.entries + entry];
+            *limb = self.powers.0[i * self.stride + entry];
         }
     }
 
     /// Copies to each lane of `out` the entry of its digit, reading every entry.
     pub(crate) fn select(&self, out: &mut Eight, digits: [u64; LANES], moduli: &Moduli) {
-        assert!(self.powers.limbs() == moduli.n * self.entries && out.limbs() == moduli.n);
+        assert!(self.powers.limbs() == moduli.n * self.stride && out.limbs() == moduli.n);
         // SAFETY: `Moduli::new` has found the instructions.
         unsafe { self.select_vector(out, digits) }
     }
@@ -258,16 +270,21 @@ impl Table {
     #[target_feature(enable = "avx512f,avx512dq")]
     fn select_vector(&self, out: &mut Eight, digits: [u64; LANES]) {
         let n = out.limbs();
-        for first in (0..self.entries).step_by(MASKS) {
+        for first in (0..self.stride).step_by(MASKS) {
             let masks = masks(&Vector(digits), first);
-            for (limb, entries) in out.0[..n].iter_mut().zip(self.powers.0.chunks_exact(self.entries)) {
-                let start = if first == 0 { _mm512_setzero_si512() } else { load(limb) };
-                // Two chains, so that each look-up does not wait for the last one.
-                let mut chosen = [start, _mm512_setzero_si512()];
-                for (i, (entry, &mask)) in entries[first..].iter().zip(&masks).enumerate() {
-                    chosen[i % 2] = _mm512_or_si512(chosen[i % 2], _mm512_and_si512(load(entry), mask));
+            for (limb, entries) in out.0[..n].iter_mut().zip(self.powers.0.chunks_exact(self.stride)) {
+                let (groups, _) = entries.as_chunks::<MASKS>();
+                let Some(entries) = groups.get(first / MASKS) else { continue };
+                // Two chains, so that an entry does not wait for the one before.
+                let mut even = if first == 0 { _mm512_setzero_si512() } else { load(limb) };
+                let mut odd = _mm512_setzero_si512();
+                let mut i = 0;
+                while i < MASKS {
+                    even = _mm512_or_si512(even, _mm512_and_si512(load(&entries[i]), masks[i]));
+                    odd = _mm512_or_si512(odd, _mm512_and_si512(load(&entries[i + 1]), masks[i + 1]));
+                    i += 2;
                 }
-                store(limb, _mm512_or_si512(chosen[0], chosen[1]));
+                store(limb, _mm512_or_si512(even, odd));
             }
         }
     }
@@ -284,16 +301,36 @@ pub(crate) fn select_shared(out: &mut Eight, table: &[u64], digits: [u64; LANES]
 #[target_feature(enable = "avx512f,avx512dq")]
 fn select_shared_vector(out: &mut Eight, table: &[u64], digits: [u64; LANES]) {
     let n = out.limbs();
-    for (group, entries) in table.chunks(n * MASKS).enumerate() {
-        let masks = masks(&Vector(digits), group * MASKS);
-        for (i, limb) in out.0[..n].iter_mut().enumerate() {
-            let mut chosen = if group == 0 { _mm512_setzero_si512() } else { load(limb) };
-            for (entry, &mask) in entries.chunks_exact(n).zip(&masks) {
-                let word = _mm512_set1_epi64(entry[i].cast_signed());
-                chosen = _mm512_or_si512(chosen, _mm512_and_si512(word, mask));
-            }
-            store(limb, chosen);
+    let digits = Vector(digits);
+    let mut first = 0;
+    out.0[..n].fill(Vector([0; LANES]));
+    let mut groups = table.chunks_exact(n * MASKS);
+    for entries in &mut groups {
+        select_some::<MASKS>(&mut out.0[..n], entries, &masks(&digits, first));
+        first += MASKS;
+    }
+    for entry in groups.remainder().chunks_exact(n) {
+        select_some::<1>(&mut out.0[..n], entry, &masks(&digits, first));
+        first += 1;
+    }
+}
+
+/// Adds the entries that the masks want to `out`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn select_some<const COUNT: usize>(out: &mut [Vector], entries: &[u64], masks: &[__m512i; MASKS]) {
+    let n = out.len();
+    // The words of one entry after the other; slices of the same length, so that no bound is checked in the loop.
+    let entries: [&[u64]; COUNT] = std::array::from_fn(|entry| &entries[entry * n..(entry + 1) * n]);
+    for (i, limb) in out.iter_mut().enumerate() {
+        let mut chosen = load(limb);
+        let mut entry = 0;
+        while entry < COUNT {
+            let word = _mm512_set1_epi64(entries[entry][i].cast_signed());
+            chosen = _mm512_or_si512(chosen, _mm512_and_si512(word, masks[entry]));
+            entry += 1;
         }
+        store(limb, chosen);
     }
 }
 
@@ -302,11 +339,9 @@ fn select_shared_vector(out: &mut Eight, table: &[u64], digits: [u64; LANES]) {
 #[target_feature(enable = "avx512f,avx512dq")]
 fn masks(digits: &Vector, first: usize) -> [__m512i; MASKS] {
     let digits = load(digits);
-    let mut wanted = _mm512_set1_epi64(first as i64);
-    std::array::from_fn(|_| {
-        let mask = _mm512_maskz_set1_epi64(_mm512_cmpeq_epi64_mask(digits, wanted), -1);
-        wanted = _mm512_add_epi64(wanted, _mm512_set1_epi64(1));
-        mask
+    std::array::from_fn(|i| {
+        let wanted = _mm512_set1_epi64((first + i) as i64);
+        _mm512_maskz_set1_epi64(_mm512_cmpeq_epi64_mask(digits, wanted), -1)
     })
 }
 
