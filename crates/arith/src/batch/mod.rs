@@ -13,6 +13,8 @@ mod products;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Borrow;
+
 use num_bigint::BigUint;
 
 pub use self::products::vartime_multi_pow_batch;
@@ -197,23 +199,23 @@ impl FixedBase {
     ///
     /// # Security
     /// As [`FixedBase::pow`]: for each exponent and each column, every entry of the table is read.
-    pub fn pow_batch(&self, exponents: &[SecretInt]) -> Vec<Residue> {
+    pub fn pow_batch(&self, exponents: &[impl Borrow<SecretInt>]) -> Vec<Residue> {
         let modulus = self.modulus();
         in_groups(
             &modulus,
             Work::Table,
             exponents,
             |group| {
-                if group.iter().any(|exponent| exponent.bits() > self.exponent_bits()) {
+                if group.iter().any(|exponent| exponent.borrow().bits() > self.exponent_bits()) {
                     return None;
                 }
                 let digits: Vec<_> = group
                     .iter()
-                    .map(|exponent| Digits::with_bits(exponent.expose(), self.exponent_bits()))
+                    .map(|exponent| Digits::with_bits(exponent.borrow().expose(), self.exponent_bits()))
                     .collect();
                 eight::comb(&modulus.context, self, &digits)
             },
-            |exponent| self.pow(exponent),
+            |exponent| self.pow(exponent.borrow()),
         )
     }
 }
