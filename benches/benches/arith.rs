@@ -1,17 +1,21 @@
-//! The parts of `subrosa-arith`, by Criterion.
+//! The parts of `subrosa-arith`, by Criterion; at the end a table of batches against one number at a time, and, with
+//! `--features gmp`, against GMP. `-- batches` prints that table alone.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "bench code")]
 
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, criterion_group};
 use num_bigint::BigUint;
 use rand_core::Rng;
 
 use subrosa_arith::sieve::TrialDivision;
-use subrosa_arith::{FixedBase, Kernel, Modulus, SecretInt, WindowTable, jacobi, vartime_multi_pow_tables};
-use subrosa_benches::{number, odd_number, rng};
+use subrosa_arith::{
+    FixedBase, Kernel, Modulus, Residue, SecretInt, WindowTable, jacobi, pow_moduli, vartime_multi_pow_batch,
+    vartime_multi_pow_tables,
+};
+use subrosa_benches::{Row, number, odd_number, print_table, rng, side_by_side};
 
 fn multiplications(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("arith/multiply");
@@ -100,4 +104,117 @@ criterion_group! {
         .measurement_time(Duration::from_millis(600));
     targets = multiplications, powers, tables, sieving
 }
-criterion_main!(arith);
+
+fn main() {
+    if !std::env::args().any(|argument| argument == "batches") {
+        arith();
+        Criterion::default().configure_from_args().final_summary();
+    }
+    let mut rows = Vec::new();
+    for (bits, reach, gmp_reach) in [
+        (1024, None, None),
+        (2048, Some(0.4), None),
+        (3072, None, None),
+        (4096, Some(0.55), Some(0.1)),
+        (6144, None, None),
+        (8192, None, None),
+    ] {
+        batches(&mut rows, bits, reach, gmp_reach);
+    }
+    println!();
+    print_table(&rows);
+}
+
+/// Eight at once against one after the other, eight of them each.
+fn batches(rows: &mut Vec<Row>, bits: u64, reach: Option<f64>, gmp_reach: Option<f64>) {
+    const COUNT: usize = 8;
+    const ROUNDS: usize = 9;
+    let mut rng = rng(bits);
+    let modulus = Modulus::new(&odd_number(&mut rng, bits)).unwrap();
+    let bases: Vec<Residue> = (0..COUNT).map(|_| modulus.residue(&number(&mut rng, bits))).collect();
+    let secret = |rng: &mut _, bits| SecretInt::new(number(rng, bits), bits).unwrap();
+    let exponent = secret(&mut rng, bits);
+    let mut row = |what: &str, reach, batch: &dyn Fn() -> Vec<Residue>, single: &dyn Fn() -> Vec<Residue>| {
+        assert_eq!(batch(), single());
+        rows.push(side_by_side(
+            &format!("{what}, {bits} bits"),
+            "one after the other",
+            reach,
+            ROUNDS,
+            || drop(black_box(batch())),
+            || drop(black_box(single())),
+        ));
+    };
+    row("8 powers, one secret exponent", reach, &|| modulus.pow_batch(&bases, &exponent), &|| {
+        bases.iter().map(|base| modulus.pow(base, &exponent)).collect()
+    });
+    let public = exponent.expose();
+    row("8 powers, one public exponent", None, &|| modulus.vartime_pow_batch(&bases, public), &|| {
+        bases.iter().map(|base| modulus.vartime_pow(base, public)).collect()
+    });
+    let moduli: Vec<_> = (0..COUNT).map(|_| Modulus::new(&odd_number(&mut rng, bits)).unwrap()).collect();
+    let exponents: Vec<_> = (0..COUNT).map(|_| secret(&mut rng, bits)).collect();
+    let terms: Vec<_> = moduli
+        .iter()
+        .zip(&bases)
+        .zip(&exponents)
+        .map(|((modulus, base), exponent)| (modulus, base, exponent))
+        .collect();
+    row("8 powers, 8 moduli", None, &|| pow_moduli(&terms), &|| {
+        terms.iter().map(|(modulus, base, exponent)| modulus.pow(base, exponent)).collect()
+    });
+    let comb = FixedBase::new(&modulus, &bases[0], bits / 4, 1 << 20).unwrap();
+    let short: Vec<_> = (0..COUNT).map(|_| secret(&mut rng, bits / 4)).collect();
+    row("8 powers of a fixed base", None, &|| comb.pow_batch(&short), &|| {
+        short.iter().map(|exponent| comb.pow(exponent)).collect()
+    });
+    let tables: Vec<_> = (0..32)
+        .map(|_| WindowTable::new(&modulus, &modulus.residue(&number(&mut rng, bits)), 3).unwrap())
+        .collect();
+    let products: Vec<Vec<_>> =
+        (0..COUNT).map(|_| tables.iter().map(|table| (table, rng.next_u64() >> 30)).collect()).collect();
+    row("8 products of 32 powers", None, &|| vartime_multi_pow_batch(&modulus, &products), &|| {
+        products.iter().map(|terms| vartime_multi_pow_tables(&modulus, terms)).collect()
+    });
+    row("8 squares", None, &|| modulus.square_batch(&bases), &|| {
+        bases.iter().map(|base| modulus.square(base)).collect()
+    });
+    let pairs: Vec<_> = bases.iter().zip(bases.iter().rev()).collect();
+    row("8 products", None, &|| modulus.mul_batch(&pairs), &|| {
+        pairs.iter().map(|(a, b)| modulus.mul(a, b)).collect()
+    });
+    against_gmp(rows, &modulus, &bases, &exponent, gmp_reach);
+}
+
+#[cfg(not(feature = "gmp"))]
+fn against_gmp(_: &mut Vec<Row>, _: &Modulus, _: &[Residue], _: &SecretInt, _: Option<f64>) {}
+
+/// A batch of eight against eight calls of `mpz_powm_sec`.
+#[cfg(feature = "gmp")]
+fn against_gmp(
+    rows: &mut Vec<Row>,
+    modulus: &Modulus,
+    bases: &[Residue],
+    exponent: &SecretInt,
+    reach: Option<f64>,
+) {
+    use rug::Integer;
+    use rug::integer::Order;
+
+    let gmp = |x: &BigUint| Integer::from_digits(&x.to_u64_digits(), Order::Lsf);
+    let (gmp_m, gmp_exponent) = (gmp(modulus.value()), gmp(exponent.expose()));
+    let gmp_bases: Vec<_> = bases.iter().map(|base| gmp(&modulus.to_uint(base))).collect();
+    let theirs = || -> Vec<Integer> {
+        gmp_bases.iter().map(|base| Integer::from(base.secure_pow_mod_ref(&gmp_exponent, &gmp_m))).collect()
+    };
+    let ours = modulus.pow_batch(bases, exponent);
+    assert_eq!(ours.iter().map(|power| gmp(&modulus.to_uint(power))).collect::<Vec<_>>(), theirs());
+    rows.push(side_by_side(
+        &format!("8 powers, one secret exponent, {} bits", modulus.bits()),
+        "mpz_powm_sec",
+        reach,
+        3,
+        || drop(black_box(modulus.pow_batch(bases, exponent))),
+        || drop(black_box(theirs())),
+    ));
+}

@@ -17,8 +17,11 @@ use num_bigint::BigUint;
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
 
-use subrosa_arith::{FixedBase, Kernel, Modulus, SecretInt, sample};
+use subrosa_arith::{FixedBase, Kernel, Modulus, SecretInt, pow_moduli, sample};
 use subrosa_benches::{number, odd_number, rng};
+
+/// Numbers in a batch.
+const LANES: usize = 8;
 
 /// Fixed exponents: the extremes, whose windows are all zero or all ones.
 const CLASSES: [&str; 2] = ["zero", "ones"];
@@ -38,6 +41,7 @@ fn main() {
         let mut rng = rng(3);
         let modulus = Modulus::with_kernel(&odd_number(&mut rng, 1024), kernel).unwrap();
         let base = modulus.residue(&number(&mut rng, 1000));
+        let other = Modulus::with_kernel(&odd_number(&mut rng, 1024), kernel).unwrap();
         let comb = FixedBase::new(&modulus, &base, bits, 1 << 16).unwrap();
         for class in CLASSES {
             let fixed = match class {
@@ -51,6 +55,23 @@ fn main() {
             row("Modulus::pow", &|secret| drop(black_box(modulus.pow(&base, secret))));
             row("Modulus::pow_small_base", &|secret| drop(black_box(modulus.pow_small_base(3, secret))));
             row("FixedBase::pow", &|secret| drop(black_box(comb.pow(secret))));
+            // The other lanes' exponents are all zero.
+            let bases = vec![base.clone(); LANES];
+            let zeros = vec![SecretInt::new(BigUint::ZERO, bits).unwrap(); LANES - 1];
+            let others: Vec<_> = zeros.iter().map(|zero| (&base, zero)).collect();
+            row("Modulus::pow_batch", &|secret| drop(black_box(modulus.pow_batch(&bases, secret))));
+            row("Modulus::pow_each", &|secret| {
+                let terms: Vec<_> = others.iter().copied().chain([(&base, secret)]).collect();
+                drop(black_box(modulus.pow_each(&terms)));
+            });
+            row("pow_moduli", &|secret| {
+                let (a, b) = ((&modulus, &base, secret), (&other, &base, secret));
+                drop(black_box(pow_moduli(&[a, b, a, b, a, b, a, b])));
+            });
+            row("FixedBase::pow_batch", &|secret| {
+                let exponents: Vec<_> = zeros.iter().chain([secret]).collect();
+                drop(black_box(comb.pow_batch(&exponents)));
+            });
         }
         let t = measure(&mut rng, count.min(2000), bits, &BigUint::ZERO, &|secret| {
             drop(black_box(modulus.vartime_pow(&base, secret.expose())));

@@ -139,6 +139,34 @@ impl Context {
         self.m.len()
     }
 
+    /// m in words of the kernel.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn modulus_words(&self) -> &[u64] {
+        &self.m
+    }
+
+    /// −m⁻¹ mod 2^64.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn negated_inverse(&self) -> u64 {
+        self.negated_inverse
+    }
+
+    /// 2^e mod m for e = `words` times the kernel's word width, as words of the number itself. As many doublings as e
+    /// exceeds the bits of m by.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn power_of_two(&self, words: usize) -> Wiped {
+        let width = u64::from(self.word_bits());
+        let exponent = words as u64 * width;
+        let set = exponent.min(self.bits - 1);
+        let mut power = Wiped::zeros(self.words());
+        power[crate::pow::index(set / width)] = 1 << (set % width);
+        for _ in set..exponent {
+            let same = power.clone();
+            self.add_assign(&mut power, &same);
+        }
+        power
+    }
+
     /// 1 in Montgomery form.
     pub(crate) fn one(&self) -> &[u64] {
         &self.one

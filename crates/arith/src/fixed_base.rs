@@ -135,30 +135,41 @@ impl FixedBase {
         })
     }
 
-    fn modulus(&self) -> Modulus {
+    pub(crate) fn modulus(&self) -> Modulus {
         Modulus { context: Arc::clone(&self.context) }
     }
 
-    fn run(&self, digits: &Digits, look_up: impl Fn(&mut [u64], &[u64], u64)) -> Residue {
+    /// Calls `step` for each column and block, in the order of the multiplications: whether to square before, the block's
+    /// table, and the positions of the exponent's bits that make the index into it, lowest first.
+    pub(crate) fn for_each_column(
+        &self,
+        mut step: impl FnMut(bool, &[u64], std::iter::StepBy<std::ops::Range<u64>>),
+    ) {
         let Shape { rows, width, blocks } = self.shape;
+        let block_words = self.context.words() << rows;
+        let columns = width * blocks;
+        for column in (0..width).rev() {
+            for (block, table) in (0..blocks).zip(self.table.chunks_exact(block_words)) {
+                let lowest = block * width + column;
+                let positions = (lowest..lowest + rows * columns).step_by(index(columns));
+                step(block == 0 && column + 1 != width, table, positions);
+            }
+        }
+    }
+
+    fn run(&self, digits: &Digits, look_up: impl Fn(&mut [u64], &[u64], u64)) -> Residue {
         let context = &*self.context;
         let modulus = self.modulus();
         let mut scratch = modulus.scratch();
         let mut acc = Wiped::from(context.one());
         let mut entry = Wiped::zeros(context.words());
-        let block_words = context.words() << rows;
-        for column in (0..width).rev() {
-            if column + 1 != width {
+        self.for_each_column(|square, table, positions| {
+            if square {
                 context.square_assign(&mut acc, &mut scratch);
             }
-            for (block, table) in (0..blocks).zip(self.table.chunks_exact(block_words)) {
-                let digit = (0..rows).fold(0, |digit, row| {
-                    digit | (digits.range(row * width * blocks + block * width + column, 1) << row)
-                });
-                look_up(&mut entry, table, digit);
-                context.mul_assign(&mut acc, &entry, &mut scratch);
-            }
-        }
+            look_up(&mut entry, table, digits.gather(positions));
+            context.mul_assign(&mut acc, &entry, &mut scratch);
+        });
         modulus.wrap_loose(acc)
     }
 }

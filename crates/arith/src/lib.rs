@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod batch;
 mod context;
 mod ct;
 mod error;
@@ -18,6 +19,7 @@ pub mod sieve;
 mod wiped;
 mod words;
 
+pub use batch::{pow_moduli, vartime_multi_pow_batch};
 pub use error::ArithError;
 pub use fixed_base::FixedBase;
 pub use kernel::Kernel;

@@ -56,7 +56,7 @@ impl WindowTable {
     }
 
     /// base^(2·entry + 1).
-    fn power(&self, entry: usize) -> &[u64] {
+    pub(crate) fn power(&self, entry: usize) -> &[u64] {
         let n = self.context.words();
         &self.powers[entry * n..(entry + 1) * n]
     }
@@ -98,10 +98,9 @@ pub fn vartime_multi_pow_tables_wide(modulus: &Modulus, terms: &[(&WindowTable, 
             terms.iter().map(|(table, exponent)| (table.base(), BigUint::from(*exponent))).unzip();
         return modulus.vartime_multi_pow(&bases, &exponents);
     }
-    let bits = terms.iter().map(|(_, exponent)| 128 - u64::from(exponent.leading_zeros())).max().unwrap_or(0);
-    let by_windows: u64 = terms.iter().map(|(table, _)| bits / (u64::from(table.window) + 1)).sum();
+    let bits = terms.iter().map(|&(_, exponent)| bits_of(exponent)).max().unwrap_or(0);
     let buckets = Buckets::best(terms.len(), bits);
-    if buckets.multiplications < by_windows {
+    if buckets.multiplications < by_windows(terms.iter().map(|(table, _)| *table), bits) {
         let digit = |term: usize, at, count| {
             // Buckets have far fewer than 64 bits.
             words::low(terms[term].1 >> at) & words::low_mask(count)
@@ -111,9 +110,19 @@ pub fn vartime_multi_pow_tables_wide(modulus: &Modulus, terms: &[(&WindowTable, 
     let mut steps = Steps::default();
     for (term, (table, exponent)) in terms.iter().enumerate() {
         let digits = Digits::new(&BigUint::from(*exponent));
-        steps.add(term, &digits, 128 - u64::from(exponent.leading_zeros()), table.window);
+        steps.add(term, &digits, bits_of(*exponent), table.window);
     }
     steps.run(modulus, |term, entry| terms[term].0.power(entry))
+}
+
+/// Bits of an exponent.
+fn bits_of(exponent: u128) -> u64 {
+    128 - u64::from(exponent.leading_zeros())
+}
+
+/// Multiplications of a product by windows, squarings left out.
+fn by_windows<'a>(tables: impl Iterator<Item = &'a WindowTable>, bits: u64) -> u64 {
+    tables.map(|table| bits / (u64::from(table.window) + 1)).sum()
 }
 
 impl Modulus {
@@ -215,11 +224,43 @@ impl Buckets {
     }
 }
 
+/// One multiplication by an entry of a term's table, at a bit position.
+#[derive(Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) position: usize,
+    pub(crate) term: usize,
+    pub(crate) entry: usize,
+}
+
 /// For each bit position, the table entries to multiply by there.
 #[derive(Default)]
-struct Steps(Vec<(u64, usize, usize)>);
+pub(crate) struct Steps(Vec<Step>);
 
 impl Steps {
+    /// The steps of a product by windows; `None` where buckets are cheaper, or a table is of another modulus.
+    pub(crate) fn of_tables(modulus: &Modulus, terms: &[(&WindowTable, u64)]) -> Option<Self> {
+        if terms.iter().any(|(table, _)| !modulus.context.same_form(&table.context)) {
+            return None;
+        }
+        let bits = terms.iter().map(|&(_, exponent)| bits_of(exponent.into())).max().unwrap_or(0);
+        if Buckets::best(terms.len(), bits).multiplications
+            < by_windows(terms.iter().map(|(table, _)| *table), bits)
+        {
+            return None;
+        }
+        let mut steps = Steps::default();
+        for (term, &(table, exponent)) in terms.iter().enumerate() {
+            steps.add(term, &Digits::new(&exponent.into()), bits_of(exponent.into()), table.window);
+        }
+        Some(steps)
+    }
+
+    /// The steps by descending positions.
+    pub(crate) fn sorted(mut self) -> Vec<Step> {
+        self.0.sort_unstable_by_key(|step| std::cmp::Reverse(step.position));
+        self.0
+    }
+
     /// Cuts an exponent into windows that end with a one.
     fn add(&mut self, term: usize, digits: &Digits, bits: u64, window: u32) {
         let mut low = 0;
@@ -229,27 +270,28 @@ impl Steps {
                 continue;
             }
             let width = u64::from(window).min(bits - low);
-            self.0.push((low, term, index(digits.range(low, width)) >> 1));
+            let entry = index(digits.range(low, width)) >> 1;
+            self.0.push(Step { position: index(low), term, entry });
             low += width;
         }
     }
 
     /// Squares from the highest position down and multiplies the entries in.
-    fn run<'a>(mut self, modulus: &Modulus, power: impl Fn(usize, usize) -> &'a [u64]) -> Residue {
-        self.0.sort_unstable_by_key(|step| std::cmp::Reverse(step.0));
+    fn run<'a>(self, modulus: &Modulus, power: impl Fn(usize, usize) -> &'a [u64]) -> Residue {
+        let steps = self.sorted();
         let context = &*modulus.context;
-        let Some(&(highest, term, entry)) = self.0.first() else {
+        let Some((first, others)) = steps.split_first() else {
             return modulus.one();
         };
         let mut scratch = modulus.scratch();
-        let mut acc = Wiped::from(power(term, entry));
-        let mut position = highest;
-        for &(at, term, entry) in &self.0[1..] {
-            while position > at {
+        let mut acc = Wiped::from(power(first.term, first.entry));
+        let mut position = first.position;
+        for step in others {
+            while position > step.position {
                 context.square_assign(&mut acc, &mut scratch);
                 position -= 1;
             }
-            context.mul_assign(&mut acc, power(term, entry), &mut scratch);
+            context.mul_assign(&mut acc, power(step.term, step.entry), &mut scratch);
         }
         for _ in 0..position {
             context.square_assign(&mut acc, &mut scratch);

@@ -244,4 +244,8 @@ impl Digits {
         let high = (self.0.get(word + 1).copied().unwrap_or(0) << 1) << (63 - offset);
         (low | high) & (u64::MAX >> (64 - count))
     }
+    /// The bits at these positions as a number, lowest first.
+    pub(crate) fn gather(&self, positions: impl Iterator<Item = u64>) -> u64 {
+        positions.zip(0..).fold(0, |number, (at, place)| number | (self.range(at, 1) << place))
+    }
 }

@@ -84,3 +84,51 @@ impl Rows for MulxRows {
         carry
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kernel::portable::PortableRows;
+    use crate::kernel::rows::{multiply, reduce, scratch_words, square};
+
+    fn word() -> impl Strategy<Value = u64> {
+        prop_oneof![4 => any::<u64>(), 2 => Just(u64::MAX), 2 => Just(0), 1 => Just(1), 1 => Just(1 << 63)]
+    }
+
+    /// Two operands and an odd modulus of 4 to 160 words, in steps of four.
+    fn operands() -> impl Strategy<Value = [Vec<u64>; 3]> {
+        (1usize..=40).prop_flat_map(|quarter| {
+            let words = || prop::collection::vec(word(), 4 * quarter);
+            (words(), words(), words()).prop_map(|(a, b, mut m)| {
+                m[0] |= 1;
+                [a, b, m]
+            })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn assembly_gives_the_words_of_safe_rust([a, b, m] in operands(), inverse: u64) {
+            let Some(mulx) = MulxRows::new() else { return Ok(()) };
+            let n = a.len();
+            let mut scratch = vec![0; scratch_words(n)];
+            let (mut rows, mut twin) = (b.clone(), b.clone());
+            prop_assert_eq!(mulx.add_row(&mut rows, &a, b[0]), PortableRows.add_row(&mut twin, &a, b[0]));
+            prop_assert_eq!(rows, twin);
+            let (mut ours, mut theirs) = (vec![1; 2 * n], vec![2; 2 * n]);
+            multiply(mulx, &mut ours, &a, &b, &mut scratch);
+            multiply(PortableRows, &mut theirs, &a, &b, &mut scratch);
+            prop_assert_eq!(&ours, &theirs);
+            // `reduce` is the same function of its words for any factor.
+            prop_assert_eq!(reduce(mulx, &mut ours, &m, inverse), reduce(PortableRows, &mut theirs, &m, inverse));
+            prop_assert_eq!(&ours, &theirs);
+            square(mulx, &mut ours, &a, &mut scratch);
+            square(PortableRows, &mut theirs, &a, &mut scratch);
+            prop_assert_eq!(&ours, &theirs);
+            multiply(PortableRows, &mut ours, &a, &a, &mut scratch);
+            prop_assert_eq!(&ours, &theirs);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! For processors without eight lanes: nothing is computed side by side.
+
+use num_bigint::BigUint;
+
+use crate::context::Context;
+use crate::pow::Digits;
+use crate::wiped::Wiped;
+use crate::{FixedBase, SecretInt};
+
+pub(super) fn words(_bits: u64) -> usize {
+    0
+}
+
+pub(super) fn pow(_: &[&Context], _: &[&[u64]], _: &[&SecretInt]) -> Option<Vec<Wiped>> {
+    None
+}
+
+pub(super) fn vartime_pow(_: &Context, _: &[&[u64]], _: &BigUint) -> Option<Vec<Wiped>> {
+    None
+}
+
+pub(super) fn mul(_: &Context, _: &[&[u64]], _: &[&[u64]]) -> Option<Vec<Wiped>> {
+    None
+}
+
+pub(super) fn square(_: &Context, _: &[&[u64]]) -> Option<Vec<Wiped>> {
+    None
+}
+
+pub(super) fn comb(_: &Context, _: &FixedBase, _: &[Digits]) -> Option<Vec<Wiped>> {
+    None
+}
+
+pub(super) fn product<'a>(
+    _: &Context,
+    _: &[&[super::products::Step]],
+    _: impl Fn(usize, super::products::Step) -> &'a [u64],
+) -> Option<Vec<Wiped>> {
+    None
+}

@@ -1,0 +1,196 @@
+//! The kernel's words against the formula, limb by limb: (a·b + q·m)/R with q = −a·b·m⁻¹ mod R.
+
+use num_bigint::BigUint;
+use num_traits::One;
+use proptest::prelude::*;
+
+use super::*;
+use crate::words::{join, split};
+
+fn number(bits: u64) -> impl Strategy<Value = BigUint> {
+    let word = prop_oneof![4 => any::<u64>(), 2 => Just(u64::MAX), 2 => Just(0), 1 => Just(1)];
+    let words = usize::try_from(bits.div_ceil(64)).unwrap();
+    prop::collection::vec(word, words).prop_map(move |words| {
+        let words =
+            words.iter().flat_map(|word| [(word & 0xffff_ffff) as u32, (word >> 32) as u32]).collect();
+        BigUint::new(words) & ((BigUint::one() << bits) - 1u8)
+    })
+}
+
+/// Moduli of exactly so many bits, and factors below twice the modulus, with the edges among them.
+fn operands(bits: u64) -> impl Strategy<Value = Vec<[BigUint; 3]>> {
+    let lane =
+        (number(bits), number(bits), number(bits), any::<[u8; 2]>()).prop_map(move |(m, a, b, edges)| {
+            let m = m | BigUint::one() | (BigUint::one() << (bits - 1));
+            let edge = |edge: u8, x: BigUint| match edge % 12 {
+                0 => BigUint::ZERO,
+                1 => BigUint::one(),
+                2 => &m - 1u8,
+                3 => &m * 2u8 - 1u8,
+                4 => m.clone(),
+                5 => (BigUint::one() << (bits - 1)) - 1u8,
+                _ => x % (&m * 2u8),
+            };
+            let (a, b) = (edge(edges[0], a), edge(edges[1], b));
+            [m, a, b]
+        });
+    prop::collection::vec(lane, LANES)
+}
+
+/// −m⁻¹ mod R, and the word of it.
+fn negated_inverse(m: &BigUint, r: &BigUint) -> (BigUint, u64) {
+    let inverse = r - m.modinv(r).unwrap();
+    (inverse.clone(), inverse.iter_u64_digits().next().unwrap())
+}
+
+fn eight(n: usize, numbers: &[BigUint]) -> Eight {
+    let mut eight = Eight::zeros(n);
+    numbers.iter().enumerate().for_each(|(lane, x)| eight.set(lane, &split(x, n, WORD_BITS)));
+    eight
+}
+
+fn numbers(eight: &Eight) -> Vec<BigUint> {
+    let number = |lane| {
+        let mut words = vec![1; eight.limbs()];
+        eight.get(lane, &mut words);
+        assert!(words.iter().all(|word| word >> WORD_BITS == 0));
+        join(&words, WORD_BITS)
+    };
+    assert!(eight.0[eight.limbs()..].iter().all(|limb| limb.0 == [0; LANES]));
+    (0..LANES).map(number).collect()
+}
+
+/// Both ways to hold the moduli; `shared` takes lane 0's.
+fn check(n: usize, lanes: &[[BigUint; 3]]) {
+    let r = BigUint::one() << (n as u64 * u64::from(WORD_BITS));
+    for shared in [false, true] {
+        let m: Vec<&BigUint> =
+            lanes.iter().map(|lane| if shared { &lanes[0][0] } else { &lane[0] }).collect();
+        let inverses: Vec<_> = m.iter().map(|m| negated_inverse(m, &r)).collect();
+        let words: Vec<_> = m.iter().map(|m| split(m, n, WORD_BITS)).collect();
+        let moduli = if shared {
+            Moduli::shared(n, &words[0], inverses[0].1)
+        } else {
+            Moduli::each(n, std::array::from_fn(|lane| (&words[lane][..], inverses[lane].1)))
+        };
+        let Some(moduli) = moduli else { return };
+        let reduce = |lane: usize, t: BigUint| {
+            let q = (&t * &inverses[lane].0) % &r;
+            let (sum, modulus) = (t + q * m[lane], &r);
+            assert_eq!(&sum % modulus, BigUint::ZERO);
+            sum / modulus
+        };
+        let factor = |which: usize| -> Vec<BigUint> {
+            lanes.iter().zip(&m).map(|(lane, m)| &lane[which] % (*m * 2u8)).collect()
+        };
+        let (a, b) = (factor(1), factor(2));
+        let mut scratch = eight(n, &b);
+        let mut x = eight(n, &a);
+        moduli.mul_assign(&mut x, &eight(n, &b), &mut scratch);
+        let products: Vec<_> = (0..LANES).map(|lane| reduce(lane, &a[lane] * &b[lane])).collect();
+        assert_eq!(numbers(&x), products, "products, {n} limbs, shared: {shared}");
+        moduli.square_assign(&mut x, &mut scratch);
+        let squares: Vec<_> =
+            (0..LANES).map(|lane| reduce(lane, &products[lane] * &products[lane])).collect();
+        assert_eq!(numbers(&x), squares, "squares, {n} limbs, shared: {shared}");
+        for loose in [&squares, &a, &b] {
+            let mut x = eight(n, loose);
+            moduli.finish(&mut x);
+            let reduced: Vec<_> = loose.iter().zip(&m).map(|(x, m)| x % *m).collect();
+            assert_eq!(numbers(&x), reduced, "reduced, {n} limbs, shared: {shared}");
+        }
+    }
+}
+
+/// Every edge in every lane, for moduli with all bits set and with few.
+#[test]
+fn edge_values_in_every_lane() {
+    let one = BigUint::one();
+    for bits in [514u64, 1030, 2048, 3072, 4096, 6144, 8192, 16_384] {
+        for m in
+            [(&one << bits) - 1u8, (&one << (bits - 1)) + 1u8, (&one << bits) - (&one << (bits / 2)) - 1u8]
+        {
+            let edges =
+                [BigUint::ZERO, one.clone(), &m - 1u8, &m * 2u8 - 1u8, m.clone(), (&one << (bits - 1)) - 1u8];
+            for turn in 0..LANES {
+                let lanes: Vec<_> = (0..LANES)
+                    .map(|lane| {
+                        let edge = |by: usize| edges[(lane + by) % edges.len()].clone();
+                        [m.clone(), edge(turn), edge(turn / 2)]
+                    })
+                    .collect();
+                check(words(bits), &lanes);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_number_of_limbs() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    for n in (MIN_WORDS..70).chain([79, 80, 118, 119, 157, 158, 160, 315, 316]) {
+        for slack in [2, 3, 54] {
+            let strategy = operands(n as u64 * u64::from(WORD_BITS) - slack);
+            let lanes = proptest::strategy::ValueTree::current(&strategy.new_tree(&mut runner).unwrap());
+            check(n, &lanes);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn the_words_are_those_of_the_formula((n, lanes) in (MIN_WORDS..=90, 2u64..=60).prop_flat_map(|(n, slack)| {
+        operands(n as u64 * u64::from(WORD_BITS) - slack).prop_map(move |lanes| (n, lanes))
+    })) {
+        check(n, &lanes);
+    }
+
+    #[test]
+    fn look_ups_give_each_lane_its_entry(
+        n in MIN_WORDS..30,
+        bits in 0u32..7,
+        digits: [u64; LANES],
+        seed: u64,
+    ) {
+        let entries = 1usize << bits;
+        let digits = digits.map(|digit| digit % entries as u64);
+        let mut m = vec![0; n];
+        m[0] = 3;
+        let Some(moduli) = Moduli::shared(n, &m, 1) else { return Ok(()) };
+        let word = |entry: usize, i: usize, lane: usize| {
+            (seed ^ (entry << 20 | i << 10 | lane) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        };
+        let mut table = Table::new(n, entries);
+        let mut single = vec![0; n * entries];
+        let mut out = Eight::zeros(n);
+        for entry in 0..entries {
+            let mut powers = Eight::zeros(n);
+            for lane in 0..LANES {
+                let words: Vec<_> = (0..n).map(|i| word(entry, i, lane)).collect();
+                powers.set(lane, &words);
+            }
+            table.set(entry, &powers);
+            powers.get(0, &mut single[entry * n..(entry + 1) * n]);
+            table.vartime_get(entry, &mut out);
+            prop_assert!(out.0.iter().zip(&powers.0).all(|(a, b)| a.0 == b.0));
+        }
+        // Whatever was there before.
+        out.set(3, &vec![5; n]);
+        table.select(&mut out, digits, &moduli);
+        let mut words = vec![0; n];
+        for (lane, digit) in digits.iter().enumerate() {
+            out.get(lane, &mut words);
+            let expected: Vec<_> = (0..n).map(|i| word(usize::try_from(*digit).unwrap(), i, lane)).collect();
+            prop_assert_eq!(&words, &expected);
+        }
+        out.set(3, &vec![5; n]);
+        select_shared(&mut out, &single, digits, &moduli);
+        for (lane, digit) in digits.iter().enumerate() {
+            out.get(lane, &mut words);
+            let expected: Vec<_> = (0..n).map(|i| word(usize::try_from(*digit).unwrap(), i, 0)).collect();
+            prop_assert_eq!(&words, &expected);
+        }
+    }
+}
