@@ -149,10 +149,11 @@ fn unpack(packed: &[u64], width: u32, count: usize) -> Wiped {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::Kernel;
     use num_bigint::BigUint;
     use proptest::prelude::*;
+
+    use super::*;
+    use crate::Kernel;
 
     proptest! {
         #[test]

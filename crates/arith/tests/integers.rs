@@ -8,6 +8,7 @@ use num_traits::{One, Zero};
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+
 use subrosa_arith::prime::{is_probable_prime, is_probable_prime_with_rounds, next_prime};
 use subrosa_arith::sieve::{TrialDivision, primes_below};
 use subrosa_arith::{ArithError, Modulus, SecretInt, sample, wipe_uint};

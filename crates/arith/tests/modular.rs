@@ -6,6 +6,7 @@ use num_bigint::{BigInt, BigUint, Sign};
 use num_traits::{One, Zero};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
+
 use subrosa_arith::{
     ArithError, FixedBase, Kernel, Modulus, SecretInt, WindowTable, vartime_multi_pow_tables,
     vartime_multi_pow_tables_wide,

@@ -12,7 +12,7 @@ use crate::candidates::{BatchSecrets, Candidate, NO_SUCH_PLACE};
 use crate::messages::{FirstTest, FurtherTests, ListBelow, conform};
 use crate::{KeygenError, KeygenParameters};
 use subrosa_arith::sieve::primes_below;
-use subrosa_arith::{ArithError, Modulus, SecretInt, jacobi};
+use subrosa_arith::{ArithError, GROUP, Modulus, SecretInt, jacobi, pow_moduli};
 use subrosa_encoding::Hasher;
 use subrosa_transport::{PartyId, PerParty};
 
@@ -68,17 +68,24 @@ pub fn first_test(
     secrets: &BatchSecrets,
     survivors: &[Sieved],
 ) -> Result<FirstTest, KeygenError> {
-    let values = survivors
-        .par_iter()
-        .map(|sieved| {
-            let candidate = secrets.candidate(sieved.index);
-            let candidate = candidate.ok_or(NO_SUCH_PLACE)?;
-            let exponent = exponent(parameters, me, candidate, sieved.modulus.value())?;
-            let power = sieved.modulus.pow_small_base(sieved.base, &exponent);
-            Ok(sieved.modulus.to_uint(&power))
-        })
-        .collect::<Result<_, KeygenError>>()?;
-    Ok(FirstTest { values })
+    let group = |survivors: &[Sieved]| {
+        let terms = survivors.iter().map(|sieved| {
+            let candidate = secrets.candidate(sieved.index).ok_or(NO_SUCH_PLACE)?;
+            let base = sieved.modulus.residue_u64(sieved.base);
+            Ok((base, exponent(parameters, me, candidate, sieved.modulus.value())?))
+        });
+        let terms = terms.collect::<Result<Vec<_>, KeygenError>>()?;
+        let terms: Vec<_> = survivors
+            .iter()
+            .zip(&terms)
+            .map(|(sieved, (base, exponent))| (&sieved.modulus, base, exponent))
+            .collect();
+        let powers = pow_moduli(&terms).into_iter().zip(survivors);
+        Ok(powers.map(|(power, sieved)| sieved.modulus.to_uint(&power)).collect())
+    };
+    let values =
+        survivors.par_chunks(GROUP).map(group).collect::<Result<Vec<Vec<BigUint>>, KeygenError>>()?;
+    Ok(FirstTest { values: values.concat() })
 }
 
 /// K4, continued: which of the survivors pass, given all parties' values.
@@ -120,14 +127,15 @@ pub fn further_tests(
     modulus: &Modulus,
 ) -> Result<FurtherTests, KeygenError> {
     let exponent = exponent(parameters, me, candidate, modulus.value())?;
-    let values = (0..parameters.rounds())
-        .into_par_iter()
-        .map(|round| {
-            let base = modulus.residue(&hashed_base(session, modulus.value(), round)?);
-            Ok(modulus.to_uint(&modulus.pow(&base, &exponent)))
-        })
-        .collect::<Result<_, KeygenError>>()?;
-    Ok(FurtherTests { values })
+    let rounds: Vec<usize> = (0..parameters.rounds()).collect();
+    let group = |rounds: &[usize]| {
+        let bases =
+            rounds.iter().map(|round| Ok(modulus.residue(&hashed_base(session, modulus.value(), *round)?)));
+        let bases = bases.collect::<Result<Vec<_>, KeygenError>>()?;
+        Ok(modulus.pow_batch(&bases, &exponent).iter().map(|power| modulus.to_uint(power)).collect())
+    };
+    let values = rounds.par_chunks(GROUP).map(group).collect::<Result<Vec<Vec<BigUint>>, KeygenError>>()?;
+    Ok(FurtherTests { values: values.concat() })
 }
 
 /// K5, continued: whether the modulus of candidate `number` passes every further test.

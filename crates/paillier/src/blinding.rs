@@ -113,6 +113,19 @@ impl Blinder {
         })
     }
 
+    /// Draws a fresh randomiser from each generator, all as [`randomiser`](Self::randomiser) would. Eight are computed side by
+    /// side where the machine can: hand in a multiple of [`GROUP`](subrosa_arith::GROUP) of them.
+    pub fn randomisers(&self, rngs: &mut [impl CryptoRng]) -> Vec<Randomiser> {
+        match &self.table {
+            Some(table) => {
+                let exponents: Vec<SecretInt> =
+                    rngs.iter_mut().map(|rng| SecretInt::random_bits(rng, self.exponent_bits)).collect();
+                table.pow_batch(&exponents).into_iter().map(Randomiser).collect()
+            }
+            None => rngs.iter_mut().map(|rng| self.randomiser(rng)).collect(),
+        }
+    }
+
     /// Blinds a ciphertext: same plaintext, and nothing else that can be told.
     ///
     /// # Errors

@@ -2,6 +2,7 @@ use num_bigint::BigUint;
 use rayon::prelude::*;
 
 use crate::{DecryptionError, KeyShare};
+use subrosa_arith::{GROUP, Residue};
 use subrosa_paillier::Ciphertext;
 use subrosa_transport::PartyId;
 
@@ -61,14 +62,15 @@ impl KeyShare {
     ) -> Result<PartialDecryption, DecryptionError> {
         let public = self.key().public();
         let modulus = public.modulus_squared();
-        let values = ciphertexts
-            .par_iter()
-            .map(|ciphertext| {
-                public.check(ciphertext).map_err(DecryptionError::Ciphertext)?;
-                let power = modulus.pow(&modulus.residue(ciphertext.value()), self.exponent());
-                Ok(modulus.to_uint(&power))
-            })
-            .collect::<Result<_, DecryptionError>>()?;
-        Ok(PartialDecryption { party: self.party(), values })
+        ciphertexts
+            .iter()
+            .try_for_each(|ciphertext| public.check(ciphertext))
+            .map_err(DecryptionError::Ciphertext)?;
+        let values = ciphertexts.par_chunks(GROUP).flat_map_iter(|group| {
+            let bases: Vec<Residue> =
+                group.iter().map(|ciphertext| modulus.residue(ciphertext.value())).collect();
+            modulus.pow_batch(&bases, self.exponent()).into_iter().map(|power| modulus.to_uint(&power))
+        });
+        Ok(PartialDecryption { party: self.party(), values: values.collect() })
     }
 }

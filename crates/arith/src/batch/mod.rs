@@ -23,8 +23,8 @@ use crate::pow::Digits;
 use crate::wiped::Wiped;
 use crate::{FixedBase, Kernel, Modulus, Residue, SecretInt};
 
-/// Numbers that are computed side by side.
-const GROUP: usize = 8;
+/// Numbers that the functions for batches compute side by side. Whoever splits a list for threads splits it into multiples of this.
+pub const GROUP: usize = 8;
 
 /// What is done to the numbers of a batch.
 #[derive(Clone, Copy)]

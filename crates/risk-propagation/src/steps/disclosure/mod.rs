@@ -14,6 +14,7 @@ use crate::plan::Plan;
 use crate::steps::randomness::split;
 use crate::steps::scores::Encrypted;
 use crate::steps::scores::{lanes, to_grid};
+use subrosa_arith::GROUP;
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey};
 
 pub use ceilings::Ceilings;
@@ -42,20 +43,32 @@ pub fn pack(
     key: &PublicKey,
 ) -> Result<Vec<Ciphertext>, Error> {
     let modulus = key.modulus_squared();
-    let width = plan.slot_bits() * plan.columns();
-    let pack = |accounts: &[u32]| -> Result<Ciphertext, Error> {
-        let mut packed = modulus.one();
-        for (position, &account) in accounts.iter().rev().enumerate() {
-            if position > 0 {
-                (0..width).for_each(|_| modulus.square_assign(&mut packed));
-            }
-            let place = "an account that foreign money reaches has no ciphertext";
-            let part = scores.mixed(account as usize).ok_or(Error::Internal { place })?;
-            modulus.mul_assign(&mut packed, &part);
-        }
-        Ok(key.wrap(&packed))
+    let shift = BigUint::from(1_u8) << (plan.slot_bits() * plan.columns());
+    let per = plan.accounts_per_ciphertext().max(1);
+    let part = |account: u32| {
+        let place = "an account that foreign money reaches has no ciphertext";
+        scores.mixed(account as usize).ok_or(Error::Internal { place })
     };
-    accounts.par_chunks(plan.accounts_per_ciphertext().max(1)).map(pack).collect()
+    // Ciphertexts side by side, one position of all after the other.
+    let pack = |accounts: &[u32]| -> Result<Vec<Ciphertext>, Error> {
+        let groups: Vec<&[u32]> = accounts.chunks(per).collect();
+        let mut packed = vec![modulus.one(); groups.len()];
+        for position in (0..per).rev() {
+            // All ciphertexts but the last are full.
+            let begun = groups.iter().take_while(|group| group.len() > position + 1).count();
+            let shifted = modulus.vartime_pow_batch(packed.get(..begun).unwrap_or(&[]), &shift);
+            packed.splice(..begun, shifted);
+            for (packed, group) in packed.iter_mut().zip(&groups) {
+                if let Some(&account) = group.get(position) {
+                    modulus.mul_assign(packed, &part(account)?);
+                }
+            }
+        }
+        Ok(packed.iter().map(|packed| key.wrap(packed)).collect())
+    };
+    let packed =
+        accounts.par_chunks(per * GROUP).map(pack).collect::<Result<Vec<Vec<Ciphertext>>, Error>>()?;
+    Ok(packed.concat())
 }
 
 /// The end of step R7: blinds packed ciphertexts. The same generator gives the same ciphertexts again.
@@ -67,9 +80,13 @@ pub fn blind(
     blinder: &Blinder,
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<Blinded<Ciphertext>>, Error> {
-    let streams: Vec<_> = packed.iter().map(|_| split(rng)).collect();
-    let pairs = packed.par_iter().zip(streams);
-    pairs.map(|(packed, mut rng)| Ok(blinder.blind(packed, &mut rng)?)).collect()
+    let mut streams: Vec<_> = packed.iter().map(|_| split(rng)).collect();
+    let groups = packed.par_chunks(GROUP).zip(streams.par_chunks_mut(GROUP));
+    let blinded = groups.map(|(packed, streams)| {
+        let pairs = packed.iter().zip(blinder.randomisers(streams));
+        pairs.map(|(packed, randomiser)| Ok(blinder.blind_with(packed, randomiser)?)).collect()
+    });
+    Ok(blinded.collect::<Result<Vec<Vec<_>>, Error>>()?.concat())
 }
 
 /// The end of step R8: C·∏ Eᵢ for every ciphertext. `noise[i]` is the list of adder i.

@@ -7,13 +7,14 @@
 //! ciphertext.
 
 use num_bigint::{BigInt, BigUint};
+use rand_chacha::ChaCha20Rng;
 use rand_core::CryptoRng;
 use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::steps::randomness::split;
-use subrosa_arith::sample;
+use subrosa_arith::{GROUP, sample};
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey};
 
 /// Accounts in each of the ciphertexts of a bank that declared so many: all are full but the last.
@@ -37,21 +38,26 @@ pub fn noise(
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<Blinded<Ciphertext>>, Error> {
     let slots = plan.accounts_per_ciphertext() * plan.columns();
-    let streams: Vec<_> = used.iter().map(|_| split(rng)).collect();
-    let pairs = used.par_iter().zip(streams);
-    pairs
-        .map(|(&used, mut rng)| {
-            let mut sum = BigUint::ZERO;
-            for _ in 0..slots {
-                sum <<= plan.slot_bits();
-                sum += sample::random_bits(&mut rng, u64::from(plan.noise_bits()));
-            }
-            let low = used_bits(used, plan);
-            sum &= (BigUint::from(1_u8) << low) - 1_u8;
-            sum += sample::random_below(&mut rng, &room(used, plan, blinder.key())) << low;
-            Ok(blinder.encrypt(&signed(sum, blinder.key()), &mut rng)?)
-        })
-        .collect()
+    let mut streams: Vec<_> = used.iter().map(|_| split(rng)).collect();
+    let one = |used: usize, rng: &mut ChaCha20Rng| -> Result<Ciphertext, Error> {
+        let mut sum = BigUint::ZERO;
+        for _ in 0..slots {
+            sum <<= plan.slot_bits();
+            sum += sample::random_bits(rng, u64::from(plan.noise_bits()));
+        }
+        let low = used_bits(used, plan);
+        sum &= (BigUint::from(1_u8) << low) - 1_u8;
+        sum += sample::random_below(rng, &room(used, plan, blinder.key())) << low;
+        Ok(blinder.key().encrypt_unblinded(&signed(sum, blinder.key()))?)
+    };
+    let groups = used.par_chunks(GROUP).zip(streams.par_chunks_mut(GROUP));
+    let noise = groups.map(|(used, streams)| {
+        let plain = used.iter().zip(streams.iter_mut()).map(|(used, rng)| one(*used, rng));
+        let plain = plain.collect::<Result<Vec<_>, Error>>()?;
+        let pairs = plain.iter().zip(blinder.randomisers(streams));
+        pairs.map(|(plain, randomiser)| Ok(blinder.blind_with(plain, randomiser)?)).collect()
+    });
+    Ok(noise.collect::<Result<Vec<Vec<_>>, Error>>()?.concat())
 }
 
 /// Bits of the used slots of a ciphertext, which come first.

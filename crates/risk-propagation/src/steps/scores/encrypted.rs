@@ -22,8 +22,11 @@ use crate::plan::Plan;
 use crate::plan::Step;
 use crate::steps::agreement::Agreed;
 use crate::steps::randomness::Streams;
-use subrosa_arith::{Residue, WindowTable, vartime_multi_pow_tables};
-use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey};
+use subrosa_arith::{GROUP, Residue, WindowTable, vartime_multi_pow_batch};
+use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey, Randomiser};
+
+/// Accounts that one thread takes at a time: their products of about the same work are computed side by side.
+const TASK: usize = 64;
 
 /// Ciphertexts that are taken in at a time.
 const ARRIVALS: usize = 256;
@@ -141,15 +144,21 @@ impl Encrypted {
     ) -> Result<Vec<Blinded<Ciphertext>>, Error> {
         let key = blinder.key();
         let modulus = key.modulus_squared();
-        let encrypt = |&account: &u32| -> Result<Blinded<Ciphertext>, Error> {
+        let encrypt = |(&account, randomiser): (&u32, Randomiser)| -> Result<Blinded<Ciphertext>, Error> {
             let plain = key.encrypt_unblinded(&BigInt::from(self.plain.packed(account as usize)?))?;
             let whole = match self.mixed(account as usize) {
                 None => plain,
                 Some(mixed) => key.wrap(&modulus.mul(&mixed, &modulus.residue(plain.value()))),
             };
-            Ok(blinder.blind(&whole, &mut streams.stream(u64::from(account)))?)
+            Ok(blinder.blind_with(&whole, randomiser)?)
         };
-        accounts.par_iter().map(encrypt).collect()
+        let group = |accounts: &[u32]| {
+            let mut streams: Vec<_> =
+                accounts.iter().map(|account| streams.stream(u64::from(*account))).collect();
+            accounts.iter().zip(blinder.randomisers(&mut streams)).map(encrypt).collect()
+        };
+        let groups = accounts.par_chunks(GROUP).map(group).collect::<Result<Vec<Vec<_>>, Error>>()?;
+        Ok(groups.into_iter().flatten().collect())
     }
 
     /// One iteration: from the scores before `step` to those after it.
@@ -333,15 +342,15 @@ fn advance_range(
     };
     let own_senders = network.account_count();
     let words = plain.words();
-    let products = plain
-        .rows_mut()
-        .par_chunks_mut(words)
-        .zip(accounts)
-        .map_init(Vec::new, |weights, (row, account)| {
+    let accounts: Vec<usize> = accounts.collect();
+    let tasks = plain.rows_mut().par_chunks_mut(words * TASK).zip(accounts.par_chunks(TASK));
+    let products = tasks.map_init(Vec::new, |weights, (rows, accounts)| {
+        let mut lists = Vec::with_capacity(accounts.len());
+        for (row, &account) in rows.chunks_mut(words).zip(accounts) {
             let senders = sender_weights(network, step.period, account, mixing, weights)?;
             add_product(row, before.row(account)?, mixing.own())?;
-            let hub = hubs.get(&account);
-            let table_of = |node| if hub.is_none() { table_of(node) } else { None };
+            let is_hub = hubs.contains_key(&account);
+            let table_of = |node| if is_hub { None } else { table_of(node) };
             let mut terms: Vec<(&WindowTable, u64)> = Vec::with_capacity(senders.len() + 1);
             let own = table_of(node(account)?);
             terms.extend(own.map(|table| (table, mixing.own())));
@@ -351,13 +360,17 @@ fn advance_range(
                 }
                 terms.extend(table_of(sender).map(|table| (table, weight)));
             }
-            Ok(match hub {
-                Some(product) => product.clone(),
-                None => (!terms.is_empty()).then(|| vartime_multi_pow_tables(modulus, &terms)),
-            })
-        })
-        .collect::<Result<Vec<Option<Residue>>, Error>>()?;
+            lists.push(terms);
+        }
+        let products = vartime_multi_pow_batch(modulus, &lists).into_iter().zip(&lists).zip(accounts);
+        let of_account = |((product, terms), account): ((Residue, &Vec<_>), &usize)| match hubs.get(account) {
+            Some(product) => product.clone(),
+            None => (!terms.is_empty()).then_some(product),
+        };
+        Ok(products.map(of_account).collect())
+    });
+    let products = products.collect::<Result<Vec<Vec<Option<Residue>>>, Error>>()?;
     let mut mixed = Ciphertexts::default();
-    products.iter().for_each(|product| mixed.push(product.as_ref()));
+    products.iter().flatten().for_each(|product| mixed.push(product.as_ref()));
     Ok(Part { first, plain, mixed })
 }
