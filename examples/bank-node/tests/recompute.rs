@@ -61,15 +61,15 @@ fn one_changed_byte_in_any_file_is_named() {
         assert!(!good && told.contains(words), "{file}: {told}");
         fs::write(&path, bytes).unwrap();
     };
-    found("amber.jsonl", |length| length / 2, "amber.jsonl: line ");
-    found("birch.jsonl", |length| length / 2, "birch.jsonl: line ");
+    found("amber.jsonl", |length| length / 2, "amber.jsonl cannot be used: line ");
+    found("birch.jsonl", |length| length / 2, "birch.jsonl cannot be used: line ");
     found(
         "amber.jsonl.frames",
         |length| length / 2,
         "the record does not hold the frames to which the trail commits",
     );
     found("amber.jsonl.frames", |_| 3, "it is no record of frames");
-    found("amber.jsonl.seeds", |_| 64, "amber.jsonl.seeds: line 1 is not");
+    found("amber.jsonl.seeds", |_| 64, "amber.jsonl.seeds cannot be used: line 1 is not");
     let seeds = fs::read_to_string(banks.path("amber.jsonl.seeds")).unwrap();
     for (place, words) in
         [(10, "the seed of the run that began in session"), (100, "R4, to birch, propagate/selection")]
@@ -139,7 +139,7 @@ fn without_a_record_nothing_is_kept() {
     banks.all_succeed();
     assert!(!banks.path("amber.jsonl.frames").exists() && !banks.path("amber.jsonl.seeds").exists());
     let (good, told) = recompute(&banks, 0, &[]);
-    assert!(!good && told.contains("amber.jsonl.seeds: "), "{told}");
+    assert!(!good && told.contains("amber.jsonl.seeds cannot be used: "), "{told}");
     banks.trails_agree();
     fs::write(&file, config.replace("audit = \"amber.jsonl\"", "record = true")).unwrap();
     let (good, told) = recompute(&banks, 0, &[]);

@@ -11,12 +11,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use subrosa_risk_propagation::{
-    self as propagation, Banks, CheckpointStore, Network, Outcome, Period, Propagation, data,
-};
-use subrosa_transport::tls::{TlsError, TlsTransport};
-use subrosa_transport::{Deadline, Limits, Roster, with_causes};
-
 use crate::audit::{AuditError, Event, Member, Trail, hex};
 use crate::audited_transport::AuditedTransport;
 use crate::checkpoints::CheckpointFolder;
@@ -25,6 +19,11 @@ use crate::keys::KeyFiles;
 pub use error::NodeError;
 use results::{hold_back, write_scores};
 use run::Run;
+use subrosa_risk_propagation::{
+    self as propagation, Banks, CheckpointStore, Network, Outcome, Period, Propagation, data,
+};
+use subrosa_transport::tls::{TlsError, TlsTransport};
+use subrosa_transport::{Deadline, Limits, Roster, with_causes};
 use tls::tls_config;
 
 /// What a node does with the other banks.
