@@ -1,27 +1,38 @@
-//! Eight numbers side by side, one in each 64-bit lane of a 512-bit vector: limb i of all eight is one vector.
+//! Eight numbers side by side, one in each 64-bit lane of a vector: with IFMA ([`mul`]), or with AVX2 as twice four
+//! ([`avx2`]).
 //!
 //! Against [`ifma`](super::ifma), which lays the words of one number side by side, nothing has to move between lanes:
 //! carries go from vector to vector, each lane may have a modulus of its own, and the number of limbs need not be a
-//! multiple of eight. Values are kept in [0, 2m) likewise, with R = 2^(52n) > 4m.
+//! multiple of eight. Values are kept in [0, 2m) likewise, with R a power of two above 4m.
+//!
+//! With IFMA, on a Zen 5, squarings and multiplications of 79 to 158 limbs issue 8.2 to 8.5 multiplications in a nanosecond,
+//! which is about two in a cycle and all that the processor can. What is left is to multiply less. Karatsuba's formula for
+//! the products was estimated and not built: at 4,096 bits it would save less than 3 % of a power, at 8,192 bits about 5 %.
+//! A window of 6 bits in place of 5 costs more in look-ups than it saves.
 #![allow(
     unsafe_code,
     reason = "vector loads and stores, and calls of functions that need an instruction set; each block says why it is sound"
 )]
 
+mod avx2;
 mod mul;
+mod numbers;
+mod table;
 #[cfg(test)]
 mod tests;
 
 use std::arch::x86_64::{
-    __m512i, _mm512_and_si512, _mm512_cmpeq_epi64_mask, _mm512_load_si512, _mm512_maskz_set1_epi64,
-    _mm512_or_si512, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_srli_epi64, _mm512_store_si512,
-    _mm512_sub_epi64,
+    __m512i, _mm512_and_si512, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_srli_epi64, _mm512_sub_epi64,
 };
 
 use self::mul::Operands;
+pub(crate) use self::numbers::Eight;
+use self::numbers::{load, store};
+pub(crate) use self::table::{Table, select_shared};
 use super::ifma::{self, WORD_BITS};
+use crate::Kernel;
 use crate::wiped::Wiped;
-use crate::words::low_mask;
+use crate::words::{self, low_mask, repack};
 
 /// Numbers that are computed side by side.
 pub(crate) const LANES: usize = 8;
@@ -32,117 +43,116 @@ const PAD: usize = LANES;
 /// Fewest limbs of a number.
 const MIN_WORDS: usize = 10;
 
-/// Masks that a look-up holds in registers; even.
-const MASKS: usize = 16;
-
-/// Limbs for a modulus of so many bits: R > 4m.
-pub(crate) fn words(bits: u64) -> usize {
-    // At most 316, for `MAX_BITS`.
-    usize::try_from((bits + 2).div_ceil(u64::from(WORD_BITS))).map_or(usize::MAX, |n| n.max(MIN_WORDS))
+/// How eight numbers lie in memory, and what multiplies them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Form {
+    /// Limbs of 52 bits, one of all eight numbers in a vector: AVX-512 IFMA.
+    Wide,
+    /// Limbs of 27 bits, four numbers and then the other four: AVX2.
+    Narrow,
 }
 
-/// One limb of eight numbers.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Vector([u64; LANES]);
-
-/// Eight numbers, with [`PAD`] zeros behind; overwritten on drop. Aligned, since a load that crosses a cache line takes
-/// twice as long.
-#[derive(Clone)]
-pub(crate) struct Eight(Vec<Vector>);
-
-impl Drop for Eight {
-    fn drop(&mut self) {
-        self.0.fill(Vector([0; LANES]));
-        // As for `Wiped`: the zeros count as read.
-        zeroize::optimization_barrier(self.0.as_slice());
-    }
-}
-
-impl Eight {
-    /// Zeros of `n` limbs.
-    pub(crate) fn zeros(n: usize) -> Self {
-        Self(vec![Vector([0; LANES]); n + PAD])
-    }
-
-    /// Limbs of each number.
-    fn limbs(&self) -> usize {
-        self.0.len() - PAD
-    }
-
-    /// The same number in all lanes. What is beyond the limbs must be zero.
-    pub(crate) fn same(n: usize, words: &[u64]) -> Self {
-        let mut eight = Self::zeros(n);
-        debug_assert!(words.iter().skip(n).all(|&word| word == 0));
-        for (limb, &word) in eight.0[..n].iter_mut().zip(words) {
-            limb.0 = [word; LANES];
-        }
-        eight
-    }
-
-    /// Sets the number of one lane. What is beyond the limbs must be zero.
-    pub(crate) fn set(&mut self, lane: usize, words: &[u64]) {
-        let n = self.limbs();
-        for (limb, &word) in self.0[..n].iter_mut().zip(words) {
-            limb.0[lane] = word;
-        }
-        debug_assert!(words.iter().skip(n).all(|&word| word == 0));
-    }
-
-    /// Copies the number of one lane to `words`; zeros beyond the limbs.
-    pub(crate) fn get(&self, lane: usize, words: &mut [u64]) {
-        words.fill(0);
-        for (limb, word) in self.0[..self.limbs()].iter().zip(words) {
-            *word = limb.0[lane];
+impl Form {
+    /// The form that goes with a kernel for one number and a modulus of so many bits; `None` where the processor cannot.
+    pub(crate) fn of(kernel: Kernel, bits: u64) -> Option<Self> {
+        match kernel {
+            Kernel::Ifma => ifma::is_available().then_some(Self::Wide),
+            // Above this the sums of a column have not been bounded.
+            Kernel::Mulx => (is_x86_feature_detected!("avx2") && bits <= NARROW_BITS).then_some(Self::Narrow),
+            Kernel::Portable => None,
         }
     }
 
-    /// Copies another's numbers.
-    pub(crate) fn copy_from(&mut self, other: &Self) {
-        self.0.copy_from_slice(&other.0);
+    /// Bits of a limb.
+    pub(crate) fn limb_bits(self) -> u32 {
+        match self {
+            Self::Wide => WORD_BITS,
+            Self::Narrow => avx2::LIMB_BITS,
+        }
     }
 
-    fn pointer(&self) -> *const u64 {
-        self.0.as_ptr().cast()
+    /// Bits of the words in which numbers come and go.
+    fn word_bits(self) -> u32 {
+        match self {
+            Self::Wide => WORD_BITS,
+            Self::Narrow => 64,
+        }
     }
 
-    fn pointer_mut(&mut self) -> *mut u64 {
-        self.0.as_mut_ptr().cast()
+    /// Numbers in a vector.
+    fn lanes(self) -> usize {
+        match self {
+            Self::Wide => LANES,
+            Self::Narrow => avx2::LANES,
+        }
+    }
+
+    /// Limbs for a modulus of so many bits: R > 4m.
+    pub(crate) fn limbs(self, bits: u64) -> usize {
+        let n = (bits + 2).div_ceil(u64::from(self.limb_bits()));
+        // At most 316 or 456, for the longest moduli.
+        let n = usize::try_from(n).map_or(usize::MAX, |n| n.max(MIN_WORDS));
+        if self == Self::Narrow { n.next_multiple_of(2) } else { n }
     }
 }
+
+/// Longest modulus for limbs of 27 bits: 2·456 products below 2^54 and a carry are below 2^64.
+const NARROW_BITS: u64 = 12_288;
 
 /// The moduli of eight numbers. That one exists shows that the processor has the instructions.
 pub(crate) struct Moduli {
+    form: Form,
     n: usize,
+    /// Numbers in use.
+    count: usize,
     m: Limbs,
-    negated_inverse: Vector,
+    negated_inverse: [u64; LANES],
 }
 
-/// Words of one modulus for all lanes, or of one for each.
+/// Limbs of one modulus for all lanes, or of one for each.
 enum Limbs {
     Shared(Wiped),
     Each(Eight),
 }
 
 impl Moduli {
-    /// One modulus of `n` limbs for all lanes; `negated_inverse` is −m⁻¹ mod 2^52, and may have more bits. `None` where
-    /// the processor cannot.
-    pub(crate) fn shared(n: usize, m: &[u64], negated_inverse: u64) -> Option<Self> {
+    /// One modulus of `bits` bits for `count` numbers in `n` limbs, in words of the kernel for one number;
+    /// `negated_inverse` is −m⁻¹ modulo at least the limb's power of two. `None` where the processor cannot.
+    pub(crate) fn shared(
+        (kernel, bits): (Kernel, u64),
+        n: usize,
+        count: usize,
+        m: &[u64],
+        negated_inverse: u64,
+    ) -> Option<Self> {
+        let form = Form::of(kernel, bits)?;
         let mut limbs = Wiped::zeros(n);
-        limbs.iter_mut().zip(m).for_each(|(limb, &word)| *limb = word);
-        Self::new(n, Limbs::Shared(limbs), [negated_inverse; LANES])
+        repack(&mut limbs, form.limb_bits(), m, form.word_bits());
+        Self::new(form, n, count, Limbs::Shared(limbs), [negated_inverse; LANES])
     }
 
     /// A modulus for each lane.
-    pub(crate) fn each(n: usize, moduli: [(&[u64], u64); LANES]) -> Option<Self> {
-        let mut limbs = Eight::zeros(n);
+    pub(crate) fn each(
+        (kernel, bits): (Kernel, u64),
+        n: usize,
+        count: usize,
+        moduli: [(&[u64], u64); LANES],
+    ) -> Option<Self> {
+        let form = Form::of(kernel, bits)?;
+        let mut limbs = Eight::zeros(form, n);
         moduli.iter().enumerate().for_each(|(lane, (m, _))| limbs.set(lane, m));
-        Self::new(n, Limbs::Each(limbs), moduli.map(|(_, inverse)| inverse))
+        Self::new(form, n, count, Limbs::Each(limbs), moduli.map(|(_, inverse)| inverse))
     }
 
-    fn new(n: usize, m: Limbs, negated_inverse: [u64; LANES]) -> Option<Self> {
-        let negated_inverse = Vector(negated_inverse.map(|inverse| inverse & low_mask(WORD_BITS)));
-        (ifma::is_available() && n >= MIN_WORDS).then_some(Self { n, m, negated_inverse })
+    fn new(form: Form, n: usize, count: usize, m: Limbs, negated_inverse: [u64; LANES]) -> Option<Self> {
+        let negated_inverse = negated_inverse.map(|inverse| inverse & low_mask(form.limb_bits()));
+        let fits = n >= MIN_WORDS && (form == Form::Wide || n.is_multiple_of(2));
+        fits.then_some(Self { form, n, count, m, negated_inverse })
+    }
+
+    /// The form of the numbers.
+    pub(crate) fn form(&self) -> Form {
+        self.form
     }
 
     /// Limbs of a number.
@@ -152,51 +162,85 @@ impl Moduli {
 
     /// `a = a·b/R mod m` in each lane, values in [0, 2m). `scratch` holds whatever a multiplication leaves.
     pub(crate) fn mul_assign(&self, a: &mut Eight, b: &Eight, scratch: &mut Eight) {
-        assert!([a.limbs(), b.limbs(), scratch.limbs()] == [self.n; 3]);
-        let operands = self.operands(a, b.pointer(), scratch);
-        // SAFETY: `Self::new` has found the instructions and enough limbs. All have n limbs, as asserted, with zeros
-        // behind `a`, and the borrows keep them apart.
-        unsafe {
-            match self.m {
-                Limbs::Shared(_) => mul::multiply::<false, true>(operands),
-                Limbs::Each(_) => mul::multiply::<false, false>(operands),
-            }
-        }
+        assert!([&*a, b, scratch].iter().all(|eight| self.fits(eight)));
+        self.multiply::<false>(a, b.pointer(), scratch);
     }
 
     /// `a = a²/R mod m` in each lane, values in [0, 2m).
     pub(crate) fn square_assign(&self, a: &mut Eight, scratch: &mut Eight) {
-        assert!([a.limbs(), scratch.limbs()] == [self.n; 2]);
-        let operands = self.operands(a, std::ptr::null(), scratch);
-        // SAFETY: as for `Self::mul_assign`; `b` is not read.
-        unsafe {
-            match self.m {
-                Limbs::Shared(_) => mul::multiply::<true, true>(operands),
-                Limbs::Each(_) => mul::multiply::<true, false>(operands),
-            }
-        }
+        assert!(self.fits(a) && self.fits(scratch));
+        let b = a.pointer();
+        self.multiply::<true>(a, b, scratch);
     }
 
-    fn operands(&self, a: &mut Eight, b: *const u64, q: &mut Eight) -> Operands {
-        let m = match &self.m {
-            Limbs::Shared(words) => words.as_ptr(),
-            Limbs::Each(words) => words.pointer(),
+    fn fits(&self, eight: &Eight) -> bool {
+        eight.form == self.form && eight.limbs() == self.n
+    }
+
+    fn multiply<const SQUARE: bool>(&self, a: &mut Eight, b: *const u64, q: &mut Eight) {
+        let (m, is_shared) = match &self.m {
+            Limbs::Shared(limbs) => (limbs.as_ptr(), true),
+            Limbs::Each(limbs) => (limbs.pointer(), false),
         };
-        Operands {
+        let operands = Operands {
             n: self.n,
             a: a.pointer_mut(),
             b,
             m,
-            negated_inverse: self.negated_inverse.0,
+            negated_inverse: self.negated_inverse,
             q: q.pointer_mut(),
+        };
+        // SAFETY: `Form::of` has found the instructions, `Self::new` enough limbs. The callers have asserted that all have
+        // n limbs in this form, with zeros behind, and their borrows keep them apart. A group of four lanes is as long as
+        // half the vectors.
+        unsafe {
+            match self.form {
+                Form::Wide if is_shared => mul::multiply::<SQUARE, true>(operands),
+                Form::Wide => mul::multiply::<SQUARE, false>(operands),
+                Form::Narrow => {
+                    for group in 0..self.count.div_ceil(avx2::LANES) {
+                        let start = group * (self.n + PAD) * avx2::LANES;
+                        let mut operands = operands;
+                        operands.a = operands.a.add(start);
+                        operands.b = operands.b.add(start);
+                        operands.q = operands.q.add(start);
+                        operands.negated_inverse.rotate_left(group * avx2::LANES);
+                        if is_shared {
+                            avx2::multiply::<SQUARE, true>(operands);
+                        } else {
+                            operands.m = operands.m.add(start);
+                            avx2::multiply::<SQUARE, false>(operands);
+                        }
+                    }
+                }
+            }
         }
     }
 
     /// Brings the numbers from [0, 2m) into [0, m).
     pub(crate) fn finish(&self, a: &mut Eight) {
-        assert!(a.limbs() == self.n);
-        // SAFETY: `Self::new` has found the instructions.
-        unsafe { self.finish_vector(a) }
+        assert!(self.fits(a));
+        match self.form {
+            // SAFETY: `Form::of` has found the instructions.
+            Form::Wide => unsafe { self.finish_vector(a) },
+            Form::Narrow => self.finish_narrow(a),
+        }
+    }
+
+    fn finish_narrow(&self, a: &mut Eight) {
+        let (mut m, mut number) = (Wiped::zeros(self.n), Wiped::zeros(self.n));
+        for lane in 0..LANES {
+            match &self.m {
+                Limbs::Shared(limbs) => m.copy_from_slice(limbs),
+                Limbs::Each(limbs) => {
+                    let mut limbs = limbs.clone();
+                    (0..self.n).for_each(|i| m[i] = *limbs.limb(lane, i));
+                }
+            }
+            (0..self.n).for_each(|i| number[i] = *a.limb(lane, i));
+            words::reduce_once::<{ avx2::LIMB_BITS }>(&mut number, 0, &m);
+            (0..self.n).for_each(|i| *a.limb(lane, i) = number[i]);
+        }
     }
 
     #[target_feature(enable = "avx512f")]
@@ -213,10 +257,10 @@ impl Moduli {
     fn subtract(&self, a: &mut Eight, keep: __m512i, write: bool) -> __m512i {
         let full = _mm512_set1_epi64(low_mask(WORD_BITS).cast_signed());
         let mut borrow = _mm512_setzero_si512();
-        for (i, limb) in a.0[..self.n].iter_mut().enumerate() {
+        for (i, limb) in a.vectors[..self.n].iter_mut().enumerate() {
             let mut m = match &self.m {
                 Limbs::Shared(words) => _mm512_set1_epi64(words[i].cast_signed()),
-                Limbs::Each(words) => load(&words.0[i]),
+                Limbs::Each(words) => load(&words.vectors[i]),
             };
             if write {
                 m = _mm512_and_si512(m, keep);
@@ -229,132 +273,4 @@ impl Moduli {
         }
         borrow
     }
-}
-
-/// Powers of eight numbers: limb i of all entries lies together, so that a look-up runs through memory once.
-pub(crate) struct Table {
-    /// Entries, filled up with zeros to a multiple of [`MASKS`].
-    stride: usize,
-    powers: Eight,
-}
-
-impl Table {
-    /// A table of so many entries of `n` limbs.
-    pub(crate) fn new(n: usize, entries: usize) -> Self {
-        let stride = entries.next_multiple_of(MASKS);
-        Self { stride, powers: Eight::zeros(n * stride) }
-    }
-
-    /// Writes an entry.
-    pub(crate) fn set(&mut self, entry: usize, numbers: &Eight) {
-        for (i, limb) in numbers.0[..numbers.limbs()].iter().enumerate() {
-            self.powers.0[i * self.stride + entry] = *limb;
-        }
-    }
-
-    /// Copies an entry, the same in all lanes, to `out`. The address depends on it: for public indices only.
-    pub(crate) fn vartime_get(&self, entry: usize, out: &mut Eight) {
-        let n = out.limbs();
-        for (i, limb) in out.0[..n].iter_mut().enumerate() {
-            *limb = self.powers.0[i * self.stride + entry];
-        }
-    }
-
-    /// Copies to each lane of `out` the entry of its digit, reading every entry.
-    pub(crate) fn select(&self, out: &mut Eight, digits: [u64; LANES], moduli: &Moduli) {
-        assert!(self.powers.limbs() == moduli.n * self.stride && out.limbs() == moduli.n);
-        // SAFETY: `Moduli::new` has found the instructions.
-        unsafe { self.select_vector(out, digits) }
-    }
-
-    #[target_feature(enable = "avx512f,avx512dq")]
-    fn select_vector(&self, out: &mut Eight, digits: [u64; LANES]) {
-        let n = out.limbs();
-        for first in (0..self.stride).step_by(MASKS) {
-            let masks = masks(&Vector(digits), first);
-            for (limb, entries) in out.0[..n].iter_mut().zip(self.powers.0.chunks_exact(self.stride)) {
-                let (groups, _) = entries.as_chunks::<MASKS>();
-                let Some(entries) = groups.get(first / MASKS) else { continue };
-                // Two chains, so that an entry does not wait for the one before.
-                let mut even = if first == 0 { _mm512_setzero_si512() } else { load(limb) };
-                let mut odd = _mm512_setzero_si512();
-                let mut i = 0;
-                while i < MASKS {
-                    even = _mm512_or_si512(even, _mm512_and_si512(load(&entries[i]), masks[i]));
-                    odd = _mm512_or_si512(odd, _mm512_and_si512(load(&entries[i + 1]), masks[i + 1]));
-                    i += 2;
-                }
-                store(limb, _mm512_or_si512(even, odd));
-            }
-        }
-    }
-}
-
-/// Copies to each lane of `out` the entry of its digit from a table of single numbers, as many words each as `out` has
-/// limbs, one after the other; reads every entry.
-pub(crate) fn select_shared(out: &mut Eight, table: &[u64], digits: [u64; LANES], moduli: &Moduli) {
-    assert!(out.limbs() == moduli.n && table.len().is_multiple_of(moduli.n));
-    // SAFETY: `Moduli::new` has found the instructions.
-    unsafe { select_shared_vector(out, table, digits) }
-}
-
-#[target_feature(enable = "avx512f,avx512dq")]
-fn select_shared_vector(out: &mut Eight, table: &[u64], digits: [u64; LANES]) {
-    let n = out.limbs();
-    let digits = Vector(digits);
-    let mut first = 0;
-    out.0[..n].fill(Vector([0; LANES]));
-    let mut groups = table.chunks_exact(n * MASKS);
-    for entries in &mut groups {
-        select_some::<MASKS>(&mut out.0[..n], entries, &masks(&digits, first));
-        first += MASKS;
-    }
-    for entry in groups.remainder().chunks_exact(n) {
-        select_some::<1>(&mut out.0[..n], entry, &masks(&digits, first));
-        first += 1;
-    }
-}
-
-/// Adds the entries that the masks want to `out`.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn select_some<const COUNT: usize>(out: &mut [Vector], entries: &[u64], masks: &[__m512i; MASKS]) {
-    let n = out.len();
-    // The words of one entry after the other; slices of the same length, so that no bound is checked in the loop.
-    let entries: [&[u64]; COUNT] = std::array::from_fn(|entry| &entries[entry * n..(entry + 1) * n]);
-    for (i, limb) in out.iter_mut().enumerate() {
-        let mut chosen = load(limb);
-        let mut entry = 0;
-        while entry < COUNT {
-            let word = _mm512_set1_epi64(entries[entry][i].cast_signed());
-            chosen = _mm512_or_si512(chosen, _mm512_and_si512(word, masks[entry]));
-            entry += 1;
-        }
-        store(limb, chosen);
-    }
-}
-
-/// For each of the entries from `first` on, all ones in the lanes that want it.
-#[inline]
-#[target_feature(enable = "avx512f,avx512dq")]
-fn masks(digits: &Vector, first: usize) -> [__m512i; MASKS] {
-    let digits = load(digits);
-    std::array::from_fn(|i| {
-        let wanted = _mm512_set1_epi64((first + i) as i64);
-        _mm512_maskz_set1_epi64(_mm512_cmpeq_epi64_mask(digits, wanted), -1)
-    })
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn load(x: &Vector) -> __m512i {
-    // SAFETY: eight aligned words are there.
-    unsafe { _mm512_load_si512(x.0.as_ptr().cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn store(to: &mut Vector, x: __m512i) {
-    // SAFETY: eight aligned words are there.
-    unsafe { _mm512_store_si512(to.0.as_mut_ptr().cast(), x) }
 }
