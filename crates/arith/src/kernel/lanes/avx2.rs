@@ -18,14 +18,9 @@ use std::arch::x86_64::{
     _mm256_or_si256, _mm256_set1_epi64x, _mm256_setzero_si256, _mm256_srli_epi64, _mm256_storeu_si256,
 };
 
+use super::form::{NARROW_LANES as LANES, NARROW_LIMB_BITS as LIMB_BITS};
 use super::mul::{MIN_TILE, Operands, TILE};
 use super::numbers::Vector;
-
-/// Bits of a limb.
-pub(super) const LIMB_BITS: u32 = 27;
-
-/// Lanes of a vector.
-pub(super) const LANES: usize = 4;
 
 /// Masks that a look-up holds in registers.
 const MASKS: usize = 8;

@@ -19,7 +19,7 @@ use std::arch::x86_64::{
     _mm512_madd52lo_epu64, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_srli_epi64, _mm512_storeu_epi64,
 };
 
-use super::{LANES, MIN_WORDS, PAD};
+use super::form::{LANES, MIN_WORDS, PAD};
 use crate::kernel::ifma::WORD_BITS;
 
 /// Most columns in a tile. Fewer than [`MIN_TILE`] do not occur, since n is at least [`MIN_WORDS`].

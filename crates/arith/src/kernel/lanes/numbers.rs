@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::{__m512i, _mm512_load_si512, _mm512_store_si512};
 
-use super::{Form, LANES, PAD};
+use super::form::{Form, LANES, PAD};
 use crate::wiped::Wiped;
 use crate::words::repack;
 
@@ -46,11 +46,23 @@ impl Eight {
         self.vectors.len() - PAD
     }
 
-    /// A limb of one lane.
-    pub(super) fn limb(&mut self, lane: usize, limb: usize) -> &mut u64 {
+    /// Where a limb of one lane is: the vector, and the word in it.
+    fn place(&self, lane: usize, limb: usize) -> (usize, usize) {
         let lanes = self.form.lanes();
         let at = (lane / lanes * self.vectors.len() + limb) * lanes + lane % lanes;
-        &mut self.vectors[at / LANES].0[at % LANES]
+        (at / LANES, at % LANES)
+    }
+
+    /// A limb of one lane.
+    pub(super) fn limb(&self, lane: usize, limb: usize) -> u64 {
+        let (vector, word) = self.place(lane, limb);
+        self.vectors[vector].0[word]
+    }
+
+    /// Sets a limb of one lane.
+    pub(super) fn set_limb(&mut self, lane: usize, limb: usize, to: u64) {
+        let (vector, word) = self.place(lane, limb);
+        self.vectors[vector].0[word] = to;
     }
 
     /// Sets the number of one lane: words as the kernel for one number has them. What is beyond the limbs must be zero.
@@ -64,11 +76,11 @@ impl Eight {
         }
         let mut limbs = Wiped::zeros(n);
         repack(&mut limbs, self.form.limb_bits(), words, self.form.word_bits());
-        limbs.iter().enumerate().for_each(|(i, &word)| *self.limb(lane, i) = word);
+        limbs.iter().enumerate().for_each(|(i, &word)| self.set_limb(lane, i, word));
     }
 
     /// Copies the number of one lane to `words`; zeros beyond the limbs.
-    pub(crate) fn get(&mut self, lane: usize, words: &mut [u64]) {
+    pub(crate) fn get(&self, lane: usize, words: &mut [u64]) {
         let n = self.limbs();
         if self.form == Form::Wide {
             words.fill(0);
@@ -78,7 +90,7 @@ impl Eight {
             return;
         }
         let mut limbs = Wiped::zeros(n);
-        limbs.iter_mut().enumerate().for_each(|(i, word)| *word = *self.limb(lane, i));
+        limbs.iter_mut().enumerate().for_each(|(i, word)| *word = self.limb(lane, i));
         repack(words, self.form.word_bits(), &limbs, self.form.limb_bits());
     }
 

@@ -9,8 +9,10 @@ use std::arch::x86_64::{
     _mm512_set1_epi64, _mm512_setzero_si512,
 };
 
+use super::avx2;
+use super::form::{Form, LANES, NARROW_LANES, PAD};
+use super::moduli::Moduli;
 use super::numbers::{Eight, Vector, load, store};
-use super::{Form, LANES, Moduli, PAD, avx2};
 
 /// Masks that a look-up holds in registers; even.
 const MASKS: usize = 16;
@@ -58,7 +60,7 @@ impl Table {
                     for (group, out) in out.vectors.chunks_exact_mut(half).enumerate() {
                         let entries = &entries[group * half * self.stride..];
                         let mut digits = digits;
-                        digits.rotate_left(group * avx2::LANES);
+                        digits.rotate_left(group * NARROW_LANES);
                         avx2::select(out, entries, self.stride, digits);
                     }
                 }

@@ -4,8 +4,11 @@ use num_bigint::BigUint;
 use num_traits::One;
 use proptest::prelude::*;
 
+use super::form::{LANES, MIN_WORDS, NARROW_BITS, NARROW_LIMB_BITS, PAD};
 use super::*;
-use crate::words::{join, split};
+use crate::Kernel;
+use crate::kernel::ifma::WORD_BITS;
+use crate::words::{join, low_mask, split};
 
 fn number(bits: u64) -> impl Strategy<Value = BigUint> {
     let word = prop_oneof![4 => any::<u64>(), 2 => Just(u64::MAX), 2 => Just(0), 1 => Just(1)];
@@ -56,11 +59,11 @@ fn eight(form: Form, n: usize, numbers: &[BigUint]) -> Eight {
     eight
 }
 
-fn numbers(eight: &mut Eight) -> Vec<BigUint> {
+fn numbers(eight: &Eight) -> Vec<BigUint> {
     let (count, bits) = words_for(eight.form, eight.limbs());
     for lane in 0..LANES {
         for i in 0..eight.limbs() + PAD {
-            let limb = *eight.limb(lane, i);
+            let limb = eight.limb(lane, i);
             assert!(if i < eight.limbs() { limb >> eight.form.limb_bits() == 0 } else { limb == 0 });
         }
     }
@@ -105,16 +108,16 @@ fn check(kernel: Kernel, n: usize, lanes: &[[BigUint; 3]]) {
         let mut x = eight(form, n, &a);
         moduli.mul_assign(&mut x, &eight(form, n, &b), &mut scratch);
         let products: Vec<_> = (0..LANES).map(|lane| reduce(lane, &a[lane] * &b[lane])).collect();
-        assert_eq!(numbers(&mut x), products, "products, {what}");
+        assert_eq!(numbers(&x), products, "products, {what}");
         moduli.square_assign(&mut x, &mut scratch);
         let squares: Vec<_> =
             (0..LANES).map(|lane| reduce(lane, &products[lane] * &products[lane])).collect();
-        assert_eq!(numbers(&mut x), squares, "squares, {what}");
+        assert_eq!(numbers(&x), squares, "squares, {what}");
         for loose in [&squares, &a, &b] {
             let mut x = eight(form, n, loose);
             moduli.finish(&mut x);
             let reduced: Vec<_> = loose.iter().zip(&m).map(|(x, m)| x % *m).collect();
-            assert_eq!(numbers(&mut x), reduced, "reduced, {what}");
+            assert_eq!(numbers(&x), reduced, "reduced, {what}");
         }
     }
 }
@@ -150,7 +153,8 @@ fn every_number_of_limbs() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     for n in (MIN_WORDS..70).chain([79, 80, 118, 119, 157, 158, 160, 315, 316]) {
         for slack in [2, 3, 29] {
-            for (kernel, n, width) in [(Kernel::Ifma, n, WORD_BITS), (Kernel::Mulx, 2 * n, avx2::LIMB_BITS)] {
+            for (kernel, n, width) in [(Kernel::Ifma, n, WORD_BITS), (Kernel::Mulx, 2 * n, NARROW_LIMB_BITS)]
+            {
                 let strategy = operands(n as u64 * u64::from(width) - slack);
                 let lanes = proptest::strategy::ValueTree::current(&strategy.new_tree(&mut runner).unwrap());
                 check(kernel, n, &lanes);
@@ -182,12 +186,12 @@ proptest! {
             let words = (0..n as u64).map(|i| {
                 (seed ^ ((entry << 20 | lane) as u64) ^ i << 10).wrapping_mul(0x9e37_79b9_7f4a_7c15)
             });
-            words.map(|word| word & low_mask(avx2::LIMB_BITS)).collect::<Vec<u64>>()
+            words.map(|word| word & low_mask(NARROW_LIMB_BITS)).collect::<Vec<u64>>()
         };
         for kernel in [Kernel::Ifma, Kernel::Mulx] {
             let Some(form) = Form::of(kernel, 1000) else { continue };
             let Some(moduli) = Moduli::shared((kernel, 1000), n, LANES, &[3], 1) else { continue };
-            let read = |eight: &mut Eight, lane: usize| (0..n).map(|i| *eight.limb(lane, i)).collect::<Vec<u64>>();
+            let read = |eight: &Eight, lane: usize| (0..n).map(|i| eight.limb(lane, i)).collect::<Vec<u64>>();
             let mut table = Table::new(form, n, entries);
             let mut single = Vec::new();
             // Whatever was there before.
@@ -195,21 +199,21 @@ proptest! {
             for entry in 0..entries {
                 let mut powers = Eight::zeros(form, n);
                 for lane in 0..LANES {
-                    (0..).zip(number(entry, lane)).for_each(|(i, word)| *powers.limb(lane, i) = word);
+                    (0..).zip(number(entry, lane)).for_each(|(i, word)| powers.set_limb(lane, i, word));
                 }
                 table.set(entry, &powers);
                 single.extend(number(entry, 0));
                 table.vartime_get(entry, &mut out);
-                prop_assert!((0..LANES).all(|lane| read(&mut out, lane) == number(entry, lane)));
+                prop_assert!((0..LANES).all(|lane| read(&out, lane) == number(entry, lane)));
             }
             table.select(&mut out, digits, &moduli);
             for (lane, &digit) in digits.iter().enumerate() {
-                prop_assert_eq!(read(&mut out, lane), number(usize::try_from(digit).unwrap(), lane));
+                prop_assert_eq!(read(&out, lane), number(usize::try_from(digit).unwrap(), lane));
             }
             if form == Form::Wide {
                 select_shared(&mut out, &single, digits, &moduli);
                 for (lane, &digit) in digits.iter().enumerate() {
-                    prop_assert_eq!(read(&mut out, lane), number(usize::try_from(digit).unwrap(), 0));
+                    prop_assert_eq!(read(&out, lane), number(usize::try_from(digit).unwrap(), 0));
                 }
             }
         }
