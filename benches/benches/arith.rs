@@ -121,8 +121,29 @@ fn main() {
     ] {
         batches(&mut rows, bits, reach, gmp_reach);
     }
+    for bits in [512, 1024, 2048, 4096] {
+        if Kernel::Mulx.is_available() {
+            by_fours(&mut rows, bits);
+        }
+    }
     println!();
     print_table(&rows);
+}
+
+/// Eight powers with the kernel for processors without IFMA.
+fn by_fours(rows: &mut Vec<Row>, bits: u64) {
+    let mut rng = rng(bits);
+    let modulus = Modulus::with_kernel(&odd_number(&mut rng, bits), Kernel::Mulx).unwrap();
+    let bases: Vec<Residue> = (0..8).map(|_| modulus.residue(&number(&mut rng, bits))).collect();
+    let exponent = SecretInt::new(number(&mut rng, bits), bits).unwrap();
+    rows.push(side_by_side(
+        &format!("8 powers, one secret exponent, {bits} bits, Mulx"),
+        "one after the other",
+        Some(0.9),
+        9,
+        || drop(black_box(modulus.pow_batch(&bases, &exponent))),
+        || bases.iter().for_each(|base| drop(black_box(modulus.pow(base, &exponent)))),
+    ));
 }
 
 /// Eight at once against one after the other, eight of them each.

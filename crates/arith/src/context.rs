@@ -151,12 +151,10 @@ impl Context {
         self.negated_inverse
     }
 
-    /// 2^e mod m for e = `words` times the kernel's word width, as words of the number itself. As many doublings as e
-    /// exceeds the bits of m by.
+    /// 2^`exponent` mod m, as words of the number itself. As many doublings as the exponent exceeds the bits of m by.
     #[cfg(target_arch = "x86_64")]
-    pub(crate) fn power_of_two(&self, words: usize) -> Wiped {
+    pub(crate) fn power_of_two(&self, exponent: u64) -> Wiped {
         let width = u64::from(self.word_bits());
-        let exponent = words as u64 * width;
         let set = exponent.min(self.bits - 1);
         let mut power = Wiped::zeros(self.words());
         power[crate::pow::index(set / width)] = 1 << (set % width);

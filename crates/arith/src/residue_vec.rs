@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::context::Context;
 use crate::wiped::Wiped;
+use crate::words::repack;
 use crate::{Modulus, Residue};
 
 /// A list of residues of one modulus, in as few 64-bit words as the modulus takes: for millions of ciphertexts, of which
@@ -70,7 +71,10 @@ impl ResidueVec {
         let context = Arc::clone(self.context.get_or_insert_with(|| Arc::clone(&residue.context)));
         let (width, size) = (context.word_bits(), packed_words(&context));
         let modulus = Modulus { context };
-        pack(&modulus.own(residue), width, size, &mut self.words);
+        let start = self.words.len();
+        self.words.resize(start + size, 0);
+        // What is beyond these words is zero: residues are reduced.
+        repack(&mut self.words[start..], 64, &modulus.own(residue), width);
         self.len += 1;
     }
 
@@ -81,7 +85,8 @@ impl ResidueVec {
         let size = packed_words(context);
         let start = index.checked_mul(size)?;
         let packed = self.words.get(start..start.checked_add(size)?)?;
-        let words = unpack(packed, context.word_bits(), context.words());
+        let mut words = Wiped::zeros(context.words());
+        repack(&mut words, context.word_bits(), packed, 64);
         Some(Residue { context: Arc::clone(context), words })
     }
 
@@ -106,45 +111,6 @@ impl ResidueVec {
 fn packed_words(context: &Context) -> usize {
     // At most 256, for the longest modulus.
     usize::try_from(context.bits().div_ceil(64)).unwrap_or(usize::MAX)
-}
-
-/// Appends words of `width` bits, lowest first, as `size` words of 64 bits. What is beyond them is zero: residues are
-/// reduced.
-fn pack(words: &[u64], width: u32, size: usize, out: &mut Vec<u64>) {
-    let end = out.len() + size;
-    let (mut pending, mut bits) = (0_u128, 0);
-    for &word in words {
-        pending |= u128::from(word) << bits;
-        bits += width;
-        if bits >= 64 {
-            out.push(crate::words::low(pending));
-            pending >>= 64;
-            bits -= 64;
-        }
-        if out.len() == end {
-            return;
-        }
-    }
-    out.push(crate::words::low(pending));
-    out.resize(end, 0);
-}
-
-/// The reverse: `count` words of `width` bits.
-fn unpack(packed: &[u64], width: u32, count: usize) -> Wiped {
-    let mask = crate::words::low_mask(width);
-    let mut words = Wiped::zeros(count);
-    let mut packed = packed.iter();
-    let (mut pending, mut bits) = (0_u128, 0);
-    for word in words.iter_mut() {
-        if bits < width {
-            pending |= u128::from(packed.next().copied().unwrap_or(0)) << bits;
-            bits += 64;
-        }
-        *word = crate::words::low(pending) & mask;
-        pending >>= width;
-        bits -= width;
-    }
-    words
 }
 
 #[cfg(test)]

@@ -54,6 +54,22 @@ pub(crate) fn join(words: &[u64], bits: u32) -> BigUint {
     BigUint::new(digits)
 }
 
+/// Writes a number in words of `to` bits that has words of `from` bits, without a look at their values. What does not fit is
+/// cut off.
+pub(crate) fn repack(out: &mut [u64], to: u32, words: &[u64], from: u32) {
+    let mut words = words.iter();
+    let (mut window, mut filled) = (0u128, 0u32);
+    for out in out {
+        while filled < to {
+            window |= u128::from(words.next().copied().unwrap_or(0)) << filled;
+            filled += from;
+        }
+        *out = low(window) & low_mask(to);
+        window >>= to;
+        filled -= to;
+    }
+}
+
 /// The lower half of a double word.
 #[inline(always)]
 #[allow(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]

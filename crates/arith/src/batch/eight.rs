@@ -10,11 +10,26 @@ use num_bigint::BigUint;
 use super::GROUP;
 use super::products::Step;
 use crate::context::Context;
-pub(super) use crate::kernel::lanes::words;
-use crate::kernel::lanes::{self, Eight, Moduli, Table};
+use crate::kernel::lanes::{self, Eight, Form, Moduli, Table};
 use crate::pow::{Digits, index, sliding_window};
 use crate::wiped::Wiped;
 use crate::{FixedBase, SecretInt};
+
+/// The form for a modulus, and its fewest limbs.
+pub(super) fn size(context: &Context) -> Option<(Form, usize)> {
+    let form = Form::of(context.kernel(), context.bits())?;
+    Some((form, form.limbs(context.bits())))
+}
+
+/// Fewest limbs for a modulus.
+fn limbs(context: &Context) -> Option<usize> {
+    size(context).map(|(_, limbs)| limbs)
+}
+
+/// Words of a residue, where the limbs can be the same.
+fn words(context: &Context) -> Option<usize> {
+    matches!(size(context), Some((Form::Wide, _))).then(|| context.words())
+}
 
 /// The moduli of a group, and what its operations share.
 struct Group<'a> {
@@ -29,16 +44,19 @@ struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    /// One modulus for all lanes, or one for each; `n` limbs.
-    fn new(contexts: &'a [&'a Context], n: usize) -> Option<Self> {
+    /// For `count` numbers of one modulus, or of one for each; `n` limbs.
+    fn new(contexts: &'a [&'a Context], n: usize, count: usize) -> Option<Self> {
         let (first, others) = contexts.split_first()?;
         let is_shared = others.iter().all(|other| first.same_form(other));
         let contexts = if is_shared { &contexts[..1] } else { contexts };
+        let size = (first.kernel(), first.bits());
         let moduli = if is_shared {
-            Moduli::shared(n, first.modulus_words(), first.negated_inverse())?
+            Moduli::shared(size, n, count, first.modulus_words(), first.negated_inverse())?
         } else {
             Moduli::each(
+                size,
                 n,
+                count,
                 std::array::from_fn(|lane| {
                     let context = contexts.get(lane).unwrap_or(first);
                     (context.modulus_words(), context.negated_inverse())
@@ -46,11 +64,14 @@ impl<'a> Group<'a> {
             )?
         };
         let words = first.words();
-        let mut group = Self { contexts, moduli, words, forms: None, scratch: Eight::zeros(n) };
-        if n < words {
-            // x·2^(52w) times 2^(52(2n − w)), divided by R = 2^(52n), is x·R. The way back takes 2^(52w), the one of w
-            // words.
-            let enter = group.for_each_modulus(|context| context.power_of_two(2 * n - words));
+        let scratch = Eight::zeros(moduli.form(), n);
+        let mut group = Self { contexts, moduli, words, forms: None, scratch };
+        let ours = n as u64 * u64::from(group.moduli.form().limb_bits());
+        let theirs = words as u64 * u64::from(first.word_bits());
+        if ours != theirs {
+            // x·2^theirs times 2^(2·ours − theirs), divided by R = 2^ours, is x·R. The way back takes 2^theirs, the one of
+            // the kernel for one number.
+            let enter = group.for_each_modulus(|context| context.power_of_two(2 * ours - theirs));
             let leave = group.for_each_modulus(|context| Wiped::from(context.one()));
             group.forms = Some((enter, leave));
         }
@@ -59,7 +80,7 @@ impl<'a> Group<'a> {
 
     /// A number of each modulus. Lanes without a number have the first one's modulus.
     fn for_each_modulus(&self, words: impl Fn(&Context) -> Wiped) -> Eight {
-        let mut numbers = Eight::same(self.moduli.limbs(), &words(self.contexts[0]));
+        let mut numbers = Eight::same(self.moduli.form(), self.moduli.limbs(), &words(self.contexts[0]));
         if self.contexts.len() > 1 {
             (0..).zip(self.contexts).for_each(|(lane, context)| numbers.set(lane, &words(context)));
         }
@@ -77,7 +98,7 @@ impl<'a> Group<'a> {
 
     /// The numbers with these words; zeros in the other lanes.
     fn enter(&mut self, numbers: &[&[u64]]) -> Eight {
-        let mut eight = Eight::zeros(self.moduli.limbs());
+        let mut eight = Eight::zeros(self.moduli.form(), self.moduli.limbs());
         numbers.iter().enumerate().for_each(|(lane, words)| eight.set(lane, words));
         if let Some((enter, _)) = &self.forms {
             self.moduli.mul_assign(&mut eight, enter, &mut self.scratch);
@@ -109,7 +130,7 @@ impl<'a> Group<'a> {
 
     /// 1, base, base², …, base^(2^window − 1).
     fn all_powers(&mut self, one: &Eight, base: &Eight, window: u32) -> Table {
-        let mut table = Table::new(self.moduli.limbs(), 1 << window);
+        let mut table = Table::new(self.moduli.form(), self.moduli.limbs(), 1 << window);
         let mut power = one.clone();
         table.set(0, one);
         for entry in 1..1 << window {
@@ -142,8 +163,8 @@ fn digits_at(exponents: &[Digits], at: u64, count: u64) -> [u64; GROUP] {
 
 /// Each base to the power of its exponent, for one modulus or one for each, all of the same number of limbs.
 pub(super) fn pow(contexts: &[&Context], bases: &[&[u64]], exponents: &[&SecretInt]) -> Option<Vec<Wiped>> {
-    let n = words(contexts.first()?.bits());
-    let mut group = Group::new(contexts, n)?;
+    let n = limbs(contexts.first()?)?;
+    let mut group = Group::new(contexts, n, bases.len())?;
     let base = group.enter(bases);
     let bits = exponents.iter().map(|exponent| exponent.bits()).max().unwrap_or(0);
     let digits: Vec<_> =
@@ -151,7 +172,7 @@ pub(super) fn pow(contexts: &[&Context], bases: &[&[u64]], exponents: &[&SecretI
     let window = fixed_window(n, bits);
     let mut acc = group.one();
     let table = group.all_powers(&acc, &base, window);
-    let mut entry = Eight::zeros(n);
+    let mut entry = Eight::zeros(group.moduli.form(), n);
     let windows = bits.div_ceil(u64::from(window));
     for i in (0..windows).rev() {
         if i + 1 != windows {
@@ -168,9 +189,9 @@ pub(super) fn pow(contexts: &[&Context], bases: &[&[u64]], exponents: &[&SecretI
 
 /// Each base to the power of a public exponent, by sliding windows.
 pub(super) fn vartime_pow(context: &Context, bases: &[&[u64]], exponent: &BigUint) -> Option<Vec<Wiped>> {
-    let n = words(context.bits());
+    let n = limbs(context)?;
     let contexts = [context];
-    let mut group = Group::new(&contexts, n)?;
+    let mut group = Group::new(&contexts, n, bases.len())?;
     let bits = exponent.bits();
     let digits = Digits::new(exponent);
     let window = sliding_window(bits);
@@ -178,7 +199,7 @@ pub(super) fn vartime_pow(context: &Context, bases: &[&[u64]], exponent: &BigUin
     let mut squared = power.clone();
     group.square(&mut squared);
     // base, base³, …, base^(2^window − 1)
-    let mut table = Table::new(n, 1 << (window - 1));
+    let mut table = Table::new(group.moduli.form(), n, 1 << (window - 1));
     table.set(0, &power);
     for entry in 1..1 << (window - 1) {
         group.mul(&mut power, &squared);
@@ -209,7 +230,7 @@ pub(super) fn vartime_pow(context: &Context, bases: &[&[u64]], exponent: &BigUin
 /// The products of numbers.
 pub(super) fn mul(context: &Context, a: &[&[u64]], b: &[&[u64]]) -> Option<Vec<Wiped>> {
     let contexts = [context];
-    let mut group = Group::new(&contexts, context.words())?;
+    let mut group = Group::new(&contexts, words(context)?, a.len())?;
     let mut product = group.enter(a);
     let b = group.enter(b);
     group.mul(&mut product, &b);
@@ -219,7 +240,7 @@ pub(super) fn mul(context: &Context, a: &[&[u64]], b: &[&[u64]]) -> Option<Vec<W
 /// The squares of numbers.
 pub(super) fn square(context: &Context, a: &[&[u64]]) -> Option<Vec<Wiped>> {
     let contexts = [context];
-    let mut group = Group::new(&contexts, context.words())?;
+    let mut group = Group::new(&contexts, words(context)?, a.len())?;
     let mut square = group.enter(a);
     group.square(&mut square);
     Some(group.leave(square, a.len()))
@@ -227,11 +248,11 @@ pub(super) fn square(context: &Context, a: &[&[u64]]) -> Option<Vec<Wiped>> {
 
 /// A fixed base to the power of each exponent: all lanes read one table, each its own entry.
 pub(super) fn comb(context: &Context, base: &FixedBase, exponents: &[Digits]) -> Option<Vec<Wiped>> {
-    let n = context.words();
+    let n = words(context)?;
     let contexts = [context];
-    let mut group = Group::new(&contexts, n)?;
+    let mut group = Group::new(&contexts, n, exponents.len())?;
     let mut acc = group.one();
-    let mut entry = Eight::zeros(n);
+    let mut entry = Eight::zeros(group.moduli.form(), n);
     base.for_each_column(|square, block, positions| {
         if square {
             group.square(&mut acc);
@@ -254,14 +275,14 @@ pub(super) fn product<'a>(
     steps: &[&[Step]],
     power: impl Fn(usize, Step) -> &'a [u64],
 ) -> Option<Vec<Wiped>> {
-    let n = context.words();
+    let n = words(context)?;
     let contexts = [context];
-    let mut group = Group::new(&contexts, n)?;
+    let mut group = Group::new(&contexts, n, steps.len())?;
     let positions =
         steps.iter().filter_map(|steps| steps.first()).map(|step| step.position + 1).max().unwrap_or(0);
     let mut collected = vec![group.one(); positions];
-    let mut acc = Eight::zeros(n);
-    let mut factor = Eight::zeros(n);
+    let mut acc = Eight::zeros(group.moduli.form(), n);
+    let mut factor = Eight::zeros(group.moduli.form(), n);
     let mut words = Wiped::zeros(n);
     let mut rest: Vec<&[Step]> = steps.to_vec();
     // The first step of a position is copied, and the next one multiplied to it.

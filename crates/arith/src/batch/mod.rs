@@ -2,7 +2,8 @@
 //!
 //! With the kernel [`Kernel::Ifma`] a group of eight numbers is computed side by side, one in each lane of the vector
 //! unit. That takes as long for one number as for eight, so that a small rest is computed one after the other. With
-//! the other kernels all are. The results are the same.
+//! [`Kernel::Mulx`] powers are computed by fours where the processor has AVX2. Everything else is computed one after
+//! the other. The results are the same.
 
 #[cfg(target_arch = "x86_64")]
 mod eight;
@@ -40,7 +41,12 @@ impl Work {
     /// Fewest numbers for which a group pays, for a modulus of so many bits: eight times the ratio of the times for one
     /// number (`cargo bench -p subrosa-benches --bench arith`), rounded up. Bringing numbers into the lanes counts for
     /// more where little is done to them.
-    fn least(self, bits: u64) -> usize {
+    fn least(self, kernel: Kernel, bits: u64) -> usize {
+        match kernel {
+            Kernel::Ifma => {}
+            Kernel::Mulx if matches!(self, Work::Power) => return 3,
+            Kernel::Mulx | Kernel::Portable => return usize::MAX,
+        }
         match (self, bits) {
             (Work::Power, ..1536) => 2,
             (Work::Power, ..2560) => 3,
@@ -164,14 +170,14 @@ impl Modulus {
 /// [`Modulus::pow_each`].
 pub fn pow_moduli(terms: &[(&Modulus, &Residue, &SecretInt)]) -> Vec<Residue> {
     let size = |index: &usize| {
-        let (modulus, _, exponent) = terms[*index];
-        (modulus.kernel() == Kernel::Ifma, eight::words(modulus.bits()), exponent.bits())
+        let (modulus, _, _) = terms[*index];
+        (eight::size(&modulus.context), modulus.context.words())
     };
     // Those of one size follow each other, so that they fall into the same groups.
     let mut order: Vec<usize> = (0..terms.len()).collect();
-    order.sort_by_key(size);
+    order.sort_by_key(|index| (size(index), terms[*index].2.bits()));
     let mut powers: Vec<(usize, Residue)> = Vec::with_capacity(terms.len());
-    for same in order.chunk_by(|a, b| (size(a).0, size(a).1) == (size(b).0, size(b).1)) {
+    for same in order.chunk_by(|a, b| size(a) == size(b)) {
         let (first, _, _) = terms[same[0]];
         let found = in_groups(
             first,
@@ -230,12 +236,14 @@ fn in_groups<T>(
     mut alone: impl FnMut(&T) -> Residue,
 ) -> Vec<Residue> {
     let mut results = Vec::with_capacity(items.len());
-    for group in items.chunks(GROUP) {
-        let words = if modulus.kernel() == Kernel::Ifma && group.len() >= work.least(modulus.bits()) {
-            together(group)
-        } else {
-            None
-        };
+    let mut rest = items;
+    while !rest.is_empty() {
+        // The kernel for four numbers runs once or twice; the second time for three numbers or more.
+        let size = if modulus.kernel() == Kernel::Mulx && rest.len() < 7 { GROUP / 2 } else { GROUP };
+        let (group, others) = rest.split_at(size.min(rest.len()));
+        rest = others;
+        let pays = group.len() >= work.least(modulus.kernel(), modulus.bits());
+        let words = if pays { together(group) } else { None };
         match words {
             Some(words) => results.extend(words.into_iter().map(|words| modulus.wrap(words))),
             None => results.extend(group.iter().map(&mut alone)),

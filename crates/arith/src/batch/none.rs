@@ -7,8 +7,8 @@ use crate::pow::Digits;
 use crate::wiped::Wiped;
 use crate::{FixedBase, SecretInt};
 
-pub(super) fn words(_bits: u64) -> usize {
-    0
+pub(super) fn size(_: &Context) -> Option<(usize, usize)> {
+    None
 }
 
 pub(super) fn pow(_: &[&Context], _: &[&[u64]], _: &[&SecretInt]) -> Option<Vec<Wiped>> {

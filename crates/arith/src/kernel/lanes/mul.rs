@@ -19,14 +19,14 @@ use std::arch::x86_64::{
     _mm512_madd52lo_epu64, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_srli_epi64, _mm512_storeu_epi64,
 };
 
-use super::{LANES, MIN_WORDS, PAD};
+use super::form::{LANES, MIN_WORDS, PAD};
 use crate::kernel::ifma::WORD_BITS;
 
 /// Most columns in a tile. Fewer than [`MIN_TILE`] do not occur, since n is at least [`MIN_WORDS`].
-const TILE: usize = 8;
+pub(super) const TILE: usize = 8;
 
 /// Fewest columns in a tile.
-const MIN_TILE: usize = 5;
+pub(super) const MIN_TILE: usize = 5;
 
 /// Zero words behind an operand that a tile may read.
 const _: () = assert!(PAD >= TILE && MIN_WORDS >= 2 * MIN_TILE && MIN_WORDS > TILE);
@@ -34,8 +34,8 @@ const _: () = assert!(PAD >= TILE && MIN_WORDS >= 2 * MIN_TILE && MIN_WORDS > TI
 /// A word with all bits set.
 const FULL: i64 = (1 << WORD_BITS) - 1;
 
-/// What a multiplication reads and writes. All pointers are to eight words for each of the n limbs, except `m` where the
-/// modulus is shared by the lanes: then it is to one word for each limb.
+/// What a multiplication reads and writes. All pointers are to the words of all lanes for each of the n limbs, except `m`
+/// where the modulus is shared by the lanes: then it is to one word for each limb.
 #[derive(Clone, Copy)]
 pub(super) struct Operands {
     /// Limbs.

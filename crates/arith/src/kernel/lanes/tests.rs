@@ -4,8 +4,11 @@ use num_bigint::BigUint;
 use num_traits::One;
 use proptest::prelude::*;
 
+use super::form::{LANES, MIN_WORDS, NARROW_BITS, NARROW_LIMB_BITS, PAD};
 use super::*;
-use crate::words::{join, split};
+use crate::Kernel;
+use crate::kernel::ifma::WORD_BITS;
+use crate::words::{join, low_mask, split};
 
 fn number(bits: u64) -> impl Strategy<Value = BigUint> {
     let word = prop_oneof![4 => any::<u64>(), 2 => Just(u64::MAX), 2 => Just(0), 1 => Just(1)];
@@ -43,61 +46,78 @@ fn negated_inverse(m: &BigUint, r: &BigUint) -> (BigUint, u64) {
     (inverse.clone(), inverse.iter_u64_digits().next().unwrap())
 }
 
-fn eight(n: usize, numbers: &[BigUint]) -> Eight {
-    let mut eight = Eight::zeros(n);
-    numbers.iter().enumerate().for_each(|(lane, x)| eight.set(lane, &split(x, n, WORD_BITS)));
+/// Words of the kernel for one number that hold `n` limbs, and their bits.
+fn words_for(form: Form, n: usize) -> (usize, u32) {
+    let bits = form.word_bits();
+    ((n * form.limb_bits() as usize).div_ceil(bits as usize), bits)
+}
+
+fn eight(form: Form, n: usize, numbers: &[BigUint]) -> Eight {
+    let mut eight = Eight::zeros(form, n);
+    let (count, bits) = words_for(form, n);
+    numbers.iter().enumerate().for_each(|(lane, x)| eight.set(lane, &split(x, count, bits)));
     eight
 }
 
 fn numbers(eight: &Eight) -> Vec<BigUint> {
+    let (count, bits) = words_for(eight.form, eight.limbs());
+    for lane in 0..LANES {
+        for i in 0..eight.limbs() + PAD {
+            let limb = eight.limb(lane, i);
+            assert!(if i < eight.limbs() { limb >> eight.form.limb_bits() == 0 } else { limb == 0 });
+        }
+    }
     let number = |lane| {
-        let mut words = vec![1; eight.limbs()];
+        let mut words = vec![1; count];
         eight.get(lane, &mut words);
-        assert!(words.iter().all(|word| word >> WORD_BITS == 0));
-        join(&words, WORD_BITS)
+        join(&words, bits)
     };
-    assert!(eight.0[eight.limbs()..].iter().all(|limb| limb.0 == [0; LANES]));
     (0..LANES).map(number).collect()
 }
 
 /// Both ways to hold the moduli; `shared` takes lane 0's.
-fn check(n: usize, lanes: &[[BigUint; 3]]) {
-    let r = BigUint::one() << (n as u64 * u64::from(WORD_BITS));
+fn check(kernel: Kernel, n: usize, lanes: &[[BigUint; 3]]) {
+    let bits = lanes[0][0].bits();
+    let Some(form) = Form::of(kernel, bits) else { return };
+    let r = BigUint::one() << (n as u64 * u64::from(form.limb_bits()));
     for shared in [false, true] {
         let m: Vec<&BigUint> =
             lanes.iter().map(|lane| if shared { &lanes[0][0] } else { &lane[0] }).collect();
         let inverses: Vec<_> = m.iter().map(|m| negated_inverse(m, &r)).collect();
-        let words: Vec<_> = m.iter().map(|m| split(m, n, WORD_BITS)).collect();
+        let (count, width) = words_for(form, n);
+        let words: Vec<_> = m.iter().map(|m| split(m, count, width)).collect();
+        let size = (kernel, bits);
         let moduli = if shared {
-            Moduli::shared(n, &words[0], inverses[0].1)
+            Moduli::shared(size, n, LANES, &words[0], inverses[0].1)
         } else {
-            Moduli::each(n, std::array::from_fn(|lane| (&words[lane][..], inverses[lane].1)))
+            Moduli::each(size, n, LANES, std::array::from_fn(|lane| (&words[lane][..], inverses[lane].1)))
         };
-        let Some(moduli) = moduli else { return };
+        let Some(moduli) = moduli else { panic!("{n} limbs do not fit {kernel:?}") };
         let reduce = |lane: usize, t: BigUint| {
             let q = (&t * &inverses[lane].0) % &r;
-            let (sum, modulus) = (t + q * m[lane], &r);
-            assert_eq!(&sum % modulus, BigUint::ZERO);
-            sum / modulus
+            let sum = t + q * m[lane];
+            assert_eq!(&sum % &r, BigUint::ZERO);
+            sum / &r
         };
         let factor = |which: usize| -> Vec<BigUint> {
             lanes.iter().zip(&m).map(|(lane, m)| &lane[which] % (*m * 2u8)).collect()
         };
         let (a, b) = (factor(1), factor(2));
-        let mut scratch = eight(n, &b);
-        let mut x = eight(n, &a);
-        moduli.mul_assign(&mut x, &eight(n, &b), &mut scratch);
+        let what = format!("{n} limbs, {form:?}, shared: {shared}");
+        let mut scratch = eight(form, n, &b);
+        let mut x = eight(form, n, &a);
+        moduli.mul_assign(&mut x, &eight(form, n, &b), &mut scratch);
         let products: Vec<_> = (0..LANES).map(|lane| reduce(lane, &a[lane] * &b[lane])).collect();
-        assert_eq!(numbers(&x), products, "products, {n} limbs, shared: {shared}");
+        assert_eq!(numbers(&x), products, "products, {what}");
         moduli.square_assign(&mut x, &mut scratch);
         let squares: Vec<_> =
             (0..LANES).map(|lane| reduce(lane, &products[lane] * &products[lane])).collect();
-        assert_eq!(numbers(&x), squares, "squares, {n} limbs, shared: {shared}");
+        assert_eq!(numbers(&x), squares, "squares, {what}");
         for loose in [&squares, &a, &b] {
-            let mut x = eight(n, loose);
+            let mut x = eight(form, n, loose);
             moduli.finish(&mut x);
             let reduced: Vec<_> = loose.iter().zip(&m).map(|(x, m)| x % *m).collect();
-            assert_eq!(numbers(&x), reduced, "reduced, {n} limbs, shared: {shared}");
+            assert_eq!(numbers(&x), reduced, "reduced, {what}");
         }
     }
 }
@@ -106,7 +126,7 @@ fn check(n: usize, lanes: &[[BigUint; 3]]) {
 #[test]
 fn edge_values_in_every_lane() {
     let one = BigUint::one();
-    for bits in [514u64, 1030, 2048, 3072, 4096, 6144, 8192, 16_384] {
+    for bits in [514u64, 1030, 2048, 3072, 4096, 6144, 8192, NARROW_BITS, 16_384] {
         for m in
             [(&one << bits) - 1u8, (&one << (bits - 1)) + 1u8, (&one << bits) - (&one << (bits / 2)) - 1u8]
         {
@@ -119,7 +139,10 @@ fn edge_values_in_every_lane() {
                         [m.clone(), edge(turn), edge(turn / 2)]
                     })
                     .collect();
-                check(words(bits), &lanes);
+                for kernel in [Kernel::Ifma, Kernel::Mulx] {
+                    let Some(form) = Form::of(kernel, bits) else { continue };
+                    check(kernel, form.limbs(bits), &lanes);
+                }
             }
         }
     }
@@ -129,10 +152,13 @@ fn edge_values_in_every_lane() {
 fn every_number_of_limbs() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     for n in (MIN_WORDS..70).chain([79, 80, 118, 119, 157, 158, 160, 315, 316]) {
-        for slack in [2, 3, 54] {
-            let strategy = operands(n as u64 * u64::from(WORD_BITS) - slack);
-            let lanes = proptest::strategy::ValueTree::current(&strategy.new_tree(&mut runner).unwrap());
-            check(n, &lanes);
+        for slack in [2, 3, 29] {
+            for (kernel, n, width) in [(Kernel::Ifma, n, WORD_BITS), (Kernel::Mulx, 2 * n, NARROW_LIMB_BITS)]
+            {
+                let strategy = operands(n as u64 * u64::from(width) - slack);
+                let lanes = proptest::strategy::ValueTree::current(&strategy.new_tree(&mut runner).unwrap());
+                check(kernel, n, &lanes);
+            }
         }
     }
 }
@@ -144,53 +170,52 @@ proptest! {
     fn the_words_are_those_of_the_formula((n, lanes) in (MIN_WORDS..=90, 2u64..=60).prop_flat_map(|(n, slack)| {
         operands(n as u64 * u64::from(WORD_BITS) - slack).prop_map(move |lanes| (n, lanes))
     })) {
-        check(n, &lanes);
+        check(Kernel::Ifma, n, &lanes);
     }
 
     #[test]
     fn look_ups_give_each_lane_its_entry(
-        n in MIN_WORDS..30,
+        half in MIN_WORDS / 2..20,
         bits in 0u32..7,
         digits: [u64; LANES],
         seed: u64,
     ) {
-        let entries = 1usize << bits;
+        let (n, entries) = (2 * half, 1usize << bits);
         let digits = digits.map(|digit| digit % entries as u64);
-        let mut m = vec![0; n];
-        m[0] = 3;
-        let Some(moduli) = Moduli::shared(n, &m, 1) else { return Ok(()) };
-        let word = |entry: usize, i: usize, lane: usize| {
-            (seed ^ (entry << 20 | i << 10 | lane) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        let number = |entry: usize, lane: usize| {
+            let words = (0..n as u64).map(|i| {
+                (seed ^ ((entry << 20 | lane) as u64) ^ i << 10).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            });
+            words.map(|word| word & low_mask(NARROW_LIMB_BITS)).collect::<Vec<u64>>()
         };
-        let mut table = Table::new(n, entries);
-        let mut single = vec![0; n * entries];
-        let mut out = Eight::zeros(n);
-        for entry in 0..entries {
-            let mut powers = Eight::zeros(n);
-            for lane in 0..LANES {
-                let words: Vec<_> = (0..n).map(|i| word(entry, i, lane)).collect();
-                powers.set(lane, &words);
+        for kernel in [Kernel::Ifma, Kernel::Mulx] {
+            let Some(form) = Form::of(kernel, 1000) else { continue };
+            let Some(moduli) = Moduli::shared((kernel, 1000), n, LANES, &[3], 1) else { continue };
+            let read = |eight: &Eight, lane: usize| (0..n).map(|i| eight.limb(lane, i)).collect::<Vec<u64>>();
+            let mut table = Table::new(form, n, entries);
+            let mut single = Vec::new();
+            // Whatever was there before.
+            let mut out = eight(form, n, &vec![BigUint::from(5u8); LANES]);
+            for entry in 0..entries {
+                let mut powers = Eight::zeros(form, n);
+                for lane in 0..LANES {
+                    (0..).zip(number(entry, lane)).for_each(|(i, word)| powers.set_limb(lane, i, word));
+                }
+                table.set(entry, &powers);
+                single.extend(number(entry, 0));
+                table.vartime_get(entry, &mut out);
+                prop_assert!((0..LANES).all(|lane| read(&out, lane) == number(entry, lane)));
             }
-            table.set(entry, &powers);
-            powers.get(0, &mut single[entry * n..(entry + 1) * n]);
-            table.vartime_get(entry, &mut out);
-            prop_assert!(out.0.iter().zip(&powers.0).all(|(a, b)| a.0 == b.0));
-        }
-        // Whatever was there before.
-        out.set(3, &vec![5; n]);
-        table.select(&mut out, digits, &moduli);
-        let mut words = vec![0; n];
-        for (lane, digit) in digits.iter().enumerate() {
-            out.get(lane, &mut words);
-            let expected: Vec<_> = (0..n).map(|i| word(usize::try_from(*digit).unwrap(), i, lane)).collect();
-            prop_assert_eq!(&words, &expected);
-        }
-        out.set(3, &vec![5; n]);
-        select_shared(&mut out, &single, digits, &moduli);
-        for (lane, digit) in digits.iter().enumerate() {
-            out.get(lane, &mut words);
-            let expected: Vec<_> = (0..n).map(|i| word(usize::try_from(*digit).unwrap(), i, 0)).collect();
-            prop_assert_eq!(&words, &expected);
+            table.select(&mut out, digits, &moduli);
+            for (lane, &digit) in digits.iter().enumerate() {
+                prop_assert_eq!(read(&out, lane), number(usize::try_from(digit).unwrap(), lane));
+            }
+            if form == Form::Wide {
+                select_shared(&mut out, &single, digits, &moduli);
+                for (lane, &digit) in digits.iter().enumerate() {
+                    prop_assert_eq!(read(&out, lane), number(usize::try_from(digit).unwrap(), 0));
+                }
+            }
         }
     }
 }
