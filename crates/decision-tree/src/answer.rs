@@ -124,6 +124,15 @@ impl Answer {
 const CODING_BYTES: usize = 6;
 
 impl Coding {
+    /// E15: a leaf's values cut into digits. These are the payload coefficients before scaling.
+    pub(crate) fn digits_of(self, values: &[u32]) -> impl Iterator<Item = u64> + '_ {
+        let mask = (1u64 << self.digit_bits) - 1;
+        values.iter().flat_map(move |value| {
+            let shifts = (0u32..).step_by(self.digit_bits as usize).take(self.digits);
+            shifts.map(move |shift| u64::from(*value) >> shift & mask)
+        })
+    }
+
     fn write(&self, spacing: usize, out: &mut Vec<u8>) {
         // All below 256 but the spacing, which is at most the ring dimension. Readers refuse the greatest values.
         let small = |value: usize| u8::try_from(value).unwrap_or(u8::MAX);

@@ -140,6 +140,12 @@ impl QuantizedNode {
 }
 
 impl QuantizedTree {
+    /// Whether a node is a split of two leaves.
+    pub(crate) fn is_bottom(&self, index: usize) -> bool {
+        let leaf = |index: &usize| matches!(self.nodes.get(*index), Some(QuantizedNode::Leaf { .. }));
+        matches!(self.nodes.get(index), Some(QuantizedNode::Split { left, right, .. }) if leaf(left) && leaf(right))
+    }
+
     /// The values of the leaf that a row ends in.
     fn leaf(&self, cells: &[u32]) -> crate::Result<&[u32]> {
         let internal = |place| Error::Internal { place };
