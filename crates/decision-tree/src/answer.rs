@@ -50,6 +50,7 @@ pub const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 impl Answer {
     /// The answer in its wire form.
+    #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = wire::header(Artefact::Answer, self.parameters, &self.schema);
         self.coding.write(self.spacing, &mut out);
@@ -92,11 +93,13 @@ impl Answer {
     }
 
     /// The id of the schema that the answer belongs to.
+    #[must_use]
     pub fn schema(&self) -> SchemaId {
         self.schema
     }
 
     /// The parameter set of the key.
+    #[must_use]
     pub fn parameters(&self) -> ParameterSet {
         self.parameters
     }

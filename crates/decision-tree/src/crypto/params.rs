@@ -126,11 +126,13 @@ impl ParameterSet {
     }
 
     /// The ring dimension N.
+    #[must_use]
     pub fn dimension(self) -> usize {
         self.shape().dimension
     }
 
     /// The bits of a secret key.
+    #[must_use]
     pub fn key_bits(self) -> usize {
         self.shape().key_len()
     }

@@ -38,6 +38,7 @@ pub struct ImportOptions {
 
 impl ImportOptions {
     /// Options with these feature names.
+    #[must_use]
     pub fn with_features<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
         Self { features: Some(names.into_iter().map(Into::into).collect()) }
     }

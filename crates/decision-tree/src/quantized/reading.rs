@@ -27,7 +27,7 @@ pub(crate) enum ReadingKind {
     Values,
 }
 
-/// What a client learns: the same whether it was computed in the clear or under encryption.
+/// What a client learns about a row. It is the same in the clear and under encryption.
 #[derive(Clone, PartialEq)]
 #[doc(alias = "prediction")]
 pub struct Verdict {
@@ -49,6 +49,7 @@ impl Reading {
     }
 
     /// How many sums a verdict is read from.
+    #[must_use]
     pub fn channels(&self) -> usize {
         self.offsets.len()
     }
@@ -125,23 +126,27 @@ impl Reading {
 
 impl Verdict {
     /// The class's index; `None` for a regression.
+    #[must_use]
     pub fn class(&self) -> Option<usize> {
         self.class
     }
 
     /// The raw scores that came with the verdict: the class itself for a single classification tree; the second
     /// class's lead over the first where there are two classes; else one score per class or regression value.
+    #[must_use]
     pub fn scores(&self) -> &Scores {
         &self.scores
     }
 
     /// The scores after the post-transform: probabilities where the model gives such.
     #[doc(alias = "predict_proba")]
+    #[must_use]
     pub fn values(&self) -> Vec<f64> {
         self.scores.transformed(self.post_transform)
     }
 
     /// The exact integers that the scores were read from.
+    #[must_use]
     pub fn sums(&self) -> &[u64] {
         &self.sums
     }

@@ -78,6 +78,7 @@ impl Grid {
     }
 
     /// Bits of a cell's index.
+    #[must_use]
     pub fn bits(&self) -> u32 {
         match self {
             Self::Uniform { bits, .. } | Self::Logarithmic { bits, .. } => *bits,

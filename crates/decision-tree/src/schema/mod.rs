@@ -50,11 +50,13 @@ pub enum FeatureKind {
 
 impl Feature {
     /// A feature that is 0 or 1.
+    #[must_use]
     pub fn binary(name: impl Into<String>) -> Self {
         Self { name: name.into(), kind: FeatureKind::Binary }
     }
 
     /// A feature on a grid.
+    #[must_use]
     pub fn numeric(name: impl Into<String>, grid: Grid) -> Self {
         Self { name: name.into(), kind: FeatureKind::Numeric(grid) }
     }
@@ -67,7 +69,7 @@ impl Feature {
     }
 }
 
-/// What client and server agree on in public.
+/// The public agreement of client and server: features, their grids, and classes.
 ///
 /// ```
 /// use subrosa_decision_tree::model::Precision;
@@ -112,6 +114,7 @@ pub struct SchemaId(pub(crate) [u8; 32]);
 
 impl SchemaId {
     /// The hash.
+    #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -199,6 +202,7 @@ pub struct QuantizedRow(Vec<u32>);
 
 impl QuantizedRow {
     /// The cells, in the schema's order; each is below 2^bits of its feature.
+    #[must_use]
     pub fn cells(&self) -> &[u32] {
         &self.0
     }
@@ -354,31 +358,37 @@ impl Schema {
     }
 
     /// The schema's hash.
+    #[must_use]
     pub fn id(&self) -> SchemaId {
         self.id
     }
 
     /// The features, in the order of a row's values.
+    #[must_use]
     pub fn features(&self) -> &[Feature] {
         &self.written.features
     }
 
     /// The classes that a verdict can name; empty for a regression.
+    #[must_use]
     pub fn classes(&self) -> &[String] {
         &self.written.classes
     }
 
     /// How feature values are read before they are put on the grid.
+    #[must_use]
     pub fn precision(&self) -> Precision {
         self.written.precision
     }
 
     /// The longest block of one feature in a query's monomial ciphertexts.
+    #[must_use]
     pub fn span(&self) -> u32 {
         self.written.span
     }
 
     /// Bits of each feature's cell.
+    #[must_use]
     pub fn bits(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
         self.written.features.iter().map(|feature| feature.grid().bits())
     }

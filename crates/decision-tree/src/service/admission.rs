@@ -35,6 +35,7 @@ impl Admission {
     ///
     /// # Arguments
     /// `client` is what the client cannot change at will, such as its certificate.
+    #[must_use]
     pub fn admit(&self, client: &[u8], now: Instant) -> bool {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bucket) = clients.get_mut(client) {
