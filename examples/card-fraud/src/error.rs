@@ -51,6 +51,12 @@ pub enum Error {
     /// Data on which nothing can be learned or compared.
     #[error("{0}")]
     Data(String),
+    /// A purchase whose answer names neither class.
+    #[error("purchase {purchase} has no verdict; genuine or fraud was expected")]
+    NoVerdict {
+        /// The purchase's number in its table, from 1.
+        purchase: usize,
+    },
     /// The other side of a connection, or the way to it.
     #[error("{peer}: {reason}")]
     Network {

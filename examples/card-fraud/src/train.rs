@@ -20,6 +20,16 @@ use subrosa_decision_tree::{Model, QuantizedModel, Schema};
 /// The two verdicts, in the order of their indices.
 pub const CLASSES: [&str; 2] = ["genuine", "fraud"];
 
+/// Whether a verdict's class is fraud; `None` if it is not an index into [`CLASSES`].
+#[must_use]
+pub fn is_fraud(class: Option<usize>) -> Option<bool> {
+    match class {
+        Some(0) => Some(false),
+        Some(1) => Some(true),
+        _ => None,
+    }
+}
+
 /// Bits of each amount on its grid.
 const AMOUNT_BITS: u32 = 10;
 
@@ -188,11 +198,11 @@ impl Grower<'_> {
         let left_class = self.grow(&below, depth + 1)?;
         let right = self.nodes.len();
         let right_class = self.grow(&above, depth + 1)?;
-        if left_class.is_some() && left_class == right_class {
-            // A split between equal leaves decides nothing.
+        if let Some(class) = left_class.filter(|_| left_class == right_class) {
+            // A split between two leaves of one class changes no verdict.
             self.nodes.truncate(index);
-            self.nodes.push(Node::leaf(left_class.unwrap_or(0), 1.0));
-            return Ok(left_class);
+            self.nodes.push(Node::leaf(class, 1.0));
+            return Ok(Some(class));
         }
         self.nodes[index] = Node::Split { feature, rule: Rule::LessOrEqual, threshold, left, right };
         Ok(None)
