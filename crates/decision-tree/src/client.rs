@@ -44,10 +44,10 @@ pub struct ClientKey {
 }
 
 impl ClientKey {
-    /// Draws a key; takes well under a millisecond.
+    /// Draws a key. It takes less than a millisecond.
     ///
     /// # Security
-    /// `rng` must be a cryptographic generator that is seeded unpredictably: everything hangs on it.
+    /// `rng` must be a cryptographic generator with an unpredictable seed. The secrecy of every query depends on it.
     #[must_use]
     pub fn generate(parameters: ParameterSet, rng: &mut impl CryptoRng) -> Self {
         let shape = parameters.shape();
@@ -72,8 +72,8 @@ impl ClientKey {
         self.parameters
     }
 
-    /// What a server needs once, before it can answer this key's queries; `None` for the parameter sets that need
-    /// nothing.
+    /// The conversion key, which a server needs once before it can answer this key's queries; `None` for the parameter sets
+    /// without one.
     ///
     /// # Security
     /// The conversion key is public. It encrypts functions of the secret key under the secret key itself.
@@ -177,12 +177,11 @@ impl ClientKey {
     /// Reads an answer (E22 of docs/protocols/decision-tree.md).
     ///
     /// # Errors
-    /// [`crate::AnswerError`] where the answer belongs to another parameter set. An answer to somebody else's query
-    /// cannot be told from noise: it gives a random verdict.
+    /// [`crate::AnswerError`] for an answer of another parameter set. An answer to another client's query gives a random
+    /// verdict and no error.
     ///
     /// # Security
-    /// Never tell the server whether a verdict looked right: that turns the server into a judge of guesses about
-    /// the key's noise.
+    /// Never tell the server whether a verdict looked right. With such replies a server can test guesses about the key.
     pub fn decrypt(&self, answer: &Answer) -> crate::Result<Verdict> {
         if answer.parameters != self.parameters {
             return Err(crate::AnswerError::Parameters.into());

@@ -1,4 +1,4 @@
-//! Conversion keys: what a server needs once from a client with [`ParameterSet::SmallQuery`].
+//! Conversion keys: a server needs one from each client with [`ParameterSet::SmallQuery`].
 
 use crate::crypto::{Conversion, ConversionRows, Converter, Fourier, ParameterSet, Seed, steps};
 use crate::schema::SchemaId;
@@ -81,8 +81,9 @@ impl ConversionKey {
         writer.finish()
     }
 
-    /// Reads a key of the expected parameter set; any bytes of the right length behind the right header are some
-    /// key.
+    /// Reads a key of the expected parameter set.
+    ///
+    /// Any bytes of the right length behind the right header are a key.
     ///
     /// # Errors
     /// [`CodecError`]: another kind of message, version, set or length. Nothing is allocated before the length has been

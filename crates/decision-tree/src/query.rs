@@ -54,8 +54,9 @@ impl Query {
         writer.finish()
     }
 
-    /// Reads a query under the schema and parameter set that the reader expects; any bytes of the right length
-    /// behind the right header are some query.
+    /// Reads a query under the schema and parameter set that the reader expects.
+    ///
+    /// Any bytes of the right length behind the right header are a query.
     ///
     /// # Errors
     /// [`CodecError`]: another kind of message, version, schema, parameter set or length, or padding that is not

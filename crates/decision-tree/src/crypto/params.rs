@@ -1,4 +1,4 @@
-//! Parameter sets: the only way to choose numbers on which security rests.
+//! Parameter sets: the only choice of numbers that affects security.
 
 /// The lattice parameters of keys, queries and answers.
 ///

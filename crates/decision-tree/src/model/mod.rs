@@ -1,7 +1,7 @@
-//! Tree models in the clear: what a server owns before anything is quantised or encrypted.
+//! Tree models in the clear.
 //!
-//! Every importer and every trainer ends here, so this module alone decides what a well-formed model is.
-//! [`Model::new`] checks all of it once; whoever holds a [`Model`] need not check again.
+//! Importers and trainers make their models with [`Model::new`], which checks that a model is well-formed. A [`Model`] needs
+//! no further check.
 
 mod evaluate;
 mod file;

@@ -1,4 +1,4 @@
-//! Models on a schema's grid: integers all the way, so that clear and encrypted evaluation agree exactly.
+//! Models on a schema's grid. They hold integers only, so clear and encrypted evaluation agree exactly.
 
 mod build;
 mod reading;
@@ -13,7 +13,7 @@ use crate::Error;
 use crate::model::Model;
 use crate::schema::{QuantizedRow, Schema};
 
-/// Bits of a leaf value where nobody chooses.
+/// Default bits of a leaf value.
 pub const DEFAULT_LEAF_BITS: u32 = 12;
 
 /// A model whose thresholds are cells of a schema's grid and whose leaf values are small integers.

@@ -152,7 +152,7 @@ impl Verdict {
     }
 }
 
-/// A verdict is what the protocol hides from the server, so it does not end up in a log by accident.
+/// The protocol hides verdicts from the server, so `Debug` does not print them.
 impl std::fmt::Debug for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Verdict(<redacted>)")

@@ -1,7 +1,6 @@
-//! The public agreement between client and server: which features a row has and how each becomes an integer.
+//! The public agreement between client and server: which features a row has, and how each becomes an integer.
 //!
-//! A schema says nothing of the model. Its [`Schema::id`] stands in every query and answer, so that neither side
-//! ever works with the other's numbers under a different reading.
+//! Every query and every answer holds the [`Schema::id`]. Messages under another schema are therefore refused.
 
 mod grid;
 
@@ -148,7 +147,7 @@ pub enum SchemaError {
         /// The name.
         name: String,
     },
-    /// A grid that is none.
+    /// An invalid grid.
     #[error("grid: {reason}")]
     Grid {
         /// What is wrong with it.
@@ -196,7 +195,7 @@ pub enum SchemaError {
 
 /// A row on the grid: one cell per feature.
 ///
-/// It is what a query hides, so `Debug` shows nothing and the cells are wiped when dropped.
+/// A query hides it. `Debug` therefore prints `<redacted>`, and the cells are wiped when dropped.
 #[derive(Clone, PartialEq, Eq, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
 pub struct QuantizedRow(Vec<u32>);
 
@@ -418,7 +417,7 @@ impl Schema {
         Ok(cells)
     }
 
-    /// Refuses a row of another schema, as far as that can be seen.
+    /// Refuses a row whose length or cells do not fit the schema.
     pub(crate) fn check_row(&self, row: &QuantizedRow) -> crate::Result<()> {
         let (got, expected) = (row.cells().len(), self.edges.len());
         if got != expected {

@@ -49,7 +49,7 @@ pub fn run(
     writeln!(out, "verdicts: {}", output.display()).map_err(Error::Output)
 }
 
-/// What came of a batch.
+/// The result of a batch.
 struct Asked {
     /// Whether each purchase was judged fraudulent.
     verdicts: Vec<bool>,
@@ -57,7 +57,7 @@ struct Asked {
     spent: Spent,
 }
 
-/// What one connection spent its time on, and the sizes of its last query and answer.
+/// Times of one connection, and the sizes of its last query and answer.
 #[derive(Default)]
 struct Spent {
     encrypt: Times,
