@@ -50,6 +50,7 @@ pub const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 impl Answer {
     /// The answer in its wire form.
+    #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = wire::header(Artefact::Answer, self.parameters, &self.schema);
         self.coding.write(self.spacing, &mut out);
@@ -92,11 +93,13 @@ impl Answer {
     }
 
     /// The id of the schema that the answer belongs to.
+    #[must_use]
     pub fn schema(&self) -> SchemaId {
         self.schema
     }
 
     /// The parameter set of the key.
+    #[must_use]
     pub fn parameters(&self) -> ParameterSet {
         self.parameters
     }
@@ -124,6 +127,15 @@ impl Answer {
 const CODING_BYTES: usize = 6;
 
 impl Coding {
+    /// E15: a leaf's values cut into digits. These are the payload coefficients before scaling.
+    pub(crate) fn digits_of(self, values: &[u32]) -> impl Iterator<Item = u64> + '_ {
+        let mask = (1u64 << self.digit_bits) - 1;
+        values.iter().flat_map(move |value| {
+            let shifts = (0u32..).step_by(self.digit_bits as usize).take(self.digits);
+            shifts.map(move |shift| u64::from(*value) >> shift & mask)
+        })
+    }
+
     fn write(&self, spacing: usize, out: &mut Vec<u8>) {
         // All below 256 but the spacing, which is at most the ring dimension. Readers refuse the greatest values.
         let small = |value: usize| u8::try_from(value).unwrap_or(u8::MAX);

@@ -12,10 +12,30 @@ use crate::quantized::Verdict;
 use crate::query::Query;
 use crate::schema::{QuantizedRow, Schema};
 
-/// A client's secret key: whoever holds it reads every query and answer made with it.
+/// A client's secret key: encrypts rows and decrypts verdicts.
 ///
-/// It is wiped when dropped and prints as `<redacted>`; [`ClientKey::seal`] stores it under a passphrase. One key
-/// serves any number of queries under any schema.
+/// One key serves any number of queries under any schema. [`ClientKey::seal`] stores it under a passphrase.
+///
+/// ```
+/// use subrosa_decision_tree::model::Precision;
+/// use subrosa_decision_tree::{ClientKey, Feature, ParameterSet, Query, Schema};
+///
+/// let classes = vec!["genuine".into(), "fraud".into()];
+/// let schema = Schema::new(vec![Feature::binary("online")], classes, Precision::Double)?;
+/// let mut rng = rand::rng();
+/// let key = ClientKey::generate(ParameterSet::Standard, &mut rng);
+/// let bytes = key.encrypt(&schema, &[1.0], &mut rng)?.to_bytes();
+///
+/// // The server reads the bytes, and `Evaluator::evaluate` makes the answer.
+/// assert_eq!(bytes.len(), Query::size(&schema, key.parameters()));
+/// let query = Query::from_bytes(&bytes, &schema, key.parameters())?;
+/// assert_eq!(query.schema(), schema.id());
+/// # Ok::<(), subrosa_decision_tree::Error>(())
+/// ```
+///
+/// # Security
+/// Whoever holds the key can read every query and every answer made with it. The key is wiped when dropped and prints as
+/// `<redacted>`.
 #[doc(alias = "secret key")]
 pub struct ClientKey {
     parameters: ParameterSet,
@@ -24,10 +44,11 @@ pub struct ClientKey {
 }
 
 impl ClientKey {
-    /// Draws a key; takes well under a millisecond.
+    /// Draws a key. It takes less than a millisecond.
     ///
     /// # Security
-    /// `rng` must be a cryptographic generator that is seeded unpredictably: everything hangs on it.
+    /// `rng` must be a cryptographic generator with an unpredictable seed. The secrecy of every query depends on it.
+    #[must_use]
     pub fn generate(parameters: ParameterSet, rng: &mut impl CryptoRng) -> Self {
         let shape = parameters.shape();
         let fourier = Fourier::new(shape.dimension);
@@ -46,16 +67,18 @@ impl ClientKey {
     }
 
     /// The parameter set that the key belongs to.
+    #[must_use]
     pub fn parameters(&self) -> ParameterSet {
         self.parameters
     }
 
-    /// What a server needs once, before it can answer this key's queries; `None` for the parameter sets that need
-    /// nothing.
+    /// The conversion key, which a server needs once before it can answer this key's queries; `None` for the parameter sets
+    /// without one.
     ///
     /// # Security
     /// The conversion key is public. It encrypts functions of the secret key under the secret key itself.
     #[doc(alias = "evaluation key")]
+    #[must_use]
     pub fn conversion_key(&self, rng: &mut impl CryptoRng) -> Option<ConversionKey> {
         let conversion = self.parameters.shape().conversion?;
         let (seed, mut noise) = fresh(rng);
@@ -154,12 +177,11 @@ impl ClientKey {
     /// Reads an answer (E22 of docs/protocols/decision-tree.md).
     ///
     /// # Errors
-    /// [`crate::AnswerError`] where the answer belongs to another parameter set. An answer to somebody else's query
-    /// cannot be told from noise: it gives a random verdict.
+    /// [`crate::AnswerError`] for an answer of another parameter set. An answer to another client's query gives a random
+    /// verdict and no error.
     ///
     /// # Security
-    /// Never tell the server whether a verdict looked right: that turns the server into a judge of guesses about
-    /// the key's noise.
+    /// Never tell the server whether a verdict looked right. With such replies a server can test guesses about the key.
     pub fn decrypt(&self, answer: &Answer) -> crate::Result<Verdict> {
         if answer.parameters != self.parameters {
             return Err(crate::AnswerError::Parameters.into());

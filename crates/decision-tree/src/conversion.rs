@@ -1,11 +1,33 @@
-//! Conversion keys: what a server needs once from a client with [`ParameterSet::SmallQuery`].
+//! Conversion keys: a server needs one from each client with [`ParameterSet::SmallQuery`].
 
 use crate::crypto::{Conversion, ConversionRows, Converter, Fourier, ParameterSet, Seed, steps};
 use crate::schema::SchemaId;
 use crate::wire::{self, Artefact, BitReader, BitWriter, CodecError};
 
-/// Turns a key's small queries into what a tree is evaluated with. Public, about a megabyte, the same for all schemas;
-/// made by [`crate::ClientKey::conversion_key`].
+/// A client's public key that makes its small queries evaluable.
+///
+/// Only [`ParameterSet::SmallQuery`] needs it. [`crate::ClientKey::conversion_key`] makes it. It has about 1.1 MB and
+/// serves all schemas.
+///
+/// ```
+/// use subrosa_decision_tree::{ClientKey, ConversionKey, Evaluator, Feature, Model, Node, ParameterSet, QuantizedModel, Schema};
+///
+/// let nodes = vec![Node::split(0, 0.5, 1, 2), Node::leaf(0, 1.0), Node::leaf(1, 1.0)];
+/// let model = Model::classifier(["online"], ["genuine", "fraud"], nodes)?;
+/// let schema = Schema::for_model(&model, vec![Feature::binary("online")])?;
+/// let evaluator = Evaluator::new(QuantizedModel::new(&model, &schema)?, ParameterSet::SmallQuery)?;
+/// let mut rng = rand::rng();
+/// let key = ClientKey::generate(ParameterSet::SmallQuery, &mut rng);
+///
+/// // Once: the client sends its conversion key, and the server prepares it.
+/// let conversion = key.conversion_key(&mut rng).expect("SmallQuery has one");
+/// let prepared = ConversionKey::from_bytes(&conversion.to_bytes(), ParameterSet::SmallQuery)?.prepare();
+///
+/// let query = key.encrypt(&schema, &[1.0], &mut rng)?;
+/// let answer = evaluator.evaluate_with(&prepared, &query, &mut rng)?;
+/// assert_eq!(key.decrypt(&answer)?.class(), Some(1));
+/// # Ok::<(), subrosa_decision_tree::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[doc(alias("evaluation key", "bootstrapping key"))]
 pub struct ConversionKey {
@@ -15,7 +37,7 @@ pub struct ConversionKey {
     pub(crate) rows: ConversionRows,
 }
 
-/// A conversion key made ready for evaluation: about three megabytes, shared by all evaluators and threads.
+/// A conversion key made ready for evaluation. It has about 3 MB; all evaluators and threads share it.
 #[derive(Debug)]
 pub struct PreparedKey {
     pub(crate) parameters: ParameterSet,
@@ -24,11 +46,13 @@ pub struct PreparedKey {
 
 impl ConversionKey {
     /// The parameter set of the key.
+    #[must_use]
     pub fn parameters(&self) -> ParameterSet {
         self.parameters
     }
 
     /// Bytes of a conversion key in its wire form; 0 for the sets that need none.
+    #[must_use]
     pub fn size(parameters: ParameterSet) -> usize {
         let shape = parameters.shape();
         let Some(conversion) = shape.conversion else { return 0 };
@@ -38,6 +62,7 @@ impl ConversionKey {
     }
 
     /// Expands and transforms the key.
+    #[must_use]
     pub fn prepare(&self) -> PreparedKey {
         let shape = self.parameters.shape();
         let fourier = Fourier::new(shape.dimension);
@@ -46,6 +71,7 @@ impl ConversionKey {
     }
 
     /// The key in its wire form.
+    #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         // It belongs to no schema.
         let mut out = wire::header(Artefact::ConversionKey, self.parameters, &SchemaId([0; 32]));
@@ -55,8 +81,9 @@ impl ConversionKey {
         writer.finish()
     }
 
-    /// Reads a key of the expected parameter set; any bytes of the right length behind the right header are some
-    /// key.
+    /// Reads a key of the expected parameter set.
+    ///
+    /// Any bytes of the right length behind the right header are a key.
     ///
     /// # Errors
     /// [`CodecError`]: another kind of message, version, set or length. Nothing is allocated before the length has been

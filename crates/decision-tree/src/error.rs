@@ -1,4 +1,4 @@
-//! Every way in which this crate refuses.
+//! The crate's error type.
 
 use crate::answer::AnswerError;
 use crate::evaluator::{PlanError, QueryError};
@@ -36,7 +36,7 @@ pub enum Error {
     /// An answer that the key cannot read.
     #[error("the answer cannot be decrypted")]
     Answer(#[from] AnswerError),
-    /// Bytes that are not what they should be.
+    /// Bytes that are not a message of the expected kind.
     #[error("the message cannot be decoded")]
     Codec(#[from] CodecError),
     /// A stored key that cannot be opened.
@@ -48,10 +48,10 @@ pub enum Error {
     /// A model file that cannot be imported.
     #[error("the model cannot be imported")]
     Import(#[from] ImportError),
-    /// What must hold does not: a mistake in this library, and nobody's fault.
+    /// A broken invariant: a mistake in this library.
     #[error("internal error: {place}")]
     Internal {
-        /// What does not hold, and where.
+        /// The broken invariant and its place.
         place: &'static str,
     },
 }

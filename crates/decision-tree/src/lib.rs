@@ -17,22 +17,26 @@ mod sealed;
 pub mod service;
 mod wire;
 
-pub use answer::{Answer, AnswerError, MAX_ANSWER_BYTES};
-pub use client::ClientKey;
-pub use conversion::{ConversionKey, PreparedKey};
-pub use crypto::ParameterSet;
-pub use error::{Error, Result};
-pub use evaluator::{Evaluator, FAILURE_LOG2, Plan, PlanError, QueryError};
-pub use model::{Model, Node};
-pub use quantized::{QuantizedModel, Verdict};
-pub use query::Query;
-pub use schema::{Feature, Grid, Schema};
-pub use sealed::{MAX_SEALED_BYTES, SEALED_VERSION, SealError};
-/// Re-exported: what stored keys cost to open, and why they cannot be.
+#[doc(inline)]
+pub use {
+    answer::{Answer, AnswerError, MAX_ANSWER_BYTES},
+    client::ClientKey,
+    conversion::{ConversionKey, PreparedKey},
+    crypto::ParameterSet,
+    error::{Error, Result},
+    evaluator::{Evaluator, FAILURE_LOG2, Plan, PlanError, QueryError},
+    model::{Model, Node},
+    quantized::{QuantizedModel, Verdict},
+    query::Query,
+    schema::{Feature, Grid, Schema},
+    sealed::{MAX_SEALED_BYTES, SEALED_VERSION, SealError},
+    wire::{CodecError, WIRE_VERSION},
+};
+
+/// Re-exported: the cost of a passphrase's key, and the errors of stored keys.
 pub use subrosa_sealing::{KdfCost, SealingError};
-/// Re-exported, since [`service`] speaks its types.
+/// Re-exported: [`service`] uses its types.
 pub use subrosa_transport;
-pub use wire::{CodecError, WIRE_VERSION};
 
 /// Re-exported: it is in signatures.
 #[doc(no_inline)]

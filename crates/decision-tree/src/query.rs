@@ -24,21 +24,25 @@ pub struct Query {
 
 impl Query {
     /// The id of the schema that the row was quantised under.
+    #[must_use]
     pub fn schema(&self) -> SchemaId {
         self.schema
     }
 
     /// The parameter set of the key.
+    #[must_use]
     pub fn parameters(&self) -> ParameterSet {
         self.parameters
     }
 
     /// Bytes of a query under a schema and parameter set; all such queries have the same size.
+    #[must_use]
     pub fn size(schema: &Schema, parameters: ParameterSet) -> usize {
         wire::HEADER_BYTES + 32 + Layout::new(schema, parameters).body_bits().div_ceil(8)
     }
 
     /// The query in its wire form: header, seed, then each body's leading bits.
+    #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let shape = self.parameters.shape();
         let mut out = wire::header(Artefact::Query, self.parameters, &self.schema);
@@ -50,8 +54,9 @@ impl Query {
         writer.finish()
     }
 
-    /// Reads a query under the schema and parameter set that the reader expects; any bytes of the right length
-    /// behind the right header are some query.
+    /// Reads a query under the schema and parameter set that the reader expects.
+    ///
+    /// Any bytes of the right length behind the right header are a query.
     ///
     /// # Errors
     /// [`CodecError`]: another kind of message, version, schema, parameter set or length, or padding that is not

@@ -31,7 +31,7 @@ pub(crate) enum Artefact {
     ConversionKey = 4,
 }
 
-/// Why bytes are not what they should be.
+/// Why a message cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {

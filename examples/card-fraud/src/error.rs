@@ -1,10 +1,10 @@
-//! What this program says when it stops.
+//! The program's error type.
 
 use std::path::Path;
 
 use subrosa_transport::with_causes;
 
-/// Every way in which this program gives up. Messages name the file, line and column, or the peer; the cause is in `source()`.
+/// Why this program stopped. Messages name the file, line and column, or the peer; the cause is in `source()`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -16,7 +16,7 @@ pub enum Error {
         /// What the operating system says.
         source: std::io::Error,
     },
-    /// A table with something wrong in it.
+    /// A malformed line of a table.
     #[error("{file}, line {line}: {reason}")]
     Line {
         /// The file's path.
@@ -40,7 +40,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// A model file that is none.
+    /// An invalid model file.
     #[error("{file}: {reason}")]
     ModelFile {
         /// The file's path.
@@ -51,7 +51,13 @@ pub enum Error {
     /// Data on which nothing can be learned or compared.
     #[error("{0}")]
     Data(String),
-    /// The other side of a connection, or the way to it.
+    /// A purchase whose answer names neither class.
+    #[error("purchase {purchase} has no verdict; genuine or fraud was expected")]
+    NoVerdict {
+        /// The purchase's number in its table, from 1.
+        purchase: usize,
+    },
+    /// A failed connection, or an invalid message from the peer.
     #[error("{peer}: {reason}")]
     Network {
         /// The other side's address.
@@ -59,13 +65,13 @@ pub enum Error {
         /// What went wrong.
         reason: String,
     },
-    /// What this program says, where it goes. A reader that has left (`BrokenPipe`) is no failure of the program's.
+    /// Standard output cannot be written. The program does not fail when its reader has left (`BrokenPipe`).
     #[error("standard output")]
     Output(#[source] std::io::Error),
-    /// The learner.
+    /// The learner failed.
     #[error("training failed")]
     Training(#[from] linfa::Error),
-    /// The library.
+    /// An error of the library.
     #[error(transparent)]
     Tree(#[from] subrosa_decision_tree::Error),
 }

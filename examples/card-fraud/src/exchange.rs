@@ -16,7 +16,7 @@ const CONNECTING: Duration = Duration::from_secs(10);
 /// Greatest frame that a client reads or sends.
 const MAX_FRAME: usize = 16 << 20;
 
-/// A connection whose bank judges purchases as this program knows them.
+/// A connection to a bank whose schema has this program's features and classes.
 #[derive(Debug)]
 pub struct Connection {
     server: String,

@@ -1,4 +1,4 @@
-//! Who may hand in a query, and when: a queue in order of arrival and a rate for each address.
+//! Limits on queries: a queue in order of arrival, and a rate for each address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// Lets a fixed number of holders in at a time, the others in the order in which they came.
 ///
 /// A query is read from the network only while its connection holds a place. So the server's memory is bounded by the
-/// number of places, not of clients: what waits, waits in the clients and in the network's buffers.
+/// number of places and not by the number of clients. Waiting queries stay in the clients and in the network's buffers.
 #[derive(Debug)]
 pub struct Places {
     state: Mutex<Queue>,
@@ -49,7 +49,7 @@ impl Places {
         Place(self)
     }
 
-    /// Counts stay consistent whatever a holder does, so a poisoned lock is as good as another.
+    /// A panic of a holder leaves the counts consistent, so a poisoned lock can be used.
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -64,7 +64,7 @@ impl Drop for Place<'_> {
 
 /// A rate for each address (the generic cell rate algorithm: a leaky bucket without a timer).
 ///
-/// A tree can be copied by asking it often enough, whatever the encryption; a rate makes that slow.
+/// A client can copy a tree with enough queries, despite the encryption. A rate limit slows this down.
 #[derive(Debug)]
 pub struct RateLimit {
     interval: Duration,

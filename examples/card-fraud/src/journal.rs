@@ -1,4 +1,4 @@
-//! What a bank can say of a query: when it came, from where, how many bytes, what they look like. It cannot say more.
+//! What a bank knows of a query: when it came, from where, its size and its bytes.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -58,8 +58,8 @@ pub fn first_bytes(bytes: &[u8]) -> String {
     text
 }
 
-/// A transport that tells of the queries that pass through it. Shorter frames, such as questions for the terms, are
-/// passed on without a word.
+/// A transport that reports each query that passes through it. It does not report shorter frames, such as requests for the
+/// terms.
 #[derive(Debug)]
 pub struct Watched<'a, T, F> {
     inner: &'a mut T,

@@ -46,7 +46,7 @@ pub fn write(path: &Path, model: &Model, schema: &Schema) -> Result<()> {
 /// Reads a file that [`write()`] wrote and puts the model on the schema's grid.
 ///
 /// # Errors
-/// [`Error::File`]; [`Error::ModelFile`] for anything that is no such file.
+/// [`Error::File`]; [`Error::ModelFile`] for any other content.
 pub fn read(path: &Path) -> Result<QuantizedModel> {
     use std::io::Read;
     let mut text = Vec::new();
@@ -66,7 +66,7 @@ pub fn read(path: &Path) -> Result<QuantizedModel> {
     QuantizedModel::new(&model, &schema).map_err(|error| fault(path, with_causes(&error)))
 }
 
-/// Writes a whole file or none: to a neighbour first, which then takes the file's place.
+/// Replaces a file as a whole: writes a temporary file in the same folder, then renames it.
 ///
 /// # Errors
 /// [`Error::File`].
@@ -78,7 +78,7 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
         .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
         .and_then(|()| std::fs::rename(&part, path));
     written.map_err(|error| {
-        // The neighbour is of no use to anybody.
+        // The temporary file is incomplete.
         let _ = std::fs::remove_file(&part);
         Error::file(path, error)
     })

@@ -77,11 +77,11 @@ impl Table {
             let line = record.position().map_or(0, csv::Position::line);
             let mut row = [0.0; FEATURES];
             for (index, (value, &column)) in row.iter_mut().zip(&columns.features).enumerate() {
-                *value = parse_value(file, line, index, record.get(column).unwrap_or(""))?;
+                *value = parse_value(file, line, index, field(file, line, &record, column)?)?;
             }
             table.rows.push(row);
             if let (Some(labels), Some(column)) = (&mut table.labels, columns.label) {
-                let text = record.get(column).unwrap_or("");
+                let text = field(file, line, &record, column)?;
                 labels.push(parse_switch(file, line, LABEL_NAME, text)? == 1.0);
             }
         }
@@ -131,6 +131,11 @@ pub fn parse_value(file: &str, line: u64, feature: usize, text: &str) -> Result<
         return Err(fault(file, line, column, text, "is negative"));
     }
     Ok(value)
+}
+
+fn field<'a>(file: &str, line: u64, record: &'a csv::StringRecord, column: usize) -> Result<&'a str> {
+    let reason = || format!("field {} is missing", column + 1);
+    record.get(column).ok_or_else(|| Error::Line { file: file.to_owned(), line, reason: reason() })
 }
 
 fn parse_switch(file: &str, line: u64, column: &'static str, text: &str) -> Result<f64> {

@@ -2,8 +2,8 @@
 //!
 //! # Security
 //! TCP alone neither hides nor authenticates anything, so of the transport's laws this one breaks T1 and T2. Queries
-//! and answers are ciphertexts under the client's key and stay secret; but whoever controls the network between can
-//! exchange answers, or ask in a client's place. Between real banks use a transport over TLS.
+//! and answers are ciphertexts under the client's key and stay secret. But an attacker on the network can replace answers,
+//! or ask as if it were the client. In production, use a transport over TLS.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};

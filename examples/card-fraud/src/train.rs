@@ -1,4 +1,4 @@
-//! Training: a decision tree from labelled purchases, and how it does on rows that it has not seen.
+//! Training: a decision tree from labelled purchases, and its quality on held-out rows.
 
 use linfa::Dataset;
 use linfa::traits::Fit;
@@ -20,14 +20,24 @@ use subrosa_decision_tree::{Model, QuantizedModel, Schema};
 /// The two verdicts, in the order of their indices.
 pub const CLASSES: [&str; 2] = ["genuine", "fraud"];
 
+/// Whether a verdict's class is fraud; `None` if it is not an index into [`CLASSES`].
+#[must_use]
+pub fn is_fraud(class: Option<usize>) -> Option<bool> {
+    match class {
+        Some(0) => Some(false),
+        Some(1) => Some(true),
+        _ => None,
+    }
+}
+
 /// Bits of each amount on its grid.
 const AMOUNT_BITS: u32 = 10;
 
-/// The ends of the amounts' logarithmic grids. They are the same for every bank and say nothing of its data: beyond
-/// them, purchases are alike. A cell is about one per cent wide.
+/// The ends of the amounts' logarithmic grids. They are the same for every bank, so they reveal nothing about its data. The
+/// grid does not distinguish amounts beyond an end. A cell is about one per cent wide.
 const AMOUNT_ENDS: [(f64, f64); AMOUNTS] = [(0.1, 5_000.0), (0.05, 2_500.0), (0.02, 200.0)];
 
-/// What the learner may do.
+/// Options of the learner.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TrainOptions {
     /// Greatest number of splits on a path.
@@ -53,7 +63,7 @@ pub struct Labelled {
     pub labels: Vec<bool>,
 }
 
-/// A trained bank: its tree, the public schema, and how both forms of the tree do on held-out rows.
+/// A trained tree, the same tree on the public grid, and the quality of both on held-out rows.
 #[derive(Clone, Debug)]
 pub struct Trained {
     /// The tree as it was learned.
@@ -68,11 +78,11 @@ pub struct Trained {
     pub original_counts: Confusion,
     /// The tree on the grid on the same rows.
     pub quantized_counts: Confusion,
-    /// Held-out rows on which both say the same.
+    /// Number of held-out rows on which both give the same class.
     pub agreeing: usize,
 }
 
-/// The public schema: what a card holder has to know to ask any bank.
+/// The public schema. It is the same for every bank.
 ///
 /// # Errors
 /// None that the constants above can cause.
@@ -188,11 +198,11 @@ impl Grower<'_> {
         let left_class = self.grow(&below, depth + 1)?;
         let right = self.nodes.len();
         let right_class = self.grow(&above, depth + 1)?;
-        if left_class.is_some() && left_class == right_class {
-            // A split between equal leaves decides nothing.
+        if let Some(class) = left_class.filter(|_| left_class == right_class) {
+            // A split between two leaves of one class changes no verdict.
             self.nodes.truncate(index);
-            self.nodes.push(Node::leaf(left_class.unwrap_or(0), 1.0));
-            return Ok(left_class);
+            self.nodes.push(Node::leaf(class, 1.0));
+            return Ok(Some(class));
         }
         self.nodes[index] = Node::Split { feature, rule: Rule::LessOrEqual, threshold, left, right };
         Ok(None)

@@ -1,4 +1,4 @@
-//! Parameter sets: the only way to choose numbers on which security rests.
+//! Parameter sets: the only choice of numbers that affects security.
 
 /// The lattice parameters of keys, queries and answers.
 ///
@@ -126,11 +126,13 @@ impl ParameterSet {
     }
 
     /// The ring dimension N.
+    #[must_use]
     pub fn dimension(self) -> usize {
         self.shape().dimension
     }
 
     /// The bits of a secret key.
+    #[must_use]
     pub fn key_bits(self) -> usize {
         self.shape().key_len()
     }

@@ -1,4 +1,4 @@
-//! From the sum of the trees to an answer that tells the verdict and as little else as possible (E18 to E21 of
+//! From the sum of the trees to an answer that reveals little beyond the verdict (E18 to E21 of
 //! docs/protocols/decision-tree.md).
 
 use super::Evaluator;

@@ -21,12 +21,39 @@ use crate::query::Query;
 use program::Program;
 use run::State;
 
-/// Evaluates one model under one parameter set for any number of clients; it keeps nothing of a query.
+/// Evaluates one model on the encrypted rows of any number of clients.
 ///
-/// Work is spread over the current rayon pool. An evaluation needs about 100 KB (twice that for
-/// [`ParameterSet::LowNoise`]) for each bit that the model looks at, and 20 KB for each split of the widest two
-/// levels. The memory is kept for the next evaluation, for as many as the pool has threads. Whoever serves many
-/// clients bounds how many evaluations run at the same time.
+/// The evaluator has one parameter set and keeps nothing of a query.
+///
+/// ```
+/// use subrosa_decision_tree::{
+///     ClientKey, Error, Evaluator, FAILURE_LOG2, Feature, Model, Node, ParameterSet, QuantizedModel, QueryError, Schema,
+/// };
+///
+/// let nodes = vec![Node::split(0, 0.5, 1, 2), Node::leaf(0, 1.0), Node::leaf(1, 1.0)];
+/// let model = Model::classifier(["online"], ["genuine", "fraud"], nodes)?;
+/// let schema = Schema::for_model(&model, vec![Feature::binary("online")])?;
+/// let evaluator = Evaluator::new(QuantizedModel::new(&model, &schema)?, ParameterSet::Standard)?;
+/// assert!(evaluator.plan().failure_log2 <= FAILURE_LOG2);
+///
+/// let mut rng = rand::rng();
+/// let key = ClientKey::generate(evaluator.parameters(), &mut rng);
+/// let queries = key.encrypt_batch(&schema, &[[0.0], [1.0]], &mut rng)?;
+/// let answers = evaluator.evaluate_batch(None, &queries, &mut rng)?;
+/// assert_eq!(key.decrypt(&answers[0])?.class(), Some(0));
+/// assert_eq!(key.decrypt(&answers[1])?.class(), Some(1));
+///
+/// let other = ClientKey::generate(ParameterSet::LowNoise, &mut rng).encrypt(&schema, &[0.0], &mut rng)?;
+/// let refused = evaluator.evaluate(&other, &mut rng);
+/// assert!(matches!(refused, Err(Error::Query(QueryError::Parameters))));
+/// # Ok::<(), subrosa_decision_tree::Error>(())
+/// ```
+///
+/// # Memory
+/// An evaluation needs about 100 KB for each bit that the model looks at, or 200 KB with [`ParameterSet::LowNoise`]. It
+/// needs another 20 KB for each split of the widest two levels. The evaluator keeps this memory for the next evaluations,
+/// once for each thread of the current rayon pool. A server with many clients should bound the evaluations that run at
+/// the same time.
 #[derive(Debug)]
 #[doc(alias("FHE", "server", "inference"))]
 pub struct Evaluator {
@@ -68,16 +95,19 @@ impl Evaluator {
     }
 
     /// What an evaluation costs and how likely it fails.
+    #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
     /// The model.
+    #[must_use]
     pub fn model(&self) -> &QuantizedModel {
         &self.model
     }
 
     /// The parameter set that queries must have.
+    #[must_use]
     pub fn parameters(&self) -> ParameterSet {
         self.parameters
     }

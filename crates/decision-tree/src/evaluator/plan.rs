@@ -8,7 +8,6 @@
 
 use std::collections::HashMap;
 
-use super::program::payload_digits;
 use crate::answer::Coding;
 use crate::crypto::{ParameterSet, Shape, TWO_64};
 use crate::layout::Layout;
@@ -214,7 +213,7 @@ impl Draft {
         let digits = |index: usize| {
             let values = tree.nodes[index].values();
             let place = "plan: a linear split is above another split";
-            values.map(|values| payload_digits(values, &self.coding)).ok_or(Error::Internal { place })
+            values.map(|values| self.coding.digits_of(values)).ok_or(Error::Internal { place })
         };
         let pairs = digits(left)?.zip(digits(right)?);
         let squares: f64 = pairs.map(|(left, right)| (exact(left) - exact(right)).powi(2)).sum();
@@ -297,7 +296,7 @@ fn greatest_sum(model: &QuantizedModel, digits: usize, digit_bits: u32) -> u64 {
     for tree in model.trees() {
         let mut greatest = vec![0u64; sums.len()];
         for values in tree.nodes.iter().filter_map(QuantizedNode::values) {
-            for (greatest, digit) in greatest.iter_mut().zip(payload_digits(values, &coding)) {
+            for (greatest, digit) in greatest.iter_mut().zip(coding.digits_of(values)) {
                 *greatest = digit.max(*greatest);
             }
         }

@@ -1,7 +1,6 @@
 //! A model as a sequence of work: which splits need products, in which order, on which buffers.
 
 use super::plan::Plan;
-use crate::answer::Coding;
 use crate::layout::Layout;
 use crate::quantized::{QuantizedModel, QuantizedNode, QuantizedTree};
 use crate::{Error, Result};
@@ -65,23 +64,6 @@ pub(super) struct Program {
     pub(super) selectors: Vec<(usize, u32)>,
     /// The monomial ciphertexts that are used.
     pub(super) used_monomials: Vec<usize>,
-}
-
-/// E15: a leaf's values cut into digits: the payload coefficients, before scaling.
-pub(super) fn payload_digits<'a>(values: &'a [u32], coding: &'a Coding) -> impl Iterator<Item = u64> + 'a {
-    let mask = (1u64 << coding.digit_bits) - 1;
-    values.iter().flat_map(move |value| {
-        let shifts = (0u32..).step_by(coding.digit_bits as usize).take(coding.digits);
-        shifts.map(move |shift| u64::from(*value) >> shift & mask)
-    })
-}
-
-impl QuantizedTree {
-    /// Whether a node is a split of two leaves.
-    pub(super) fn is_bottom(&self, index: usize) -> bool {
-        let leaf = |index: &usize| matches!(self.nodes.get(*index), Some(QuantizedNode::Leaf { .. }));
-        matches!(self.nodes.get(index), Some(QuantizedNode::Split { left, right, .. }) if leaf(left) && leaf(right))
-    }
 }
 
 /// A job before buffers are handed out.
@@ -157,7 +139,7 @@ impl Builder<'_> {
                 QuantizedNode::Leaf { values } => {
                     let coding = &self.plan.coding;
                     let scale = 64 - coding.payload_bits;
-                    self.payloads.push(payload_digits(values, coding).map(|digit| digit << scale).collect());
+                    self.payloads.push(coding.digits_of(values).map(|digit| digit << scale).collect());
                     DraftOperand::Leaf(self.payloads.len() - 1)
                 }
                 QuantizedNode::Split { feature, threshold, left, right } => {

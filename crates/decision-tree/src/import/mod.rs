@@ -1,7 +1,7 @@
-//! Models from where people train them: ONNX files (scikit-learn, XGBoost, LightGBM) and XGBoost's own JSON.
+//! Import of trained models: ONNX files (scikit-learn, XGBoost, LightGBM) and XGBoost's own JSON.
 //!
 //! An importer reads one file and gives a [`Model`] whose classes equal, on every row, those of the runtime that the
-//! file was made for. What it cannot carry over exactly it refuses by name; it never guesses.
+//! file was made for. It refuses what it cannot carry over exactly, and the error names it.
 //!
 //! | source | read |
 //! | --- | --- |
@@ -27,7 +27,7 @@ use std::path::Path;
 use crate::Result;
 use crate::model::Model;
 
-/// What a model file does not say.
+/// Options for what a model file leaves open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ImportOptions {
@@ -38,6 +38,7 @@ pub struct ImportOptions {
 
 impl ImportOptions {
     /// Options with these feature names.
+    #[must_use]
     pub fn with_features<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
         Self { features: Some(names.into_iter().map(Into::into).collect()) }
     }

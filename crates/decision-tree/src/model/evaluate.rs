@@ -9,6 +9,7 @@ pub struct Scores(Vec<f64>);
 
 impl Scores {
     /// One number per output.
+    #[must_use]
     pub fn raw(&self) -> &[f64] {
         &self.0
     }
@@ -18,6 +19,7 @@ impl Scores {
     }
 
     /// The scores after the post-transform, as frameworks report them.
+    #[must_use]
     pub fn transformed(&self, transform: PostTransform) -> Vec<f64> {
         match transform {
             PostTransform::None => self.0.clone(),
@@ -48,6 +50,7 @@ pub enum Prediction {
 
 impl Prediction {
     /// The class's index; `None` for a regression.
+    #[must_use]
     pub fn class(&self) -> Option<usize> {
         match self {
             Self::Class { index, .. } => Some(*index),
@@ -56,6 +59,7 @@ impl Prediction {
     }
 
     /// The class's name; `None` for a regression.
+    #[must_use]
     pub fn label(&self) -> Option<&str> {
         match self {
             Self::Class { label, .. } => Some(label),
@@ -64,6 +68,7 @@ impl Prediction {
     }
 
     /// A regression's values; empty for a classification.
+    #[must_use]
     pub fn values(&self) -> &[f64] {
         match self {
             Self::Class { .. } => &[],
@@ -173,6 +178,7 @@ impl Model {
 
 impl Precision {
     /// A feature value as the framework would compare it.
+    #[must_use]
     pub fn read(self, value: f64) -> f64 {
         match self {
             #[allow(clippy::cast_possible_truncation)] // rounding to f32 is the purpose

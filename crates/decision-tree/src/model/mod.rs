@@ -1,7 +1,7 @@
-//! Tree models in the clear: what a server owns before anything is quantised or encrypted.
+//! Tree models in the clear.
 //!
-//! Every importer and every trainer ends here, so this module alone decides what a well-formed model is.
-//! [`Model::new`] checks all of it once; whoever holds a [`Model`] need not check again.
+//! Importers and trainers make their models with [`Model::new`], which checks that a model is well-formed. A [`Model`] needs
+//! no further check.
 
 mod evaluate;
 mod file;
@@ -310,11 +310,13 @@ impl Model {
     }
 
     /// What the model says about a row.
+    #[must_use]
     pub fn task(&self) -> &Task {
         &self.parts.task
     }
 
     /// The classes' names; empty for a regression.
+    #[must_use]
     pub fn labels(&self) -> &[String] {
         match &self.parts.task {
             Task::Classification { labels } => labels,
@@ -323,41 +325,49 @@ impl Model {
     }
 
     /// Where the model comes from.
+    #[must_use]
     pub fn kind(&self) -> Kind {
         self.parts.kind
     }
 
     /// The features' names in the order of a row's values.
+    #[must_use]
     pub fn features(&self) -> &[String] {
         &self.parts.features
     }
 
     /// The trees.
+    #[must_use]
     pub fn trees(&self) -> &[Tree] {
         &self.parts.trees
     }
 
     /// How many scores the model gives for a row.
+    #[must_use]
     pub fn outputs(&self) -> usize {
         self.parts.base.len()
     }
 
     /// All the parts, for reading.
+    #[must_use]
     pub fn parts(&self) -> &ModelParts {
         &self.parts
     }
 
     /// The parts, to change them and build another model.
+    #[must_use]
     pub fn into_parts(self) -> ModelParts {
         self.parts
     }
 
     /// How many splits all trees have together.
+    #[must_use]
     pub fn splits(&self) -> usize {
         self.parts.trees.iter().map(Tree::splits).sum()
     }
 
     /// The greatest number of splits between a root and a leaf.
+    #[must_use]
     pub fn depth(&self) -> usize {
         self.parts.trees.iter().map(Tree::depth).max().unwrap_or(0)
     }

@@ -57,16 +57,19 @@ impl Node {
     }
 
     /// A split that goes to node `left` where the feature is at most `threshold`, else to node `right`.
+    #[must_use]
     pub fn split(feature: usize, threshold: f64, left: usize, right: usize) -> Self {
         Self::Split { feature, rule: Rule::LessOrEqual, threshold, left, right }
     }
 
     /// A leaf that adds `weight` to one output.
+    #[must_use]
     pub fn leaf(output: usize, weight: f64) -> Self {
         Self::Leaf { weights: vec![LeafWeight { output, weight }] }
     }
 
     /// A leaf with one weight for each output, in order.
+    #[must_use]
     pub fn leaf_of(weights: &[f64]) -> Self {
         let weights = weights.iter().enumerate().map(|(output, &weight)| LeafWeight { output, weight });
         Self::Leaf { weights: weights.collect() }
@@ -75,6 +78,7 @@ impl Node {
 
 impl Rule {
     /// Whether `value` goes left of `threshold`.
+    #[must_use]
     pub fn holds(self, value: f64, threshold: f64) -> bool {
         match self {
             Self::LessOrEqual => value <= threshold,
@@ -92,21 +96,25 @@ pub struct Tree {
 
 impl Tree {
     /// Takes the nodes as they are; children may stand anywhere in the array.
+    #[must_use]
     pub fn new(nodes: Vec<Node>) -> Self {
         Self { nodes }
     }
 
     /// The nodes; index 0 is the root.
+    #[must_use]
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
     /// How many nodes are splits.
+    #[must_use]
     pub fn splits(&self) -> usize {
         self.nodes.iter().filter(|node| matches!(node, Node::Split { .. })).count()
     }
 
     /// How many splits the longest path has (0 for a malformed tree).
+    #[must_use]
     pub fn depth(&self) -> usize {
         let mut deepest = 0;
         let mut open = vec![(0usize, 0usize)];

@@ -1,4 +1,4 @@
-//! Models on a schema's grid: integers all the way, so that clear and encrypted evaluation agree exactly.
+//! Models on a schema's grid. They hold integers only, so clear and encrypted evaluation agree exactly.
 
 mod build;
 mod reading;
@@ -13,13 +13,29 @@ use crate::Error;
 use crate::model::Model;
 use crate::schema::{QuantizedRow, Schema};
 
-/// Bits of a leaf value where nobody chooses.
+/// Default bits of a leaf value.
 pub const DEFAULT_LEAF_BITS: u32 = 12;
 
 /// A model whose thresholds are cells of a schema's grid and whose leaf values are small integers.
 ///
-/// This, and not the original, is what a server evaluates under encryption; [`Self::agreement`] tells how much was
-/// lost on the way.
+/// A server evaluates this model under encryption, not the original. [`Self::agreement`] reports how much accuracy
+/// quantising has cost.
+///
+/// ```
+/// use subrosa_decision_tree::{Feature, Grid, Model, Node, QuantizedModel, Schema};
+///
+/// let nodes = vec![Node::split(0, 300.0, 1, 2), Node::leaf(0, 1.0), Node::leaf(1, 1.0)];
+/// let model = Model::classifier(["amount"], ["genuine", "fraud"], nodes)?;
+/// let amounts = Grid::Logarithmic { low: 1.0, high: 10_000.0, bits: 8 };
+/// let schema = Schema::for_model(&model, vec![Feature::numeric("amount", amounts)])?;
+/// let quantized = QuantizedModel::new(&model, &schema)?;
+/// assert_eq!(quantized.predict(&[950.0])?.class(), Some(1));
+///
+/// // The nearest edge of the grid is above 300: one row changes its class.
+/// let report = quantized.agreement(&model, &[[20.0], [301.0], [950.0]], None)?;
+/// assert_eq!((report.agreeing, report.rows), (2, 3));
+/// # Ok::<(), subrosa_decision_tree::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[doc(alias("quantize", "n_bits"))]
 pub struct QuantizedModel {
@@ -63,27 +79,32 @@ impl QuantizedModel {
     }
 
     /// The schema whose grid the model is on.
+    #[must_use]
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
     /// How a sum of leaf values is read as a verdict.
+    #[must_use]
     pub fn reading(&self) -> &Reading {
         &self.reading
     }
 
     /// How many splits are left in all trees together.
+    #[must_use]
     pub fn splits(&self) -> usize {
         let is_split = |node: &&QuantizedNode| matches!(node, QuantizedNode::Split { .. });
         self.trees.iter().map(|tree| tree.nodes.iter().filter(is_split).count()).sum()
     }
 
     /// How many trees the model has.
+    #[must_use]
     pub fn tree_count(&self) -> usize {
         self.trees.len()
     }
 
     /// The greatest number of splits between a root and a leaf.
+    #[must_use]
     pub fn depth(&self) -> usize {
         self.trees.iter().flat_map(QuantizedTree::heights).max().unwrap_or(0)
     }
@@ -140,6 +161,12 @@ impl QuantizedNode {
 }
 
 impl QuantizedTree {
+    /// Whether a node is a split of two leaves.
+    pub(crate) fn is_bottom(&self, index: usize) -> bool {
+        let leaf = |index: &usize| matches!(self.nodes.get(*index), Some(QuantizedNode::Leaf { .. }));
+        matches!(self.nodes.get(index), Some(QuantizedNode::Split { left, right, .. }) if leaf(left) && leaf(right))
+    }
+
     /// The values of the leaf that a row ends in.
     fn leaf(&self, cells: &[u32]) -> crate::Result<&[u32]> {
         let internal = |place| Error::Internal { place };

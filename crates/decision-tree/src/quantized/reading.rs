@@ -27,7 +27,7 @@ pub(crate) enum ReadingKind {
     Values,
 }
 
-/// What a client learns: the same whether it was computed in the clear or under encryption.
+/// What a client learns about a row. It is the same in the clear and under encryption.
 #[derive(Clone, PartialEq)]
 #[doc(alias = "prediction")]
 pub struct Verdict {
@@ -49,6 +49,7 @@ impl Reading {
     }
 
     /// How many sums a verdict is read from.
+    #[must_use]
     pub fn channels(&self) -> usize {
         self.offsets.len()
     }
@@ -125,29 +126,33 @@ impl Reading {
 
 impl Verdict {
     /// The class's index; `None` for a regression.
+    #[must_use]
     pub fn class(&self) -> Option<usize> {
         self.class
     }
 
     /// The raw scores that came with the verdict: the class itself for a single classification tree; the second
     /// class's lead over the first where there are two classes; else one score per class or regression value.
+    #[must_use]
     pub fn scores(&self) -> &Scores {
         &self.scores
     }
 
     /// The scores after the post-transform: probabilities where the model gives such.
     #[doc(alias = "predict_proba")]
+    #[must_use]
     pub fn values(&self) -> Vec<f64> {
         self.scores.transformed(self.post_transform)
     }
 
     /// The exact integers that the scores were read from.
+    #[must_use]
     pub fn sums(&self) -> &[u64] {
         &self.sums
     }
 }
 
-/// A verdict is what the protocol hides from the server, so it does not end up in a log by accident.
+/// The protocol hides verdicts from the server, so `Debug` does not print them.
 impl std::fmt::Debug for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Verdict(<redacted>)")

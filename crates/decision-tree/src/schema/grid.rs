@@ -7,14 +7,17 @@ use crate::Error;
 
 /// Greatest number of bits of a quantised feature.
 pub const MAX_BITS: u32 = 11;
-/// Bits of a numeric feature where nobody chooses.
+/// Default bits of a numeric feature.
 pub const DEFAULT_BITS: u32 = 8;
 
-/// Where the edges between a feature's cells lie. A grid of b bits has 2^b cells and 2^b − 1 edges, and a value's
-/// cell is the number of edges below it; values outside fall into the first or the last cell.
+/// The edges between a feature's cells.
 ///
-/// The grid is public: edges taken from the data's quantiles tell its distribution, and edges taken from a model's
-/// thresholds would give the thresholds away.
+/// A grid of b bits has 2^b cells and 2^b − 1 edges. A value's cell is the number of edges below it. Values outside the
+/// grid fall into the first or the last cell.
+///
+/// # Security
+/// The grid is public. Edges at the data's quantiles reveal the distribution of the data. Edges at a model's thresholds
+/// would reveal the thresholds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[doc(alias("quantizer", "binning"))]
@@ -78,6 +81,7 @@ impl Grid {
     }
 
     /// Bits of a cell's index.
+    #[must_use]
     pub fn bits(&self) -> u32 {
         match self {
             Self::Uniform { bits, .. } | Self::Logarithmic { bits, .. } => *bits,

@@ -1,7 +1,6 @@
-//! The public agreement between client and server: which features a row has and how each becomes an integer.
+//! The public agreement between client and server: which features a row has, and how each becomes an integer.
 //!
-//! A schema says nothing of the model. Its [`Schema::id`] stands in every query and answer, so that neither side
-//! ever works with the other's numbers under a different reading.
+//! Every query and every answer holds the [`Schema::id`]. Messages under another schema are therefore refused.
 
 mod grid;
 
@@ -50,11 +49,13 @@ pub enum FeatureKind {
 
 impl Feature {
     /// A feature that is 0 or 1.
+    #[must_use]
     pub fn binary(name: impl Into<String>) -> Self {
         Self { name: name.into(), kind: FeatureKind::Binary }
     }
 
     /// A feature on a grid.
+    #[must_use]
     pub fn numeric(name: impl Into<String>, grid: Grid) -> Self {
         Self { name: name.into(), kind: FeatureKind::Numeric(grid) }
     }
@@ -67,7 +68,7 @@ impl Feature {
     }
 }
 
-/// What client and server agree on in public.
+/// The public agreement of client and server: features, their grids, and classes.
 ///
 /// ```
 /// use subrosa_decision_tree::model::Precision;
@@ -112,6 +113,7 @@ pub struct SchemaId(pub(crate) [u8; 32]);
 
 impl SchemaId {
     /// The hash.
+    #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -145,7 +147,7 @@ pub enum SchemaError {
         /// The name.
         name: String,
     },
-    /// A grid that is none.
+    /// An invalid grid.
     #[error("grid: {reason}")]
     Grid {
         /// What is wrong with it.
@@ -193,12 +195,13 @@ pub enum SchemaError {
 
 /// A row on the grid: one cell per feature.
 ///
-/// It is what a query hides, so `Debug` shows nothing and the cells are wiped when dropped.
+/// A query hides it. `Debug` therefore prints `<redacted>`, and the cells are wiped when dropped.
 #[derive(Clone, PartialEq, Eq, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
 pub struct QuantizedRow(Vec<u32>);
 
 impl QuantizedRow {
     /// The cells, in the schema's order; each is below 2^bits of its feature.
+    #[must_use]
     pub fn cells(&self) -> &[u32] {
         &self.0
     }
@@ -354,31 +357,37 @@ impl Schema {
     }
 
     /// The schema's hash.
+    #[must_use]
     pub fn id(&self) -> SchemaId {
         self.id
     }
 
     /// The features, in the order of a row's values.
+    #[must_use]
     pub fn features(&self) -> &[Feature] {
         &self.written.features
     }
 
     /// The classes that a verdict can name; empty for a regression.
+    #[must_use]
     pub fn classes(&self) -> &[String] {
         &self.written.classes
     }
 
     /// How feature values are read before they are put on the grid.
+    #[must_use]
     pub fn precision(&self) -> Precision {
         self.written.precision
     }
 
     /// The longest block of one feature in a query's monomial ciphertexts.
+    #[must_use]
     pub fn span(&self) -> u32 {
         self.written.span
     }
 
     /// Bits of each feature's cell.
+    #[must_use]
     pub fn bits(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
         self.written.features.iter().map(|feature| feature.grid().bits())
     }
@@ -408,7 +417,7 @@ impl Schema {
         Ok(cells)
     }
 
-    /// Refuses a row of another schema, as far as that can be seen.
+    /// Refuses a row whose length or cells do not fit the schema.
     pub(crate) fn check_row(&self, row: &QuantizedRow) -> crate::Result<()> {
         let (got, expected) = (row.cells().len(), self.edges.len());
         if got != expected {

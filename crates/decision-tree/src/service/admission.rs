@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Clients that are remembered at a time; more are refused until one of them may ask for everything again.
+/// Clients that are remembered at a time. Further clients are refused until the limit of a remembered one is full again.
 const MAX_CLIENTS: usize = 1 << 16;
 
-/// At most so many queries at once, and no more than as many in each period from then on.
+/// The most queries of a client: at once, and in each period after that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
     /// Queries per period.
@@ -35,6 +35,7 @@ impl Admission {
     ///
     /// # Arguments
     /// `client` is what the client cannot change at will, such as its certificate.
+    #[must_use]
     pub fn admit(&self, client: &[u8], now: Instant) -> bool {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bucket) = clients.get_mut(client) {
@@ -112,7 +113,7 @@ mod tests {
         let admission = Admission { most: 2, ..Admission::per_client(limit) };
         let start = Instant::now();
         assert!(admission.admit(b"a", start) && admission.admit(b"b", start));
-        // Nobody can wash its count away by coming under many names.
+        // Many names do not reset the count of a client.
         assert!(!admission.admit(b"c", start) && !admission.admit(b"a", start));
         let later = start + Duration::from_secs(10);
         assert!(admission.admit(b"c", later) && admission.admit(b"a", later));

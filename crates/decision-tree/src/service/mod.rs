@@ -1,9 +1,9 @@
 //! Questions and answers over any [`Transport`]: a server that evaluates, a client that asks.
 //!
-//! A frame is the magic `SRDS`, a version (2 bytes, little-endian), a kind (1 byte) and contents. The client asks for the terms (schema and parameter
-//! set) or sends a query; the server answers each request with exactly one frame, in order. A refusal says why in
-//! one byte. Nothing that the client sends after an answer depends on it: the server is never told whether decryption
-//! looked right.
+//! A frame is the magic `SRDS`, a version (2 bytes, little-endian), a kind (1 byte) and contents. The client asks for the
+//! terms (schema and parameter set), uploads a conversion key, or sends a query. The server answers each request with
+//! exactly one frame, in order. A refusal gives its reason in one byte. Nothing that the client sends depends on a
+//! decrypted verdict, so the server does not learn whether decryption looked right.
 
 mod admission;
 
@@ -48,7 +48,7 @@ pub enum Refusal {
     /// The server speaks another version.
     #[error("the server speaks another version")]
     Version,
-    /// The request is not what it should be.
+    /// The request is malformed.
     #[error("the request is malformed")]
     Malformed,
     /// The query belongs to another schema than the server's.
@@ -121,7 +121,7 @@ pub struct Terms {
 /// How a server treats its clients.
 #[derive(Clone, Debug)]
 pub struct ServiceSettings {
-    /// How long a client may be silent before the server lets go.
+    /// How long a client may be silent before the server ends the exchange.
     pub idle: Duration,
     /// How many queries each client may send, over all its connections; `None` for any number. Limits are the only protection
     /// against a client that learns the model by asking many questions.
@@ -135,7 +135,7 @@ impl Default for ServiceSettings {
     }
 }
 
-/// What [`serve`] did until the client went away.
+/// Counts of [`serve`] for one client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Served {
@@ -145,11 +145,11 @@ pub struct Served {
     pub refused: u64,
 }
 
-/// Answers one client's requests until it closes the connection or stays silent for too long; both end well.
+/// Answers one client's requests until it closes the connection or stays silent for too long. Neither is an error.
 ///
-/// Run it on a thread of its own for each client; the evaluator and the settings are shared. A client is known to
-/// [`ServiceSettings::admission`] by its channel identity in the transport's roster, or by its name if it has none. Malformed requests are refused and do not
-/// end the exchange.
+/// Run it on one thread for each client. The threads share the evaluator and the settings. [`ServiceSettings::admission`]
+/// knows a client by its channel identity in the transport's roster, or by its name if it has no identity. A malformed
+/// request is refused and does not end the exchange.
 ///
 /// # Errors
 /// [`ServiceError::Transport`] for any other failure of the connection; [`Error::Internal`] for a mistake of this library, after the
@@ -200,8 +200,8 @@ pub fn serve<T: Transport + ?Sized>(
 /// Asks a server for its terms.
 ///
 /// # Errors
-/// [`ServiceError`] for a failed connection, a refusal or a reply that is none; [`crate::schema::SchemaError`] for a
-/// schema that is none.
+/// [`ServiceError`] for a failed connection, a refusal or an invalid reply; [`crate::schema::SchemaError`] for an invalid
+/// schema.
 pub fn terms<T: Transport + ?Sized>(transport: &mut T, server: PartyId, deadline: Deadline) -> Result<Terms> {
     transport.send(server, &frame(FrameKind::AskTerms, &[])).map_err(ServiceError::from)?;
     let reply = receive(transport, server, FrameKind::Terms, deadline)?;
@@ -213,11 +213,10 @@ pub fn terms<T: Transport + ?Sized>(transport: &mut T, server: PartyId, deadline
     Ok(Terms { schema: Schema::from_json(schema)?, parameters })
 }
 
-/// Gives the server what it needs before it can answer this key's queries: once per connection, and nothing for
-/// parameter sets without a conversion key.
+/// Sends the conversion key to the server, once per connection. It sends nothing for parameter sets without one.
 ///
 /// # Errors
-/// [`ServiceError`] for a failed connection, a refusal or a reply that is none.
+/// [`ServiceError`] for a failed connection, a refusal or an invalid reply.
 pub fn upload_key<T: Transport + ?Sized>(
     transport: &mut T,
     server: PartyId,
@@ -232,8 +231,9 @@ pub fn upload_key<T: Transport + ?Sized>(
     Ok(())
 }
 
-/// Encrypts rows, has the server evaluate them and decrypts the verdicts, in the order of the rows. A few queries are
-/// under way at a time.
+/// Encrypts rows, lets the server evaluate them, and decrypts the verdicts in the order of the rows.
+///
+/// It sends a few queries ahead of their answers.
 ///
 /// ```
 /// use std::time::Duration;
@@ -265,8 +265,8 @@ pub fn upload_key<T: Transport + ?Sized>(
 /// ```
 ///
 /// # Errors
-/// [`crate::schema::SchemaError`] for a row that does not fit, before anything of it is sent; [`ServiceError`] for a
-/// failed connection, a refusal or a reply that is none; [`CodecError`] for an answer that is none.
+/// [`crate::schema::SchemaError`] for a row that does not fit, before anything is sent; [`ServiceError`] for a failed
+/// connection, a refusal or an invalid reply; [`CodecError`] for an invalid answer.
 pub fn ask<T: Transport + ?Sized, R: AsRef<[f64]>>(
     transport: &mut T,
     server: PartyId,
@@ -316,12 +316,12 @@ fn verdict<T: Transport + ?Sized>(
     key.decrypt(&Answer::from_bytes(&reply, schema, key.parameters())?)
 }
 
-/// Sends one query and waits for its answer: for a client that encrypts and decrypts in steps of its own. [`ask`]
-/// does all three and keeps the server busy meanwhile.
+/// Sends one query and waits for its answer.
+///
+/// It is for a client that encrypts and decrypts in separate steps. [`ask`] does all three.
 ///
 /// # Errors
-/// [`ServiceError`] for a failed connection, a refusal or a reply that is none; [`CodecError`] for an answer that is
-/// none.
+/// [`ServiceError`] for a failed connection, a refusal or an invalid reply; [`CodecError`] for an invalid answer.
 pub fn exchange<T: Transport + ?Sized>(
     transport: &mut T,
     server: PartyId,
@@ -381,7 +381,7 @@ fn reply(
     if !is_key && kind != FrameKind::Query as u8 {
         return refused(Refusal::Malformed);
     }
-    // Also a conversion key costs time, and what turns out to be malformed.
+    // A conversion key and a malformed query also cost time.
     if client
         .admission
         .as_ref()

@@ -1,5 +1,5 @@
-//! What the subcommands do. Those that end by themselves write what they have to say to `out`, and fail where that
-//! cannot be written; those that serve others go on.
+//! The subcommands. Those that end by themselves write their report to `out`, and fail if it cannot be written. Servers go on
+//! if standard output cannot be written.
 
 pub mod predict;
 pub mod serve;

@@ -16,7 +16,7 @@ use crate::exchange::Connection;
 use crate::metrics::Confusion;
 use crate::table::{FEATURE_NAMES, Purchase, Table};
 use crate::times::{Bytes, Times};
-use crate::train::CLASSES;
+use crate::train::{CLASSES, is_fraud};
 use crate::{Error, Result, model_file};
 use subrosa_decision_tree::ClientKey;
 
@@ -34,7 +34,7 @@ pub struct PredictOptions {
 ///
 /// # Errors
 /// [`Error::File`], [`Error::Line`] and [`Error::Value`] for the input, before anything is sent; [`Error::Network`] for
-/// the server; [`Error::Output`].
+/// the server; [`Error::NoVerdict`] for an answer that names neither class; [`Error::Output`].
 pub fn run(
     out: &mut impl Write,
     server: &str,
@@ -49,15 +49,15 @@ pub fn run(
     writeln!(out, "verdicts: {}", output.display()).map_err(Error::Output)
 }
 
-/// What came of a batch.
+/// The result of a batch.
 struct Asked {
-    /// The class of each purchase.
-    verdicts: Vec<usize>,
+    /// Whether each purchase was judged fraudulent.
+    verdicts: Vec<bool>,
     key: Times,
     spent: Spent,
 }
 
-/// What one connection spent its time on, and the sizes of its last query and answer.
+/// Times of one connection, and the sizes of its last query and answer.
 #[derive(Default)]
 struct Spent {
     encrypt: Times,
@@ -74,7 +74,8 @@ struct Batch<'a> {
     grace: Duration,
     next: AtomicUsize,
     failed: AtomicBool,
-    verdicts: Mutex<Vec<usize>>,
+    /// Whether each purchase was judged fraudulent; `None` until its answer has been decrypted.
+    verdicts: Mutex<Vec<Option<bool>>>,
     bar: ProgressBar,
 }
 
@@ -88,7 +89,7 @@ fn ask_all(server: &str, rows: &[Purchase], options: &PredictOptions) -> Result<
         grace: options.grace,
         next: AtomicUsize::new(0),
         failed: AtomicBool::new(false),
-        verdicts: Mutex::new(vec![0; rows.len()]),
+        verdicts: Mutex::new(vec![None; rows.len()]),
         bar: progress(rows.len(), "asking"),
     };
     let spent = thread::scope(|scope| {
@@ -109,7 +110,13 @@ fn ask_all(server: &str, rows: &[Purchase], options: &PredictOptions) -> Result<
         sum.add(part?);
     }
     let verdicts = batch.verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(Asked { verdicts, key: key_times, spent: sum })
+    Ok(Asked { verdicts: complete(verdicts)?, key: key_times, spent: sum })
+}
+
+/// The verdicts of all purchases.
+fn complete(verdicts: Vec<Option<bool>>) -> Result<Vec<bool>> {
+    let numbered = (1..).zip(verdicts);
+    numbered.map(|(purchase, verdict)| verdict.ok_or(Error::NoVerdict { purchase })).collect()
 }
 
 impl Batch<'_> {
@@ -135,9 +142,10 @@ impl Batch<'_> {
             let answer = spent.answer.time(|| connection.ask(&query))?;
             let verdict = spent.decrypt.time(|| key.decrypt(&answer))?;
             (spent.query_bytes, spent.answer_bytes) = (query.to_bytes().len(), answer.to_bytes().len());
+            let fraud = is_fraud(verdict.class()).ok_or(Error::NoVerdict { purchase: index + 1 })?;
             let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(place) = verdicts.get_mut(index) {
-                *place = verdict.class().unwrap_or(0);
+                *place = Some(fraud);
             }
             self.bar.inc(1);
         }
@@ -156,15 +164,15 @@ impl Spent {
 }
 
 /// The purchases with their verdicts.
-fn csv(rows: &[Purchase], verdicts: &[usize]) -> String {
+fn csv(rows: &[Purchase], verdicts: &[bool]) -> String {
     let mut text = FEATURE_NAMES.join(",");
     text.push_str(",verdict\n");
-    for (row, verdict) in rows.iter().zip(verdicts) {
+    for (row, &fraud) in rows.iter().zip(verdicts) {
         for value in row {
             // Writing to a string cannot fail.
             let _ = write!(text, "{value},");
         }
-        text.push_str(CLASSES.get(*verdict).copied().unwrap_or(""));
+        text.push_str(CLASSES[usize::from(fraud)]);
         text.push('\n');
     }
     text
@@ -172,10 +180,10 @@ fn csv(rows: &[Purchase], verdicts: &[usize]) -> String {
 
 fn report(out: &mut impl Write, table: &Table, asked: &Asked) -> std::io::Result<()> {
     let Asked { verdicts, key, spent } = asked;
-    let fraud = verdicts.iter().filter(|verdict| **verdict == 1).count();
+    let fraud = verdicts.iter().filter(|fraud| **fraud).count();
     writeln!(out, "{} purchases, {fraud} judged fraudulent", verdicts.len())?;
     if let Some(labels) = &table.labels {
-        let pairs = verdicts.iter().map(|verdict| *verdict == 1).zip(labels.iter().copied());
+        let pairs = verdicts.iter().copied().zip(labels.iter().copied());
         writeln!(out, "against the labels of the file:\n{}", Confusion::count(pairs))?;
     }
     writeln!(out, "times (median):")?;
@@ -184,4 +192,24 @@ fn report(out: &mut impl Write, table: &Table, asked: &Asked) -> std::io::Result
     writeln!(out, "  wait for answer    {}", spent.answer)?;
     writeln!(out, "  decrypt            {}", spent.decrypt)?;
     writeln!(out, "sizes: query {}, answer {}", Bytes(spent.query_bytes), Bytes(spent.answer_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_purchase_without_a_verdict_is_an_error_and_not_genuine() {
+        assert_eq!(complete(vec![Some(true), Some(false)]).unwrap(), [true, false]);
+        let error = complete(vec![Some(true), None]).unwrap_err();
+        assert!(matches!(error, Error::NoVerdict { purchase: 2 }), "{error}");
+        assert_eq!([None, Some(0), Some(1), Some(2)].map(is_fraud), [None, Some(false), Some(true), None]);
+    }
+
+    #[test]
+    fn the_table_names_the_class_of_each_purchase() {
+        let text = csv(&[[0.5; 7], [1.0; 7]], &[false, true]);
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(lines, ["0.5,0.5,0.5,0.5,0.5,0.5,0.5,genuine", "1,1,1,1,1,1,1,fraud"]);
+    }
 }

@@ -1,4 +1,4 @@
-//! Who may use the page: only who knows its address, and only under a name that cannot be somebody else's.
+//! Access to the page: the client must know the secret address, and must use a host name that names this machine.
 //!
 //! Any site that is open in the same browser can send requests to this machine. It does not know the token, so it
 //! gets nowhere; and the further checks stand where a token has leaked.
@@ -33,7 +33,7 @@ impl Token {
     }
 }
 
-/// Whoever has the token drives the page.
+/// The token gives full access to the page, so `Debug` does not print it.
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(<redacted>)")

@@ -1,8 +1,8 @@
-//! The bank's server that the page asks: somewhere else, or a process of our own.
+//! The bank's server that the page asks: a remote server, or a process that this program starts.
 //!
-//! Our own is this program once more, as `serve`. It makes up its data, trains its tree and keeps both: nothing of
-//! them passes through the card holder's process. It reads a pipe that only we hold, and stops when the pipe closes;
-//! so it also stops when we are killed.
+//! The started process runs this program as `serve`. It makes up its data and trains its tree. Neither passes through the
+//! card holder's process. The started process reads a pipe that only the card holder's process holds. It stops when the
+//! pipe closes, so it also stops when the card holder's process is killed.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};

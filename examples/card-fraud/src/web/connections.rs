@@ -1,4 +1,4 @@
-//! The connections on which the page is asked for: so many at a time, and none that is kept busy with nothing.
+//! Connections to the page: their number is bounded, and idle ones are closed.
 
 use std::future::Future;
 use std::io::{self, ErrorKind};

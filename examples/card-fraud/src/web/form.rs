@@ -64,12 +64,11 @@ impl Form {
         let switches = [self.repeat_retailer, self.used_chip, self.used_pin_number, self.online_order];
         let mut purchase = [0.0; FEATURES];
         let mut problems = Vec::new();
-        for (index, text) in amounts.into_iter().enumerate() {
-            let greatest = GREATEST.get(index).copied().unwrap_or(0.0);
-            match (amount(text, greatest), purchase.get_mut(index), FEATURE_NAMES.get(index)) {
-                (Ok(value), Some(place), _) => *place = value,
-                (Err(message), _, Some(&name)) => problems.push(FieldProblem { name, message }),
-                _ => {}
+        let places = purchase.iter_mut().zip(FEATURE_NAMES);
+        for ((text, greatest), (place, name)) in amounts.into_iter().zip(GREATEST).zip(places) {
+            match amount(text, greatest) {
+                Ok(value) => *place = value,
+                Err(message) => problems.push(FieldProblem { name, message }),
             }
         }
         for (place, switch) in purchase.iter_mut().skip(AMOUNTS).zip(switches) {

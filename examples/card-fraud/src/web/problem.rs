@@ -1,4 +1,4 @@
-//! What goes wrong, in plain words, and what the page can offer against it.
+//! Problems of a step, in plain words, with the remedy that the page offers.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Key, purchase and answer, and the order in which they come about.
 //!
-//! Each step throws away what rested on its predecessor: a new key makes an older purchase unreadable, a new purchase
-//! an older answer. Each purchase has a number, so that a second tab cannot take another purchase for its own.
+//! Each step discards the results of later steps: a new key discards the purchase, and a new purchase discards the answer.
+//! Each purchase has a number, so that a second tab cannot confuse two purchases.
 
 use std::time::{Duration, Instant};
 
