@@ -1,7 +1,9 @@
 //! What a package must have before it is published.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)] // test code
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use subrosa_checks::workspace::{self, Package};
 
@@ -70,7 +72,31 @@ fn shared_files_are_the_same() {
         };
         same("LICENSE-MIT", "LICENSE-MIT");
         same("LICENSE-APACHE", "LICENSE-APACHE");
+        // The pages that its documentation names.
+        for page in cited_pages(&package.folder) {
+            same(&page, &page);
+        }
     }
+}
+
+/// The pages under `docs` that comments of a package name.
+fn cited_pages(folder: &Path) -> BTreeSet<String> {
+    let mut pages = BTreeSet::new();
+    for file in
+        workspace::files(".rs").unwrap().into_iter().filter(|file| file.starts_with(folder.join("src")))
+    {
+        let text = fs::read_to_string(file).unwrap();
+        for (start, _) in text.match_indices("docs/") {
+            let name = text[start..]
+                .split(|c: char| !c.is_ascii_alphanumeric() && !"/-.".contains(c))
+                .next()
+                .unwrap();
+            if let Some(end) = name.find(".md") {
+                pages.insert(name[..end + 3].to_owned());
+            }
+        }
+    }
+    pages
 }
 
 /// The README is the front page of the documentation, and says what a reader must know before using the crate.
