@@ -1,5 +1,7 @@
 //! The files of a bank's key shares, and of the public parts of its keys.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -97,7 +99,19 @@ fn store_public(key_file: &Path, key: &ThresholdKey) -> Result<(), KeyFileError>
     if read_public_key(&file).is_ok_and(|stored| stored.digest() == key.digest()) {
         return Ok(());
     }
-    std::fs::write(&file, key.to_bytes().map_err(failed)?).map_err(|error| failed(error.into()))
+    let bytes = key.to_bytes().map_err(failed)?;
+    // Beside its place first: after a crash there is no half of a key.
+    let partial = file.with_extension(format!("{}.partial", std::process::id()));
+    let attempt = || {
+        let mut out = File::create(&partial)?;
+        out.write_all(&bytes)?;
+        out.sync_all()?;
+        std::fs::rename(&partial, &file)
+    };
+    attempt().map_err(|error| {
+        let _ = std::fs::remove_file(&partial);
+        failed(error.into())
+    })
 }
 
 /// The key files of this bank: the share in use, and the pending share that waits for the other banks.

@@ -2,6 +2,7 @@ use std::io;
 
 use crate::KeyError;
 use subrosa_sealing::SealingError;
+use subrosa_transport::FailureKind;
 
 /// Why a share was not stored or not read.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,17 @@ pub enum StorageError {
         /// The epoch of the share to be stored.
         new: u64,
     },
+}
+
+impl StorageError {
+    /// Whose failure it is: what a file holds is this party's input.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::Key(error) => error.kind(),
+            _ => FailureKind::Input,
+        }
+    }
 }
 
 impl From<io::Error> for StorageError {

@@ -4,7 +4,7 @@ use std::{fmt, io, sync::Arc};
 
 use rustls::{AlertDescription, CertificateError, client::VerifierBuilderError};
 
-use crate::{Fault, PartyId, RosterError};
+use crate::{FailureKind, Fault, PartyId, RosterError};
 
 /// Why a network over TLS could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,15 @@ pub enum TlsError {
 }
 
 impl TlsError {
+    /// Whose failure it is.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::Roster(_) | Self::Config(_) | Self::Certificate(_) => FailureKind::Input,
+            Self::Io(_) | Self::NotConnected(_) => FailureKind::Network,
+        }
+    }
+
     /// The error's text and those of its causes, with colons between them: a line for a log.
     #[must_use]
     pub fn with_causes(&self) -> String {
