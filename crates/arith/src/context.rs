@@ -49,7 +49,7 @@ enum Engine {
     Ifma(ifma::Constants),
 }
 
-/// The kernel's word width in bits, and the words that a modulus of so many bits takes.
+/// The kernel's word width in bits, and the words that a modulus of this many bits takes.
 fn layout(kernel: Kernel, bits: u64) -> (u32, usize) {
     let (width, words) = match kernel {
         #[cfg(target_arch = "x86_64")]

@@ -12,7 +12,7 @@ use num_traits::Zero;
 /// ```
 /// use subrosa_arith::jacobi::jacobi;
 ///
-/// // 2 = 3² mod 7 is a square, 3 is none, 14 has a common divisor with 7.
+/// // 2 = 3² mod 7 is a square, 3 is not, 14 has a common divisor with 7.
 /// assert_eq!([2_u8, 3, 14].map(|a| jacobi(&a.into(), &7_u8.into())), [1, -1, 0]);
 /// ```
 #[doc(alias("Legendre symbol", "quadratic residue"))]

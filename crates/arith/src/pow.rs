@@ -160,7 +160,7 @@ fn small_powers(base: u64) -> Option<Vec<u64>> {
     Some(powers)
 }
 
-/// Width of the sliding window that costs the fewest multiplications for an exponent of so many bits.
+/// Width of the sliding window that costs the fewest multiplications for an exponent of this many bits.
 pub(crate) fn sliding_window(bits: u64) -> u32 {
     (1..=8).min_by_key(|&w| (1u64 << (w - 1)) + bits / (u64::from(w) + 1)).unwrap_or(1)
 }

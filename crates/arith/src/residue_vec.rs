@@ -54,7 +54,7 @@ impl ResidueVec {
         self.len
     }
 
-    /// Whether there are none.
+    /// Whether the list is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0

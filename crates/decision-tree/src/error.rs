@@ -1,7 +1,7 @@
 //! The crate's error type.
 
 use crate::answer::AnswerError;
-use crate::evaluator::{PlanError, QueryError};
+use crate::evaluator::{EvaluationPlanError, QueryError};
 use crate::import::ImportError;
 use crate::model::ModelError;
 use crate::quantized::QuantizeError;
@@ -29,7 +29,7 @@ pub enum Error {
     Quantize(#[from] QuantizeError),
     /// A model whose answers would be wrong too often.
     #[error("the model cannot be evaluated under encryption")]
-    Plan(#[from] PlanError),
+    Plan(#[from] EvaluationPlanError),
     /// A query that the evaluator was not made for.
     #[error("the query cannot be evaluated")]
     Query(#[from] QueryError),

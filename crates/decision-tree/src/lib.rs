@@ -24,7 +24,7 @@ pub use {
     conversion::{ConversionKey, PreparedKey},
     crypto::ParameterSet,
     error::{Error, Result},
-    evaluator::{Evaluator, FAILURE_LOG2, Plan, PlanError, QueryError},
+    evaluator::{EvaluationPlan, EvaluationPlanError, Evaluator, FAILURE_LOG2, QueryError},
     model::{Model, Node},
     quantized::{QuantizedModel, Verdict},
     query::Query,

@@ -27,7 +27,7 @@ pub enum KeygenError {
         /// Parties in the roster, or messages.
         found: usize,
     },
-    /// Messages of a batch of so many candidates would not fit a frame.
+    /// The messages of a batch of this size would not fit a frame.
     #[error("a batch of {candidates} candidates takes frames of {bytes} bytes, the session allows {limit}")]
     Batch {
         /// Candidates in a batch.
@@ -50,7 +50,7 @@ pub enum KeygenError {
     Deviated {
         /// The party to blame.
         party: PartyId,
-        /// What it did.
+        /// How it deviated.
         reason: &'static str,
     },
     /// The openings contradict each other, or give a modulus of the wrong form; who lied cannot be told.

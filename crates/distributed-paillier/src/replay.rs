@@ -23,7 +23,7 @@ use subrosa_transport::{PartyId, PerParty};
 pub struct Deviation {
     /// The party.
     pub party: PartyId,
-    /// What it did.
+    /// How it deviated.
     pub reason: &'static str,
 }
 

@@ -126,7 +126,7 @@ impl Blinder {
         }
     }
 
-    /// Blinds a ciphertext: same plaintext, and nothing else that can be told.
+    /// Blinds a ciphertext: the result has the same plaintext and cannot be linked to the original.
     ///
     /// # Errors
     /// [`PaillierError::OtherKey`].

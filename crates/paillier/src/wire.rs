@@ -36,7 +36,7 @@ impl CiphertextBatch {
         self.values.len()
     }
 
-    /// Whether there are none.
+    /// Whether the batch is empty.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }

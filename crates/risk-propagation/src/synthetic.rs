@@ -5,8 +5,8 @@
 //! network; both ends of a transfer are drawn in proportion to them. So most accounts have a handful of partners and
 //! a few have hundreds, as payment networks do. Amounts are log-uniform between 1.00 and 10,000.00, in cents.
 //!
-//! **Laundering chains.** Each starts at an account of score 1 and passes one large sum through accounts of score 0 at
-//! ever other banks, a little less at each hop. The members after the first are what a propagation should find; their
+//! **Laundering chains.** Each starts at an account of score 1 and passes one large sum through accounts of score 0, each at
+//! another bank than the one before, a little less at each hop. The members after the first are what a propagation should find. Their
 //! names are in [`Generated::hidden`]. A few more accounts carry small scores of their own, as ordinary alerts do.
 //!
 //! The same seed gives the same network on every machine: only whole numbers are drawn, and floats pass through

@@ -19,7 +19,7 @@ use subrosa_transport::PartyId;
 /// Deals the decryption key of `private` to the parties of `access`, in roster order.
 ///
 /// # Errors
-/// [`KeyError::Arith`] and [`KeyError::Shamir`] if the key is too small for so many parties.
+/// [`KeyError::Arith`] and [`KeyError::Shamir`] if the key is too small for this number of parties.
 #[doc(alias = "trusted dealer")]
 pub fn deal(
     private: &PrivateKey,

@@ -42,7 +42,7 @@ const STEP: usize = 4;
 /// Zero words on either side of a padded operand.
 const PAD: usize = LANES;
 
-/// Fewer words are padded to so many.
+/// Least number of words: shorter numbers are padded.
 const MIN_WORDS: usize = 2 * LANES;
 
 /// A word with all bits set.
@@ -55,7 +55,7 @@ pub(crate) fn is_available() -> bool {
         && is_x86_feature_detected!("avx512ifma")
 }
 
-/// Words for a modulus of so many bits: a multiple of eight, at least [`MIN_WORDS`], with R > 4m.
+/// Words for a modulus of this many bits: a multiple of eight, at least [`MIN_WORDS`], with R > 4m.
 pub(crate) fn words(bits: u64) -> u64 {
     (bits + 2).div_ceil(u64::from(WORD_BITS)).next_multiple_of(LANES as u64).max(MIN_WORDS as u64)
 }

@@ -12,7 +12,7 @@ pub(crate) mod rows;
 /// A way to multiply modulo m.
 ///
 /// [`Modulus::new`](crate::Modulus::new) takes the fastest one that the processor has;
-/// [`Modulus::with_kernel`](crate::Modulus::with_kernel) takes the one that it is told, which tests use to hold
+/// [`Modulus::with_kernel`](crate::Modulus::with_kernel) takes the one that it is given, which tests use to hold
 /// them against each other. All give the same residues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -45,7 +45,7 @@ impl Kernel {
         }
     }
 
-    /// The kernel that [`Modulus::new`](crate::Modulus::new) takes for a modulus of so many bits.
+    /// The kernel that [`Modulus::new`](crate::Modulus::new) takes for a modulus of this many bits.
     pub fn fastest(bits: u64) -> Kernel {
         if bits >= IFMA_FROM_BITS && Kernel::Ifma.is_available() {
             Kernel::Ifma

@@ -7,10 +7,10 @@ use crate::ct;
 
 /// One step of schoolbook multiplication.
 pub(crate) trait Rows: Copy {
-    /// Rows have a multiple of so many words, at least once.
+    /// The number of words of a row is a positive multiple of this.
     const STEP: usize;
 
-    /// From so many words on, Karatsuba's formula is faster than rows.
+    /// From this number of words on, Karatsuba's formula is faster than rows.
     const KARATSUBA: usize;
 
     /// `row += a·b`; returns the word that is carried out. `row` and `a` have the same length.

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The planner relies on the weight; a stored key that is none is refused.
+/// The planner relies on the weight; stored bits that are not a key are refused.
 #[test]
 fn keys_are_bits_of_a_bounded_weight() {
     for set in ParameterSet::ALL {

@@ -5,7 +5,7 @@ mod plan;
 mod program;
 mod run;
 
-pub use plan::{FAILURE_LOG2, Plan, PlanError};
+pub use plan::{EvaluationPlan, EvaluationPlanError, FAILURE_LOG2};
 
 use std::sync::Mutex;
 
@@ -60,7 +60,7 @@ pub struct Evaluator {
     model: QuantizedModel,
     parameters: ParameterSet,
     layout: Layout,
-    plan: Plan,
+    plan: EvaluationPlan,
     program: Program,
     fourier: Fourier,
     states: Mutex<Vec<State>>,
@@ -85,10 +85,10 @@ impl Evaluator {
     /// Plans the evaluation of a model.
     ///
     /// # Errors
-    /// [`PlanError`] where an answer could be wrong with more than 2^−128, whatever is tried.
+    /// [`EvaluationPlanError`] where an answer could be wrong with more than 2^−128, whatever is tried.
     pub fn new(model: QuantizedModel, parameters: ParameterSet) -> crate::Result<Self> {
         let layout = Layout::new(model.schema(), parameters);
-        let plan = Plan::new(&model, &layout, parameters)?;
+        let plan = EvaluationPlan::new(&model, &layout, parameters)?;
         let program = Program::new(&model, &layout, &plan)?;
         let fourier = Fourier::new(layout.shape.dimension);
         Ok(Self { model, parameters, layout, plan, program, fourier, states: Mutex::new(vec![]) })
@@ -96,7 +96,7 @@ impl Evaluator {
 
     /// What an evaluation costs and how likely it fails.
     #[must_use]
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &EvaluationPlan {
         &self.plan
     }
 

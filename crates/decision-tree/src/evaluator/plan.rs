@@ -22,7 +22,7 @@ pub const FAILURE_LOG2: f64 = -128.0;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 #[doc(alias("p_error", "noise budget"))]
-pub struct Plan {
+pub struct EvaluationPlan {
     /// The parameter set.
     pub parameters: ParameterSet,
     /// Splits that are evaluated by external products.
@@ -64,7 +64,7 @@ pub struct Plan {
 /// Why a model cannot be evaluated under a parameter set.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum PlanError {
+pub enum EvaluationPlanError {
     /// However the payload is cut into digits, an answer would be wrong too often.
     #[error("the noise of this model is 2^{noise_log2:.1} of the torus: an answer would be wrong too often")]
     TooNoisy {
@@ -81,7 +81,7 @@ pub enum PlanError {
     },
 }
 
-impl Plan {
+impl EvaluationPlan {
     /// Chooses the payload's digits (as few as the noise allows), the modulus and the flooding.
     pub(super) fn new(model: &QuantizedModel, layout: &Layout, parameters: ParameterSet) -> Result<Self> {
         let shape = &layout.shape;
@@ -89,7 +89,7 @@ impl Plan {
         let greatest = leaf_values(model).max();
         let place = "plan: the model has no leaf values";
         let leaf_bits = bits_of(greatest.ok_or(Error::Internal { place })?);
-        let mut refusal = PlanError::TooWide { needed: channels, available: shape.dimension };
+        let mut refusal = EvaluationPlanError::TooWide { needed: channels, available: shape.dimension };
         for digits in 1..=leaf_bits {
             let digit_bits = leaf_bits.div_ceil(digits);
             let slots = channels * digits as usize;
@@ -99,14 +99,14 @@ impl Plan {
             let draft = Draft::new(model, layout, digits as usize, digit_bits)?;
             match draft.finish(model, layout, parameters) {
                 Some(plan) => return Ok(plan),
-                None => refusal = PlanError::TooNoisy { noise_log2: draft.variance.log2() / 2.0 },
+                None => refusal = EvaluationPlanError::TooNoisy { noise_log2: draft.variance.log2() / 2.0 },
             }
         }
         Err(refusal.into())
     }
 }
 
-impl std::fmt::Display for Plan {
+impl std::fmt::Display for EvaluationPlan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(
             f,
@@ -223,7 +223,12 @@ impl Draft {
     }
 
     /// The smallest modulus and then the widest flooding within the failure probability; `None` if there is none.
-    fn finish(&self, model: &QuantizedModel, layout: &Layout, parameters: ParameterSet) -> Option<Plan> {
+    fn finish(
+        &self,
+        model: &QuantizedModel,
+        layout: &Layout,
+        parameters: ParameterSet,
+    ) -> Option<EvaluationPlan> {
         let shape = &layout.shape;
         let margin = (-f64::from(self.coding.payload_bits) - 1.0).exp2();
         let base = self.variance + rerandomisation_variance(shape);
@@ -244,7 +249,7 @@ impl Draft {
         // Below 2⁶² because the margin is at most a quarter.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let flooding_words = (flooding * TWO_64) as u64;
-        Some(Plan {
+        Some(EvaluationPlan {
             parameters,
             product_splits: self.product_splits,
             linear_splits: self.linear_splits,

@@ -1,6 +1,6 @@
 //! A model as a sequence of work: which splits need products, in which order, on which buffers.
 
-use super::plan::Plan;
+use super::plan::EvaluationPlan;
 use crate::layout::Layout;
 use crate::quantized::{QuantizedModel, QuantizedNode, QuantizedTree};
 use crate::{Error, Result};
@@ -83,7 +83,7 @@ enum DraftOperand {
 }
 
 impl Program {
-    pub(super) fn new(model: &QuantizedModel, layout: &Layout, plan: &Plan) -> Result<Self> {
+    pub(super) fn new(model: &QuantizedModel, layout: &Layout, plan: &EvaluationPlan) -> Result<Self> {
         let mut builder = Builder { plan, payloads: vec![], linear: vec![], jobs: vec![] };
         let roots: Vec<DraftOperand> =
             model.trees().iter().map(|tree| builder.add(tree)).collect::<Result<_>>()?;
@@ -120,7 +120,7 @@ impl Program {
 }
 
 struct Builder<'a> {
-    plan: &'a Plan,
+    plan: &'a EvaluationPlan,
     payloads: Vec<Vec<u64>>,
     linear: Vec<LinearSplit>,
     jobs: Vec<Draft>,

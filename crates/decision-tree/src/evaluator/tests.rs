@@ -71,7 +71,7 @@ fn narrow(tree: &Tree) -> Tree {
 }
 
 /// The payloads that a verdict's sums are written as; with one digit they are the sums.
-fn payloads(verdict: &Verdict, plan: &Plan) -> Vec<u64> {
+fn payloads(verdict: &Verdict, plan: &EvaluationPlan) -> Vec<u64> {
     assert_eq!(plan.coding.digits, 1);
     verdict.sums().iter().map(|sum| sum << (64 - plan.payload_bits)).collect()
 }
@@ -189,7 +189,7 @@ fn plans_fail_rarely_enough_or_are_refused() {
     };
     let (single, copies) = (plan(1).unwrap().noise_log2, plan(8).unwrap().noise_log2);
     assert!((copies - single - 3.0).abs() < 0.1, "{single} {copies}");
-    assert!(matches!(plan(3_000), Err(crate::Error::Plan(PlanError::TooNoisy { .. }))));
+    assert!(matches!(plan(3_000), Err(crate::Error::Plan(EvaluationPlanError::TooNoisy { .. }))));
 }
 
 /// The planned variance is a bound; with `Standard` the zeros' own noise, which is rounded the most, is nearly all of it.

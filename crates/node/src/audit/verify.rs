@@ -124,7 +124,7 @@ impl Report {
                 continue;
             };
             if session.bytes().all(|digit| digit == b'0') {
-                continue; // sessions that are being opened cannot be told from each other
+                continue; // sessions that are being opened cannot be distinguished
             }
             let totals = rounds.entry((session, *step, *abort)).or_default();
             totals.transcript = transcript;

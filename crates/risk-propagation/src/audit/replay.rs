@@ -147,7 +147,7 @@ impl<'a, R: Read> Replay<'a, R> {
         }
     }
 
-    /// Reads one more entry of this session; false if there is none.
+    /// Reads one more entry of this session; false at its end.
     fn pull(&mut self) -> Result<bool, RecordError> {
         if self.at_end {
             return Ok(false);

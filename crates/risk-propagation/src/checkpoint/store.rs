@@ -17,7 +17,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 /// A folder of checkpoints that one process at a time may use.
 ///
-/// Of each key that was used it keeps a small file, `used-` and the key's fingerprint, which holds the run.
+/// For each key that was used it keeps a small file that holds the run. Its name is `used-` and the key's fingerprint.
 ///
 /// On Unix the folder is made with mode 0700 and its files with mode 0600. Elsewhere the folder's own permissions count.
 #[derive(Debug)]

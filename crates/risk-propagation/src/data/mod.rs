@@ -165,7 +165,7 @@ fn accounts_file(folder: &Path) -> Result<Option<PathBuf>, Error> {
 /// A folder without any is that of a bank without transfers.
 ///
 /// # Errors
-/// A gap in the numbers, a period in two formats, one file for all beside numbered ones, a number that is none.
+/// A gap in the numbers, a period in two formats, one file for all beside numbered ones, a name without a proper number.
 pub fn transaction_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut single = None;
     let mut numbered = BTreeMap::new();

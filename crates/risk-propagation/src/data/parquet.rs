@@ -68,7 +68,7 @@ struct Batches {
 }
 
 impl Batches {
-    /// Only the columns `wanted` are decoded; all if there are none. Those that are not there are missed later.
+    /// Only the columns `wanted` are decoded, or all if the list is empty. Columns that are missing are found later.
     fn open(file: &Path, wanted: &[&str]) -> Result<Self, Error> {
         let source = File::open(file).map_err(|source| Error::io(file, source))?;
         let open = || {

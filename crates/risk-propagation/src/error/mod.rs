@@ -106,7 +106,7 @@ pub enum Error {
     /// Sizes of other banks of which no plan can be made, where there would be one without those of a single bank.
     #[error("no plan fits the sizes of all banks, and there would be one without those of {}", listed(banks))]
     Unplannable {
-        /// Why there is none.
+        /// Why there is no plan.
         source: PlanError,
         /// Names of the banks without any one of which there would be a plan.
         banks: Vec<String>,
@@ -193,7 +193,7 @@ pub enum Error {
     /// The decrypted numbers are no scores.
     #[error("the decrypted numbers cannot be scores: {0}")]
     Plaintext(&'static str),
-    /// Decrypted numbers are none that the banks can have led to if all follow the protocol. The run ended on the wire as
+    /// Decrypted numbers are outside the range that they have if all banks follow the protocol. The run ended on the wire as
     /// always: no other bank can tell. Its checkpoints stay until the store is [cleared](crate::CheckpointStore::clear).
     ///
     /// # Security

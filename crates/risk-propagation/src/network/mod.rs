@@ -113,7 +113,7 @@ impl Period {
     }
 }
 
-/// What a bank tells of a period with so many pairs of a sender and another, own, account: their number's bit length.
+/// What a bank tells of a period: the bit length of the number of pairs of a sender and another, own, account.
 pub(crate) fn activity_of(pairs: usize) -> u8 {
     u8::try_from(usize::BITS - pairs.leading_zeros()).unwrap_or(u8::MAX)
 }

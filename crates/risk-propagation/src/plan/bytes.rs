@@ -74,7 +74,7 @@ impl Settings {
     /// The settings in the bytes that [`to_bytes`](Self::to_bytes) made. Whether a run can have them, [`Plan::new`] says.
     ///
     /// # Errors
-    /// [`DecodeError`] for bytes that are none of these, damaged or of another version.
+    /// [`DecodeError`] for bytes of another kind or version, and for damaged ones.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         decode(&SETTINGS, bytes)
     }
@@ -93,7 +93,7 @@ impl Plan {
     /// derived, and checked as [`Plan::new`] does.
     ///
     /// # Errors
-    /// [`DecodeError`] for bytes that are none of these, damaged, of another version, or of a plan that does not exist.
+    /// [`DecodeError`] for bytes of another kind or version, for damaged ones, and for a plan that does not exist.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         Ok(Self::derive(decode::<Foundations>(&PLAN, bytes)?)?)
     }

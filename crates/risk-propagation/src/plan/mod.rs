@@ -227,7 +227,7 @@ impl Plan {
         self.scale_after(self.foundations.steps.len())
     }
 
-    /// g: each adder's noise is uniform in [0, 2^g) units of 2^−F.
+    /// g: the noise of each contributor is uniform in [0, 2^g) units of 2^−F.
     #[must_use]
     pub fn noise_bits(&self) -> u32 {
         self.noise_bits

@@ -245,7 +245,7 @@ impl<R: Read> Reader<R> {
     /// Begins with a record.
     ///
     /// # Errors
-    /// [`RecordError`]: it is none of this version.
+    /// [`RecordError`]: it is not a record, or one of another version.
     pub fn new(mut source: R) -> Result<Self, RecordError> {
         let mut start = [0; START];
         if fill(&mut source, &mut start)? < start.len() || !start.starts_with(MAGIC) {

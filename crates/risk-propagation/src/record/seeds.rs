@@ -24,7 +24,7 @@ pub enum SeedFileError {
     /// Reading or writing failed.
     #[error("it cannot be read or written")]
     Io(#[from] std::io::Error),
-    /// A line that is none of a session and a seed.
+    /// A line that does not hold a session and a seed.
     #[error("line {line} is not 64 hexadecimal digits of a session, a space and 64 of a seed")]
     Line {
         /// Counted from 1.

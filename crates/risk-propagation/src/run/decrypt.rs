@@ -143,7 +143,7 @@ impl<'a> Decryption<'a> {
         let counts = self.counts()?;
         let mut noisy = Vec::with_capacity(batches.len());
         for (owner, batch) in batches.iter() {
-            // Where the owner's ciphertexts lie in the list of each adder, which leaves the adder's own out.
+            // Where the owner's ciphertexts lie in the list of each noise contributor, which leaves its own out.
             let parts = noise
                 .iter()
                 .filter(|(adder, _)| *adder != owner)

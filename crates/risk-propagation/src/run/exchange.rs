@@ -178,7 +178,7 @@ mod tests {
     use subrosa_transport::testing::run_network;
     use subrosa_transport::{MemoryNetwork, Parameters};
 
-    /// What each of three banks ends R6 with if it reckons with so many chunks.
+    /// What each of three banks ends R6 with if it expects `chunks` chunks.
     fn exchange(chunks: u64) -> Vec<Result<usize, Error>> {
         let shape = NetworkShape { accounts: 60, transfers: 300, chains: 2, ..NetworkShape::default() };
         let mut rng = ChaCha20Rng::seed_from_u64(1);

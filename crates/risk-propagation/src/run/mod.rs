@@ -215,7 +215,7 @@ pub struct Stopped {
     pub shown: bool,
 }
 
-/// What a bank never meets: only an auditor ends without an outcome.
+/// No bank meets this: only the run of an auditor ends without an outcome.
 fn no_outcome() -> Error {
     Error::internal("the run ended without an outcome")
 }

@@ -13,7 +13,7 @@ pub enum Checks {
     /// t+1 partial decryptions must fit each other. For parties that follow the protocol: one that multiplies its
     /// part by a power of 1+N is not noticed and shifts a plaintext.
     Quorum,
-    /// t+1 partial decryptions and so many more must fit each other. Up to so many liars are noticed, but not named,
+    /// t+1 partial decryptions and this number of spares must fit each other. Up to this number of liars are noticed, but not named,
     /// and the decryption ends with an error; against t liars it takes t spares, so 2t+1 parties must answer.
     Spares(u32),
     /// Every partial decryption comes with a proof. Up to t liars are named and passed over. The default, with

@@ -37,7 +37,7 @@ impl ThresholdKey {
     /// compare [`digest`](Self::digest) with theirs.
     ///
     /// # Errors
-    /// [`StorageError`] for bytes that are none of these, damaged or not a valid key.
+    /// [`StorageError`] for bytes of another kind or version, for damaged ones, and for an invalid key.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StorageError> {
         if bytes.len() > MAX_FILE_BYTES {
             return Err(SealingError::TooLong { limit: MAX_FILE_BYTES }.into());

@@ -7,7 +7,7 @@ use crate::metrics::Confusion;
 use crate::times::{Bytes, Times};
 use crate::train::{CLASSES, Labelled, TrainOptions, Trained, train};
 use crate::{Error, Result, generate};
-use subrosa_decision_tree::{ClientKey, Evaluator, ParameterSet, Plan};
+use subrosa_decision_tree::{ClientKey, EvaluationPlan, Evaluator, ParameterSet};
 
 /// Trains on `data`, or on `rows` made-up purchases, then judges up to `queries` held-out purchases under encryption
 /// and compares every verdict with the clear one.
@@ -40,7 +40,7 @@ pub fn run(
 }
 
 /// What an evaluation costs, as the bank prints it.
-pub fn plan_text(plan: &Plan) -> String {
+pub fn plan_text(plan: &EvaluationPlan) -> String {
     format!(
         "plan ({:?} parameters):\n  \
          {} ciphertext products for {} splits, {} more splits without any\n  \

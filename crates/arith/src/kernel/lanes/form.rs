@@ -28,7 +28,7 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// The form that goes with a kernel for one number and a modulus of so many bits; `None` where the processor cannot.
+    /// The form that goes with a kernel for one number and a modulus of this many bits; `None` where the processor cannot.
     pub(crate) fn of(kernel: Kernel, bits: u64) -> Option<Self> {
         match kernel {
             Kernel::Ifma => ifma::is_available().then_some(Self::Wide),
@@ -62,7 +62,7 @@ impl Form {
         }
     }
 
-    /// Limbs for a modulus of so many bits: R > 4m.
+    /// Limbs for a modulus of this many bits: R > 4m.
     pub(crate) fn limbs(self, bits: u64) -> usize {
         let n = (bits + 2).div_ceil(u64::from(self.limb_bits()));
         // At most 316 or 456, for the longest moduli.

@@ -25,7 +25,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A table of so many entries of `n` limbs.
+    /// A table of entries of `n` limbs each.
     pub(crate) fn new(form: Form, n: usize, entries: usize) -> Self {
         let stride = entries.next_multiple_of(MASKS);
         Self { stride, powers: Eight::zeros(form, (n + PAD) * stride) }

@@ -20,7 +20,7 @@ fn number(bits: u64) -> impl Strategy<Value = BigUint> {
     })
 }
 
-/// Moduli of exactly so many bits, and factors below twice the modulus, with the edges among them.
+/// Moduli of exactly `bits` bits, and factors below twice the modulus, with the edges among them.
 fn operands(bits: u64) -> impl Strategy<Value = Vec<[BigUint; 3]>> {
     let lane =
         (number(bits), number(bits), number(bits), any::<[u8; 2]>()).prop_map(move |(m, a, b, edges)| {

@@ -78,7 +78,7 @@ pub fn among(networks: &[Network], settings: &Settings) -> Result<Vec<PeriodActi
     agree(&activity, settings)
 }
 
-/// Of each period whether the run takes it, for [`NetworkSizes`](crate::NetworkSizes).
+/// For each period, whether the run takes it: the form of [`NetworkSizes`](crate::NetworkSizes).
 #[must_use]
 pub fn counted(periods: &[PeriodActivity]) -> Vec<bool> {
     periods.iter().map(|period| period.counted).collect()

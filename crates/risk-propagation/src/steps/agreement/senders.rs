@@ -1,4 +1,4 @@
-//! How many foreign senders determine a score, and which scores are withheld for want of them.
+//! How many foreign senders determine a score, and which scores are withheld because there are too few.
 //!
 //! A score that one foreign sender determines tells that sender's score: the bank knows all weights of the last step, and what
 //! its own accounts bring. The agreed [`Settings::min_foreign_senders`](crate::Settings::min_foreign_senders) keeps the foreign part of such scores

@@ -89,7 +89,7 @@ pub fn blind(
     Ok(blinded.collect::<Result<Vec<Vec<_>>, Error>>()?.concat())
 }
 
-/// The end of step R8: C·∏ Eᵢ for every ciphertext. `noise[i]` is the list of adder i.
+/// The end of step R8: C·∏ Eᵢ for every ciphertext. `noise[i]` is the list of noise contributor i.
 ///
 /// # Errors
 /// [`Error::Paillier`] for ciphertexts of another key, [`Error::Internal`] for a list of another length.

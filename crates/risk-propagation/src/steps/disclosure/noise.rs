@@ -17,7 +17,7 @@ use crate::steps::randomness::split;
 use subrosa_arith::{GROUP, sample};
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, PublicKey};
 
-/// Accounts in each of the ciphertexts of a bank that declared so many: all are full but the last.
+/// The number of accounts in each ciphertext of a bank that declared `accounts`. All ciphertexts but the last are full.
 pub fn used_slots(accounts: usize, plan: &Plan) -> impl Iterator<Item = usize> + Clone + use<> {
     let per = plan.accounts_per_ciphertext().max(1);
     (0..accounts.div_ceil(per)).map(move |index| per.min(accounts - index * per))

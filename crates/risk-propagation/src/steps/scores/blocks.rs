@@ -19,7 +19,7 @@ const BLOCK: usize = 256;
 const BLOCK_SENDERS: usize = 4096;
 
 /// An account with more senders than this is a hub. Its product is computed in pieces, without tables: they would serve it
-/// alone, and for so many bases buckets take fewer multiplications.
+/// alone, and with this number of bases buckets take fewer multiplications.
 const HUB: usize = 512;
 
 /// The own accounts in pieces that are computed one after the other.

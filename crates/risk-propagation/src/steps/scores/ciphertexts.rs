@@ -12,7 +12,7 @@ pub(crate) struct Ciphertexts {
 }
 
 impl Ciphertexts {
-    /// None for each of so many accounts.
+    /// `accounts` empty slots.
     pub(crate) fn none(accounts: usize) -> Self {
         Self { list: vec![None; accounts] }
     }
