@@ -6,6 +6,9 @@
 //!
 //! `… -- --proofs --key-bits 2048 20000` measures what proofs of decryption cost a run.
 //!
+//! `… -- --hub 80000 --key-bits 2048` measures the memory that an iteration takes above what a bank holds, with an account that so
+//! many accounts of another bank pay.
+//!
 //! `… -- --recompute --key-bits 2048 20000` records a run and computes all banks' parts again, as their auditors do.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
@@ -17,13 +20,16 @@ use std::time::{Duration, Instant};
 use cpu_time::ProcessTime;
 
 use subrosa_benches::{peak_memory, reset_peak_memory};
-use subrosa_paillier::{KeyId, PrivateKey};
+use subrosa_paillier::{Blinder, KeyId, PrivateKey};
 use subrosa_risk_propagation::audit::{End, Subject, recompute};
 use subrosa_risk_propagation::checkpoint::{CheckpointError, WriteBytes};
 use subrosa_risk_propagation::record::{Reader, Record, Recording, Seeds};
+use subrosa_risk_propagation::steps::in_degree_bits;
+use subrosa_risk_propagation::steps::scores::{Encrypted, Received};
 use subrosa_risk_propagation::synthetic::{NetworkShape, generate};
 use subrosa_risk_propagation::{
-    CheckpointStore, Network, Outcome, PROTOCOL, Propagation, RunSeed, Settings, parameters,
+    Agreed, Banks, CheckpointStore, Network, NetworkBuilder, NetworkSizes, Outcome, PROTOCOL, Plan,
+    Propagation, RunSeed, Settings, Transfer, parameters,
 };
 use subrosa_threshold_decryption::protocol::Checks;
 use subrosa_threshold_decryption::{AccessStructure, KeyShare, dealer};
@@ -213,8 +219,65 @@ fn recomputations(shares: &[KeyShare], key_bits: u64, sizes: &[usize]) {
     }
 }
 
+/// An iteration of a bank of which one account has so many foreign senders, beside a thousand ordinary accounts.
+fn hub(shares: &[KeyShare], senders: usize) {
+    let names = ["amber", "birch", "coral"];
+    let banks = Banks::new(names).unwrap();
+    let networks = names.iter().map(|own| {
+        let bank = banks.find(own).unwrap();
+        let mut builder = NetworkBuilder::new(banks.clone(), bank, vec!["risk_score".to_owned()]);
+        for number in 0..1000 {
+            builder.account(&format!("{own}{number}"), &[0.5]).unwrap();
+        }
+        for number in 0..senders {
+            let from = format!("s{number}");
+            if *own == "birch" {
+                builder.account(&from, &[0.5]).unwrap();
+            }
+            if *own != "coral" {
+                let transfer = Transfer {
+                    id_source: &from,
+                    bank_source: "birch",
+                    id_destination: "amber0",
+                    bank_destination: "amber",
+                    amount: 1000 + number as u64,
+                };
+                builder.transfer(0, &transfer).unwrap();
+            }
+        }
+        builder.finish().unwrap()
+    });
+    let agreed = Agreed::among(networks.collect()).unwrap().swap_remove(0);
+    let key = shares[0].key().public();
+    let sizes = NetworkSizes {
+        key_bits: usize::try_from(key.bits()).unwrap(),
+        columns: 1,
+        in_degree_bits: in_degree_bits(senders),
+        active_periods: vec![true],
+        noise_contributors: 2,
+    };
+    let plan = Plan::new(&sizes, &Settings::default()).unwrap();
+    let blinder = Blinder::with_default_table(key).unwrap();
+    let one = blinder.encrypt(&5.into(), &mut subrosa_benches::rng(5)).unwrap().into_inner();
+    let mut received = Received::new(&agreed);
+    let places: Vec<u32> = (0..u32::try_from(agreed.network().foreign_count()).unwrap()).collect();
+    for places in places.chunks(1024) {
+        received.insert(key, places, vec![one.clone(); places.len()]).unwrap();
+    }
+    let mut scores = Encrypted::initial(&agreed, &plan).unwrap();
+    reset_peak_memory();
+    let (before, cpu) = (peak_memory(), ProcessTime::now());
+    scores.advance(&agreed, &plan, key, plan.steps()[0], received).unwrap();
+    let (peak, seconds) = (peak_memory(), cpu.elapsed().as_secs_f64());
+    println!(
+        "{senders} senders of one account: {:.1} MB above the {:.0} MB that the bank holds, {seconds:.2} s of CPU time",
+        (peak.saturating_sub(before)) as f64 / 1e6,
+        before as f64 / 1e6
+    );
+}
+
 fn main() {
-    let (mut again, mut proven) = (false, false);
+    let (mut again, mut proven, mut senders) = (false, false, None);
     let (mut key_bits, mut sizes) = (1024, Vec::new());
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     while let Some(argument) = arguments.next() {
@@ -222,6 +285,8 @@ fn main() {
             again = true;
         } else if argument.strip_prefix("--") == Some("proofs") {
             proven = true;
+        } else if argument == "--hub" {
+            senders = Some(arguments.next().unwrap().parse().unwrap());
         } else if argument == "--key-bits" {
             key_bits = arguments.next().unwrap().parse().unwrap();
         } else {
@@ -234,6 +299,12 @@ fn main() {
     let mut rng = subrosa_benches::rng(1);
     let private = PrivateKey::generate_insecure(key_bits, &mut rng).unwrap();
     let shares = dealer::deal(&private, AccessStructure::new(3, 1).unwrap(), &mut rng).unwrap();
+    if let Some(senders) = senders {
+        // What a bank of ordinary accounts takes, for comparison.
+        hub(&shares, 10);
+        hub(&shares, senders);
+        return;
+    }
     if proven {
         proofs(&shares, key_bits, &sizes);
         return;
