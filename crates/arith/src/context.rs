@@ -157,7 +157,7 @@ impl Context {
         let width = u64::from(self.word_bits());
         let set = exponent.min(self.bits - 1);
         let mut power = Wiped::zeros(self.words());
-        power[crate::pow::index(set / width)] = 1 << (set % width);
+        power[crate::words::index(set / width)] = 1 << (set % width);
         for _ in set..exponent {
             let same = power.clone();
             self.add_assign(&mut power, &same);

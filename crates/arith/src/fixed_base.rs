@@ -6,8 +6,9 @@ use std::sync::Arc;
 use num_bigint::BigUint;
 
 use crate::context::Context;
-use crate::pow::{Digits, index};
+use crate::pow::Digits;
 use crate::wiped::Wiped;
+use crate::words;
 use crate::{ArithError, Modulus, Residue, SecretInt};
 
 /// A table for powers of one base with exponents up to a fixed number of bits (Lim and Lee's comb, CRYPTO '94).
@@ -131,7 +132,7 @@ impl FixedBase {
         let n = self.context.words();
         let digits = Digits::with_bits(exponent, self.exponent_bits);
         self.run(&digits, |out, block, digit| {
-            out.copy_from_slice(&block[index(digit) * n..(index(digit) + 1) * n]);
+            out.copy_from_slice(&block[words::index(digit) * n..(words::index(digit) + 1) * n]);
         })
     }
 
@@ -151,7 +152,7 @@ impl FixedBase {
         for column in (0..width).rev() {
             for (block, table) in (0..blocks).zip(self.table.chunks_exact(block_words)) {
                 let lowest = block * width + column;
-                let positions = (lowest..lowest + rows * columns).step_by(index(columns));
+                let positions = (lowest..lowest + rows * columns).step_by(words::index(columns));
                 step(block == 0 && column + 1 != width, table, positions);
             }
         }
@@ -180,7 +181,7 @@ fn fill(modulus: &Modulus, base: &Residue, shape: Shape) -> Wiped {
     let context = &*modulus.context;
     let n = context.words();
     let mut scratch = modulus.scratch();
-    let mut table = Wiped::zeros(n * index(shape.entries()));
+    let mut table = Wiped::zeros(n * words::index(shape.entries()));
     let block_words = n << rows;
     let mut power = base.words.clone();
     for row in 0..rows {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use num_bigint::BigUint;
 
 use crate::context::Context;
-use crate::pow::{Digits, index, odd_powers, sliding_window};
+use crate::pow::{Digits, odd_powers, sliding_window};
 use crate::wiped::Wiped;
 use crate::words;
 use crate::{ArithError, Modulus, Residue};
@@ -194,7 +194,7 @@ impl Buckets {
             }
             used.fill(false);
             for term in 0..terms {
-                let d = index(digit(term, at, self.window));
+                let d = words::index(digit(term, at, self.window));
                 if d == 0 {
                     continue;
                 }
@@ -270,8 +270,8 @@ impl Steps {
                 continue;
             }
             let width = u64::from(window).min(bits - low);
-            let entry = index(digits.range(low, width)) >> 1;
-            self.0.push(Step { position: index(low), term, entry });
+            let entry = words::index(digits.range(low, width)) >> 1;
+            self.0.push(Step { position: words::index(low), term, entry });
             low += width;
         }
     }

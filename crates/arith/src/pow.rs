@@ -4,7 +4,7 @@ use num_bigint::BigUint;
 
 use crate::context::Context;
 use crate::wiped::Wiped;
-use crate::words::SMALL_BITS;
+use crate::words::{self, SMALL_BITS};
 use crate::{Modulus, Residue, SecretInt, ct};
 
 /// Widest window of the small-base exponentiation: wider ones save no squaring.
@@ -42,7 +42,7 @@ impl Modulus {
             while !digits.bit(low) {
                 low += 1;
             }
-            let entry = index(digits.range(low, next - low)) >> 1;
+            let entry = words::index(digits.range(low, next - low)) >> 1;
             let power = &table[entry * n..(entry + 1) * n];
             if started {
                 for _ in low..next {
@@ -68,7 +68,7 @@ impl Modulus {
             return self.vartime_pow(&self.residue_u64(base), exponent);
         };
         let digits = Digits::new(exponent);
-        self.pow_small(&powers, &digits, exponent.bits(), |table, digit| table[index(digit)])
+        self.pow_small(&powers, &digits, exponent.bits(), |table, digit| table[words::index(digit)])
     }
 
     /// `base^exponent` in a time that depends on the sizes and on the public bound of the exponent's bits only, by
@@ -211,11 +211,6 @@ pub(crate) fn all_powers(context: &Context, base: &[u64], window: u32, scratch: 
     table
 }
 
-/// A window's digit as an index; digits have at most 32 bits.
-pub(crate) fn index(digit: u64) -> usize {
-    usize::try_from(digit).unwrap_or(usize::MAX)
-}
-
 /// An exponent as words, for reading any range of its bits.
 pub(crate) struct Digits(Wiped);
 
@@ -237,7 +232,7 @@ impl Digits {
 
     /// `count` bits from `at` upwards, 1 ≤ `count` ≤ 64; zeros past the end.
     pub(crate) fn range(&self, at: u64, count: u64) -> u64 {
-        let word = index(at / 64);
+        let word = words::index(at / 64);
         let offset = at % 64;
         let low = self.0.get(word).copied().unwrap_or(0) >> offset;
         // Two shifts, since one by 64 is none.

@@ -225,3 +225,8 @@ fn leading_bits<const BITS: u32>(a: &[u64], top: u64, shift: i64) -> u64 {
     }
     low(value)
 }
+
+/// A window's digit as an index; digits have at most 32 bits.
+pub(crate) fn index(digit: u64) -> usize {
+    usize::try_from(digit).unwrap_or(usize::MAX)
+}

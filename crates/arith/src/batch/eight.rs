@@ -8,11 +8,12 @@
 use num_bigint::BigUint;
 
 use super::GROUP;
-use super::products::Step;
 use crate::context::Context;
 use crate::kernel::lanes::{self, Eight, Form, Moduli, Table};
-use crate::pow::{Digits, index, sliding_window};
+use crate::multi_pow::Step;
+use crate::pow::{Digits, sliding_window};
 use crate::wiped::Wiped;
+use crate::words;
 use crate::{FixedBase, SecretInt};
 
 /// The form for a modulus, and its fewest limbs.
@@ -220,7 +221,7 @@ pub(super) fn vartime_pow(context: &Context, bases: &[&[u64]], exponent: &BigUin
         for _ in low..next {
             group.square(&mut acc);
         }
-        table.vartime_get(index(digits.range(low, next - low)) >> 1, &mut power);
+        table.vartime_get(words::index(digits.range(low, next - low)) >> 1, &mut power);
         group.mul(&mut acc, &power);
         next = low;
     }

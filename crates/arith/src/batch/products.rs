@@ -1,10 +1,8 @@
 //! Products of powers side by side. For public exponents only.
 
 use super::{Work, eight, in_groups};
-use crate::multi_pow::{Steps, WindowTable, vartime_multi_pow_tables};
+use crate::multi_pow::{Step, Steps, WindowTable, vartime_multi_pow_tables};
 use crate::{Modulus, Residue};
-
-pub(super) use crate::multi_pow::Step;
 
 /// ∏ baseᵢ^eᵢ mod m for each list of tables and exponents, in their order, as [`vartime_multi_pow_tables`]. Lists of about
 /// the same work are computed side by side.

@@ -12,6 +12,7 @@
 
 mod event;
 mod files;
+mod line;
 mod recompute;
 mod trail;
 mod verify;

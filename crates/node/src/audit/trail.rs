@@ -5,11 +5,8 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-
+use super::line::{Line, chained};
 use super::{AuditError, Event, Record, TrailSecret, frames_file, hex, secret_file, verify};
-use subrosa_encoding::Hasher;
 use subrosa_risk_propagation::record::{Kind, Record as Frames};
 use subrosa_transport::PartyId;
 
@@ -142,19 +139,4 @@ fn lock(file: &File, path: &Path) -> Result<(), AuditError> {
 fn cut(file: &mut File, length: u64) -> std::io::Result<()> {
     file.set_len(length)?;
     file.seek(SeekFrom::Start(length)).map(drop)
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Line {
-    pub(super) hash: String,
-    pub(super) record: Box<RawValue>,
-}
-
-/// Computes the hash of a line from the hash of the line before and the bytes of the record.
-pub(super) fn chained(before: &[u8; 32], record: &str) -> [u8; 32] {
-    Hasher::new("subrosa/bank-node/audit", 1)
-        .field("before", before)
-        .field("record", record.as_bytes())
-        .finish()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::trail::{Line, chained};
+use super::line::{Line, chained};
 use super::{Event, Flow, Record, hex};
 
 /// A trail that verified: each line is bound to the lines before it.

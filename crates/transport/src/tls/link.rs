@@ -7,14 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{TlsLimits, TlsProblem, record::Greeting};
+use super::record::{Greeting, Process};
+use super::{TlsLimits, TlsProblem};
 use crate::{
     Deadline, Fault,
     wiped::{Wiped, cost},
 };
-
-/// Random bytes that tell one process, or one transport in it, from another under the same name.
-pub(super) type Process = [u8; 16];
 
 /// Frames in both directions, with their numbers, and the connection that carries them at present.
 #[derive(Debug)]

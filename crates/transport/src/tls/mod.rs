@@ -71,7 +71,8 @@ pub use rustls::pki_types;
 
 use crate::{Deadline, Fault, PartyId, Roster, Transport, TransportError};
 use config::Endpoints;
-use link::{Link, Process};
+use link::Link;
+use record::Process;
 
 /// How many connections may be in their handshake at once, beside one for each party.
 const MAX_STRANGERS: usize = 32;

@@ -9,7 +9,7 @@
 
 use std::num::TryFromIntError;
 
-use super::{TlsRecordError, link::Process};
+use super::TlsRecordError;
 use crate::{
     session::clean,
     wiped::{Wiped, reserve},
@@ -20,6 +20,9 @@ const MAGIC: [u8; 4] = *b"SBTL";
 const REFUSAL: [u8; 4] = *b"SBTN";
 const REASON_AT: usize = 5;
 const VERSION: u8 = 1;
+
+/// Random bytes that tell one process, or one transport in it, from another under the same name.
+pub(super) type Process = [u8; 16];
 
 /// What a process says of itself at the beginning of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
