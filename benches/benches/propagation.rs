@@ -67,8 +67,8 @@ fn run(shares: &[KeyShare], accounts: usize, settings: &Settings) -> Run {
         let mut rng = subrosa_benches::rng(me.index() as u64);
         let fields = parameters(share.key(), network.columns(), settings);
         // All work is done in this process, so waiting is computing.
-        let patience = Limits::new().with_timeout(Duration::from_secs(24 * 3600));
-        let mut session = Session::open(&mut wire, PROTOCOL, &fields, patience, &mut rng).unwrap();
+        let limits = Limits::new().with_timeout(Duration::from_secs(24 * 3600));
+        let mut session = Session::open(&mut wire, PROTOCOL, &fields, limits, &mut rng).unwrap();
         let outcome = Propagation::new(share, network)
             .settings(settings.clone())
             .run_in(&mut session, &mut rng)
@@ -172,11 +172,11 @@ fn run_and_recompute(shares: &[KeyShare], accounts: usize) -> (f64, Vec<f64>, us
         let (share, network) = (&shares[me.index()], networks[me.index()].clone());
         let mut rng = subrosa_benches::rng(me.index() as u64);
         let fields = parameters(share.key(), network.columns(), &settings);
-        let patience = Limits::new().with_timeout(Duration::from_secs(24 * 3600));
+        let limits = Limits::new().with_timeout(Duration::from_secs(24 * 3600));
         let record = Record::new(Vec::new()).unwrap();
         let mut wire = Recording::new(wire, record, PROTOCOL.name).unwrap();
         let mut store = Store::default();
-        let mut session = Session::open(&mut wire, PROTOCOL, &fields, patience, &mut rng).unwrap();
+        let mut session = Session::open(&mut wire, PROTOCOL, &fields, limits, &mut rng).unwrap();
         Propagation::new(share, network)
             .settings(settings.clone())
             .checkpoints(&mut store)

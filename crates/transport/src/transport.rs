@@ -25,6 +25,76 @@ pub const DEFAULT_MAX_FRAME: usize = 64 << 20;
 ///
 /// That a time-out is not final lets a session look at several peers in turn while it waits for any of them. The
 /// session itself gives a peer up for good when the round's deadline passes.
+///
+/// # Example
+/// A network in one process, of channels of the standard library. [`crate::MemoryNetwork`] is such a network with fault injection.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+///
+/// use subrosa_transport::{Deadline, Fault, PartyId, Roster, Transport, TransportError};
+///
+/// struct Pipes {
+///     roster: Roster,
+///     to: BTreeMap<PartyId, Sender<Vec<u8>>>,
+///     from: BTreeMap<PartyId, Receiver<Vec<u8>>>,
+/// }
+///
+/// impl Pipes {
+///     fn error(&self, peer: PartyId, fault: Fault) -> TransportError {
+///         let mine = peer == self.roster.me();
+///         TransportError::new(&self.roster, peer, if mine { Fault::Myself } else { fault })
+///     }
+/// }
+///
+/// impl Transport for Pipes {
+///     fn roster(&self) -> &Roster {
+///         &self.roster
+///     }
+///
+///     fn send(&mut self, to: PartyId, frame: &[u8]) -> Result<(), TransportError> {
+///         let pipe = self.to.get(&to).ok_or_else(|| self.error(to, Fault::UnknownParty))?;
+///         if frame.len() > self.max_frame() {
+///             let (bytes, limit) = (frame.len() as u64, self.max_frame() as u64);
+///             return Err(self.error(to, Fault::TooLarge { bytes, limit }));
+///         }
+///         pipe.send(frame.to_vec()).map_err(|_| self.error(to, Fault::Disconnected))
+///     }
+///
+///     fn receive(&mut self, from: PartyId, deadline: Deadline) -> Result<Vec<u8>, TransportError> {
+///         let pipe = self.from.get(&from).ok_or_else(|| self.error(from, Fault::UnknownParty))?;
+///         pipe.recv_timeout(deadline.remaining()).map_err(|error| {
+///             let timed_out = error == RecvTimeoutError::Timeout;
+///             self.error(from, if timed_out { Fault::TimedOut } else { Fault::Disconnected })
+///         })
+///     }
+/// }
+///
+/// fn network(names: &[&str]) -> Vec<Pipes> {
+///     let parties = (0..names.len() as u16).map(PartyId::new);
+///     let empty = |me| Pipes { roster: Roster::new(names.to_vec(), me).unwrap(), to: BTreeMap::new(), from: BTreeMap::new() };
+///     let mut all: Vec<Pipes> = parties.map(empty).collect();
+///     for one in 0..all.len() {
+///         for other in (0..all.len()).filter(|other| *other != one) {
+///             let (sender, receiver) = channel();
+///             let (here, there) = (all[one].roster.me(), all[other].roster.me());
+///             all[one].to.insert(there, sender);
+///             all[other].from.insert(here, receiver);
+///         }
+///     }
+///     all
+/// }
+///
+/// let mut parties = network(&["amber", "birch"]);
+/// let (amber, birch) = (PartyId::new(0), PartyId::new(1));
+/// parties[0].send(birch, b"hello")?;
+/// let soon = Deadline::after(std::time::Duration::from_secs(1));
+/// assert_eq!(parties[1].receive(amber, soon)?, b"hello");
+/// # let options = subrosa_transport::conformance::Options::default().with_largest(1 << 20);
+/// # subrosa_transport::conformance::check_all_with(&options, network).unwrap();
+/// # Ok::<(), TransportError>(())
+/// ```
 pub trait Transport {
     /// Every party's name and channel identity, and which one is me.
     fn roster(&self) -> &Roster;

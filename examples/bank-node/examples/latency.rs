@@ -187,8 +187,8 @@ fn propagate(
         let (share, network) = (&shares[me], networks[me].clone());
         let mut rng = rand::rng();
         let fields = propagation::parameters(share.key(), network.columns(), &settings);
-        let patience = Limits::new().with_timeout(Duration::from_secs(3600));
-        let mut session = Session::open(wire, propagation::PROTOCOL, &fields, patience, &mut rng)?;
+        let limits = Limits::new().with_timeout(Duration::from_secs(3600));
+        let mut session = Session::open(wire, propagation::PROTOCOL, &fields, limits, &mut rng)?;
         propagation::Propagation::new(share, network)
             .settings(settings.clone())
             .run_in(&mut session, &mut rng)?;

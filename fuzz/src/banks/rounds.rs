@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 
 use super::replay::{Party, Recording};
-use super::setting::{SETTING, Setting, patience, seeded};
+use super::setting::{SETTING, Setting, long_limits, seeded};
 use super::spoil::Spoiled;
 use subrosa_distributed_paillier::{Keygen, KeygenParameters};
 use subrosa_paillier::{Blinder, Randomness};
@@ -73,7 +73,7 @@ pub fn frames(input: &[u8]) {
     let words = Words(vec!["one".to_owned(), "two".to_owned()]);
     let protocol = Protocol { name: "fuzz", version: 1 };
     let parameters = Parameters::new().with("bits", 5);
-    let Ok(mut session) = Session::open(&mut network, protocol, &parameters, patience(), &mut seeded(1))
+    let Ok(mut session) = Session::open(&mut network, protocol, &parameters, long_limits(), &mut seeded(1))
     else {
         return;
     };
@@ -98,7 +98,7 @@ impl Play {
     }
 
     fn spoiled(&self, input: &[u8]) -> Ended {
-        let ended = (self.party)(0, &mut self.recording.replay(input), patience());
+        let ended = (self.party)(0, &mut self.recording.replay(input), long_limits());
         assert!(!input.is_empty() || ended.is_ok(), "the unspoiled run fails: {ended:?}");
         ended
     }

@@ -28,7 +28,7 @@ pub(super) static SETTING: LazyLock<Setting> = LazyLock::new(|| {
     Setting { shares, networks, choices: Choices { iterations: 2, accuracy: 1e-3, ..Choices::default() } }
 });
 
-pub(super) fn patience() -> Limits {
+pub(super) fn long_limits() -> Limits {
     Limits::new().with_timeout(Duration::from_millis(200)).with_max_frame(1 << 20)
 }
 

@@ -27,7 +27,7 @@ fn unless_it_hangs<R: Send>(
             let _ = done.send(());
             result
         });
-        match wait.recv_timeout(options.patience) {
+        match wait.recv_timeout(options.timeout) {
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 rescue();
                 join(thread);
@@ -107,7 +107,7 @@ pub fn check_deadline<T: Transport + Send>(
         match a.receive(B, Deadline::now()) {
             Ok(frame) if frame == b"second" => return Ok(()),
             Ok(_) => return broken(Law::Order, "another frame came than the one that was sent"),
-            Err(error) if error.is_timeout() && start.elapsed() < options.patience => {
+            Err(error) if error.is_timeout() && start.elapsed() < options.timeout => {
                 thread::sleep(Duration::from_millis(1));
             }
             Err(error) => {

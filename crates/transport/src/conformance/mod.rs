@@ -77,12 +77,12 @@ impl fmt::Display for NotConforming {
 
 impl std::error::Error for NotConforming {}
 
-/// How patient the checks are.
+/// The time and size limits of the checks.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Options {
     /// How long an operation may take before it counts as hanging. Default 20 s.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// How long silence must last to count as silence. Default 50 ms; more than the network's latency.
     pub silence: Duration,
     /// The greatest frame that is tried, in bytes, for transports with a very large limit. Default 64 MiB.
@@ -92,7 +92,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            patience: Duration::from_secs(20),
+            timeout: Duration::from_secs(20),
             silence: Duration::from_millis(50),
             largest: crate::DEFAULT_MAX_FRAME,
         }
@@ -102,8 +102,8 @@ impl Default for Options {
 impl Options {
     /// Sets how long an operation may take before it counts as hanging.
     #[must_use]
-    pub fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 
@@ -196,7 +196,7 @@ fn expect(
     expected: &[u8],
     law: Law,
 ) -> Result<(), Broken> {
-    match transport.receive(from, Deadline::after(options.patience)) {
+    match transport.receive(from, Deadline::after(options.timeout)) {
         Ok(frame) if frame == expected => Ok(()),
         Ok(frame) => {
             broken(law, format!("expected {} from {from}, received {}", describe(expected), describe(&frame)))

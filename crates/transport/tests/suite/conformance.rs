@@ -261,7 +261,7 @@ impl Transport for Defective {
 }
 
 fn options() -> Options {
-    Options::default().with_patience(Duration::from_secs(2)).with_silence(Duration::from_millis(30))
+    Options::default().with_timeout(Duration::from_secs(2)).with_silence(Duration::from_millis(30))
 }
 
 #[test]

@@ -322,16 +322,16 @@ proptest! {
 }
 
 #[test]
-fn patience_names_those_who_answer_wrongly_after_the_first() {
+fn grace_names_those_who_answer_wrongly_after_the_first() {
     // Party 4 answers late and out of range; party 1 has enough with one answer.
-    let named = |patience: Duration| {
+    let named = |grace: Duration| {
         let done = AtomicBool::new(false);
         let results = testing::run_parties(4, |me, mut transport| {
             let mut session = open(&mut transport).unwrap();
             session.confirm().unwrap();
-            session.set_collect_grace(patience);
-            // Without patience, so late that party 1 is done.
-            while me == id(3) && patience.is_zero() && !done.load(Ordering::SeqCst) {
+            session.set_collect_grace(grace);
+            // Without a grace period, so late that party 1 is done.
+            while me == id(3) && grace.is_zero() && !done.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(1));
             }
             let number = if me == id(3) { BOUNDS.below } else { 0 };
