@@ -30,7 +30,21 @@ pub struct ThresholdKeyParts {
 
 /// The public part of a key whose decryption key is shared: what everyone may know.
 ///
-/// Cheap to clone.
+/// Cheap to clone. It travels as bytes, to auditors and to parties that are to receive a share:
+///
+/// ```
+/// use subrosa_threshold_decryption::subrosa_paillier::PrivateKey;
+/// use subrosa_threshold_decryption::{AccessStructure, ThresholdKey, dealer};
+///
+/// // A dealer knows the whole key: for tests. Parties generate one with `subrosa-distributed-paillier`.
+/// let mut rng = rand::rng();
+/// let private = PrivateKey::generate_insecure(256, &mut rng)?;
+/// let shares = dealer::deal(&private, AccessStructure::new(3, 1)?, &mut rng)?;
+/// let key = shares[0].key();
+/// let theirs = ThresholdKey::from_bytes(&key.to_bytes()?)?;
+/// assert_eq!(theirs.digest(), key.digest());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct ThresholdKey(Arc<Inner>);
 
