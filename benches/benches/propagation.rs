@@ -285,7 +285,7 @@ fn main() {
             again = true;
         } else if argument.strip_prefix("--") == Some("proofs") {
             proven = true;
-        } else if argument == "--hub" {
+        } else if argument.strip_prefix("--") == Some("hub") {
             senders = Some(arguments.next().unwrap().parse().unwrap());
         } else if argument == "--key-bits" {
             key_bits = arguments.next().unwrap().parse().unwrap();
