@@ -12,7 +12,7 @@ use crate::candidates::{BatchSecrets, Candidate, NO_SUCH_PLACE};
 use crate::messages::{FirstTest, FurtherTests, ListBelow, conform};
 use crate::{KeygenError, KeygenParameters};
 use subrosa_arith::sieve::primes_below;
-use subrosa_arith::{ArithError, GROUP, Modulus, SecretInt, jacobi, pow_moduli};
+use subrosa_arith::{ArithError, GROUP, Kernel, Modulus, SecretInt, jacobi, pow_moduli};
 use subrosa_encoding::Hasher;
 use subrosa_transport::{PartyId, PerParty};
 
@@ -54,8 +54,10 @@ pub fn further_shape(parameters: &KeygenParameters) -> ListBelow {
     first_shape(parameters, parameters.rounds())
 }
 
-/// K4: my value of the first test for each survivor, whose base is a small number so that its powers cost little more
-/// than the squarings. In constant time: nobody knows yet which candidate wins.
+/// K4: my value of the first test for each survivor. In constant time: nobody knows yet which candidate wins.
+///
+/// Survivors are computed side by side where the processor can. Where it cannot, the small base makes a power cost little more than
+/// its squarings.
 ///
 /// The base depends on N alone and shows one Legendre symbol of a small prime modulo p.
 ///
@@ -80,7 +82,16 @@ pub fn first_test(
             .zip(&terms)
             .map(|(sieved, (base, exponent))| (&sieved.modulus, base, exponent))
             .collect();
-        let powers = pow_moduli(&terms).into_iter().zip(survivors);
+        let is_portable = survivors.iter().all(|sieved| sieved.modulus.kernel() == Kernel::Portable);
+        let powers = if is_portable {
+            let pairs = survivors.iter().zip(&terms);
+            pairs
+                .map(|(sieved, (.., exponent))| sieved.modulus.pow_small_base(sieved.base, exponent))
+                .collect()
+        } else {
+            pow_moduli(&terms)
+        };
+        let powers = powers.into_iter().zip(survivors);
         Ok(powers.map(|(power, sieved)| sieved.modulus.to_uint(&power)).collect())
     };
     let values =

@@ -27,7 +27,7 @@ pub use {
     checkpoint::{CheckpointError, CheckpointProblem, CheckpointStore, FileStore},
     error::{Disagreement, Error, Problem, Rejected, Violation},
     forecast::{Calibration, Forecast},
-    limits::{MAX_AMOUNT, MAX_IN_DEGREE_BITS, MAX_STEPS, MAX_WEIGHT_BITS, NAME_LIMIT},
+    limits::{MAX_AMOUNT, MAX_IN_DEGREE_BITS, MAX_KEY_BITS, MAX_STEPS, MAX_WEIGHT_BITS, NAME_LIMIT},
     network::{ForeignAccount, Network, NetworkBuilder, Node, Period, Transfer},
     plan::{DecodeError, Delta, KeyUse, Mismatch, NetworkSizes, Plan, PlanError, Settings, Step},
     run::{Event, Outcome, PROTOCOL, Propagation, Stage, Stopped, parameters},

@@ -6,6 +6,9 @@ pub const MAX_STEPS: usize = 10_000;
 /// Widest bound on the number of senders of one account, as a power of two.
 pub const MAX_IN_DEGREE_BITS: u32 = 31;
 
+/// Longest key that a plan is made for, in bits: more than any key has.
+pub const MAX_KEY_BITS: usize = 1 << 16;
+
 /// Most bits of a weight, so that each is one word.
 pub const MAX_WEIGHT_BITS: u32 = 60;
 

@@ -190,6 +190,9 @@ mod tests {
         let error = Plan::from_bytes(&encode(&PLAN, &foundations).unwrap()).unwrap_err();
         assert!(matches!(error, DecodeError::Plan(PlanError::Delta { iteration: 0, .. })));
         foundations.steps[0].delta = 0.5;
+        foundations.key_bits = usize::MAX;
+        let error = Plan::from_bytes(&encode(&PLAN, &foundations).unwrap()).unwrap_err();
+        assert_eq!(error, DecodeError::Plan(PlanError::KeyTooLong { bits: usize::MAX }));
         foundations.key_bits = 64;
         let error = Plan::from_bytes(&encode(&PLAN, &foundations).unwrap()).unwrap_err();
         assert!(matches!(error, DecodeError::Plan(PlanError::DoesNotFit { .. })));

@@ -1,6 +1,6 @@
 //! Why there is no plan.
 
-use crate::limits::{MAX_IN_DEGREE_BITS, MAX_WEIGHT_BITS};
+use crate::limits::{MAX_IN_DEGREE_BITS, MAX_KEY_BITS, MAX_WEIGHT_BITS};
 
 /// Why a run cannot be planned.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -34,6 +34,12 @@ pub enum PlanError {
         found: usize,
         /// [`Settings::periods`](crate::Settings::periods).
         agreed: usize,
+    },
+    /// A key that is longer than any.
+    #[error("a key of {bits} bits is longer than {MAX_KEY_BITS}")]
+    KeyTooLong {
+        /// Bits of the key.
+        bits: usize,
     },
     /// No risk type at all.
     #[error("there is no column of scores")]

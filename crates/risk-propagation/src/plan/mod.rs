@@ -16,7 +16,7 @@ mod settings;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{MAX_IN_DEGREE_BITS, MAX_STEPS, MAX_WEIGHT_BITS};
+use crate::limits::{MAX_IN_DEGREE_BITS, MAX_KEY_BITS, MAX_STEPS, MAX_WEIGHT_BITS};
 
 pub use bytes::DecodeError;
 pub use error::PlanError;
@@ -103,6 +103,10 @@ impl Plan {
         }
         if columns == 0 {
             return Err(PlanError::NoColumns);
+        }
+        // A plan comes from outside, too: what is made from it takes memory by these bits.
+        if foundations.key_bits > MAX_KEY_BITS {
+            return Err(PlanError::KeyTooLong { bits: foundations.key_bits });
         }
         if in_degree_bits > MAX_IN_DEGREE_BITS {
             return Err(PlanError::InDegree { bits: in_degree_bits });
