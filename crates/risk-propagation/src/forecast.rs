@@ -30,13 +30,14 @@ pub struct Forecast {
     pub withheld: usize,
     /// Ciphertexts that are blinded: scores that are sent, packed ones, noise. Exact.
     pub blindings: u64,
-    /// Partial decryptions, each a power with the key share. Exact.
+    /// Partial decryptions, each a power with the key share: of the own ciphertexts and, as with proofs, of those of t other
+    /// banks, for the largest t. An estimate where banks have different numbers; more where a bank fails.
     pub partial_decryptions: u64,
     /// Multiplications and squarings modulo N² in the iterations and in packing. An estimate, usually somewhat too high.
     pub multiplications: u64,
     /// Own ciphertexts that are decrypted. Exact.
     pub ciphertexts: usize,
-    /// Bytes of ciphertexts that the bank sends. Exact; names, headers, hashes and proofs come on top.
+    /// Bytes of ciphertexts that the bank sends, but for partial decryptions exact; names, headers, hashes and proofs come on top.
     pub bytes_sent: u64,
     /// Bytes of memory for ciphertexts, tables and scores at the worst moment. An estimate; the network comes on top.
     pub memory: u64,
@@ -108,10 +109,12 @@ impl Forecast {
         let width = (plan.slot_bits() * plan.columns()) as u64;
         forecast.multiplications += disclosed.saturating_sub(own) as u64 * width + disclosed as u64;
         forecast.blindings += (own + others) as u64;
-        forecast.partial_decryptions = (own + others) as u64;
+        let receivers = plan.noise_contributors();
+        // 2t is at most the number of other banks.
+        let helped = (others * (receivers / 2)).div_ceil(receivers.max(1));
+        forecast.partial_decryptions = (own + helped) as u64;
         // Announcement and noise go to everybody, partial decryptions to their owners.
-        let receivers = plan.noise_contributors() as u64;
-        forecast.bytes_sent += ciphertext * (receivers * (own + others) as u64 + others as u64);
+        forecast.bytes_sent += ciphertext * (receivers * (own + others) + helped) as u64;
         Ok(forecast)
     }
 

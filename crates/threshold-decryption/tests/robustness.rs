@@ -4,7 +4,10 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 use std::time::Duration;
 
 use num_bigint::BigUint;
@@ -20,8 +23,10 @@ use subrosa_threshold_decryption::{
     protocol::{self, Checks, Decrypted, Decryption, DecryptionSettings},
 };
 use subrosa_transport::{
-    Cause, Culprits, Parameters, PartyId, PerParty, Session, SessionError, Violation,
-    memory::silence_after,
+    Cause, Culprits, HEADER_BYTES, MemoryNetwork, Parameters, PartyId, PerParty, Session, SessionError,
+    Violation,
+    memory::{Action, silence_after},
+    round_tag,
     testing::{run_network, run_parties},
     with_causes,
 };
@@ -36,6 +41,10 @@ struct Proven {
 /// Frames after the opening: the announcement, its confirmation, then the partial decryptions.
 const ANNOUNCEMENT: u64 = 0;
 const PARTIALS: u64 = 2;
+
+/// The rounds with proofs.
+const PROVEN: &str = "decrypt/proven-partial";
+const REQUEST: &str = "decrypt/request";
 
 fn patient(checks: Checks) -> DecryptionSettings {
     DecryptionSettings::new().with_checks(checks).with_grace(Duration::from_secs(10))
@@ -91,7 +100,7 @@ fn two_liars_of_five_are_named_with_what_they_lied_about() {
                 rewrite(payload, |message: &mut Proven| lie(message));
             }
         };
-        let network = falsified(5, &[1, 3], PARTIALS, change);
+        let network = falsified_in(5, &[1, 3], PROVEN, change);
         let results = run(&shares, network, 5, &patient(Checks::Proofs(Challenges::Wide)));
         let decrypted = results[0].as_ref().unwrap();
         assert_eq!(decrypted.plaintexts, signed(&[0, 1, 2, 3, 4]), "{name}");
@@ -119,7 +128,7 @@ fn a_lie_with_a_proof_of_its_own_is_refused() {
     // The liar proves over its wrong values, in the right session, with its own share: the best that it can do.
     let shares = deal(3, 1);
     let liar = shares[1].clone();
-    let network = falsified(3, &[1], PARTIALS, move |_, to, id, payload| {
+    let network = falsified_in(3, &[1], PROVEN, move |_, to, id, payload| {
         if to != party(0) {
             return;
         }
@@ -145,7 +154,7 @@ fn a_message_of_an_earlier_session_is_refused() {
     let settings = patient(Checks::Proofs(Challenges::Wide));
     let recorded = Arc::new(std::sync::Mutex::new(Vec::new()));
     let tape = Arc::clone(&recorded);
-    let network = falsified(3, &[1], PARTIALS, move |_, to, _, payload| {
+    let network = falsified_in(3, &[1], PROVEN, move |_, to, _, payload| {
         if to == party(0) {
             tape.lock().unwrap().clone_from(payload);
         }
@@ -154,7 +163,7 @@ fn a_message_of_an_earlier_session_is_refused() {
     // The same ciphertexts in another session, in a frame of that session: the proof alone tells.
     let old = recorded.lock().unwrap().clone();
     assert!(!old.is_empty());
-    let network = falsified(3, &[1], PARTIALS, move |_, to, _, payload| {
+    let network = falsified_in(3, &[1], PROVEN, move |_, to, _, payload| {
         if to == party(0) {
             payload.clone_from(&old);
         }
@@ -176,7 +185,7 @@ fn a_message_of_an_earlier_session_is_refused() {
 #[test]
 fn more_liars_than_t_end_in_an_error_that_names_them() {
     let shares = deal(3, 1);
-    let network = falsified(3, &[1, 2], PARTIALS, |_, _, _, payload| {
+    let network = falsified_in(3, &[1, 2], PROVEN, |_, _, _, payload| {
         rewrite(payload, |message: &mut Proven| message.values.0[0] = shifted(&message.values.0[0], 1));
     });
     let results = run(&shares, network, 2, &patient(Checks::Proofs(Challenges::Wide)));
@@ -191,7 +200,7 @@ fn whoever_chooses_no_checks_gets_proofs() {
     assert_eq!((DecryptionSettings::default(), Checks::default()), (wide.clone(), wide.checks));
     assert_eq!(DecryptionSettings::new().grace, Duration::ZERO);
     let shares = deal(3, 1);
-    let network = falsified(3, &[1, 2], PARTIALS, |_, _, _, payload| {
+    let network = falsified_in(3, &[1, 2], PROVEN, |_, _, _, payload| {
         rewrite(payload, |message: &mut Proven| message.values.0[0] = shifted(&message.values.0[0], 1));
     });
     let results = run_network(network, |me, mut transport| {
@@ -216,6 +225,115 @@ fn silent_parties_are_named_and_the_others_finish() {
     let results = run(&shares, network, 3, &settings);
     assert_eq!(results[0].as_ref().unwrap().plaintexts, signed(&[0, 1, 2]));
     assert_eq!(results[4].as_ref().unwrap().plaintexts, signed(&[0]));
+}
+
+/// Counts the frames of a round that are sent.
+fn counted(
+    round: &'static str,
+    count: &Arc<AtomicUsize>,
+) -> impl Fn(PartyId, PartyId, u64, &mut Vec<u8>) -> Action + use<> {
+    let (tag, count) = (round_tag(round), Arc::clone(count));
+    move |_, _, _, frame: &mut Vec<u8>| {
+        count.fetch_add(usize::from(frame[76..84] == tag), Ordering::Relaxed);
+        Action::Deliver
+    }
+}
+
+#[test]
+fn only_t_others_compute_for_a_party_that_lacks_nothing() {
+    for (n, t) in [(3, 1), (5, 2), (7, 2)] {
+        let (shares, answers) = (deal(n, t), Arc::new(AtomicUsize::new(0)));
+        let network = MemoryNetwork::builder(names(n as usize)).intercept(counted(PROVEN, &answers));
+        let results = run(&shares, network.build().unwrap(), 4, &DecryptionSettings::new());
+        assert_eq!(results[0].as_ref().unwrap().plaintexts, signed(&[0, 1, 2, 3]));
+        assert_eq!(results[n as usize - 1].as_ref().unwrap().plaintexts, signed(&[0]));
+        // Two parties read.
+        assert_eq!(answers.load(Ordering::Relaxed), 2 * t as usize, "{n} parties");
+    }
+}
+
+/// A helper that answers late, or never, costs time: nobody is blamed, and others answer.
+#[test]
+fn a_silent_helper_is_replaced() {
+    let shares = deal(5, 2);
+    let drop_answers = |from: PartyId, _: PartyId, _: u64, frame: &mut Vec<u8>| {
+        if from == party(1) && frame[76..84] == round_tag(PROVEN) { Action::Drop } else { Action::Deliver }
+    };
+    let answers = Arc::new(AtomicUsize::new(0));
+    let network =
+        MemoryNetwork::builder(names(5)).intercept(drop_answers).intercept(counted(PROVEN, &answers));
+    let results = run(&shares, network.build().unwrap(), 3, &DecryptionSettings::new());
+    assert_eq!(results[0].as_ref().unwrap().plaintexts, signed(&[0, 1, 2]));
+    assert_eq!(results[4].as_ref().unwrap().plaintexts, signed(&[0]));
+    for result in &results {
+        // Whether it is seen to be gone depends on when it leaves; nobody else is named.
+        assert!(named(result.as_ref().unwrap()).iter().all(|&index| index == 1));
+    }
+    // Party 2 helps parties 1 and 5: both ask it again, and both ask the two that had not been asked before.
+    assert_eq!(answers.load(Ordering::Relaxed), 2 + 2 * 2);
+}
+
+/// A cheat that lies to one, and lets another wait, brings nobody honest into discredit.
+#[test]
+fn a_liar_that_lets_others_wait_does_not_set_them_against_each_other() {
+    let shares = deal(3, 1);
+    let network = MemoryNetwork::builder(names(3)).intercept(|from, to, _, frame: &mut Vec<u8>| {
+        let round: [u8; 8] = frame[76..84].try_into().unwrap();
+        if from == party(1) && to == party(0) && round == round_tag(PROVEN) {
+            frame.truncate(HEADER_BYTES);
+        }
+        let withheld = from == party(1) && to == party(2) && round == round_tag(REQUEST);
+        if withheld { Action::Drop } else { Action::Deliver }
+    });
+    let results = run_network(network.build().unwrap(), |me, mut transport| {
+        let counts = PerParty::from_vec(vec![2, 1, 1]);
+        let mine = encrypt(&(0..counts[me] as i64).collect::<Vec<_>>());
+        let short = limits().with_timeout(Duration::from_secs(4));
+        Decryption::new(&shares[me.index()]).limits(short).run(
+            &mut transport,
+            &mine,
+            &counts,
+            &mut rng(me.index() as u64),
+        )
+    });
+    let decrypted: Vec<&Decrypted> = results.iter().map(|result| result.as_ref().unwrap()).collect();
+    assert_eq!(decrypted[0].plaintexts, signed(&[0, 1]));
+    assert_eq!(named(decrypted[0]), [1]);
+    assert!(named(decrypted[2]).iter().all(|&index| index == 1));
+    assert_eq!(decrypted[2].plaintexts, signed(&[0]));
+}
+
+#[test]
+fn requests_that_make_no_sense_name_the_asker() {
+    let shares = deal(3, 1);
+    // A chunk that party 1 does not have, and what is no request at all.
+    for request in [vec![1, 1], vec![1, 0xff, 0xff, 0xff, 0xff, 0x0f], vec![2], vec![]] {
+        let network = falsified_in(3, &[0], REQUEST, move |_, _, _, payload| payload.clone_from(&request));
+        let results = run(&shares, network, 2, &DecryptionSettings::new());
+        assert_eq!(results[0].as_ref().unwrap().plaintexts, signed(&[0, 1]));
+        for result in &results[1..] {
+            assert_eq!(named(result.as_ref().unwrap()), [0]);
+        }
+    }
+}
+
+/// The lie comes in the second message of a long batch: what was read before stays, and the rest is asked for.
+#[test]
+fn a_lie_in_a_later_chunk_is_named_with_its_place() {
+    let shares = deal(3, 1);
+    let wrong = protocol::CHUNK + 2;
+    let network = falsified_in(3, &[1], PROVEN, |_, to, _, payload| {
+        rewrite(payload, |message: &mut Proven| {
+            if to == party(0) && message.values.0.len() < protocol::CHUNK {
+                message.values.0[2] = shifted(&message.values.0[2], 1);
+            }
+        });
+    });
+    let results = run(&shares, network, protocol::CHUNK + 4, &DecryptionSettings::new());
+    let decrypted = results[0].as_ref().unwrap();
+    assert_eq!(decrypted.plaintexts, signed(&(0..protocol::CHUNK as i64 + 4).collect::<Vec<_>>()));
+    assert_eq!(named(decrypted), [1]);
+    assert_eq!(decrypted.deviations[0].ciphertexts, [wrong]);
 }
 
 #[test]
@@ -501,7 +619,7 @@ proptest! {
     #[test]
     fn garbage_in_place_of_a_proven_message_is_passed_over(garbage in prop::collection::vec(any::<u8>(), 0..400)) {
         let shares = deal(3, 1);
-        let network = falsified(3, &[1], PARTIALS, move |_, _, _, payload| payload.clone_from(&garbage));
+        let network = falsified_in(3, &[1], PROVEN, move |_, _, _, payload| payload.clone_from(&garbage));
         let results = run(&shares, network, 2, &patient(Checks::Proofs(Challenges::Wide)));
         prop_assert_eq!(&results[0].as_ref().unwrap().plaintexts, &signed(&[0, 1]));
         prop_assert_eq!(named(results[0].as_ref().unwrap()), vec![1]);

@@ -20,7 +20,7 @@ use crate::steps::messages::{
 };
 use subrosa_paillier::{Blinder, Ciphertext, KeyId};
 use subrosa_threshold_decryption::protocol::{
-    self as decryption, Announcement, Checks, PartialMessage, ProvenMessage,
+    self as decryption, Announcement, Checks, PartialMessage, ProvenMessage, Request,
 };
 use subrosa_threshold_decryption::{BatchProof, PartialDecryption, ProofContext, proof};
 use subrosa_transport::{HEADER_BYTES, Message, PartyId, PerParty, round_tag};
@@ -82,7 +82,7 @@ impl std::fmt::Debug for Difference {
 }
 
 /// The rounds of a session and the steps that they are.
-const ROUNDS: [(&str, &str); 18] = [
+const ROUNDS: [(&str, &str); 19] = [
     ("session/open", "R0"),
     ("session/confirm", "confirmation"),
     (Resume::ROUND, "R0a"),
@@ -100,6 +100,7 @@ const ROUNDS: [(&str, &str); 18] = [
     (NoiseChunk::ROUND, "R8"),
     (PartialMessage::ROUND, "R9"),
     (ProvenMessage::ROUND, "R9"),
+    (Request::ROUND, "R9"),
     (Finished::ROUND, "R10"),
 ];
 
@@ -404,7 +405,10 @@ impl Scene<'_> {
         let context = ProofContext::new(self.session, roster.parties().map(|party| roster.name(party)));
         let (mut proven, mut unproven, mut differences) = (0, 0, Vec::new());
         for owner in roster.others() {
-            let mut chunks = noisy.get(owner).map_or(&[][..], Vec::as_slice).chunks(decryption::CHUNK);
+            let chunks: Vec<_> =
+                noisy.get(owner).map_or(&[][..], Vec::as_slice).chunks(decryption::CHUNK).collect();
+            // Chunks come in order, and those that the owner asked for come behind.
+            let mut next = 0;
             for (_, frame) in leftover.iter().filter(|(to, _)| *to == owner) {
                 let Some(heading) = Heading::of(frame).filter(|_| !is_abort(frame)) else {
                     continue;
@@ -419,14 +423,16 @@ impl Scene<'_> {
                     }
                     ProvenMessage::ROUND => {
                         proven += 1;
-                        let holds =
-                            chunks.next().is_some_and(|ciphertexts| self.holds(&context, ciphertexts, frame));
-                        if !holds {
-                            let what = "its partial decryptions are not those of its key share";
-                            differences.push(self.difference(frame, Some(owner), what));
+                        let mut order = (next..chunks.len()).chain(0..next);
+                        match order.find(|&place| self.holds(&context, chunks[place], frame)) {
+                            Some(place) => next = place + 1,
+                            None => {
+                                let what = "its partial decryptions are not those of its key share";
+                                differences.push(self.difference(frame, Some(owner), what));
+                            }
                         }
                     }
-                    Finished::ROUND => {}
+                    Request::ROUND | Finished::ROUND => {}
                     _ => {
                         differences.extend(self.unexpected(&[(owner, frame.clone())], "decryption is next"));
                     }

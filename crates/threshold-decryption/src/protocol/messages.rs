@@ -128,6 +128,38 @@ impl std::fmt::Debug for ProvenMessage {
     }
 }
 
+/// D2b, to each of the others: from which chunk of my ciphertexts on I want the receiver's partial decryptions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Number of the first chunk, from 0; `None` for no chunk at all.
+    pub(super) from: Option<u32>,
+}
+
+/// How many chunks the sender of a [`Request`] has.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestShape {
+    pub(super) chunks: usize,
+}
+
+impl Message for Request {
+    const ROUND: &'static str = "decrypt/request";
+    type Shape = RequestShape;
+
+    fn max_bytes(_: &RequestShape) -> usize {
+        // A mark and at most five bytes.
+        6
+    }
+
+    fn check(&self, shape: &RequestShape) -> Result<(), Malformed> {
+        match self.from {
+            Some(from) if from as usize >= shape.chunks => {
+                Err(Malformed::new(format!("asks for chunk {from} of {}", shape.chunks)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 fn check_values(values: &[BigUint], count: usize, key: &PublicKey) -> Result<(), Malformed> {
     if values.len() != count {
         return Err(Malformed::new(format!("{} partial decryptions of {count} ciphertexts", values.len())));

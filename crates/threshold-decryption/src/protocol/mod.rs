@@ -7,26 +7,26 @@
 
 mod decryption;
 mod messages;
+mod plain;
+mod proven;
 mod settings;
-
-use std::sync::{Arc, Mutex, PoisonError};
 
 use num_bigint::BigInt;
 use rand_core::CryptoRng;
 
-use crate::{Combiner, DecryptionError, Deviation, KeyShare, Ledger, PartialDecryption, ProofContext};
+use crate::{Combiner, DecryptionError, Deviation, KeyShare, Ledger, PartialDecryption};
 use subrosa_paillier::{Blinded, Ciphertext, CiphertextBatch, PublicKey};
 use subrosa_transport::{Failure, PartyId, PerParty, Protocol, Session, Transport};
 
 pub use decryption::Decryption;
-use messages::Claim;
 pub use messages::{
-    Announcement, AnnouncementShape, PartialMessage, PartialShape, ProvenMessage, ProvenShape,
+    Announcement, AnnouncementShape, PartialMessage, PartialShape, ProvenMessage, ProvenShape, Request,
+    RequestShape,
 };
 pub use settings::{Checks, DecryptionSettings};
 
 /// Name and version of the protocol, for [`Session::open`].
-pub const PROTOCOL: Protocol = Protocol { name: "subrosa/threshold-decryption", version: 1 };
+pub const PROTOCOL: Protocol = Protocol { name: "subrosa/threshold-decryption", version: 2 };
 
 /// How many ciphertexts one message holds at the most; larger batches take several messages.
 pub const CHUNK: usize = 4096;
@@ -42,6 +42,13 @@ pub struct Decrypted {
     /// Of the parties whose proof did not hold, which of their partial decryptions of my ciphertexts are wrong; an
     /// empty list where only the proof is.
     pub deviations: Vec<Deviation>,
+}
+
+impl Decrypted {
+    /// Nothing yet, but the parties that were given up before.
+    fn new<T: Transport>(session: &Session<T>) -> Self {
+        Self { plaintexts: vec![], absent: session.failures().to_vec(), deviations: vec![] }
+    }
 }
 
 impl std::fmt::Debug for Decrypted {
@@ -98,8 +105,12 @@ pub fn announce<T: Transport>(
 /// D2 and D3: decrypts `batches[j]` towards party j, for every j, and returns my own plaintexts.
 ///
 /// All parties must hold the same `batches`, as after [`announce`] or a computation on what was announced, and the
-/// transcript must be confirmed; all have the same `settings.checks`. Goes on as soon as enough others have answered,
-/// or `settings.grace` later; whoever did not, or whose proof does not hold, is named in the result and passed over.
+/// transcript must be confirmed; all have the same `settings.checks`. With proofs, the t parties that follow a reader in
+/// the roster compute for it, and the others only if it asks for them, because one of these t failed, was slow, or sent a proof that
+/// does not hold. Without proofs everybody computes for everybody.
+///
+/// Goes on as soon as enough others have answered, or `settings.grace` later. A party that is gone, or whose proof does not hold, is
+/// named in the result and passed over.
 ///
 /// Before anything is computed, `ledger` is asked whether each of the others may have its batch decrypted. A party
 /// with an empty batch of its own, such as a regulator, helps the others and reads nothing.
@@ -132,14 +143,14 @@ pub fn decrypt_towards<T: Transport>(
     if access.quorum() + spares > access.parties() as usize {
         return Err(DecryptionError::TooManySpares { spares, parties: access.parties() });
     }
+    let parties = access.parties();
+    if session.roster().len() != parties as usize || batches.len() != parties as usize {
+        return Err(DecryptionError::Roster { expected: parties, found: session.roster().len() });
+    }
     let before = session.set_collect_grace(settings.grace);
     let decrypted = match settings.checks {
-        Checks::Proofs(challenges) => in_chunks(session, share, batches, 0, |session, chunk| {
-            proven_round(session, share, chunk, challenges, rng)
-        }),
-        Checks::Quorum | Checks::Spares(_) => in_chunks(session, share, batches, spares, |session, chunk| {
-            plain_round(session, share, chunk, spares)
-        }),
+        Checks::Proofs(challenges) => proven::decrypt(session, share, batches, challenges, rng),
+        Checks::Quorum | Checks::Spares(_) => plain::decrypt(session, share, batches, spares),
     };
     session.set_collect_grace(before);
     decrypted
@@ -158,52 +169,43 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// What a round brought for one chunk of my ciphertexts.
-struct Answers {
-    mine: PartialDecryption,
-    others: Vec<PartialDecryption>,
-    failures: Vec<Failure>,
+/// The pieces of everybody's batch, in order. All parties count the same.
+fn chunks(batches: &PerParty<Vec<Ciphertext>>) -> impl Iterator<Item = Chunk<'_>> {
+    let longest = batches.values().map(Vec::len).max().unwrap_or(0);
+    (0..longest).step_by(CHUNK).map(move |start| Chunk { batches, start })
+}
+
+/// What the others answered for one chunk of my ciphertexts.
+#[derive(Default)]
+struct Reading {
+    answers: Vec<PartialDecryption>,
+    /// Values whose proof did not hold.
     refused: Vec<PartialDecryption>,
 }
 
-/// D2 and D3, chunk after chunk.
-fn in_chunks<T: Transport>(
-    session: &mut Session<T>,
-    share: &KeyShare,
-    batches: &PerParty<Vec<Ciphertext>>,
-    spares: usize,
-    mut round: impl FnMut(&mut Session<T>, &Chunk<'_>) -> Result<Answers, DecryptionError>,
-) -> Result<Decrypted, DecryptionError> {
-    let key = share.key();
-    let parties = key.access().parties();
-    if session.roster().len() != parties as usize || batches.len() != parties as usize {
-        return Err(DecryptionError::Roster { expected: parties, found: session.roster().len() });
-    }
-    let longest = batches.values().map(Vec::len).max().unwrap_or(0);
-    let mut decrypted =
-        Decrypted { plaintexts: vec![], absent: session.failures().to_vec(), deviations: vec![] };
-    for start in (0..longest).step_by(CHUNK) {
-        let chunk = Chunk { batches, start };
-        let Answers { mine, others, failures, refused } = round(session, &chunk)?;
-        decrypted.absent.extend(failures);
-        if chunk.of(session.me()).is_empty() {
-            continue;
-        }
-        let mut quorum: Vec<_> = [mine].into_iter().chain(others).collect();
-        let others = quorum.split_off(key.access().quorum().min(quorum.len()));
+impl Reading {
+    /// D3 and D4: my plaintexts, and which values of those whose proof did not hold are wrong. With `compare`, spare answers must
+    /// fit.
+    fn finish(
+        self,
+        share: &KeyShare,
+        chunk: &Chunk<'_>,
+        compare: bool,
+    ) -> Result<(Vec<BigInt>, Vec<Deviation>), DecryptionError> {
+        let mine = share.partially_decrypt(chunk.of(share.party()))?;
+        let mut quorum: Vec<_> = [mine].into_iter().chain(self.answers).collect();
+        let spares = quorum.split_off(share.key().access().quorum().min(quorum.len()));
         let members: Vec<PartyId> = quorum.iter().map(PartialDecryption::party).collect();
-        let combiner = Combiner::new(key, &members)?;
+        let combiner = Combiner::new(share.key(), &members)?;
         let plaintexts = combiner.combine(&quorum)?;
-        if spares > 0
-            && let Some(deviation) = combiner.deviations(&quorum, &others)?.first()
-        {
+        if compare && let Some(deviation) = combiner.deviations(&quorum, &spares)?.first() {
             // Who of them lied cannot be told from so few.
             let place = "decrypt: a batch deviates, and none of its ciphertexts does";
             let first = deviation.ciphertexts.first().ok_or(DecryptionError::Internal { place })?;
-            return Err(DecryptionError::Inconsistent { index: start + first });
+            return Err(DecryptionError::Inconsistent { index: chunk.start + first });
         }
-        decrypted.plaintexts.extend(plaintexts);
-        for liar in &refused {
+        let mut deviations = Vec::with_capacity(self.refused.len());
+        for liar in &self.refused {
             let found = match combiner.deviations(&quorum, std::slice::from_ref(liar)) {
                 Ok(found) => found,
                 // What was refused may be malformed: then there is nothing to compare.
@@ -211,84 +213,9 @@ fn in_chunks<T: Transport>(
                 Err(error) => return Err(error),
             };
             let wrong = found.into_iter().flat_map(|deviation| deviation.ciphertexts);
-            let ciphertexts = wrong.map(|index| start + index).collect();
-            decrypted.deviations.push(Deviation { party: liar.party(), ciphertexts });
+            let ciphertexts = wrong.map(|index| chunk.start + index).collect();
+            deviations.push(Deviation { party: liar.party(), ciphertexts });
         }
+        Ok((plaintexts, deviations))
     }
-    Ok(decrypted)
-}
-
-/// D2 without proofs.
-fn plain_round<T: Transport>(
-    session: &mut Session<T>,
-    share: &KeyShare,
-    chunk: &Chunk<'_>,
-    spares: usize,
-) -> Result<Answers, DecryptionError> {
-    let (key, me) = (share.key(), session.me());
-    let mut partials = Vec::with_capacity(session.roster().len());
-    for party in session.roster().parties() {
-        partials.push(share.partially_decrypt(chunk.of(party))?.into_values());
-    }
-    let mine = PartialDecryption::new(me, std::mem::take(&mut partials[me.index()]));
-    let count = chunk.of(me).len();
-    let outgoing = |party: PartyId| {
-        let values = partials.get_mut(party.index()).map(std::mem::take)?;
-        (!chunk.of(party).is_empty()).then_some(PartialMessage { values })
-    };
-    let shape = |party: PartyId| PartialShape {
-        key: key.public().clone(),
-        // My own messages are as long as the longest chunk; what I receive is as long as mine.
-        count: if party == me { CHUNK } else { count },
-    };
-    let enough = if count == 0 { 0 } else { key.access().threshold() as usize + spares };
-    let collected = session.collect_shaped(outgoing, |_| count > 0, enough, shape)?;
-    let answers = collected.messages.into_iter();
-    let answers = answers.filter_map(|(party, message)| Some(PartialDecryption::new(party, message?.values)));
-    Ok(Answers { mine, others: answers.collect(), failures: collected.failures, refused: vec![] })
-}
-
-/// D2 with proofs: an answer counts if its proof holds.
-fn proven_round<T: Transport>(
-    session: &mut Session<T>,
-    share: &KeyShare,
-    chunk: &Chunk<'_>,
-    challenges: crate::Challenges,
-    rng: &mut impl CryptoRng,
-) -> Result<Answers, DecryptionError> {
-    let (key, me) = (share.key(), session.me());
-    let context = ProofContext::of(session);
-    let mine = share.partially_decrypt(chunk.of(me))?;
-    let mut messages = Vec::with_capacity(session.roster().len());
-    for party in session.roster().parties() {
-        let ciphertexts = chunk.of(party);
-        if party == me || ciphertexts.is_empty() {
-            messages.push(None);
-            continue;
-        }
-        let partial = share.partially_decrypt(ciphertexts)?;
-        let proof = share.prove(&context, ciphertexts, &partial, challenges, rng)?;
-        messages.push(Some(ProvenMessage { values: partial.into_values(), proof }));
-    }
-    let ciphertexts: Arc<[Ciphertext]> = chunk.of(me).into();
-    let refused = Arc::new(Mutex::new(Vec::new()));
-    let shape = |sender: PartyId| {
-        ProvenShape(Arc::new(Claim {
-            key: key.clone(),
-            context: context.clone(),
-            challenges,
-            sender,
-            ciphertexts: Arc::clone(&ciphertexts),
-            longest: if sender == me { CHUNK } else { ciphertexts.len() },
-            refused: Arc::clone(&refused),
-        }))
-    };
-    let count = ciphertexts.len();
-    let enough = if count == 0 { 0 } else { key.access().threshold() as usize };
-    let outgoing = |party: PartyId| messages.get_mut(party.index()).and_then(Option::take);
-    let collected = session.collect_shaped(outgoing, |_| count > 0, enough, shape)?;
-    let answers = collected.messages.into_iter();
-    let answers = answers.filter_map(|(party, message)| Some(PartialDecryption::new(party, message?.values)));
-    let refused = std::mem::take(&mut *refused.lock().unwrap_or_else(PoisonError::into_inner));
-    Ok(Answers { mine, others: answers.collect(), failures: collected.failures, refused })
 }

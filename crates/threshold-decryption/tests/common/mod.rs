@@ -19,7 +19,7 @@ use subrosa_paillier::{Blinded, Blinder, Ciphertext, PrivateKey, PublicKey, Rand
 use subrosa_threshold_decryption::{AccessStructure, KeyShare, dealer, protocol};
 use subrosa_transport::{
     HEADER_BYTES, Limits, MemoryNetwork, MemoryTransport, Parameters, PartyId, Session, Transport,
-    memory::Action,
+    memory::Action, round_tag,
 };
 
 pub const KEY_BITS: u64 = 512;
@@ -92,6 +92,27 @@ pub fn falsified(
     MemoryNetwork::builder((1..=n).map(|number| format!("party-{number}")))
         .intercept(move |from, to, number, frame| {
             if number == OPENING + nth && liars.iter().any(|&liar| party(liar) == from) {
+                let mut payload = frame.split_off(HEADER_BYTES);
+                change(from, to, frame[12..44].try_into().unwrap(), &mut payload);
+                frame.extend(payload);
+            }
+            Action::Deliver
+        })
+        .build()
+        .unwrap()
+}
+
+/// As [`falsified`], for every frame of one round.
+pub fn falsified_in(
+    n: usize,
+    liars: &[u16],
+    round: &str,
+    change: impl Fn(PartyId, PartyId, [u8; 32], &mut Vec<u8>) + Send + Sync + 'static,
+) -> Vec<MemoryTransport> {
+    let (liars, tag) = (liars.to_vec(), round_tag(round));
+    MemoryNetwork::builder(names(n))
+        .intercept(move |from, to, _, frame| {
+            if frame[76..84] == tag && liars.iter().any(|&liar| party(liar) == from) {
                 let mut payload = frame.split_off(HEADER_BYTES);
                 change(from, to, frame[12..44].try_into().unwrap(), &mut payload);
                 frame.extend(payload);

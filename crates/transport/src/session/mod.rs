@@ -3,6 +3,7 @@
 //! The steps S1, S2, … that comments cite are those of `docs/protocols/session.md`.
 
 mod abort;
+mod collect;
 mod gather;
 mod open;
 mod rounds;
@@ -18,7 +19,7 @@ use crate::{
 };
 
 pub(crate) use abort::clean;
-pub use rounds::Collected;
+pub use collect::Collected;
 
 pub(crate) const CONFIRM_ROUND: &str = "session/confirm";
 pub(crate) const ABORT_ROUND: &str = "session/abort";

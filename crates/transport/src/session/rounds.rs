@@ -1,32 +1,15 @@
-//! The rounds of an open session: broadcasts, personal messages, collected answers, confirmation.
+//! The rounds of an open session: broadcasts, personal messages, confirmation.
 
 use std::{borrow::Borrow, time::Duration};
 
 use super::{CONFIRM_ROUND, Session, gather::Want};
 use crate::{
-    Deadline, Fault, Message, Misuse, PartyId, PerParty, SessionError, Transport,
-    error::{Cause, Failure, Violation},
+    Fault, Message, Misuse, PartyId, PerParty, SessionError, Transport,
+    error::{Cause, Violation},
     frame::{HEADER_BYTES, Kind, round_tag},
     transcript::digest,
     wiped::{Wiped, Writer},
 };
-
-/// What a collecting round brought.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Collected<M> {
-    /// The answers that came in time, by party; none for me.
-    pub messages: PerParty<Option<M>>,
-    /// The parties that were given up in this round, with the reasons.
-    pub failures: Vec<Failure>,
-}
-
-impl<M> Collected<M> {
-    /// The parties that answered, each with its message, in roster order.
-    pub fn answers(&self) -> impl Iterator<Item = (PartyId, &M)> {
-        self.messages.present()
-    }
-}
 
 impl<T: Transport> Session<T> {
     /// All-to-all broadcast: sends `message` to everybody; everybody's message, mine included, in roster order.
@@ -209,89 +192,6 @@ impl<T: Transport> Session<T> {
         Ok(PerParty::from_vec(received.into_vec().into_iter().flatten().collect()))
     }
 
-    /// Personal messages in threshold form: as [`Session::exchange`], but the step is over as soon as `enough` of the
-    /// others have answered.
-    ///
-    /// A party that is silent until the deadline, disconnects, aborts or sends something wrong is given up: it is
-    /// named in [`Collected::failures`] and [`Session::failed`], and no later collecting round waits for it. A party
-    /// that is merely slower than the first `enough` is not: its answer is dropped when it comes, unless it comes
-    /// within [`Limits::collect_grace`](crate::Limits::collect_grace).
-    ///
-    /// # Errors
-    /// [`SessionError::NotEnough`] when fewer than `enough` are left, which ends the session. [`Misuse::Unconfirmed`]
-    /// where a remaining party has not confirmed the broadcasts so far: a step that goes on without some parties
-    /// cannot notice that one of them saw other broadcasts, so [`Session::confirm`] comes first.
-    pub fn collect<M: Message>(
-        &mut self,
-        outgoing: impl FnMut(PartyId) -> Option<M>,
-        expected: impl Fn(PartyId) -> bool,
-        enough: usize,
-        shape: &M::Shape,
-    ) -> Result<Collected<M>, SessionError> {
-        self.collect_shaped(outgoing, expected, enough, |_| shape)
-    }
-
-    /// [`Session::collect`] where the shape depends on the sender. My own messages are held to the length of
-    /// `shape(me)`.
-    ///
-    /// # Errors
-    /// As [`Session::collect`].
-    pub fn collect_shaped<M: Message, S: Borrow<M::Shape>>(
-        &mut self,
-        outgoing: impl FnMut(PartyId) -> Option<M>,
-        expected: impl Fn(PartyId) -> bool,
-        enough: usize,
-        shape: impl Fn(PartyId) -> S,
-    ) -> Result<Collected<M>, SessionError> {
-        let unconfirmed =
-            self.active_others(|_| true).into_iter().find(|party| !self.peers[party.index()].agreed);
-        if let Some(party) = unconfirmed {
-            return Err(
-                Misuse::Unconfirmed { round: M::ROUND, name: self.roster.name(party).to_owned() }.into()
-            );
-        }
-        let step = self.next_step()?;
-        // Whoever cannot be reached may have gone with all it needs, and its answer may be here already.
-        let _ = self.send_personal(step, outgoing, &shape)?;
-
-        let mut messages = self.nothing::<M>();
-        let limit = |party| M::max_bytes(shape(party).borrow());
-        let want = self.want::<M>(step, &limit);
-        let deadline = Deadline::after(want.timeout);
-        let peers = self.active_others(&expected);
-        let mut accept = accept::<M, S>(&shape, |from, message, _| messages[from] = Some(message));
-        let gathered = self.gather(&want, peers, Some(enough), deadline, &mut accept);
-        let (mut failures, mut pending) = (gathered.failures, gathered.pending);
-        let short = gathered.answered < enough;
-        let grace = Deadline::after(self.limits.collect_grace).or_sooner(deadline);
-        // An abort ends `gather`, but not the wait for the rest.
-        while !short && !pending.is_empty() && !grace.has_passed() {
-            let late = self.gather(&want, pending, None, grace, &mut accept);
-            failures.extend(late.failures);
-            pending = late.pending;
-        }
-        drop(accept);
-
-        for party in pending {
-            if short && deadline.has_passed() {
-                failures.push(self.failure(party, M::ROUND, Cause::Network(Fault::TimedOut)));
-            } else {
-                self.skip(party, M::ROUND, step);
-            }
-        }
-        failures.sort_by_key(|failure| failure.party);
-        for failure in &failures {
-            self.give_up(failure.clone());
-        }
-        if short {
-            let mut failures = self.failures.clone();
-            failures.sort_by_key(|failure| failure.party);
-            let answered = gathered.answered;
-            return Err(self.fail(SessionError::NotEnough { round: M::ROUND, enough, answered, failures }));
-        }
-        Ok(Collected { messages, failures })
-    }
-
     /// Compares transcripts with every remaining party, with a frame that carries nothing else (S7).
     ///
     /// After it, every remaining party that is honest holds the same broadcasts as I do, or will end with an error.
@@ -327,7 +227,7 @@ impl<T: Transport> Session<T> {
         Ok(unsent)
     }
 
-    fn send_personal<M: Message, S: Borrow<M::Shape>>(
+    pub(super) fn send_personal<M: Message, S: Borrow<M::Shape>>(
         &mut self,
         step: u32,
         mut outgoing: impl FnMut(PartyId) -> Option<M>,
@@ -387,7 +287,11 @@ impl<T: Transport> Session<T> {
         frame[..HEADER_BYTES].copy_from_slice(&self.header(Kind::Message, step, round).encode());
     }
 
-    fn want<'a, M: Message>(&self, step: u32, max_payload: &'a dyn Fn(PartyId) -> usize) -> Want<'a> {
+    pub(super) fn want<'a, M: Message>(
+        &self,
+        step: u32,
+        max_payload: &'a dyn Fn(PartyId) -> usize,
+    ) -> Want<'a> {
         Want {
             round: M::ROUND,
             tag: round_tag(M::ROUND),
@@ -411,11 +315,11 @@ impl<T: Transport> Session<T> {
         self.gather_all(&want, peers, unsent, &mut accept::<M, S>(shape, take))
     }
 
-    fn active_others(&self, expected: impl Fn(PartyId) -> bool) -> Vec<PartyId> {
+    pub(super) fn active_others(&self, expected: impl Fn(PartyId) -> bool) -> Vec<PartyId> {
         self.roster.others().filter(|&party| self.is_active(party) && expected(party)).collect()
     }
 
-    fn nothing<M>(&self) -> PerParty<Option<M>> {
+    pub(super) fn nothing<M>(&self) -> PerParty<Option<M>> {
         PerParty::from_vec(self.roster.parties().map(|_| None).collect())
     }
 
@@ -449,7 +353,7 @@ fn decode<M: Message>(payload: &[u8]) -> Result<M, Violation> {
 }
 
 /// Decodes and checks a payload, then hands it on.
-fn accept<M: Message, S: Borrow<M::Shape>>(
+pub(super) fn accept<M: Message, S: Borrow<M::Shape>>(
     shape: &impl Fn(PartyId) -> S,
     mut take: impl FnMut(PartyId, M, &[u8]),
 ) -> impl FnMut(PartyId, &crate::frame::Header, &[u8]) -> Result<(), Cause> {

@@ -175,6 +175,36 @@ fn collecting_passes_over_a_silent_party() {
     });
 }
 
+/// A step with a time of its own: the slow one is passed over, and is not given up.
+#[test]
+fn collecting_within_a_time_passes_over_the_late() {
+    let through = AtomicUsize::new(0);
+    testing::run_parties(4, |me, mut transport| {
+        let mut session = open(&mut transport).unwrap();
+        let (short, long) = (Duration::from_millis(200), Duration::from_secs(20));
+        let late = id(2);
+        let note = |to| Some(Note { from: me, to });
+        // In the first step nobody waits for it at all, in the second a little, in the third it is late at once.
+        for wait in [None, Some(short), Some(Duration::ZERO)] {
+            if me == late {
+                while through.load(Ordering::SeqCst) < 3 {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+            let wait = |party| if party == late { wait } else { Some(long) };
+            let collected = session.collect_within(note, wait, |_| &()).unwrap();
+            assert_eq!(
+                (collected.answers().count(), collected.failures.len()),
+                (if me == late { 3 } else { 2 }, 0)
+            );
+        }
+        through.fetch_add(1, Ordering::SeqCst);
+        if me != late {
+            assert!(session.failed().is_empty());
+        }
+    });
+}
+
 #[test]
 fn life_goes_on_without_a_party_that_broke_the_rules() {
     // Frame 2 from a to each is its answer in the collecting round.

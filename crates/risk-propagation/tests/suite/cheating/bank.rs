@@ -11,7 +11,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 use super::deviation::{Deviation, Progress, View};
-use super::wire::{Frame, Partials, Peeking, Proven};
+use super::wire::{Asked, Frame, Partials, Peeking, Proven};
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, CiphertextBatch, Randomness};
 use subrosa_risk_propagation::steps::agreement::periods;
 use subrosa_risk_propagation::steps::agreement::senders;
@@ -389,14 +389,27 @@ impl Bank<'_, '_> {
             let answers: Vec<(PartyId, Vec<BigUint>)> = if let Checks::Proofs(challenges) = checks {
                 let context = ProofContext::of(self.session);
                 let mut masks = progress.seed.derive(Purpose::Proofs, &[self.session.id()]).first();
-                let outgoing = |party: PartyId| {
+                let mut proven = |party: PartyId| {
                     let partial = PartialDecryption::new(me, partials(party));
                     let noisy = &noisy[party.index()];
                     // Of values that are not right, nothing can be proved that holds.
                     let proof = share.prove(&context, noisy, &partial, challenges, &mut masks).ok()?;
                     (!noisy.is_empty()).then(|| Proven { values: partial.into_values(), proof })
                 };
-                let answers = self.session.collect(outgoing, |_| count > 0, enough, &())?.messages;
+                let banks = self.session.roster().len();
+                let helps = |helper: PartyId, owner: PartyId| {
+                    (1..=threshold).contains(&((helper.index() + banks - owner.index()) % banks))
+                };
+                let outgoing = |party: PartyId| helps(me, party).then(|| proven(party)).flatten();
+                let wait = self.session.limits().round_timeout;
+                let first = |party: PartyId| (count > 0 && helps(party, me)).then_some(wait);
+                let answers = self.session.collect_within(outgoing, first, |_| &())?.messages;
+                let nothing = |_| (count > 0).then_some(Asked { from: None });
+                let readers = |party: PartyId| (counts[party] > 0).then_some(wait);
+                let asked = self.session.collect_within(nothing, readers, |_| &())?.messages;
+                let asks = |party: PartyId| asked[party].is_some_and(|asked| asked.from.is_some());
+                let outgoing = |party: PartyId| asks(party).then(|| proven(party)).flatten();
+                self.session.collect(outgoing, |_| false, 0, &())?;
                 answers.present().map(|(party, message)| (party, message.values.clone())).collect()
             } else {
                 let outgoing = |party: PartyId| {

@@ -153,6 +153,25 @@ impl Message for Proven {
     }
 }
 
+/// From which message on the sender wants the receiver's partial decryptions.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct Asked {
+    pub from: Option<u32>,
+}
+
+impl Message for Asked {
+    const ROUND: &'static str = "decrypt/request";
+    type Shape = ();
+
+    fn max_bytes((): &()) -> usize {
+        6
+    }
+
+    fn check(&self, (): &()) -> Result<(), Malformed> {
+        Ok(())
+    }
+}
+
 impl Message for Partials {
     const ROUND: &'static str = "decrypt/partial";
     type Shape = ();
