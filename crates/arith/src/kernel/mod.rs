@@ -7,6 +7,8 @@ pub(crate) mod lanes;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod mulx;
 pub(crate) mod portable;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod remainders;
 pub(crate) mod rows;
 
 /// A way to multiply modulo m.
