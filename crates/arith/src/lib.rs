@@ -19,7 +19,7 @@ pub mod sieve;
 mod wiped;
 mod words;
 
-pub use batch::{GROUP, pow_moduli, vartime_multi_pow_batch};
+pub use batch::{GROUP, pow_moduli, pow_moduli_small_base, vartime_multi_pow_batch};
 pub use error::ArithError;
 pub use fixed_base::FixedBase;
 pub use kernel::Kernel;

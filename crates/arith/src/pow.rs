@@ -64,7 +64,7 @@ impl Modulus {
     /// # Security
     /// The time taken depends on the exponent: for public exponents only.
     pub fn vartime_pow_small_base(&self, base: u64, exponent: &BigUint) -> Residue {
-        let Some(powers) = small_powers(base) else {
+        let Some(powers) = small_powers(base, SMALL_BITS) else {
             return self.vartime_pow(&self.residue_u64(base), exponent);
         };
         let digits = Digits::new(exponent);
@@ -109,13 +109,11 @@ impl Modulus {
     /// # Security
     /// As [`Modulus::pow`]; the base is public.
     pub fn pow_small_base(&self, base: u64, exponent: &SecretInt) -> Residue {
-        let Some(powers) = small_powers(base) else {
+        let Some(powers) = small_powers(base, SMALL_BITS) else {
             return self.pow(&self.residue_u64(base), exponent);
         };
         let digits = Digits::with_bits(exponent.expose(), exponent.bits());
-        self.pow_small(&powers, &digits, exponent.bits(), |table, digit| {
-            (0u64..).zip(table).fold(0, |acc, (i, &power)| acc | (power & ct::eq_mask(i, digit)))
-        })
+        self.pow_small(&powers, &digits, exponent.bits(), select_small)
     }
 
     /// Windows of log₂(powers.len()) bits; `look_up` returns the power for a digit.
@@ -143,16 +141,21 @@ impl Modulus {
     }
 }
 
-/// base^0, base^1, …, base^(2^w − 1) with the greatest useful w for which all are below 2^[`SMALL_BITS`]; `None` where
-/// the base itself is not.
-fn small_powers(base: u64) -> Option<Vec<u64>> {
-    if base >> SMALL_BITS != 0 {
+/// The power for a digit, reading every one.
+pub(crate) fn select_small(powers: &[u64], digit: u64) -> u64 {
+    (0u64..).zip(powers).fold(0, |acc, (i, &power)| acc | (power & ct::eq_mask(i, digit)))
+}
+
+/// base^0, base^1, …, base^(2^w − 1) with the greatest useful w for which all are below 2^`bits`; `None` where the base itself is
+/// not.
+pub(crate) fn small_powers(base: u64, bits: u32) -> Option<Vec<u64>> {
+    if base >> bits != 0 {
         return None;
     }
     let mut powers = vec![1u64];
     while powers.len() < 1 << SMALL_WINDOW_LIMIT {
         match powers.last().and_then(|&last| last.checked_mul(base)) {
-            Some(next) if next >> SMALL_BITS == 0 => powers.push(next),
+            Some(next) if next >> bits == 0 => powers.push(next),
             _ => break,
         }
     }

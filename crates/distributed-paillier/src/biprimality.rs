@@ -12,7 +12,7 @@ use crate::candidates::{BatchSecrets, Candidate, NO_SUCH_PLACE};
 use crate::messages::{FirstTest, FurtherTests, ListBelow, conform};
 use crate::{KeygenError, KeygenParameters};
 use subrosa_arith::sieve::primes_below;
-use subrosa_arith::{ArithError, GROUP, Kernel, Modulus, SecretInt, jacobi, pow_moduli};
+use subrosa_arith::{ArithError, GROUP, Modulus, SecretInt, jacobi, pow_moduli_small_base};
 use subrosa_encoding::Hasher;
 use subrosa_transport::{PartyId, PerParty};
 
@@ -71,26 +71,15 @@ pub fn first_test(
     survivors: &[Sieved],
 ) -> Result<FirstTest, KeygenError> {
     let group = |survivors: &[Sieved]| {
-        let terms = survivors.iter().map(|sieved| {
+        let exponents = survivors.iter().map(|sieved| {
             let candidate = secrets.candidate(sieved.index).ok_or(NO_SUCH_PLACE)?;
-            let base = sieved.modulus.residue_u64(sieved.base);
-            Ok((base, exponent(parameters, me, candidate, sieved.modulus.value())?))
+            Ok(exponent(parameters, me, candidate, sieved.modulus.value())?)
         });
-        let terms = terms.collect::<Result<Vec<_>, KeygenError>>()?;
-        let terms: Vec<_> = survivors
-            .iter()
-            .zip(&terms)
-            .map(|(sieved, (base, exponent))| (&sieved.modulus, base, exponent))
-            .collect();
-        let is_portable = survivors.iter().all(|sieved| sieved.modulus.kernel() == Kernel::Portable);
-        let powers = if is_portable {
-            let pairs = survivors.iter().zip(&terms);
-            pairs
-                .map(|(sieved, (.., exponent))| sieved.modulus.pow_small_base(sieved.base, exponent))
-                .collect()
-        } else {
-            pow_moduli(&terms)
-        };
+        let exponents = exponents.collect::<Result<Vec<_>, KeygenError>>()?;
+        let terms = survivors.iter().zip(&exponents);
+        let terms: Vec<_> =
+            terms.map(|(sieved, exponent)| (&sieved.modulus, sieved.base, exponent)).collect();
+        let powers = pow_moduli_small_base(&terms);
         let powers = powers.into_iter().zip(survivors);
         Ok(powers.map(|(power, sieved)| sieved.modulus.to_uint(&power)).collect())
     };

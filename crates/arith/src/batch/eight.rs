@@ -11,7 +11,7 @@ use super::GROUP;
 use crate::context::Context;
 use crate::kernel::lanes::{self, Eight, Form, Moduli, Table};
 use crate::multi_pow::Step;
-use crate::pow::{Digits, sliding_window};
+use crate::pow::{Digits, select_small, sliding_window, small_powers};
 use crate::wiped::Wiped;
 use crate::words;
 use crate::{FixedBase, SecretInt};
@@ -185,6 +185,47 @@ pub(super) fn pow(contexts: &[&Context], bases: &[&[u64]], exponents: &[&SecretI
         table.select(&mut entry, digits, &group.moduli);
         group.mul(&mut acc, &entry);
     }
+    Some(group.leave(acc, bases.len()))
+}
+
+/// Each small base to the power of its exponent, as [`pow`]: in place of a multiplication by an entry of a table, each window takes
+/// one by a word. `None` also where a word is too long for the modulus.
+pub(super) fn pow_small(
+    contexts: &[&Context],
+    bases: &[u64],
+    exponents: &[&SecretInt],
+) -> Option<Vec<Wiped>> {
+    let (form, n) = size(contexts.first()?)?;
+    // A number below 2m times a word below 2^room has a square below m·R.
+    let longest = contexts.iter().map(|context| context.bits()).max()?;
+    let spare = (n as u64 * u64::from(form.limb_bits())).checked_sub(longest)?;
+    let room = u32::try_from(spare.saturating_sub(2) / 2).ok()?;
+    let tables: Vec<Vec<u64>> = bases.iter().map(|&base| small_powers(base, room)).collect::<Option<_>>()?;
+    let window = tables.iter().map(|powers| powers.len().ilog2()).min()?;
+    if form != Form::Wide || window == 0 {
+        return None;
+    }
+    let mut group = Group::new(contexts, n, bases.len())?;
+    let bits = exponents.iter().map(|exponent| exponent.bits()).max().unwrap_or(0);
+    let digits: Vec<_> =
+        exponents.iter().map(|exponent| Digits::with_bits(exponent.expose(), bits)).collect();
+    let one = group.one();
+    let mut acc = one.clone();
+    let windows = bits.div_ceil(u64::from(window));
+    for i in (0..windows).rev() {
+        if i + 1 != windows {
+            for _ in 0..window {
+                group.square(&mut acc);
+            }
+        }
+        let digits = digits_at(&digits, i * u64::from(window), u64::from(window));
+        let factors = std::array::from_fn(|lane| {
+            tables.get(lane).map_or(1, |powers| select_small(&powers[..1 << window], digits[lane]))
+        });
+        group.moduli.mul_small_assign(&mut acc, factors);
+    }
+    // Back below 2m.
+    group.mul(&mut acc, &one);
     Some(group.leave(acc, bases.len()))
 }
 

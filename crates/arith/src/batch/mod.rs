@@ -169,32 +169,71 @@ impl Modulus {
 /// As [`Modulus::pow`] for each. The time depends on the sizes of the moduli, and on the exponents' public bounds as in
 /// [`Modulus::pow_each`].
 pub fn pow_moduli(terms: &[(&Modulus, &Residue, &SecretInt)]) -> Vec<Residue> {
+    by_size(
+        terms,
+        |(modulus, _, exponent)| (modulus, exponent.bits()),
+        |group| {
+            let contexts: Vec<&Context> = group.iter().map(|(modulus, ..)| &*modulus.context).collect();
+            let bases: Vec<_> = group.iter().map(|(modulus, base, _)| modulus.own(base)).collect();
+            let bases: Vec<&[u64]> = bases.iter().map(|base| &**base).collect();
+            let exponents: Vec<_> = group.iter().map(|(.., exponent)| *exponent).collect();
+            eight::pow(&contexts, &bases, &exponents)
+        },
+        |(modulus, base, exponent)| modulus.pow(base, exponent),
+    )
+}
+
+/// As [`pow_moduli`], for small public bases: each window costs little more than its squarings.
+///
+/// # Security
+/// As [`pow_moduli`]; the bases are public.
+pub fn pow_moduli_small_base(terms: &[(&Modulus, u64, &SecretInt)]) -> Vec<Residue> {
+    by_size(
+        terms,
+        |(modulus, _, exponent)| (modulus, exponent.bits()),
+        |group| {
+            let contexts: Vec<&Context> = group.iter().map(|(modulus, ..)| &*modulus.context).collect();
+            let bases: Vec<u64> = group.iter().map(|(_, base, _)| *base).collect();
+            let exponents: Vec<_> = group.iter().map(|(.., exponent)| *exponent).collect();
+            eight::pow_small(&contexts, &bases, &exponents).or_else(|| {
+                let bases: Vec<_> =
+                    group.iter().map(|(modulus, base, _)| modulus.residue_u64(*base)).collect();
+                let bases: Vec<&[u64]> = bases.iter().map(|base| &*base.words).collect();
+                eight::pow(&contexts, &bases, &exponents)
+            })
+        },
+        |(modulus, base, exponent)| modulus.pow_small_base(*base, exponent),
+    )
+}
+
+/// [`in_groups`] for moduli of their own, in the order of `terms`. `parts` gives a term's modulus and the bits of its exponent.
+fn by_size<T: Copy>(
+    terms: &[T],
+    parts: impl Fn(&T) -> (&Modulus, u64),
+    together: impl Fn(&[T]) -> Option<Vec<Wiped>>,
+    alone: impl Fn(&T) -> Residue,
+) -> Vec<Residue> {
     let size = |index: &usize| {
-        let (modulus, _, _) = terms[*index];
+        let (modulus, _) = parts(&terms[*index]);
         (eight::size(&modulus.context), modulus.context.words())
     };
     // Those of one size follow each other, so that they fall into the same groups.
     let mut order: Vec<usize> = (0..terms.len()).collect();
-    order.sort_by_key(|index| (size(index), terms[*index].2.bits()));
+    order.sort_by_key(|index| (size(index), parts(&terms[*index]).1));
     let mut powers: Vec<(usize, Residue)> = Vec::with_capacity(terms.len());
     for same in order.chunk_by(|a, b| size(a) == size(b)) {
-        let (first, _, _) = terms[same[0]];
+        let (first, _) = parts(&terms[same[0]]);
         let found = in_groups(
             first,
             Work::Power,
             same,
-            |group| {
-                let contexts: Vec<&Context> = group.iter().map(|&index| &*terms[index].0.context).collect();
-                let bases: Vec<_> = group.iter().map(|&index| terms[index].0.own(terms[index].1)).collect();
-                let bases: Vec<&[u64]> = bases.iter().map(|base| &**base).collect();
-                let exponents: Vec<_> = group.iter().map(|&index| terms[index].2).collect();
-                eight::pow(&contexts, &bases, &exponents)
-            },
-            |&index| terms[index].0.pow(terms[index].1, terms[index].2),
+            |group| together(&group.iter().map(|&index| terms[index]).collect::<Vec<_>>()),
+            |&index| alone(&terms[index]),
         );
         // A group's words belong to the modulus of each of its terms.
-        powers
-            .extend(same.iter().zip(found).map(|(&index, power)| (index, terms[index].0.wrap(power.words))));
+        powers.extend(
+            same.iter().zip(found).map(|(&index, power)| (index, parts(&terms[index]).0.wrap(power.words))),
+        );
     }
     powers.sort_by_key(|&(index, _)| index);
     powers.into_iter().map(|(_, power)| power).collect()

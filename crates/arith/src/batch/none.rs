@@ -15,6 +15,10 @@ pub(super) fn pow(_: &[&Context], _: &[&[u64]], _: &[&SecretInt]) -> Option<Vec<
     None
 }
 
+pub(super) fn pow_small(_: &[&Context], _: &[u64], _: &[&SecretInt]) -> Option<Vec<Wiped>> {
+    None
+}
+
 pub(super) fn vartime_pow(_: &Context, _: &[&[u64]], _: &BigUint) -> Option<Vec<Wiped>> {
     None
 }

@@ -164,6 +164,39 @@ proptest! {
         }
     }
 
+    /// Small bases from none to as long as a word, moduli with little and much room in their limbs.
+    #[test]
+    fn small_bases(
+        bits in prop_oneof![Just(512u64), Just(1024), Just(2048), Just(2078), 514u64..1500],
+        terms in prop::collection::vec(
+            (any::<u64>(), prop_oneof![6 => 0u64..14, 2 => Just(31u64), 1 => 32u64..=1 << 20, 1 => any::<u64>()], 0u64..90),
+            0..=17,
+        ),
+        full: bool,
+    ) {
+        let owned: Vec<_> = terms
+            .iter()
+            .map(|&(seed, base, exponent_bits)| {
+                let m = number(seed, bits) | BigUint::one() | (BigUint::one() << (bits - 1));
+                // A modulus and an exponent with all bits set, too.
+                let (m, exponent) = if full {
+                    ((BigUint::one() << bits) - 1u8, (BigUint::one() << exponent_bits) - 1u8)
+                } else {
+                    (m, number(!seed, exponent_bits))
+                };
+                (Modulus::new(&m).unwrap(), base, SecretInt::new(exponent, exponent_bits).unwrap())
+            })
+            .collect();
+        let borrowed: Vec<_> = owned.iter().map(|(modulus, base, exponent)| (modulus, *base, exponent)).collect();
+        let powers = pow_moduli_small_base(&borrowed);
+        prop_assert_eq!(powers.len(), owned.len());
+        for (power, (modulus, base, exponent)) in powers.iter().zip(&owned) {
+            let expected = BigUint::from(*base).modpow(exponent.expose(), modulus.value());
+            prop_assert_eq!(modulus.to_uint(power), expected);
+            prop_assert!(std::sync::Arc::ptr_eq(&power.context, &modulus.context));
+        }
+    }
+
     #[test]
     fn products_side_by_side(
         bits in 514u64..1500,

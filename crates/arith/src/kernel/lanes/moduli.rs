@@ -5,12 +5,13 @@
 )]
 
 use std::arch::x86_64::{
-    __m512i, _mm512_and_si512, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_srli_epi64, _mm512_sub_epi64,
+    __m512i, _mm512_add_epi64, _mm512_and_si512, _mm512_madd52hi_epu64, _mm512_madd52lo_epu64,
+    _mm512_set1_epi64, _mm512_setzero_si512, _mm512_srli_epi64, _mm512_sub_epi64,
 };
 
 use super::form::{Form, LANES, MIN_WORDS, NARROW_LANES, NARROW_LIMB_BITS, PAD};
 use super::mul::Operands;
-use super::numbers::{Eight, load, store};
+use super::numbers::{Eight, Vector, load, store};
 use super::{avx2, mul};
 use crate::Kernel;
 use crate::kernel::ifma::WORD_BITS;
@@ -89,6 +90,27 @@ impl Moduli {
         assert!(self.fits(a) && self.fits(scratch));
         let b = a.pointer();
         self.multiply::<true>(a, b, scratch);
+    }
+
+    /// `a = a·c` in each lane, not reduced: for the form [`Form::Wide`], words below 2^52, and products below 2^(52n).
+    pub(crate) fn mul_small_assign(&self, a: &mut Eight, factors: [u64; LANES]) {
+        assert!(self.form == Form::Wide && self.fits(a));
+        // SAFETY: `Form::of` has found the instructions.
+        unsafe { self.mul_small_vector(a, Vector(factors)) }
+    }
+
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn mul_small_vector(&self, a: &mut Eight, factors: Vector) {
+        let (zero, full) = (_mm512_setzero_si512(), _mm512_set1_epi64(low_mask(WORD_BITS).cast_signed()));
+        let factors = load(&factors);
+        let mut carry = zero;
+        for limb in &mut a.vectors[..self.n] {
+            let value = load(limb);
+            let low = _mm512_madd52lo_epu64(carry, value, factors);
+            let high = _mm512_madd52hi_epu64(zero, value, factors);
+            store(limb, _mm512_and_si512(low, full));
+            carry = _mm512_add_epi64(high, _mm512_srli_epi64::<WORD_BITS>(low));
+        }
     }
 
     pub(super) fn fits(&self, eight: &Eight) -> bool {
