@@ -20,7 +20,7 @@ use crate::steps::messages::{
 };
 use subrosa_paillier::{Blinder, Ciphertext, KeyId};
 use subrosa_threshold_decryption::protocol::{
-    self as decryption, Announcement, Checks, PartialMessage, ProvenMessage, Request,
+    self as decryption, Announcement, Checks, Part, PartialMessage, ProvenMessage, Request,
 };
 use subrosa_threshold_decryption::{BatchProof, PartialDecryption, ProofContext, proof};
 use subrosa_transport::{HEADER_BYTES, Message, PartyId, PerParty, round_tag};
@@ -395,44 +395,59 @@ impl Scene<'_> {
         Some(self.difference(frame, Some(*to), format!("it went on, although: {reason}")))
     }
 
-    /// R9: verifies the proofs of this bank's partial decryptions of `noisy`.
+    /// R9: verifies the proofs of this bank's partial decryptions of `noisy`, which begin after so many steps.
     pub(super) fn check_partials(
         &self,
         noisy: &PerParty<Vec<Ciphertext>>,
+        steps: u64,
         leftover: &[(PartyId, Vec<u8>)],
     ) -> (End, Vec<Difference>) {
         let roster = self.subject.roster;
         let context = ProofContext::new(self.session, roster.parties().map(|party| roster.name(party)));
+        let batch = |owner: PartyId| noisy.get(owner).map_or(&[][..], Vec::as_slice);
+        let own_chunks = batch(roster.me()).chunks(decryption::CHUNK).len();
         let (mut proven, mut unproven, mut differences) = (0, 0, Vec::new());
         for owner in roster.others() {
-            let chunks: Vec<_> =
-                noisy.get(owner).map_or(&[][..], Vec::as_slice).chunks(decryption::CHUNK).collect();
-            // Chunks come in order, and those that the owner asked for come behind.
-            let mut next = 0;
+            let chunks: Vec<_> = batch(owner).chunks(decryption::CHUNK).collect();
+            // No step takes two frames to one receiver.
+            let mut last = None;
             for (_, frame) in leftover.iter().filter(|(to, _)| *to == owner) {
                 let Some(heading) = Heading::of(frame).filter(|_| !is_abort(frame)) else {
                     continue;
                 };
+                let step =
+                    u64::from(heading.step).checked_sub(steps).and_then(|step| usize::try_from(step).ok());
+                let place = step.map(Part::of_step).filter(|_| last < step);
+                last = last.max(step);
+                let mut differs = |what: &str| differences.push(self.difference(frame, Some(owner), what));
                 match round_of(heading.tag).0 {
                     PartialMessage::ROUND => {
                         unproven += 1;
                         if matches!(self.subject.settings.checks, Checks::Proofs(_)) {
-                            let what = "its partial decryptions come without a proof";
-                            differences.push(self.difference(frame, Some(owner), what));
+                            differs("its partial decryptions come without a proof");
                         }
                     }
                     ProvenMessage::ROUND => {
                         proven += 1;
-                        let mut order = (next..chunks.len()).chain(0..next);
-                        match order.find(|&place| self.holds(&context, chunks[place], frame)) {
-                            Some(place) => next = place + 1,
-                            None => {
-                                let what = "its partial decryptions are not those of its key share";
-                                differences.push(self.difference(frame, Some(owner), what));
-                            }
+                        let due = place.filter(|(_, part)| match part {
+                            Part::Helpers => decryption::helps(self.subject.key.access(), roster.me(), owner),
+                            Part::Requests => false,
+                            Part::Asked => true,
+                        });
+                        match due.and_then(|(chunk, _)| chunks.get(chunk)) {
+                            None => differs("its partial decryptions are not due in this step"),
+                            Some(ciphertexts) if self.holds(&context, ciphertexts, frame) => {}
+                            Some(_) => differs("its partial decryptions are not those of its key share"),
                         }
                     }
-                    Request::ROUND | Finished::ROUND => {}
+                    Request::ROUND => {
+                        let due =
+                            place.is_some_and(|(chunk, part)| chunk < own_chunks && part == Part::Requests);
+                        if !due || payload::<Request>(frame).is_none() {
+                            differs("its request for partial decryptions is none that is due");
+                        }
+                    }
+                    Finished::ROUND => {}
                     _ => {
                         differences.extend(self.unexpected(&[(owner, frame.clone())], "decryption is next"));
                     }

@@ -182,9 +182,13 @@ fn recompute_session<R: Read>(
         Stage::Decrypt { .. } => iteration.set(0),
         _ => {}
     };
+    let mut steps = 0;
     let result = match Session::open(&mut replay, PROTOCOL, &fields, timeout, &mut nonce) {
         Ok(mut session) => session.guard(|session| {
-            run(session, &role, network.clone(), settings, Some(store), &mut nonce, &mut progress)
+            let result =
+                run(session, &role, network.clone(), settings, Some(store), &mut nonce, &mut progress);
+            steps = session.counters().steps();
+            result
         }),
         Err(error) => Err(error.into()),
     };
@@ -200,7 +204,7 @@ fn recompute_session<R: Read>(
     }
     match (result, read) {
         (Ok(_), Some(Some(noisy))) => {
-            let (end, more) = scene.check_partials(noisy, &leftover);
+            let (end, more) = scene.check_partials(noisy, steps, &leftover);
             differences.extend(more);
             Ok(end)
         }

@@ -128,35 +128,22 @@ impl std::fmt::Debug for ProvenMessage {
     }
 }
 
-/// D2b, to each of the others: from which chunk of my ciphertexts on I want the receiver's partial decryptions.
+/// D2b, to each of the others: whether I want the receiver's partial decryptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// Number of the first chunk, from 0; `None` for no chunk at all.
-    pub(super) from: Option<u32>,
-}
-
-/// How many chunks the sender of a [`Request`] has.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestShape {
-    pub(super) chunks: usize,
+    pub(super) wanted: bool,
 }
 
 impl Message for Request {
     const ROUND: &'static str = "decrypt/request";
-    type Shape = RequestShape;
+    type Shape = ();
 
-    fn max_bytes(_: &RequestShape) -> usize {
-        // A mark and at most five bytes.
-        6
+    fn max_bytes((): &()) -> usize {
+        1
     }
 
-    fn check(&self, shape: &RequestShape) -> Result<(), Malformed> {
-        match self.from {
-            Some(from) if from as usize >= shape.chunks => {
-                Err(Malformed::new(format!("asks for chunk {from} of {}", shape.chunks)))
-            }
-            _ => Ok(()),
-        }
+    fn check(&self, (): &()) -> Result<(), Malformed> {
+        Ok(())
     }
 }
 

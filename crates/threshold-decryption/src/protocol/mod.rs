@@ -21,8 +21,8 @@ use subrosa_transport::{Failure, PartyId, PerParty, Protocol, Session, Transport
 pub use decryption::Decryption;
 pub use messages::{
     Announcement, AnnouncementShape, PartialMessage, PartialShape, ProvenMessage, ProvenShape, Request,
-    RequestShape,
 };
+pub use proven::{Part, helps};
 pub use settings::{Checks, DecryptionSettings};
 
 /// Name and version of the protocol, for [`Session::open`].

@@ -6,19 +6,12 @@ use std::time::Duration;
 use rand_core::CryptoRng;
 
 use super::messages::Claim;
-use super::{CHUNK, Chunk, Decrypted, ProvenMessage, ProvenShape, Reading, Request, RequestShape, chunks};
-use crate::{Challenges, DecryptionError, KeyShare, PartialDecryption, ProofContext};
+use super::{CHUNK, Chunk, Decrypted, ProvenMessage, ProvenShape, Reading, Request, chunks};
+use crate::{AccessStructure, Challenges, DecryptionError, KeyShare, PartialDecryption, ProofContext};
 use subrosa_paillier::Ciphertext;
 use subrosa_transport::{Collected, PartyId, PerParty, Roster, Session, Transport};
 
-/// What is still to be read after the helpers had their turn.
-struct Unread {
-    /// Number of the chunk.
-    number: usize,
-    reading: Reading,
-}
-
-/// D2 to D4.
+/// D2 to D4, chunk after chunk.
 pub(super) fn decrypt<T: Transport>(
     session: &mut Session<T>,
     share: &KeyShare,
@@ -27,42 +20,57 @@ pub(super) fn decrypt<T: Transport>(
     rng: &mut impl CryptoRng,
 ) -> Result<Decrypted, DecryptionError> {
     let (context, roster) = (ProofContext::of(session), session.roster().clone());
-    let round = Round { share, context, challenges, me: session.me(), roster };
-    let chunks: Vec<Chunk<'_>> = chunks(batches).collect();
+    let timeout = session.limits().round_timeout;
+    let mut round = Round { share, context, challenges, me: session.me(), roster, timeout, slow: vec![] };
+    round.slow = vec![false; round.roster.len()];
     let mut decrypted = Decrypted::new(session);
-    let mut plaintexts = vec![Vec::new(); chunks.len()];
-
-    let mut unread = Vec::new();
-    let mut slow = vec![false; round.roster.len()];
-    for (number, chunk) in chunks.iter().enumerate() {
-        let reading = round.first_answers(session, chunk, &mut slow, &mut decrypted, rng)?;
-        if chunk.of(round.me).is_empty() {
-            continue;
-        }
-        if reading.answers.len() == round.threshold() {
-            (plaintexts[number], _) = reading.finish(share, chunk, false)?;
-        } else {
-            unread.push(Unread { number, reading });
-        }
-    }
-
-    let requests = round.requests(session, &unread);
-    let asked = round.ask(session, &chunks, &requests, &mut decrypted)?;
-
-    let mut unread = unread.into_iter().peekable();
-    for (number, chunk) in chunks.iter().enumerate() {
-        let mut open = unread.next_if(|unread| unread.number == number);
-        let reading = open.as_mut().map(|unread| &mut unread.reading);
-        let turn = Turn { number, asked: &asked, requests: &requests };
-        round.further_answers(session, chunk, &turn, reading, &mut decrypted, rng)?;
-        if let Some(Unread { reading, .. }) = open {
-            let (texts, deviations) = reading.finish(share, chunk, false)?;
-            plaintexts[number] = texts;
+    for (number, chunk) in (0..).zip(chunks(batches)) {
+        let mut reading = round.first_answers(session, &chunk, &mut decrypted, rng)?;
+        let asked = round.ask(session, &chunk, &reading, &mut decrypted)?;
+        // Each chunk may have set the others back by two rounds, and so may have what came before.
+        session.set_round_timeout(timeout.saturating_mul(2 * (number + 2)));
+        let further = round.further_answers(session, &chunk, &asked, &mut reading, &mut decrypted, rng);
+        session.set_round_timeout(timeout);
+        further?;
+        if !chunk.of(round.me).is_empty() {
+            let (plaintexts, deviations) = reading.finish(share, &chunk, false)?;
+            decrypted.plaintexts.extend(plaintexts);
             decrypted.deviations.extend(deviations);
         }
     }
-    decrypted.plaintexts = plaintexts.into_iter().flatten().collect();
     Ok(decrypted)
+}
+
+/// Whether a party helps an owner unasked, in D2a: the t parties do that follow it in the roster, the first after the last.
+#[must_use]
+pub fn helps(access: AccessStructure, helper: PartyId, owner: PartyId) -> bool {
+    let parties = access.parties() as usize;
+    let distance = (helper.index() + parties).saturating_sub(owner.index()) % parties.max(1);
+    (1..=access.threshold() as usize).contains(&distance)
+}
+
+/// The parts of D2 with proofs, each a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// D2a: helpers answer unasked.
+    Helpers,
+    /// D2b: readers say whose answers they want.
+    Requests,
+    /// D2c: those that were asked answer.
+    Asked,
+}
+
+impl Part {
+    /// The chunk and the part of a step, counted from the first step of D2.
+    #[must_use]
+    pub fn of_step(step: usize) -> (usize, Self) {
+        let part = match step % 3 {
+            0 => Self::Helpers,
+            1 => Self::Requests,
+            _ => Self::Asked,
+        };
+        (step / 3, part)
+    }
 }
 
 /// What all steps of one decryption share.
@@ -72,15 +80,9 @@ struct Round<'a> {
     challenges: Challenges,
     me: PartyId,
     roster: Roster,
-}
-
-/// Whose turn it is in D2c, for one chunk.
-struct Turn<'a> {
-    number: usize,
-    /// From which chunk on each party wants my answers.
-    asked: &'a PerParty<Option<usize>>,
-    /// From which chunk on I want those of each party.
-    requests: &'a PerParty<Option<usize>>,
+    timeout: Duration,
+    /// Which of my helpers were late in the last chunk.
+    slow: Vec<bool>,
 }
 
 impl Round<'_> {
@@ -88,74 +90,59 @@ impl Round<'_> {
         self.share.key().access().threshold() as usize
     }
 
-    /// Whether a party helps an owner unasked: those do that follow it in the roster, the first after the last.
     fn helps(&self, helper: PartyId, owner: PartyId) -> bool {
-        let distance = (helper.index() + self.roster.len() - owner.index()) % self.roster.len();
-        (1..=self.threshold()).contains(&distance)
+        helps(self.share.key().access(), helper, owner)
     }
 
     /// D2a: sends what I owe to those whom I help, and takes my helpers' answers.
     fn first_answers<T: Transport>(
-        &self,
+        &mut self,
         session: &mut Session<T>,
         chunk: &Chunk<'_>,
-        slow: &mut [bool],
         decrypted: &mut Decrypted,
         rng: &mut impl CryptoRng,
     ) -> Result<Reading, DecryptionError> {
-        let mut messages = self.messages(chunk, |owner| self.helps(self.me, owner), rng)?;
-        let outgoing = |party: PartyId| messages.get_mut(party.index()).and_then(Option::take);
         let reads = !chunk.of(self.me).is_empty();
-        // Waiting for each of t helpers once, I am late by a quarter of a round.
-        let longest = session.limits().round_timeout / (4 * self.share.key().access().threshold());
+        let longest = self.timeout / (4 * self.share.key().access().threshold());
         let wait = |party: PartyId| {
-            let wait = if slow[party.index()] { Duration::ZERO } else { longest };
+            let wait = if self.slow[party.index()] { Duration::ZERO } else { longest };
             (reads && self.helps(party, self.me)).then_some(wait)
         };
+        let mut failed = None;
+        let outgoing = self.answers(chunk, |owner| self.helps(self.me, owner), &mut failed, rng);
         let refused = Arc::default();
-        let shape = self.shape(chunk, &refused);
-        let collected = session.collect_within(outgoing, wait, shape)?;
-        for party in self.roster.others().filter(|&party| reads && self.helps(party, self.me)) {
-            slow[party.index()] |= collected.messages[party].is_none();
-        }
+        let collected = session.collect_within(outgoing, wait, self.shape(chunk, &refused));
+        failed.map_or(Ok(()), Err)?;
+        let collected = collected?;
+        self.slow = self.roster.parties().map(|party| collected.messages[party].is_none()).collect();
         let mut reading = Reading::default();
         take(&mut reading, collected, &refused, decrypted);
         Ok(reading)
     }
 
-    /// From which chunk on I ask each party: for chunks that lack answers, and for none that it has answered.
-    fn requests<T: Transport>(&self, session: &Session<T>, unread: &[Unread]) -> PerParty<Option<usize>> {
-        let first = |party: PartyId| {
-            let lacks =
-                |unread: &&Unread| unread.reading.answers.iter().all(|answer| answer.party() != party);
-            let first = unread.iter().filter(|_| session.is_active(party)).find(lacks);
-            first.map(|unread| unread.number)
-        };
-        PerParty::from_vec(self.roster.parties().map(first).collect())
-    }
-
-    /// D2b: tells each of the others from which chunk on I want its answers, if any. What they want of me.
+    /// D2b: tells each of the others whether I want its answer. Who wants mine: also those of whom I have not heard in time,
+    /// so that nobody can lose its turn.
     fn ask<T: Transport>(
         &self,
         session: &mut Session<T>,
-        chunks: &[Chunk<'_>],
-        requests: &PerParty<Option<usize>>,
+        chunk: &Chunk<'_>,
+        reading: &Reading,
         decrypted: &mut Decrypted,
-    ) -> Result<PerParty<Option<usize>>, DecryptionError> {
-        let count = |party: PartyId| chunks.iter().filter(|chunk| !chunk.of(party).is_empty()).count();
+    ) -> Result<PerParty<bool>, DecryptionError> {
+        let reads = |party: PartyId| !chunk.of(party).is_empty();
+        let lacks = reading.answers.len() < self.threshold();
         let outgoing = |party: PartyId| {
-            let from = requests[party].and_then(|from| u32::try_from(from).ok());
-            (count(self.me) > 0).then_some(Request { from })
+            let wanted = lacks && reading.answers.iter().all(|answer| answer.party() != party);
+            reads(self.me).then_some(Request { wanted })
         };
-        // Whoever asks later has lost its turn, and nobody else's time.
-        let longest = session.limits().round_timeout / 2;
-        let wait = |party: PartyId| (count(party) > 0).then_some(longest);
-        let shape = |party: PartyId| RequestShape { chunks: count(party) };
-        let collected = session.collect_within(outgoing, wait, shape)?;
+        let wait = |party: PartyId| reads(party).then_some(self.timeout / 2);
+        let collected = session.collect_within(outgoing, wait, |_| &())?;
         decrypted.absent.extend(collected.failures);
-        let from =
-            |request: Option<Request>| request.and_then(|request| request.from).map(|from| from as usize);
-        Ok(PerParty::from_vec(collected.messages.into_vec().into_iter().map(from).collect()))
+        let wants = |party: PartyId| {
+            let request = collected.messages[party].as_ref();
+            session.is_active(party) && reads(party) && request.is_none_or(|request| request.wanted)
+        };
+        Ok(PerParty::from_vec(self.roster.parties().map(wants).collect()))
     }
 
     /// D2c: answers those who asked me, and takes the answers that I asked for, until there are enough.
@@ -163,44 +150,60 @@ impl Round<'_> {
         &self,
         session: &mut Session<T>,
         chunk: &Chunk<'_>,
-        turn: &Turn<'_>,
-        reading: Option<&mut Reading>,
+        asked: &PerParty<bool>,
+        reading: &mut Reading,
         decrypted: &mut Decrypted,
         rng: &mut impl CryptoRng,
     ) -> Result<(), DecryptionError> {
-        let due = |from: &Option<usize>| from.is_some_and(|from| from <= turn.number);
-        let mut messages = self.messages(chunk, |owner| due(&turn.asked[owner]), rng)?;
-        let outgoing = |party: PartyId| messages.get_mut(party.index()).and_then(Option::take);
-        let lacking = reading.as_ref().map_or(0, |reading| self.threshold() - reading.answers.len());
+        let reads = !chunk.of(self.me).is_empty();
+        let lacking = if reads { self.threshold().saturating_sub(reading.answers.len()) } else { 0 };
+        let known: Vec<PartyId> = reading.answers.iter().map(PartialDecryption::party).collect();
+        let mut failed = None;
+        let outgoing = self.answers(chunk, |owner| asked[owner], &mut failed, rng);
         let refused = Arc::default();
-        let expected = |party: PartyId| !chunk.of(self.me).is_empty() && due(&turn.requests[party]);
-        let shape = self.shape(chunk, &refused);
-        let collected = session.collect_shaped(outgoing, expected, lacking, shape)?;
-        if let Some(reading) = reading {
-            take(reading, collected, &refused, decrypted);
+        let expected = |party: PartyId| lacking > 0 && !known.contains(&party);
+        let collected = session.collect_shaped(outgoing, expected, lacking, self.shape(chunk, &refused));
+        failed.map_or(Ok(()), Err)?;
+        take(reading, collected?, &refused, decrypted);
+        // Whoever has not heard that I lack nothing answers all the same.
+        for party in self.roster.others().filter(|&party| reads && !expected(party)) {
+            session.pass_over::<ProvenMessage>(party);
         }
         Ok(())
     }
 
-    /// My partial decryptions of a chunk, with proofs, for those owners for whom `helped` holds.
-    fn messages(
-        &self,
-        chunk: &Chunk<'_>,
-        helped: impl Fn(PartyId) -> bool,
-        rng: &mut impl CryptoRng,
-    ) -> Result<Vec<Option<ProvenMessage>>, DecryptionError> {
-        let mut messages = Vec::with_capacity(self.roster.len());
-        for party in self.roster.parties() {
+    /// My partial decryptions of a chunk, with proofs, for those owners for whom `helped` holds: each is computed when it is to be
+    /// sent, so that nobody waits for what others asked for. What goes wrong is put into `failed`.
+    fn answers<'s>(
+        &'s self,
+        chunk: &'s Chunk<'_>,
+        helped: impl Fn(PartyId) -> bool + 's,
+        failed: &'s mut Option<DecryptionError>,
+        rng: &'s mut impl CryptoRng,
+    ) -> impl FnMut(PartyId) -> Option<ProvenMessage> + 's {
+        move |party| {
             let ciphertexts = chunk.of(party);
-            if party == self.me || ciphertexts.is_empty() || !helped(party) {
-                messages.push(None);
-                continue;
+            if party == self.me || ciphertexts.is_empty() || failed.is_some() || !helped(party) {
+                return None;
             }
-            let partial = self.share.partially_decrypt(ciphertexts)?;
-            let proof = self.share.prove(&self.context, ciphertexts, &partial, self.challenges, rng)?;
-            messages.push(Some(ProvenMessage { values: partial.into_values(), proof }));
+            match self.answer(ciphertexts, rng) {
+                Ok(message) => Some(message),
+                Err(error) => {
+                    *failed = Some(error);
+                    None
+                }
+            }
         }
-        Ok(messages)
+    }
+
+    fn answer(
+        &self,
+        ciphertexts: &[Ciphertext],
+        rng: &mut impl CryptoRng,
+    ) -> Result<ProvenMessage, DecryptionError> {
+        let partial = self.share.partially_decrypt(ciphertexts)?;
+        let proof = self.share.prove(&self.context, ciphertexts, &partial, self.challenges, rng)?;
+        Ok(ProvenMessage { values: partial.into_values(), proof })
     }
 
     /// What an answer to me must look like. Values that are refused go to `refused`.

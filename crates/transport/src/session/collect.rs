@@ -5,7 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Session, gather::Want, rounds::accept};
+use super::{
+    Session,
+    gather::{Gathered, Want},
+    rounds::accept,
+};
 use crate::{
     Deadline, Fault, Message, Misuse, PartyId, PerParty, SessionError, Transport,
     error::{Cause, Failure},
@@ -109,8 +113,8 @@ impl<T: Transport> Session<T> {
     /// Personal messages from whoever answers in time: sends what `outgoing` gives for each other party, and waits for
     /// each party for which `wait` gives a time.
     ///
-    /// The step is over when each of them has answered, has failed, or is late. One whose time is zero is late at once. A
-    /// late party is not given up: its answer is dropped when it comes. A party that disconnects, aborts or sends something
+    /// The step is over when each of them has answered, has failed, or is late. One whose time is zero is late unless its answer
+    /// is there already. A late party is not given up: its answer is dropped when it comes. A party that disconnects, aborts or sends something
     /// wrong is.
     ///
     /// # Errors
@@ -128,10 +132,13 @@ impl<T: Transport> Session<T> {
 
         let mut messages = self.nothing::<M>();
         let limit = |party| M::max_bytes(shape(party).borrow());
-        let begin = Instant::now();
-        let mut pending = self.active_others(|party| wait(party).is_some());
+        let pending = self.active_others(|party| wait(party).is_some());
         let mut accept = accept::<M, S>(&shape, |from, message, _| messages[from] = Some(message));
-        let (mut failures, mut behind) = (Vec::new(), Vec::new());
+        let begin = Instant::now();
+        let want = Want { timeout: Duration::ZERO, ..self.want::<M>(step, &limit) };
+        let Gathered { mut failures, mut pending, .. } =
+            self.gather(&want, pending, None, Deadline::now(), &mut accept);
+        let mut behind = Vec::new();
         loop {
             let passed = begin.elapsed();
             let is_due = |&peer: &PartyId| wait(peer).unwrap_or_default() <= passed;
@@ -155,6 +162,13 @@ impl<T: Transport> Session<T> {
             self.give_up(failure.clone());
         }
         Ok(Collected { messages, failures })
+    }
+
+    /// After a collecting step of this message: drops what a party of which nothing was expected may still send in it.
+    pub fn pass_over<M: Message>(&mut self, party: PartyId) {
+        if self.is_active(party) {
+            self.skip(party, M::ROUND, self.step.saturating_sub(1));
+        }
     }
 
     /// A step that goes on without some parties cannot notice that one of them saw other broadcasts.

@@ -302,7 +302,7 @@ impl<T: Transport> Session<T> {
     fn was_skipped(&mut self, from: PartyId, step: u32) -> bool {
         let Some(peer) = self.peers.get_mut(from.index()) else { return false };
         let skipped = peer.skipped.contains(&step);
-        while skipped && peer.skipped.front().is_some_and(|&owed| owed <= step) {
+        while peer.skipped.front().is_some_and(|&owed| owed <= step) {
             peer.skipped.pop_front();
         }
         skipped

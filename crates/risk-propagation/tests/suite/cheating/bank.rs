@@ -404,10 +404,10 @@ impl Bank<'_, '_> {
                 let wait = self.session.limits().round_timeout;
                 let first = |party: PartyId| (count > 0 && helps(party, me)).then_some(wait);
                 let answers = self.session.collect_within(outgoing, first, |_| &())?.messages;
-                let nothing = |_| (count > 0).then_some(Asked { from: None });
+                let nothing = |_| (count > 0).then_some(Asked { wanted: false });
                 let readers = |party: PartyId| (counts[party] > 0).then_some(wait);
                 let asked = self.session.collect_within(nothing, readers, |_| &())?.messages;
-                let asks = |party: PartyId| asked[party].is_some_and(|asked| asked.from.is_some());
+                let asks = |party: PartyId| asked[party].is_some_and(|asked| asked.wanted);
                 let outgoing = |party: PartyId| asks(party).then(|| proven(party)).flatten();
                 self.session.collect(outgoing, |_| false, 0, &())?;
                 answers.present().map(|(party, message)| (party, message.values.clone())).collect()

@@ -153,10 +153,10 @@ impl Message for Proven {
     }
 }
 
-/// From which message on the sender wants the receiver's partial decryptions.
+/// Whether the sender wants the receiver's partial decryptions.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct Asked {
-    pub from: Option<u32>,
+    pub wanted: bool,
 }
 
 impl Message for Asked {
