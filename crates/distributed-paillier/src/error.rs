@@ -134,10 +134,10 @@ impl KeygenError {
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::KeySize { .. } | Self::Roster { .. } | Self::Batch { .. } => FailureKind::Input,
-            Self::Internal { .. }
-            | Self::Paillier(PaillierError::Internal { .. })
-            | Self::Shamir(ShamirError::Internal { .. }) => FailureKind::Internal,
+            Self::Internal { .. } => FailureKind::Internal,
             Self::Key(error) if error.kind() == FailureKind::Internal => FailureKind::Internal,
+            Self::Paillier(error) if error.kind() == FailureKind::Internal => FailureKind::Internal,
+            Self::Shamir(error) if error.kind() == FailureKind::Internal => FailureKind::Internal,
             Self::Invalid { .. }
             | Self::Deviated { .. }
             | Self::Inconsistent { .. }

@@ -49,15 +49,12 @@ impl KeyError {
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::ShareMismatch { .. } => FailureKind::Peer,
-            Self::Paillier(PaillierError::Internal { .. }) | Self::Shamir(ShamirError::Internal { .. }) => {
-                FailureKind::Internal
+            Self::Paillier(error) => error.kind(),
+            Self::Arith(error) => error.kind(),
+            Self::Shamir(error) => error.kind(),
+            Self::AccessStructure { .. } | Self::Invalid { .. } | Self::InconsistentVerificationKeys => {
+                FailureKind::Input
             }
-            Self::AccessStructure { .. }
-            | Self::Invalid { .. }
-            | Self::InconsistentVerificationKeys
-            | Self::Paillier(_)
-            | Self::Arith(_)
-            | Self::Shamir(_) => FailureKind::Input,
         }
     }
 
@@ -158,10 +155,9 @@ impl DecryptionError {
             | Self::Refused { .. } => FailureKind::Peer,
             Self::Session(error) => error.kind(),
             Self::Key(error) => error.kind(),
-            Self::Ciphertext(PaillierError::Internal { .. }) | Self::Internal { .. } => FailureKind::Internal,
-            Self::Ciphertext(_) | Self::TooFew { .. } | Self::TooManySpares { .. } | Self::Roster { .. } => {
-                FailureKind::Input
-            }
+            Self::Ciphertext(error) => error.kind(),
+            Self::Internal { .. } => FailureKind::Internal,
+            Self::TooFew { .. } | Self::TooManySpares { .. } | Self::Roster { .. } => FailureKind::Input,
         }
     }
 

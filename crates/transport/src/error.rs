@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::{Fault, Malformed, PartyId, Protocol};
+use subrosa_failure::{FailureKind, with_causes};
 
 /// How a peer broke the protocol. The text is a phrase whose subject is the peer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -215,28 +216,6 @@ pub enum Misuse {
     TooManySteps,
 }
 
-/// Whose failure it is: of a session, and of every protocol that runs in one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum FailureKind {
-    /// At least one peer broke the protocol.
-    Peer,
-    /// The network failed or a peer fell silent.
-    Network,
-    /// Parties were started with different settings, data or versions.
-    Limits,
-    /// Parties saw different broadcasts; some party is to blame, but it is unknown which.
-    Disagreement,
-    /// A peer gave up and said why.
-    Abort,
-    /// The code that uses the session made a mistake.
-    Misuse,
-    /// This party's input, configuration, keys or files cannot be used.
-    Input,
-    /// A mistake of the library: what must hold does not.
-    Internal,
-}
-
 /// Why a session ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -309,9 +288,8 @@ impl SessionError {
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::Failed { failures, .. } | Self::NotEnough { failures, .. } => {
-                let gravest =
-                    failures.iter().map(|failure| failure.cause.kind()).min_by_key(|kind| gravity(*kind));
-                gravest.unwrap_or(FailureKind::Network)
+                let kinds = failures.iter().map(|failure| failure.cause.kind());
+                FailureKind::gravest(kinds).unwrap_or(FailureKind::Network)
             }
             Self::EchoMismatch { .. } => FailureKind::Disagreement,
             Self::Aborted { .. } => FailureKind::Abort,
@@ -334,19 +312,6 @@ impl SessionError {
     }
 }
 
-fn gravity(kind: FailureKind) -> u8 {
-    match kind {
-        FailureKind::Internal => 0,
-        FailureKind::Misuse => 1,
-        FailureKind::Input => 2,
-        FailureKind::Peer => 3,
-        FailureKind::Limits => 4,
-        FailureKind::Disagreement => 5,
-        FailureKind::Abort => 6,
-        FailureKind::Network => 7,
-    }
-}
-
 impl Cause {
     /// Whose failure it is.
     pub fn kind(&self) -> FailureKind {
@@ -358,16 +323,6 @@ impl Cause {
             Self::Aborted { .. } => FailureKind::Abort,
         }
     }
-}
-
-/// An error with its causes in one line, from the outermost to the innermost, with a colon between them.
-///
-/// Errors of these crates name their cause in [`source`](std::error::Error::source) alone, and not in their text as well: whoever
-/// prints one for people prints its causes too.
-#[must_use]
-pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Errors that can say which parties they point at.

@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::{Peer, Session, Stage};
 use crate::{
     Deadline, Fault, PartyId, SessionError, Transport, TransportError,
-    error::{Cause, Failure, Violation, with_causes},
+    error::{Cause, Failure, Violation},
     frame::{HEADER_BYTES, Header, Kind, NO_SESSION, RoundTag},
     wiped::Wiped,
+    with_causes,
 };
 
 /// How many frames a peer may owe from steps that went on without it, before it is given up.

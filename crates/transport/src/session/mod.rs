@@ -12,9 +12,10 @@ use std::collections::VecDeque;
 use crate::{
     Cause, Counters, Culprits, Fault, Limits, Misuse, Parameters, PartyId, Protocol, Roster, SessionError,
     Transport,
-    error::{Failure, with_causes},
+    error::Failure,
     frame::{Header, Kind, round_tag},
     transcript::Transcript,
+    with_causes,
 };
 
 pub(crate) use abort::clean;
