@@ -1,6 +1,7 @@
 //! The one error type of this crate.
 
 use crate::Kernel;
+use subrosa_failure::FailureKind;
 
 /// What can be wrong with the arguments of this crate's functions.
 ///
@@ -53,4 +54,22 @@ pub enum ArithError {
         /// Greatest width, in bits.
         limit: u32,
     },
+}
+
+impl ArithError {
+    /// Whose failure it is: all errors of this crate are about arguments.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::EvenModulus
+            | Self::ModulusTooSmall
+            | Self::ModulusTooLarge { .. }
+            | Self::KernelUnavailable(_)
+            | Self::BoundExceeded { .. }
+            | Self::NegativeDifference
+            | Self::EmptyRange
+            | Self::TableTooSmall { .. }
+            | Self::WindowOutOfRange { .. } => FailureKind::Input,
+        }
+    }
 }

@@ -28,6 +28,8 @@ pub use multi_pow::{WindowTable, vartime_multi_pow_tables, vartime_multi_pow_tab
 pub use residue::Residue;
 pub use residue_vec::ResidueVec;
 pub use secret::{SecretInt, wipe_uint};
+/// Re-exported: errors give a kind.
+pub use subrosa_failure::FailureKind;
 
 /// Re-exported: they are in signatures.
 #[doc(no_inline)]

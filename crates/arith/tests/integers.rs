@@ -11,7 +11,7 @@ use rand_core::SeedableRng;
 
 use subrosa_arith::prime::{is_probable_prime, is_probable_prime_with_rounds, next_prime};
 use subrosa_arith::sieve::{TrialDivision, primes_below};
-use subrosa_arith::{ArithError, Modulus, SecretInt, sample, wipe_uint};
+use subrosa_arith::{ArithError, FailureKind, Modulus, SecretInt, sample, wipe_uint};
 
 fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
@@ -186,4 +186,10 @@ fn primality_of_known_numbers() {
     }
     // The least prime above 2^1024, known from tables as 2^1024 + 643.
     assert_eq!(next_prime(&(BigUint::one() << 1024)), (BigUint::one() << 1024) + 643u32);
+}
+
+#[test]
+fn a_bad_argument_is_the_callers_failure() {
+    let even = Modulus::new(&BigUint::from(10u32)).unwrap_err();
+    assert_eq!((even.kind(), even), (FailureKind::Input, ArithError::EvenModulus));
 }

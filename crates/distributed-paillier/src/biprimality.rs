@@ -1,8 +1,8 @@
 //! Steps K4 and K5: is N a product of two primes?
 //!
-//! The test of Boneh and Franklin (J. ACM 2001, section 4): with p ≡ q ≡ 3 (mod 4) and g of Jacobi symbol 1,
-//! `g^(φ(N)/4) ≡ ±1 (mod N)` always holds if N = p·q with both prime, and for at most half of all g otherwise, but for
-//! a kind of N that step K9 rejects, where θ is no unit. Each party raises g to its own summand of φ(N)/4.
+//! The test of Boneh and Franklin (J. ACM 2001, section 4): let p ≡ q ≡ 3 (mod 4), and let g have Jacobi symbol 1. If p
+//! and q are primes, `g^(φ(N)/4) ≡ ±1 (mod N)` always holds. Otherwise it holds for at most half of all g. There is one
+//! exception, an N for which θ is not a unit, and step K9 rejects it. Each party raises g to its own summand of φ(N)/4.
 
 use num_bigint::BigUint;
 use num_traits::Zero;
@@ -36,7 +36,8 @@ pub fn prepare(moduli: &[BigUint], survivors: &[usize]) -> Result<Vec<Sieved>, K
     let sieved = survivors.iter().filter_map(|&index| moduli.get(index).map(|n| (index, n)));
     sieved
         .map(|(index, n)| {
-            // Half of all primes have symbol 1; among 563 there is one unless N is a square, which 1 then exposes.
+            // Half of all primes have symbol 1. Among 563 there is one, unless N is a square, and then the base 1
+            // exposes that.
             let symbol = |prime: u32| jacobi::jacobi(&BigUint::from(prime), n);
             let base = small.iter().skip(1).copied().find(|&prime| symbol(prime) == 1).unwrap_or(1);
             Ok(Sieved { index, modulus: Modulus::new(n)?, base: u64::from(base) })
@@ -54,10 +55,11 @@ pub fn further_shape(parameters: &KeygenParameters) -> ListBelow {
     first_shape(parameters, parameters.rounds())
 }
 
-/// K4: my value of the first test for each survivor. In constant time: nobody knows yet which candidate wins.
+/// K4: computes this party's value of the first test for each survivor, in constant time, because any of the candidates
+/// may win.
 ///
-/// Survivors are computed side by side where the processor can. Where it cannot, the small base makes a power cost little more than
-/// its squarings.
+/// Survivors are computed side by side if the processor can do so. Otherwise the small base makes a power cost little
+/// more than its squarings.
 ///
 /// The base depends on N alone and shows one Legendre symbol of a small prime modulo p.
 ///
@@ -88,7 +90,7 @@ pub fn first_test(
     Ok(FirstTest { values: values.concat() })
 }
 
-/// K4, continued: which of the survivors pass, given all parties' values.
+/// K4, continued: decides which survivors pass, from the values of all parties.
 ///
 /// # Errors
 /// [`KeygenError::Invalid`] naming a party whose message does not have the shape of [`first_shape`], or holds a value
@@ -115,7 +117,7 @@ pub fn passed(
     Ok(verdicts)
 }
 
-/// K5: my values of the further tests of one modulus, with bases hashed from the session and N.
+/// K5: computes this party's values of the further tests of one modulus. The bases are hashed from the session and N.
 ///
 /// # Errors
 /// [`KeygenError::Arith`] if a summand is out of range.
@@ -138,7 +140,7 @@ pub fn further_tests(
     Ok(FurtherTests { values: values.concat() })
 }
 
-/// K5, continued: whether the modulus of candidate `number` passes every further test.
+/// K5, continued: decides whether the modulus of candidate `number` passes every further test.
 ///
 /// # Errors
 /// As [`passed`], with the shape of [`further_shape`].
@@ -158,8 +160,8 @@ pub fn all_passed(
     }))
 }
 
-/// A power of a unit is neither 0 nor beyond its modulus. Zeros from the leader and from another party would agree with
-/// each other whatever N is.
+/// A power of a unit is neither 0 nor beyond its modulus. Zeros from the leader and from another party would fit each
+/// other for any N.
 fn check_range<'a>(
     party: PartyId,
     values: impl Iterator<Item = (&'a Modulus, &'a BigUint)>,
@@ -203,8 +205,8 @@ fn holds<'a>(
     modulus.eq(&left, &right) || modulus.eq(&left, &modulus.neg(&right))
 }
 
-/// A base of Jacobi symbol 1 from a hash of session, N and round, of 128 bits more than N so that it is as good as
-/// uniform.
+/// A base of Jacobi symbol 1 from a hash of session, N and round. The hash has 128 bits more than N, so the base is
+/// within 2^−128 of uniform.
 fn hashed_base(session: &[u8; 32], n: &BigUint, round: usize) -> Result<BigUint, KeygenError> {
     (0u64..)
         .map(|attempt| {
@@ -225,7 +227,7 @@ mod tests {
 
     use super::*;
 
-    /// A base of symbol −1 would reject good moduli; the smallest of symbol 1 is what the page promises.
+    /// A base of symbol −1 would reject good moduli. The protocol's page promises the smallest base of symbol 1.
     #[test]
     fn the_first_base_is_the_smallest_prime_of_symbol_one() {
         let moduli: Vec<BigUint> = (0u32..40).map(|i| (BigUint::one() << 200u32) + 4u32 * i + 1u32).collect();
@@ -244,7 +246,7 @@ mod tests {
         assert!(prepared.iter().any(|sieved| sieved.base > 3));
     }
 
-    /// Nobody chooses the bases: they follow from session, N and round, and differ where one of these does.
+    /// No party chooses the bases. They follow from session, N and round, and differ if one of these differs.
     #[test]
     fn further_bases_are_hashed_from_session_modulus_and_round() {
         let n = (BigUint::one() << 255u32) + 95u32;

@@ -1,7 +1,7 @@
 //! Steps K1 to K3: candidates for N, drawn, multiplied and sieved in batches.
 //!
 //! After Boneh and Franklin, *Efficient Generation of Shared RSA Keys*, J. ACM 48(4), 2001, sections 2 and 3, with an
-//! honest majority. Candidates that fail are thrown away; neither of their factors is used again.
+//! honest majority. Candidates that fail are dropped. Neither of their factors is used again.
 
 use num_bigint::BigUint;
 use num_integer::Integer;
@@ -22,7 +22,7 @@ pub(crate) const NO_SUCH_PLACE: KeygenError =
 /// One party's summands pᵢ and qᵢ of a candidate's factors.
 ///
 /// # Security
-/// They must not be sent. All parties' summands together are the factorisation of N.
+/// They must not be sent. The summands of all parties together give the factors of N.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     number: u64,
@@ -107,7 +107,7 @@ impl Sampler {
         })
     }
 
-    /// Draws pᵢ: `base + ((a − base) mod m) + m·z`, where a has the residues that the party answers for.
+    /// Draws pᵢ as `base + ((a − base) mod m) + m·z`, where a has the residues that this party chooses.
     fn draw(&self, is_leader: bool, rng: &mut impl CryptoRng) -> Result<SecretInt, KeygenError> {
         let mut residue = if is_leader { &self.four * 3u32 } else { BigUint::zero() };
         for (prime, coefficient) in &self.mine {
@@ -152,8 +152,8 @@ pub fn product_shape(parameters: &KeygenParameters) -> ListBelow {
     ListBelow { count: parameters.batch(), bound: parameters.candidate_field().modulus().clone() }
 }
 
-/// K1: draws the summands of a batch whose first candidate has the number `first`, and deals each with degree t and,
-/// with degree 2t, a zero. The message to oneself is among them.
+/// K1: draws the summands of a batch whose first candidate has the number `first`. Deals each summand with degree t,
+/// and a zero with degree 2t. The messages include the one to this party itself.
 ///
 /// # Errors
 /// [`KeygenError::Shamir`] if the field is too small.
@@ -187,11 +187,11 @@ pub fn deal(
     Ok((BatchSecrets { candidates }, PerParty::from_vec(messages)))
 }
 
-/// K2: a share of each candidate's N = p·q, masked by the sum of all parties' zero sharings.
+/// K2: computes a share of each candidate's N = p·q, masked by the sum of all parties' zero sharings.
 ///
 /// # Security
-/// Without the mask, the polynomial that the opened shares lie on factors into those that share p and q, and every
-/// party could read both from its own share.
+/// Without the mask, the polynomial of the opened shares would be the product of the polynomials of p and q. Every
+/// party could factor it and read p and q.
 ///
 /// # Errors
 /// [`KeygenError::Invalid`] naming a party whose message does not have the shape of [`share_shape`].
@@ -219,7 +219,7 @@ pub fn multiply(
     Ok(ProductShares { values })
 }
 
-/// My shares of what one dealer dealt in K1 for one candidate.
+/// This party's shares of one dealer's summands, from K1, for one candidate.
 #[derive(Clone, Debug)]
 pub struct Factors {
     /// The share of pᵢ.
@@ -228,7 +228,7 @@ pub struct Factors {
     pub q: RingShare,
 }
 
-/// My shares of every dealer's summands of the candidate at a place in the batch, from what K1 dealt me.
+/// Returns this party's shares of every dealer's summands, from K1, for the candidate at a place in the batch.
 ///
 /// # Errors
 /// [`KeygenError::Invalid`] naming a party whose message does not have the shape of [`share_shape`];
@@ -251,7 +251,7 @@ pub fn factors(
     Ok(PerParty::from_vec(received.values().map(of).collect::<Result<_, _>>()?))
 }
 
-/// K2, continued: N of each candidate, opened from all parties' shares.
+/// K2, continued: opens N of each candidate from the shares of all parties.
 ///
 /// # Errors
 /// [`KeygenError::Invalid`] naming a party whose message does not have the shape of [`product_shape`];
@@ -280,7 +280,7 @@ pub fn open(
         .collect()
 }
 
-/// K3: the places of the candidates without a prime factor below the sieve bound.
+/// K3: returns the places of the candidates without a prime factor below the sieve bound.
 pub fn sieve(parameters: &KeygenParameters, moduli: &[BigUint]) -> Vec<usize> {
     moduli
         .par_iter()

@@ -1,8 +1,9 @@
-//! Dealings from committed seeds: what a party deals in K1, W1 and K8 follows from a seed, and before it deals it commits to
-//! the seed and to every message. So a receiver can prove what it got, and whoever must can show that it dealt honestly.
+//! Dealings from committed seeds. All that a party deals in K1, W1 and K8 follows from a seed. Before it deals, it
+//! commits to the seed and to every message. A receiver can therefore prove what it got, and a dealer can show that it
+//! dealt honestly.
 //!
-//! A commitment is a hash without salt: seeds have 256 bits, and every message holds shares of which even the t others'
-//! leave k bits or more to chance.
+//! A commitment is a hash without salt. Seeds have 256 bits. Every message holds shares, and even t other shares leave
+//! at least k bits of it random.
 
 use chacha20::ChaCha20Rng;
 use num_bigint::BigUint;
@@ -17,8 +18,8 @@ use subrosa_transport::{Malformed, Message, PartyId, PerParty};
 /// The seed of a dealing.
 ///
 /// # Security
-/// Everything that was dealt follows from it. It is opened only where a run has failed, or for candidates that were
-/// rejected, and never after the party's last confirmation.
+/// It determines everything that was dealt. It is opened only if a run failed or for rejected candidates, and never
+/// after the party's last confirmation.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Seed(Zeroizing<[u8; 32]>);
@@ -38,7 +39,7 @@ impl Seed {
 }
 
 impl std::fmt::Debug for Seed {
-    // Redacted: it gives the dealing away.
+    // Redacted, because the seed determines the dealing.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Seed(<redacted>)")
     }
@@ -85,9 +86,9 @@ impl DealingId {
     }
 }
 
-/// A message of a dealing, which can be committed to.
+/// A message of a dealing, to which the dealer commits.
 pub trait DealtMessage: Message + Clone {
-    /// Adds all that the message says.
+    /// Adds the whole message to a hash.
     fn absorb(&self, hasher: Hasher) -> Hasher;
 }
 

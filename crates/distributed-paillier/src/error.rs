@@ -37,7 +37,7 @@ pub enum KeygenError {
         /// The session's limit, in bytes.
         limit: usize,
     },
-    /// A party sent something that no party sends which follows the protocol.
+    /// A party sent a message that no honest party sends.
     #[error("{party} sent an invalid message: {reason}")]
     Invalid {
         /// The party to blame.
@@ -45,7 +45,8 @@ pub enum KeygenError {
         /// What is wrong.
         reason: Malformed,
     },
-    /// A party was found out when the run was computed again from opened seeds, or contradicts its own commitment.
+    /// A party deviated: the run computed again from opened seeds shows it, or the party contradicts its own
+    /// commitment.
     #[error("{party} did not follow the protocol: {reason}")]
     Deviated {
         /// The party to blame.
@@ -53,7 +54,7 @@ pub enum KeygenError {
         /// How it deviated.
         reason: &'static str,
     },
-    /// The openings contradict each other, or give a modulus of the wrong form; who lied cannot be told.
+    /// The openings contradict each other, or give a modulus of the wrong form. It is unknown who lied.
     #[error("the openings are inconsistent: {reason}")]
     Inconsistent {
         /// What is wrong.
@@ -83,10 +84,10 @@ pub enum KeygenError {
     /// A number did not fit.
     #[error(transparent)]
     Arith(#[from] ArithError),
-    /// What must hold does not: a mistake in this library, and nobody's fault.
+    /// An invariant does not hold. This is a mistake in this library, and no party's fault.
     #[error("internal error: {place}")]
     Internal {
-        /// What does not hold, and where.
+        /// The invariant, and its place.
         place: &'static str,
     },
 }
@@ -96,7 +97,7 @@ impl KeygenError {
         Self::Invalid { party, reason: Malformed::new(reason) }
     }
 
-    /// Shares that do not open. What else can go wrong with a sharing keeps its own error.
+    /// Converts the error of shares that do not open. Other errors of a sharing stay as they are.
     pub(crate) fn unopened(error: ShamirError, reason: &'static str) -> Self {
         match error {
             ShamirError::Inconsistent { .. } => Self::Inconsistent { reason },
@@ -104,10 +105,10 @@ impl KeygenError {
         }
     }
 
-    /// Whether a check failed that all parties see alike, without telling who made it fail. What does not fit the
-    /// cryptosystem, a sharing or a range follows from broadcasts, too: nothing of a party's own leads there.
+    /// Whether a check failed at all parties without naming a culprit. Errors of the cryptosystem, a sharing or a range
+    /// also follow from broadcasts alone, and not from private values of a party.
     pub(crate) fn is_unexplained(&self) -> bool {
-        // The others do not see a mistake of this library alike.
+        // A mistake of this library need not occur at the others.
         if self.kind() == FailureKind::Internal {
             return false;
         }
@@ -129,15 +130,15 @@ impl KeygenError {
         }
     }
 
-    /// Whose failure it is. A check that all parties see alike fails where some party does not follow the protocol, also where
-    /// it cannot be told which.
+    /// Returns whose failure it is. If a check fails at all parties, some party does not follow the protocol, even if
+    /// it is unknown which.
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::KeySize { .. } | Self::Roster { .. } | Self::Batch { .. } => FailureKind::Input,
-            Self::Internal { .. }
-            | Self::Paillier(PaillierError::Internal { .. })
-            | Self::Shamir(ShamirError::Internal { .. }) => FailureKind::Internal,
+            Self::Internal { .. } => FailureKind::Internal,
             Self::Key(error) if error.kind() == FailureKind::Internal => FailureKind::Internal,
+            Self::Paillier(error) if error.kind() == FailureKind::Internal => FailureKind::Internal,
+            Self::Shamir(error) if error.kind() == FailureKind::Internal => FailureKind::Internal,
             Self::Invalid { .. }
             | Self::Deviated { .. }
             | Self::Inconsistent { .. }
@@ -151,7 +152,8 @@ impl KeygenError {
         }
     }
 
-    /// The parties to blame, as far as they can be told. Whom a party blames that ended the run is that party's word.
+    /// Returns the parties to blame, as far as they are known. If a party ended the run, those that it blames are its
+    /// word only.
     pub fn culprits(&self) -> Vec<PartyId> {
         match self {
             Self::Invalid { party, .. } | Self::Deviated { party, .. } => vec![*party],

@@ -1,4 +1,4 @@
-//! What crosses the wire in each round, and what it must look like to be accepted.
+//! The messages of each round, and the checks that they must pass.
 
 use num_bigint::{BigInt, BigUint};
 use serde::{Deserialize, Serialize};
@@ -35,10 +35,10 @@ impl ListBelow {
     }
 }
 
-/// Refuses messages that are not one from each of `parties`, or not of their shape.
+/// Refuses messages unless there is one from each of `parties`, of the right shape.
 ///
-/// A session has checked that already; an application that drives the steps itself may not have, and what a peer sent
-/// must not become an index out of range.
+/// A session has checked that already. An application that drives the steps itself may not have, and a peer's message
+/// must not cause an index out of range.
 pub(crate) fn conform<M: Message>(
     parties: u32,
     received: &PerParty<M>,
@@ -138,7 +138,7 @@ macro_rules! list_message {
     };
 }
 
-/// A list of shares of secrets: it wipes itself and does not print.
+/// A list of shares of secrets. It wipes itself and is not printed.
 macro_rules! secret_list_message {
     ($(#[$doc:meta])* $name:ident, $round:literal) => {
         integers! {
@@ -153,7 +153,7 @@ macro_rules! secret_list_message {
         }
 
         impl std::fmt::Debug for $name {
-            // Redacted: enough shares give the secret away.
+            // Redacted, because enough shares give the secret.
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 write!(f, "{}(<redacted>, {} values)", stringify!($name), self.values.len())
             }
@@ -194,7 +194,7 @@ impl Drop for WinnerShares {
 }
 
 impl std::fmt::Debug for WinnerShares {
-    // Redacted: enough shares give the factors away.
+    // Redacted, because enough shares give the factors.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "WinnerShares(<redacted>, {} values)", self.lifts.len() + self.values.len())
     }
@@ -287,7 +287,7 @@ impl Drop for IntegerShareMessage {
 }
 
 impl std::fmt::Debug for IntegerShareMessage {
-    // Redacted: t+1 of them give dᵢ away.
+    // Redacted, because t+1 of them give dᵢ.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("IntegerShareMessage(<redacted>)")
     }

@@ -23,7 +23,7 @@ const LEAST_SECURE_BITS: u64 = 2048;
 const LEAST_BITS: u64 = 256;
 const GREATEST_BITS: u64 = 8192;
 
-/// How many parties generate which kind of key. All parties must use the same.
+/// Number of parties, and kind of key. Equal at all parties.
 ///
 /// ```
 /// use subrosa_distributed_paillier::KeygenParameters;
@@ -102,23 +102,23 @@ impl KeygenParameters {
         Ok(parameters)
     }
 
-    /// How many candidates are drawn, multiplied and tested together: more for slow networks, since every batch takes
-    /// three rounds; fewer to waste less of the last one. From 1 to 8,192.
+    /// Sets how many candidates are drawn, multiplied and tested together, from 1 to 8,192. Every batch takes three
+    /// rounds, so a larger batch is better on slow networks. A smaller batch wastes less of the last one.
     #[must_use]
     pub fn with_batch(mut self, candidates: usize) -> Self {
         self.batch = candidates.clamp(1, 8_192);
         self
     }
 
-    /// The bound below which candidates are divided by every prime before the first test.
+    /// Returns the sieve bound. Before the first test, candidates are divided by every prime below it.
     #[must_use]
     pub fn with_sieve_bound(mut self, bound: u32) -> Self {
         self.sieve = TrialDivision::new(bound.clamp(256, 1 << 24));
         self
     }
 
-    /// After how many candidates without success all that were rejected are opened and computed again. The default is
-    /// four times the expected number, which two of a hundred honest runs reach.
+    /// Sets the number of candidates without success after which all rejected ones are opened and computed again. The
+    /// default is four times the expected number, which two of a hundred honest runs reach.
     #[must_use]
     pub fn with_audit_after(mut self, candidates: u64) -> Self {
         self.audit_after = candidates.max(1);
@@ -175,7 +175,8 @@ impl KeygenParameters {
         &self.winner_ring
     }
 
-    /// The party that works in the place of party 1 of the paper for a candidate: it takes turns.
+    /// Returns the leader for a candidate: the party that plays the part of party 1 of the paper. The parties take
+    /// turns.
     pub(crate) fn leader(&self, candidate: u64) -> PartyId {
         let leader = candidate % u64::from(self.access.parties());
         // There are at most 100 parties: the other bytes of the remainder are 0.
@@ -227,8 +228,8 @@ fn key_half_log(key_bits: u64) -> f64 {
     half * std::f64::consts::LN_2 - 0.13
 }
 
-/// For common sizes k: the least c such that 2^(k+2) + c, and the least c such that 2^(k+202) + c, is a prime. Looking
-/// for them anew would take seconds.
+/// For common sizes k: the least c such that 2^(k+2) + c, and the least c such that 2^(k+202) + c, is a prime.
+/// Searching for them each time would take seconds.
 const FIELDS: [(u64, u32, u32); 9] = [
     (256, 73, 127),
     (384, 235, 73),
@@ -246,8 +247,8 @@ fn candidate_field(key_bits: u64) -> ShareRing {
     field(key_bits + 2, FIELDS.iter().find(|entry| entry.0 == key_bits).map(|entry| entry.1))
 }
 
-/// P₃, the field to which the winner's factors are lifted: modulo P₁·P₃ nothing that the checks of W3 let pass wraps
-/// around.
+/// P₃, the field to which the winner's factors are lifted. No value that passes the checks of W3 wraps around modulo
+/// P₁·P₃.
 fn lift_field(key_bits: u64) -> ShareRing {
     field(key_bits + 202, FIELDS.iter().find(|entry| entry.0 == key_bits).map(|entry| entry.2))
 }
@@ -283,12 +284,12 @@ fn parties(access: AccessStructure) -> impl Iterator<Item = PartyId> {
 
 /// The first odd primes up to min(100, k/16) bits in all, each given to the party that answers for the fewest bits.
 ///
-/// The party that answers for a prime knows p and q modulo it, so that a coalition of t knows about t/n of the bits
-/// of M about each: M stays small.
+/// The party to which a prime is given knows p and q modulo it. A coalition of t parties thus knows about t/n of the
+/// bits of M about each factor, so M is small.
 fn assign_small_primes(access: AccessStructure, key_bits: u64) -> Vec<(u32, PartyId)> {
     let limit = (key_bits / 16).min(100);
     let mut product = BigUint::one();
-    // Whole numbers and not logarithms: the parties must agree, whatever their processors.
+    // The computation uses integers instead of logarithms, so that it gives the same on all processors.
     let mut loads: Vec<_> = parties(access).map(|party| (party, BigUint::one())).collect();
     let mut assigned = Vec::new();
     for prime in primes_below(512).into_iter().filter(|&prime| prime > 2) {
@@ -350,7 +351,7 @@ mod tests {
         assert_eq!(leads, [0, 1, 2, 0, 1, 2, 0]);
     }
 
-    /// Parties that differ in one of these would lose each other in the middle of a run, or trust in fewer tests.
+    /// Parties that differ in one of these would fail in the middle of a run, or make fewer tests.
     #[test]
     fn everything_that_must_be_equal_is_compared_at_the_start() {
         let parameters = || KeygenParameters::insecure(5, 1, 256).unwrap();

@@ -1,9 +1,9 @@
-//! What rides on the broadcasts of key generation so that nobody can deny what it dealt: commitments on the broadcast before
-//! a dealing, complaints on the one after it.
+//! Additions to the broadcasts of key generation, so that no party can deny what it dealt. The broadcast before a
+//! dealing carries commitments. The one after it carries complaints.
 //!
-//! A complaint is answered by publishing the message in question, which everybody compares with its commitment. If it fits,
-//! the run goes on with it: either the dealer or the receiver is corrupted, so that the t who may pool what they see knew
-//! it before.
+//! The dealer answers a complaint: it publishes the message, and all parties compare it with its commitment. If the
+//! message fits, the run goes on with it. Either the dealer or the receiver is corrupted, so the corrupted parties knew
+//! the message before.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -20,7 +20,7 @@ pub struct Committed<M> {
     pub commitment: Commitment,
 }
 
-/// The shape of what rides on a message of shape `S`.
+/// The shape of an addition to a message of shape `S`.
 #[derive(Clone, Debug)]
 pub struct Riding<S> {
     /// The shape of the message.
@@ -43,7 +43,7 @@ impl<M: Message<Shape: Sized>> Message for Committed<M> {
     }
 }
 
-/// A commitment that rides on nothing: before the first batch, and before an attempt after the first.
+/// A commitment in a round of its own: before the first batch, and before an attempt after the first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Nothing;
 
@@ -60,11 +60,11 @@ impl Message for Nothing {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound(serialize = "M: Serialize", deserialize = "M: DeserializeOwned"))]
 pub enum Receipted<M> {
-    /// Everything that was dealt to the sender fits its commitment, and this is what follows from it.
+    /// All dealings to the sender fit their commitments. The sender's message follows from them.
     Complete(M),
-    /// What these parties dealt to the sender does not fit.
+    /// The dealings of these parties to the sender do not fit their commitments.
     Disputed(Vec<u16>),
-    /// Everything fits, but what it adds up to is out of range.
+    /// All dealings fit, but their sum is out of range.
     OutOfRange,
 }
 
@@ -132,7 +132,7 @@ impl<M: Message<Shape: Sized>> Message for Published<M> {
     }
 }
 
-/// What those who complained send once the complaints are answered.
+/// The message of a party that complained, after the complaints are answered.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound(serialize = "M: Serialize", deserialize = "M: DeserializeOwned"))]
 pub struct Late<M>(pub Option<Receipted<M>>);

@@ -1,4 +1,4 @@
-//! What a party remembers of a run: everything that was broadcast, and the seeds of its own dealings.
+//! A party's record of a run: all broadcasts, and the seeds of its own dealings.
 
 use crate::dealing::{Commitment, DealingId, Seed};
 use crate::messages::{
@@ -7,7 +7,7 @@ use crate::messages::{
 };
 use subrosa_transport::PerParty;
 
-/// A dealing: everybody's commitments and my own seed.
+/// A dealing: the commitments of all parties, and this party's own seed.
 #[derive(Debug)]
 pub struct DealingRecord {
     /// Which one.

@@ -1,8 +1,8 @@
-//! Who made a run fail: with all seeds open, every message of every party can be computed again.
+//! Finds the party that made a run fail. With all seeds open, every message of every party can be computed again.
 //!
-//! The first party that does not open its seed, whose dealing is not what its seed gives, or whose broadcast is not what
-//! follows from what it was dealt, is the one. An honest party's messages are what they should be; and if all were, the
-//! checks would have passed.
+//! The culprit is the first party that does not open its seed, whose dealing does not follow from its seed, or whose
+//! broadcast does not follow from the dealings to it. An honest party's messages follow from these. If all messages
+//! did, the checks would have passed.
 
 use num_bigint::BigUint;
 use rayon::prelude::*;
@@ -30,13 +30,13 @@ pub struct Deviation {
 /// Which candidates of a batch are computed again from K4 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Those that came to W1: a check failed.
+    /// Candidates that reached W1, if a check failed.
     Verified,
-    /// Also those that came to K5, and those that are products of two primes: an audit of what was rejected.
+    /// Also candidates that reached K5, and products of two primes, in an audit of rejected candidates.
     Audit,
 }
 
-/// Computes a batch again from the opened seeds: the first deviation, if there is one.
+/// Computes a batch again from the opened seeds. Returns the first deviation, if there is one.
 ///
 /// # Errors
 /// [`KeygenError`] if a step cannot be computed although nobody deviated before it.
@@ -142,7 +142,7 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Everybody's seeds by dealing, if they are those that were committed to.
+    /// Checks the seeds of all parties against their commitments. Returns them by dealing.
     fn seeds<'o>(
         &self,
         batch: &BatchRecord,
@@ -164,7 +164,7 @@ impl Replay<'_> {
         batch.dealings().enumerate().map(of_dealing).collect()
     }
 
-    /// The messages by receiver, if they are those that were committed to.
+    /// Checks the messages against their commitments. Returns them by receiver.
     fn committed<M: DealtMessage>(
         &self,
         dealing: &DealingRecord,
@@ -237,7 +237,7 @@ impl Replay<'_> {
         }
     }
 
-    /// W1 to W4: what everybody found, if the attempt came that far.
+    /// W1 to W4: computes the decision again, if the attempt came that far.
     fn attempt(
         &self,
         winners: &mut [Winner<'_>],

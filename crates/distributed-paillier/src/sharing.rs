@@ -1,4 +1,5 @@
-//! Steps K8 to K10: the decryption key is shared over ℤ, so that any t+1 parties decrypt, and tried.
+//! Steps K8 to K10: the decryption key is shared over ℤ, so that any t+1 parties can decrypt, and a trial decryption
+//! tests the shares.
 
 use num_bigint::{BigInt, BigUint};
 use num_integer::Integer;
@@ -20,7 +21,8 @@ use subrosa_threshold_decryption::{
 };
 use subrosa_transport::{PartyId, PerParty};
 
-/// Above this many minimal subsets of parties only the consecutive ones try to decrypt.
+/// Greatest number of minimal sets of parties that are all tried. With more sets, only those of consecutive parties
+/// are.
 const MAX_SUBSETS: usize = 200;
 
 /// The shape of [`IntegerShareMessage`]: a single value is no longer than a bound on the sum of all, and a bit for
@@ -39,8 +41,8 @@ pub fn trial_shape(public: &PublicKey) -> ListBelow {
     ListBelow { count: 1, bound: public.modulus_squared().value().clone() }
 }
 
-/// K8: deals my summand of d by `Fᵢ(X) = Δ·dᵢ + Σ aₘX^m` with aₘ ∈ [0, Δ·t·n·2^(2k+σ)). The message to oneself is
-/// among them.
+/// K8: deals this party's summand of d by `Fᵢ(X) = Δ·dᵢ + Σ aₘX^m` with aₘ ∈ [0, Δ·t·n·2^(2k+σ)). The messages include
+/// the one to this party itself.
 ///
 /// # Errors
 /// [`KeygenError::Shamir`] if the parameters do not fit.
@@ -58,11 +60,12 @@ pub fn deal(
     ))
 }
 
-/// K9: my share of d, the sum of what all parties dealt me, and its verification key, with my `residue` rⱼ mod N.
+/// K9: computes this party's share of d, which is the sum of all dealings to it, and its verification key. The message
+/// also has this party's `residue` rⱼ mod N.
 ///
 /// # Security
-/// The residues give θ, and with it a party that knows φ(N) has β and the honest parties' d. They are published when
-/// nobody can change its dealing of K8 any more.
+/// The residues give θ. From θ, a party that knows φ(N) gets β and the honest parties' d. The residues are therefore
+/// published only when no party can change its dealing of K8 any more.
 ///
 /// # Errors
 /// [`KeygenError::Invalid`] naming a party whose share is longer than [`share_shape`] says;
@@ -89,8 +92,8 @@ pub fn total(
     Ok((share, VerificationKey { key: vec![value], residue: vec![residue.expose().clone()] }))
 }
 
-/// K9, continued: θ = (u − Σ rⱼ) mod N with the opening u of W2, and the key share, if its verification key is mine.
-/// [`check_trial`] compares the others'.
+/// K9, continued: computes θ = (u − Σ rⱼ) mod N with the opening u of W2, and the key share. The share is checked
+/// against this party's verification key. [`check_trial`] compares the keys of the others.
 ///
 /// θ must be a unit modulo N, which is the second half of the biprimality test, since φ ≡ −(p+q−1) modulo N. For two
 /// primes it is one unless β is a multiple of one of them.
@@ -113,7 +116,8 @@ pub fn finish(
     if !theta.gcd(public.n()).is_one() {
         return Err(KeygenError::Inconsistent { reason: "θ is no unit modulo N" });
     }
-    // Of a composite N a hash may show a factor; then no verification key is a unit, and nobody is to blame for its own.
+    // For a bad N, the hash may share a factor with N. Then no verification key is a unit, and no party is to blame for
+    // its own key.
     if !verification_base(&public).gcd(public.n()).is_one() {
         return Err(KeygenError::Inconsistent {
             reason: "the base of the verification keys is no unit modulo N",
@@ -135,8 +139,8 @@ pub fn finish(
     Ok(KeyShare::new(key, me, share)?)
 }
 
-/// K10: my part in decrypting a ciphertext whose plaintext everyone knows; `transcript` is the session's after K9, so
-/// that nobody knows the ciphertext while it can still change its share.
+/// K10: computes this party's partial decryption of a ciphertext whose plaintext all parties know. `transcript` is that
+/// of the session after K9, so that no party knows the ciphertext while it can still change its share.
 ///
 /// # Errors
 /// [`KeygenError::Decryption`] if the key is not usable.
@@ -145,10 +149,10 @@ pub fn try_decrypt(share: &KeyShare, transcript: &[u8; 32]) -> Result<TrialDecry
     Ok(TrialDecryption { values: share.partially_decrypt(&[ciphertext])?.into_values() })
 }
 
-/// K10, continued: proves that `trial`, my own, was computed with the share behind my verification key.
+/// K10, continued: proves that `trial` was computed with the share behind this party's verification key.
 ///
 /// # Errors
-/// [`KeygenError::Decryption`] if the trial decryption is not mine.
+/// [`KeygenError::Decryption`] if the trial decryption is another party's.
 pub fn prove_trial(
     share: &KeyShare,
     context: &ProofContext,
@@ -162,7 +166,8 @@ pub fn prove_trial(
     Ok(TrialProof { proof })
 }
 
-/// K10, continued: whose proof holds knows what its verification key stands for and used it.
+/// K10, continued: verifies the proofs. A party whose proof holds knows the share behind its verification key, and used
+/// it.
 ///
 /// # Errors
 /// [`KeygenError::Invalid`] naming a party whose trial decryption does not match its verification key;
@@ -189,9 +194,9 @@ pub fn check_proofs(
     Ok(())
 }
 
-/// K10, continued: all verification keys must lie on one polynomial of degree t in the exponent, and every minimal set
-/// of parties must decrypt correctly; where there are very many, the sets of consecutive parties, among which every
-/// party is found.
+/// K10, continued: checks that all verification keys lie on one polynomial of degree t in the exponent, and that every
+/// minimal set of parties decrypts correctly. If there are very many sets, only those of consecutive parties are tried,
+/// and these contain every party.
 ///
 /// # Errors
 /// [`KeygenError::Key`] if the verification keys contradict each other;
@@ -218,7 +223,7 @@ pub fn check_trial(
     Ok(())
 }
 
-/// Sets of t+1 parties: all of them where there are at most [`MAX_SUBSETS`], else the consecutive ones.
+/// Sets of t+1 parties: all of them if there are at most [`MAX_SUBSETS`], otherwise the consecutive ones.
 fn quorums(access: AccessStructure) -> Vec<Vec<PartyId>> {
     let size = access.quorum();
     let parties: Vec<PartyId> =

@@ -1,4 +1,5 @@
 use crate::KeyId;
+use subrosa_failure::FailureKind;
 
 /// What can be wrong with a key, a plaintext or a ciphertext.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -116,4 +117,30 @@ pub enum PaillierError {
     /// The table for blinding could not be made.
     #[error("the blinding table cannot be made")]
     Table(#[from] subrosa_arith::ArithError),
+}
+
+impl PaillierError {
+    /// Whose failure it is. A caller knows better where a ciphertext came from: an invalid one that a peer sent is the peer's
+    /// failure.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::KeySize { .. }
+            | Self::BadModulus { .. }
+            | Self::BadEncoding { .. }
+            | Self::Version { .. }
+            | Self::BadPrimes { .. }
+            | Self::PlaintextTooLarge { .. }
+            | Self::OtherKey { .. }
+            | Self::InvalidCiphertext { .. }
+            | Self::BadRandomness
+            | Self::BoundTooLarge { .. }
+            | Self::ScaleMismatch { .. }
+            | Self::NotEncodable { .. }
+            | Self::PackingTooLarge { .. }
+            | Self::NotPacked { .. } => FailureKind::Input,
+            Self::Internal { .. } => FailureKind::Internal,
+            Self::Table(error) => error.kind(),
+        }
+    }
 }

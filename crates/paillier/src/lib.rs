@@ -25,6 +25,8 @@ pub use packing::Packing;
 pub use private::PrivateKey;
 /// Re-exported: keys give its moduli and residues.
 pub use subrosa_arith;
+/// Re-exported: errors give a kind.
+pub use subrosa_failure::FailureKind;
 pub use wire::CiphertextBatch;
 
 /// Re-exported: they are in signatures.

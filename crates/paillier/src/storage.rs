@@ -44,6 +44,7 @@ use zeroize::Zeroizing;
 
 use crate::{MAX_KEY_BITS, PaillierError, PrivateKey};
 use subrosa_arith::wipe_uint;
+use subrosa_failure::FailureKind;
 use subrosa_sealing::{Format, Frame, file};
 
 pub use subrosa_sealing::{KdfCost, SealingError};
@@ -75,6 +76,18 @@ pub enum StorageError {
     /// The file that is there is another key's.
     #[error("the file that would be replaced holds another key")]
     OtherKey,
+}
+
+impl StorageError {
+    /// Whose failure it is: what a file holds is this party's input.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::Sealing(error) => error.kind(),
+            Self::Key(error) => error.kind(),
+            Self::Malformed { .. } | Self::OtherKey => FailureKind::Input,
+        }
+    }
 }
 
 /// A private key as the bytes of a file, encrypted under a passphrase.

@@ -15,8 +15,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use subrosa_paillier::{
-    Blinder, CiphertextBatch, Encoded, Encoding, EncryptedNumber, Packing, PaillierError, PrivateKey,
-    PublicKey, Randomness,
+    Blinder, CiphertextBatch, Encoded, Encoding, EncryptedNumber, FailureKind, Packing, PaillierError,
+    PrivateKey, PublicKey, Randomness,
 };
 
 fn rng(seed: u64) -> ChaCha20Rng {
@@ -338,4 +338,14 @@ fn secrets_do_not_print() {
     let text = format!("{private:?}");
     let (p, q) = private.expose_primes();
     assert!(text.contains("<redacted>") && !text.contains(&p.to_string()) && !text.contains(&q.to_string()));
+}
+
+#[test]
+fn a_mistake_of_the_library_is_told_from_bad_input() {
+    let small = PrivateKey::generate(512, &mut rng(5)).unwrap_err();
+    assert_eq!(small.kind(), FailureKind::Input, "{small}");
+    let table = Blinder::new(setup().private.public(), Randomness::Short, 1).unwrap_err();
+    assert!(matches!(table, PaillierError::Table(_)), "{table}");
+    assert_eq!(table.kind(), FailureKind::Input);
+    assert_eq!(PaillierError::Internal { place: "here" }.kind(), FailureKind::Internal);
 }

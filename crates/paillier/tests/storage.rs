@@ -9,7 +9,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use subrosa_paillier::storage::{self, KdfCost, MAX_FILE_BYTES, SealingError, StorageError};
-use subrosa_paillier::{PaillierError, PrivateKey, PublicKey};
+use subrosa_paillier::{FailureKind, PaillierError, PrivateKey, PublicKey};
 use subrosa_sealing::Format;
 
 const PASSPHRASE: &[u8] = b"correct horse battery staple";
@@ -188,4 +188,13 @@ fn primes_of_a_long_key_are_far_apart_and_of_like_length() {
     let (short, long) = (next(BigUint::from(1u32) << 500u32), next(BigUint::from(1u32) << 1600u32));
     assert!(matches!(bad(&short, &long), PaillierError::BadPrimes { reason } if reason.contains("shorter")));
     assert!(PrivateKey::from_primes_insecure(p, near).is_ok());
+}
+
+#[test]
+fn what_a_file_holds_is_input() {
+    let wrong = storage::unseal_insecure(sealed(), b"a guess").unwrap_err();
+    assert!(matches!(wrong, StorageError::Sealing(SealingError::WrongPassphrase)), "{wrong}");
+    assert_eq!(wrong.kind(), FailureKind::Input);
+    assert_eq!(StorageError::OtherKey.kind(), FailureKind::Input);
+    assert_eq!(StorageError::from(PaillierError::Internal { place: "here" }).kind(), FailureKind::Internal);
 }

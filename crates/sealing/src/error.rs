@@ -1,5 +1,7 @@
 use std::io;
 
+use subrosa_failure::FailureKind;
+
 /// Why something was not stored or not read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -65,4 +67,25 @@ pub enum SealingError {
     /// The passphrase is wrong, or the file was changed on purpose.
     #[error("the passphrase is wrong, or somebody changed the file")]
     WrongPassphrase,
+}
+
+impl SealingError {
+    /// Whose failure it is: a file, a cost or a passphrase is this party's input.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::Io(_)
+            | Self::TooLong { .. }
+            | Self::OtherFormat
+            | Self::Version { .. }
+            | Self::Truncated { .. }
+            | Self::Checksum
+            | Self::Kind { .. }
+            | Self::NotEncrypted
+            | Self::Encrypted
+            | Self::Cost { .. }
+            | Self::EmptyPassphrase
+            | Self::WrongPassphrase => FailureKind::Input,
+        }
+    }
 }

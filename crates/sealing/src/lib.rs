@@ -9,6 +9,8 @@ mod format;
 pub use cost::KdfCost;
 pub use error::SealingError;
 pub use format::{Format, Frame};
+/// Re-exported: errors give a kind.
+pub use subrosa_failure::FailureKind;
 
 /// Re-exported: it is in signatures.
 #[doc(no_inline)]

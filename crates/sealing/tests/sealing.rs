@@ -8,7 +8,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
 
-use subrosa_sealing::{Format, KdfCost, SealingError, file};
+use subrosa_sealing::{FailureKind, Format, KdfCost, SealingError, file};
 
 const FORMAT: Format<3> = Format::new(*b"TESTFILE", 5, 1000);
 const HEADER: [u8; 3] = [1, 2, 3];
@@ -229,4 +229,10 @@ proptest! {
         let sealed = FORMAT.seal(&HEADER, &contents, PASSPHRASE, cheap(), &mut rng(seed)).unwrap();
         prop_assert_eq!(unseal(&sealed, PASSPHRASE).unwrap(), contents);
     }
+}
+
+#[test]
+fn a_file_and_a_passphrase_are_input() {
+    assert_eq!(unseal(sealed(), b"a guess").unwrap_err().kind(), FailureKind::Input);
+    assert_eq!(unseal(b"", PASSPHRASE).unwrap_err().kind(), FailureKind::Input);
 }

@@ -1,3 +1,5 @@
+use subrosa_failure::FailureKind;
+
 /// What can be wrong with a sharing or with the shares handed in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -54,4 +56,23 @@ pub enum ShamirError {
         /// Degree of the polynomial.
         degree: u32,
     },
+}
+
+impl ShamirError {
+    /// Whose failure it is. A caller knows better where the shares came from: shares of other parties that are inconsistent are
+    /// their failure.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::NotPrime
+            | Self::NotCoprime
+            | Self::FieldTooSmall { .. }
+            | Self::DegreeTooHigh { .. }
+            | Self::OutOfRange { .. }
+            | Self::TooFewShares { .. }
+            | Self::BadPoint { .. }
+            | Self::Inconsistent { .. } => FailureKind::Input,
+            Self::Internal { .. } => FailureKind::Internal,
+        }
+    }
 }

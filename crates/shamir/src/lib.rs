@@ -17,6 +17,8 @@ pub use ring::{Opener, ProductRing, ShareRing};
 pub use share::{IntegerShare, RingShare};
 /// Re-exported: shares hold its secret integers.
 pub use subrosa_arith;
+/// Re-exported: errors give a kind.
+pub use subrosa_failure::FailureKind;
 
 /// Re-exported: they are in signatures.
 #[doc(no_inline)]

@@ -9,8 +9,8 @@ use rand_chacha::rand_core::SeedableRng;
 
 use subrosa_arith::SecretInt;
 use subrosa_shamir::{
-    IntegerShare, IntegerSharing, ProductCheck, ProductRing, RingShare, ShamirError, ShareRing, Triple,
-    factorial,
+    FailureKind, IntegerShare, IntegerSharing, ProductCheck, ProductRing, RingShare, ShamirError, ShareRing,
+    Triple, factorial,
 };
 
 fn rng(seed: u64) -> ChaCha20Rng {
@@ -328,4 +328,16 @@ fn shares_in_two_fields_are_shares_in_their_product() {
     let refused = small.ring().share(&BigInt::from(1), 1, 5, &mut rng).unwrap_err();
     assert_eq!(refused, ShamirError::FieldTooSmall { parties: 5 });
     assert!(small.ring().opener(&[1, 5], 1).is_err());
+}
+
+#[test]
+fn a_mistake_of_the_library_is_told_from_bad_shares() {
+    let field = ShareRing::above(&BigUint::from(1_000u32));
+    let none = field.share(&BigInt::one(), 3, 3, &mut rng(9)).unwrap_err();
+    assert_eq!(
+        (none.kind(), none),
+        (FailureKind::Input, ShamirError::DegreeTooHigh { degree: 3, parties: 3 })
+    );
+    assert_eq!(ShamirError::Inconsistent { degree: 1 }.kind(), FailureKind::Input);
+    assert_eq!(ShamirError::Internal { place: "here" }.kind(), FailureKind::Internal);
 }

@@ -11,7 +11,7 @@ use subrosa_transport::PartyId;
 
 /// Combines the partial decryptions of t+1 parties into plaintexts.
 ///
-/// Holds the Lagrange coefficients of one set of parties, so that it serves many batches.
+/// It holds the Lagrange coefficients of one set of parties, and can combine many batches.
 #[derive(Clone, Debug)]
 #[doc(alias("share combining", "reconstruct"))]
 pub struct Combiner {
@@ -22,11 +22,11 @@ pub struct Combiner {
 }
 
 impl Combiner {
-    /// A combiner for exactly these `t + 1` parties.
+    /// Creates a combiner for exactly these `t + 1` parties.
     ///
     /// # Errors
-    /// [`DecryptionError::TooFew`] if they are not t+1, [`DecryptionError::BadParty`] for one that is there twice or
-    /// is not of this key.
+    /// [`DecryptionError::TooFew`] if they are not t+1; [`DecryptionError::BadParty`] if a party is repeated or is not
+    /// a party of this key.
     pub fn new(key: &ThresholdKey, parties: &[PartyId]) -> Result<Self, DecryptionError> {
         let needed = key.access().quorum();
         if parties.len() != needed {
@@ -45,16 +45,17 @@ impl Combiner {
         Ok(Self { key: key.clone(), parties: parties.to_vec(), exponents })
     }
 
-    /// The plaintexts, signed, of the batch that `partials` belong to, in its order.
+    /// Computes the signed plaintexts of the batch of `partials`, in the order of the batch.
     ///
-    /// `c′ = ∏ cⱼ^(2μⱼ)` must be ≡ 1 modulo N; the plaintext is `((c′ − 1)/N)·(4Δ²κθ)^−1 mod N`. To save an
-    /// inversion modulo N² for each ciphertext, c′ stays a fraction: numerator ≡ denominator (mod N) is the check,
-    /// and one inversion modulo N serves the whole batch.
+    /// `c′ = ∏ cⱼ^(2μⱼ)` must be ≡ 1 modulo N. The plaintext is `((c′ − 1)/N)·(4Δ²κθ)^−1 mod N`. To save an inversion
+    /// modulo N² for each ciphertext, c′ is kept as a fraction. The check is numerator ≡ denominator (mod N), and one
+    /// inversion modulo N is enough for the whole batch.
     ///
     /// # Security
-    /// A combination that fails the check is refused. A party that multiplies its part by a power of 1+N passes it
-    /// and shifts the plaintext: against such a party, verify proofs ([`proof::verify`](crate::proof::verify)) before,
-    /// or compare with other parties ([`deviations`](Self::deviations)) after.
+    /// A combination that fails the check is refused. A party that multiplies its part by a power of 1+N passes the
+    /// check and shifts the plaintext. Against such a party, verify proofs before
+    /// ([`proof::verify`](crate::proof::verify)), or compare with other parties afterwards
+    /// ([`deviations`](Self::deviations)).
     ///
     /// # Errors
     /// [`DecryptionError::TooFew`] or [`DecryptionError::BadParty`] if `partials` are not those of the combiner's
@@ -146,7 +147,7 @@ pub(crate) fn into_parts(value: BigInt) -> (BigUint, Sign) {
 /// The inverses of units, by one inversion and three multiplications each (Montgomery's trick).
 ///
 /// # Errors
-/// [`DecryptionError::Internal`] if one is no unit.
+/// [`DecryptionError::Internal`] if a value is not a unit.
 fn invert_all(modulus: &Modulus, values: &[&BigUint]) -> Result<Vec<Residue>, DecryptionError> {
     let residues: Vec<Residue> = values.iter().map(|value| modulus.residue(value)).collect();
     let mut prefixes = Vec::with_capacity(residues.len());

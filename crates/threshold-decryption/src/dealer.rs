@@ -1,6 +1,6 @@
-//! A trusted dealer, for tests and for those who trust one.
+//! A trusted dealer, for tests and for settings in which all parties trust one.
 //!
-//! The dealer knows the decryption key. Where nobody may, generate the key with `subrosa-distributed-paillier`.
+//! The dealer knows the decryption key. If no party may know it, generate the key with `subrosa-distributed-paillier`.
 
 use num_bigint::{BigInt, BigUint};
 use num_integer::Integer;

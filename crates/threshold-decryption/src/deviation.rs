@@ -1,4 +1,4 @@
-//! Comparing partial decryptions with those of a quorum.
+//! Compares partial decryptions with those of a quorum.
 
 use num_bigint::{BigUint, Sign};
 use rayon::prelude::*;
@@ -25,13 +25,13 @@ pub struct Deviation {
 const WEIGHT_BYTES: usize = 16;
 
 impl Combiner {
-    /// Compares the partial decryptions of further parties with those of the quorum: for party e and the coefficients
-    /// `Δ·f(e) = Σ λᵢ·f(i)`, `cₑ^(2Δ)` must be `∏ cᵢ^(2λᵢ)`. The result names the parties that differ, each with the
-    /// ciphertexts where it does.
+    /// Compares the partial decryptions of further parties with those of the quorum. For party e and the coefficients
+    /// `Δ·f(e) = Σ λᵢ·f(i)`, `cₑ^(2Δ)` must be `∏ cᵢ^(2λᵢ)`. Returns the parties that differ, each with its ciphertexts
+    /// that differ.
     ///
-    /// Batches are compared at once with weights from a hash of all values, then, where they differ, one by one. If
-    /// the quorum's partial decryptions were proved, those who deviate are wrong; else somebody among all is, and
-    /// with s further parties up to s liars are noticed.
+    /// A batch is compared at once, with weights from a hash of all values. If it differs, its ciphertexts are compared
+    /// one by one. If the quorum's partial decryptions were proved, the parties that differ are wrong. Otherwise some
+    /// party among all is wrong. With s further parties, up to s liars are noticed.
     ///
     /// # Errors
     /// As [`combine`](Self::combine), also for `others`.

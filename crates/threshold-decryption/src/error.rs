@@ -45,19 +45,16 @@ pub enum KeyError {
 }
 
 impl KeyError {
-    /// Whose failure it is: what a key or a share fails to fulfil is a matter of where it came from.
+    /// Returns whose failure it is. An invalid key counts as input. A caller that got it from a peer knows better.
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::ShareMismatch { .. } => FailureKind::Peer,
-            Self::Paillier(PaillierError::Internal { .. }) | Self::Shamir(ShamirError::Internal { .. }) => {
-                FailureKind::Internal
+            Self::Paillier(error) => error.kind(),
+            Self::Arith(error) => error.kind(),
+            Self::Shamir(error) => error.kind(),
+            Self::AccessStructure { .. } | Self::Invalid { .. } | Self::InconsistentVerificationKeys => {
+                FailureKind::Input
             }
-            Self::AccessStructure { .. }
-            | Self::Invalid { .. }
-            | Self::InconsistentVerificationKeys
-            | Self::Paillier(_)
-            | Self::Arith(_)
-            | Self::Shamir(_) => FailureKind::Input,
         }
     }
 
@@ -90,7 +87,7 @@ pub enum DecryptionError {
         /// t + 1.
         needed: usize,
     },
-    /// Two partial decryptions of one party, or one of a party that is not there.
+    /// There are two partial decryptions of one party, or one of an unknown party.
     #[error("the partial decryptions name {party} twice, or it is not a party of this key")]
     BadParty {
         /// The party.
@@ -118,7 +115,7 @@ pub enum DecryptionError {
         /// Parties of the session.
         found: usize,
     },
-    /// A party asks for more than my policy lets it have decrypted. Nothing was computed.
+    /// A party asks for more than this party's policy allows. Nothing was computed.
     #[error("{asker} may not have this decrypted: {refusal}")]
     Refused {
         /// The party that asks.
@@ -126,7 +123,7 @@ pub enum DecryptionError {
         /// What stands in its way.
         refusal: PolicyRefusal,
     },
-    /// The checks ask for more answers than there are parties.
+    /// The checks need more answers than there are parties.
     #[error("t + 1 answers and {spares} spare ones are more than {parties} parties can give")]
     TooManySpares {
         /// Answers beyond t + 1.
@@ -140,16 +137,16 @@ pub enum DecryptionError {
     /// A party failed, or the network did.
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// What must hold does not: a mistake in this library, and nobody's fault.
+    /// An invariant does not hold. This is a mistake in this library, and no party's fault.
     #[error("internal error: {place}")]
     Internal {
-        /// What does not hold, and where.
+        /// The invariant, and its place.
         place: &'static str,
     },
 }
 
 impl DecryptionError {
-    /// Whose failure it is.
+    /// Returns whose failure it is.
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::BadParty { .. }
@@ -158,10 +155,9 @@ impl DecryptionError {
             | Self::Refused { .. } => FailureKind::Peer,
             Self::Session(error) => error.kind(),
             Self::Key(error) => error.kind(),
-            Self::Ciphertext(PaillierError::Internal { .. }) | Self::Internal { .. } => FailureKind::Internal,
-            Self::Ciphertext(_) | Self::TooFew { .. } | Self::TooManySpares { .. } | Self::Roster { .. } => {
-                FailureKind::Input
-            }
+            Self::Ciphertext(error) => error.kind(),
+            Self::Internal { .. } => FailureKind::Internal,
+            Self::TooFew { .. } | Self::TooManySpares { .. } | Self::Roster { .. } => FailureKind::Input,
         }
     }
 

@@ -11,7 +11,7 @@ use subrosa_paillier::PublicKey;
 use subrosa_shamir::integer_lagrange_at_zero;
 use subrosa_transport::PartyId;
 
-/// The public constants of a threshold key, as key generation makes them; not yet checked.
+/// The public constants of a threshold key, as key generation makes them. They are not yet checked.
 #[derive(Clone, Debug)]
 pub struct ThresholdKeyParts {
     /// The Paillier key.
@@ -28,7 +28,7 @@ pub struct ThresholdKeyParts {
     pub verification_keys: Vec<BigUint>,
 }
 
-/// The public part of a key whose decryption key is shared: what everyone may know.
+/// The public part of a key whose decryption key is shared. All parties may know it.
 ///
 /// Cheap to clone. It travels as bytes, to auditors and to parties that are to receive a share:
 ///
@@ -58,12 +58,12 @@ struct Inner {
 }
 
 impl ThresholdKey {
-    /// Checks the constants of a fresh key and prepares what combining needs.
+    /// Checks the constants of a fresh key, and prepares the values for combining.
     ///
-    /// The verification keys are checked against each other: every t+1 consecutive ones must interpolate to the same
-    /// value at 0, which shows that all lie on one polynomial of degree t in the exponent, up to their signs: the
-    /// coefficients of consecutive parties are even, so that a key and its negative look alike here. A wrong sign
-    /// spoils its owner's proofs.
+    /// The verification keys are compared with each other. Every t+1 consecutive keys must interpolate to the same
+    /// value at 0. This shows that all lie on one polynomial of degree t in the exponent, up to their signs. The
+    /// coefficients of consecutive parties are even, so that a key and its negative are the same here. With a wrong
+    /// sign, the proofs of the key's owner fail.
     ///
     /// # Errors
     /// [`KeyError::Invalid`], [`KeyError::InconsistentVerificationKeys`].
@@ -72,8 +72,8 @@ impl ThresholdKey {
         Self::with_lineage(parts, lineage)
     }
 
-    /// As [`new`](Self::new), but the verification keys are not compared: for the end of key generation, where each
-    /// party first proves that it knows what its own key stands for.
+    /// Creates a key as [`new`](Self::new), but does not compare the verification keys. This is for the end of key
+    /// generation, where each party first proves that it knows the share behind its own key.
     ///
     /// # Security
     /// Call [`check_consistency`](Self::check_consistency) before the key is used.
@@ -85,7 +85,7 @@ impl ThresholdKey {
         Self::build(parts, lineage)
     }
 
-    /// As [`new`](Self::new), for a key whose shares may have been renewed.
+    /// Creates a key as [`new`](Self::new), for shares that may have been renewed.
     pub(crate) fn with_lineage(parts: ThresholdKeyParts, lineage: Lineage) -> Result<Self, KeyError> {
         let key = Self::build(parts, lineage)?;
         key.check_consistency()?;
@@ -119,7 +119,7 @@ impl ThresholdKey {
         Ok(Self(Arc::new(Inner { parts, lineage, base, correction })))
     }
 
-    /// The Paillier key to encrypt under.
+    /// Returns the Paillier key, to encrypt under.
     pub fn public(&self) -> &PublicKey {
         &self.0.parts.public
     }
@@ -129,17 +129,18 @@ impl ThresholdKey {
         self.0.parts.access
     }
 
-    /// The constants that this key was made of.
+    /// Returns the constants of this key.
     pub fn parts(&self) -> &ThresholdKeyParts {
         &self.0.parts
     }
 
-    /// How often the shares were renewed, and what follows from that.
+    /// Returns how often the shares were renewed, and the bounds that follow.
     pub fn lineage(&self) -> &Lineage {
         &self.0.lineage
     }
 
-    /// A hash of all public constants: equal at all parties that hold shares of one key at one epoch. Public.
+    /// Computes a hash of all public constants. It is equal at all parties that hold shares of one key in one epoch. It
+    /// is public.
     pub fn digest(&self) -> [u8; 32] {
         let parts = self.parts();
         self.0
@@ -155,8 +156,8 @@ impl ThresholdKey {
             .finish()
     }
 
-    /// v, the base of this key's verification keys: [`verification_base`] for a fresh key, a power of it after
-    /// resharing.
+    /// Returns v, the base of this key's verification keys. It is [`verification_base`] for a fresh key, and a power of
+    /// that after resharing.
     pub(crate) fn base(&self) -> &Residue {
         &self.0.base
     }
@@ -168,7 +169,7 @@ impl ThresholdKey {
         Ok(modulus.to_uint(&modulus.pow(self.base(), &exponent)))
     }
 
-    /// The verification key of a party.
+    /// Returns the verification key of a party.
     pub fn verification_key(&self, party: PartyId) -> Option<&BigUint> {
         self.0.parts.verification_keys.get(party.index())
     }
@@ -218,8 +219,8 @@ impl std::fmt::Debug for ThresholdKey {
     }
 }
 
-/// `v = y² mod N²` with y from a hash of N: the base of the verification keys. Known to everyone, its logarithms to
-/// nobody.
+/// Computes `v = y² mod N²` with y from a hash of N, the base of the verification keys. It is public, and nobody knows
+/// its logarithms.
 pub fn verification_base(public: &PublicKey) -> BigUint {
     let modulus = public.modulus_squared();
     let y = Hasher::new("subrosa/threshold-decryption/verification-base", 1)
@@ -231,23 +232,23 @@ pub fn verification_base(public: &PublicKey) -> BigUint {
 /// One party's share of a decryption key, with the public part of the key.
 ///
 /// # Security
-/// Any t+1 shares decrypt everything under the key. A share wipes itself and prints as `<redacted>`.
+/// Any t+1 shares decrypt all ciphertexts under the key. A share wipes itself and prints as `<redacted>`.
 #[derive(Clone)]
 #[doc(alias("share", "secret key"))]
 pub struct KeyShare {
     key: ThresholdKey,
     party: PartyId,
     share: SecretInt,
-    /// 2Δ·s: what ciphertexts are raised to.
+    /// 2Δ·s, the exponent of partial decryptions.
     exponent: SecretInt,
 }
 
 impl KeyShare {
-    /// The share `share` of `party`, checked against the party's verification key.
+    /// Creates the share of `party`, checked against the party's verification key.
     ///
     /// # Errors
     /// [`KeyError::ShareMismatch`] if `v^(Δ·share)` is not the party's verification key, [`KeyError::Invalid`] if the
-    /// party is not one of the key's or the share is beyond its bound.
+    /// key has no such party or the share is beyond its bound.
     pub fn new(key: ThresholdKey, party: PartyId, share: SecretInt) -> Result<Self, KeyError> {
         let Some(expected) = key.verification_key(party) else {
             return Err(KeyError::Invalid { reason: "the share's party is not one of the key's" });
@@ -262,20 +263,20 @@ impl KeyShare {
         Ok(Self { key, party, share, exponent })
     }
 
-    /// The public part.
+    /// Returns the public part.
     pub fn key(&self) -> &ThresholdKey {
         &self.key
     }
 
-    /// Whose share this is.
+    /// Returns the party that owns this share.
     pub fn party(&self) -> PartyId {
         self.party
     }
 
-    /// The share itself.
+    /// Returns the secret share.
     ///
     /// # Security
-    /// Never send it to anyone.
+    /// Never send it to any party.
     pub fn share(&self) -> &SecretInt {
         &self.share
     }

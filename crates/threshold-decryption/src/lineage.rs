@@ -27,7 +27,7 @@ impl Lineage {
         }
     }
 
-    /// How many refreshes and resharings led to the present shares; 0 for a fresh key.
+    /// Returns the number of refreshes and resharings so far. It is 0 for a fresh key.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
@@ -55,8 +55,8 @@ impl Lineage {
     /// `2A`, below which the coefficients of one party's polynomial in a refresh lie: `A = t·κ·D·2^σ` with the bound D
     /// on d. For a fresh key κ = Δ, and A is the bound of the dealt coefficients.
     ///
-    /// Two keys that differ by at most D are told apart through the view of t parties before and t others after the
-    /// refresh only by the difference of two polynomials, each of whose coefficients add up to at most t·κ·D.
+    /// Let two keys differ by at most D. The view of t parties before and t others after the refresh differs between
+    /// them only by the difference of two polynomials. The coefficients of each add up to at most t·κ·D.
     pub(crate) fn refresh_bound(&self, access: AccessStructure, scale: &BigUint) -> BigUint {
         (&self.secret_bound * scale * access.threshold()) << (STATISTICAL_BITS + 1)
     }
@@ -69,7 +69,7 @@ impl Lineage {
         ((BigUint::one() << self.dealt_bits) + added).bits()
     }
 
-    /// Refuses what no renewal makes.
+    /// Refuses values that no renewal gives.
     pub(crate) fn check(&self, parts: &ThresholdKeyParts) -> Result<(), KeyError> {
         let (bits, k) = (parts.share_bits, parts.public.bits());
         let counted = u64::from(self.refreshes) <= self.epoch;

@@ -7,10 +7,10 @@ use subrosa_shamir::{IntegerSharing, factorial};
 /// σ: statistical hiding leaves at most about 2^−σ.
 pub const STATISTICAL_BITS: u32 = 80;
 
-/// The greatest number of parties: Δ = n! multiplies exponents, so that more would cost more than they give.
+/// Greatest number of parties. Δ = n! multiplies exponents, so that more parties would make decryption too slow.
 const MAX_PARTIES: u32 = 100;
 
-/// Who can decrypt: of n parties any t+1 can, and any t cannot.
+/// The access structure: of n parties any t+1 can decrypt, and any t cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(alias("threshold", "quorum"))]
 pub struct AccessStructure {
@@ -19,7 +19,7 @@ pub struct AccessStructure {
 }
 
 impl AccessStructure {
-    /// `parties` of whom up to `threshold` may be corrupted.
+    /// Creates the access structure of `parties`, of whom up to `threshold` may be corrupted.
     ///
     /// # Errors
     /// [`KeyError::AccessStructure`] unless `threshold ≥ 1` and `parties ≥ 2·threshold + 1`, and `parties` is at most 100.
@@ -31,17 +31,17 @@ impl AccessStructure {
         Ok(Self { parties, threshold })
     }
 
-    /// n, the number of parties.
+    /// Returns n, the number of parties.
     pub fn parties(&self) -> u32 {
         self.parties
     }
 
-    /// t, how many parties may be corrupted.
+    /// Returns t, how many parties may be corrupted.
     pub fn threshold(&self) -> u32 {
         self.threshold
     }
 
-    /// t + 1, how many parties decrypt.
+    /// Returns t + 1, how many parties decrypt.
     pub fn quorum(&self) -> usize {
         self.threshold as usize + 1
     }

@@ -9,7 +9,7 @@ use subrosa_transport::PartyId;
 /// One party's part in decrypting a batch: `cⱼ = c^(2Δ·sⱼ) mod N²` for each ciphertext c.
 ///
 /// # Security
-/// t+1 of them give the plaintexts away: send them only to those who may read. The values print as `<redacted>`.
+/// t+1 of them give the plaintexts. Send them only to parties that may read these. The values print as `<redacted>`.
 #[derive(Clone, PartialEq, Eq)]
 #[doc(alias = "decryption share")]
 pub struct PartialDecryption {
@@ -18,12 +18,13 @@ pub struct PartialDecryption {
 }
 
 impl PartialDecryption {
-    /// The values that `party` sent, in the order of the ciphertexts. They are checked when they are combined.
+    /// Creates a part from the values that `party` sent, in the order of the ciphertexts. They are checked when they
+    /// are combined.
     pub fn new(party: PartyId, values: Vec<BigUint>) -> Self {
         Self { party, values }
     }
 
-    /// Whose part this is.
+    /// Returns the party that computed this part.
     pub fn party(&self) -> PartyId {
         self.party
     }
@@ -40,18 +41,19 @@ impl PartialDecryption {
 }
 
 impl std::fmt::Debug for PartialDecryption {
-    // Redacted: t+1 of them give the plaintexts away.
+    // Redacted, because t+1 of them give the plaintexts.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "PartialDecryption({}, <redacted>, {} values)", self.party, self.values.len())
     }
 }
 
 impl KeyShare {
-    /// Computes this party's part in decrypting `ciphertexts`, in constant time with respect to the share, spread
-    /// over the current rayon pool.
+    /// Computes this party's part in decrypting `ciphertexts`, in the current rayon pool. The time does not depend on
+    /// the share.
     ///
     /// # Security
-    /// Whoever asks for a partial decryption of a ciphertext asks for its plaintext: the caller decides which.
+    /// A request for a partial decryption is a request for the plaintext. The caller decides which ciphertexts it
+    /// decrypts.
     ///
     /// # Errors
     /// [`DecryptionError::Ciphertext`] if one is under another key.

@@ -1,4 +1,4 @@
-//! What a party is willing to help decrypt.
+//! A party's policy: which decryptions it helps with.
 
 use std::collections::BTreeMap;
 
@@ -7,27 +7,27 @@ use subrosa_encoding::Hasher;
 use subrosa_paillier::Ciphertext;
 use subrosa_transport::PartyId;
 
-/// Why a party may not have something decrypted. The text is a phrase about what it asks for.
+/// Why a policy refuses a request. The text is a phrase about the request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyRefusal {
-    /// The party may not ask at all.
+    /// The policy does not name the party.
     #[error("it may not ask")]
     NotAllowed,
-    /// More ciphertexts than it may have decrypted in one session.
+    /// The party asks for more ciphertexts than it may have decrypted in one session.
     #[error("{asked} ciphertexts after {used} are more than the {allowed} agreed for this session")]
     TooMany {
-        /// How many it asks for now.
+        /// Number that it asks for now.
         asked: usize,
-        /// How many it asked for before.
+        /// Number that it asked for before.
         used: usize,
-        /// How many it may ask for in all.
+        /// Number that it may ask for in all.
         allowed: usize,
     },
-    /// A ciphertext outside the declared batch, or one from it for the second time.
+    /// A ciphertext is not in the declared batch, or is requested for the second time.
     #[error("ciphertext {index} is not in the declared batch, or was asked for before")]
     Undeclared {
-        /// Its place in what was asked, from 0.
+        /// Its place in the request, from 0.
         index: usize,
     },
     /// The ledger belongs to another session.
@@ -35,10 +35,11 @@ pub enum PolicyRefusal {
     OtherSession,
 }
 
-/// Who may ask me for partial decryptions, and of what. Whoever is not named may not.
+/// Which parties may request partial decryptions from this party, and of which ciphertexts. A party that is not named
+/// may request none.
 ///
-/// A policy is one party's own: it binds this party's help only. t+1 parties that are willing can decrypt without it,
-/// so a rule holds against everybody only if at least n − t parties keep it.
+/// A policy binds only the party that has it. t+1 other parties can decrypt without this party, so a rule holds only if
+/// at least n − t parties keep it.
 ///
 /// ```
 /// use subrosa_threshold_decryption::{DecryptionPolicy, subrosa_transport::PartyId};
@@ -58,12 +59,12 @@ pub struct DecryptionPolicy {
 #[derive(Clone, Debug)]
 enum Rule {
     Count(usize),
-    /// How often each ciphertext of the batch may still be asked for, by its fingerprint.
+    /// Number of further requests allowed for each ciphertext of the batch, by its fingerprint.
     Batch(BTreeMap<[u8; 32], usize>),
 }
 
 impl DecryptionPolicy {
-    /// Nobody may ask.
+    /// Creates a policy that allows nothing.
     pub fn nobody() -> Self {
         Self::default()
     }
@@ -90,13 +91,13 @@ impl DecryptionPolicy {
         self
     }
 
-    /// Opens the books for the session of this id.
+    /// Opens a ledger for the session with this id.
     pub fn ledger(&self, session: &[u8; 32]) -> Ledger {
         Ledger { session: *session, rules: self.rules.clone(), used: BTreeMap::new() }
     }
 }
 
-/// What was asked of one party in one session, and what may still be asked.
+/// The requests to one party in one session, and the requests that are still allowed.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     session: [u8; 32],
@@ -105,7 +106,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Enters what `asker` asks for, or refuses all of it.
+    /// Enters a request of `asker`, or refuses all of it.
     ///
     /// # Errors
     /// [`DecryptionError::Refused`] naming the asker.
@@ -118,7 +119,7 @@ impl Ledger {
         self.admit_all(session, [(asker, ciphertexts)].into_iter())
     }
 
-    /// Enters what several parties ask for, or refuses all of it.
+    /// Enters the requests of several parties, or refuses all of them.
     pub(crate) fn admit_all<'a>(
         &mut self,
         session: &[u8; 32],

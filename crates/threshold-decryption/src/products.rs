@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use subrosa_arith::{Modulus, Residue};
 
-/// Bases that share their squarings in one task: enough that the squarings hardly count.
+/// Number of bases that share their squarings in one task, so large that the squarings hardly matter.
 const TASK: usize = 64;
 
 /// `∏ valuesᵢ^weightsᵢ`, with public weights.

@@ -4,8 +4,8 @@
 //! partial decryption cⱼ. Steps P1 to P5 are in `docs/protocols/threshold-decryption.md`, with what the proofs rest on.
 //!
 //! After Shoup, *Practical Threshold Signatures* (EUROCRYPT 2000), with the batching of Aditya, Peng, Boyd, Dawson and
-//! Viswanathan (ACNS 2004); that both are sound without safe primes, by a reduction to factoring, is shown by Friedman
-//! et al., *Tiresias* (ePrint 2023/998).
+//! Viswanathan (ACNS 2004); Friedman et al., *Tiresias* (ePrint 2023/998), show that both are sound without safe
+//! primes, by a reduction to factoring.
 
 use num_bigint::BigUint;
 use num_traits::Zero;
@@ -20,13 +20,14 @@ use subrosa_encoding::{Hasher, wire};
 use subrosa_paillier::Ciphertext;
 use subrosa_transport::{Session, Transport};
 
-/// Version of the proofs: part of everything that they hash.
+/// Version of the proofs. It is part of every hash in them.
 const VERSION: u32 = 1;
 /// Bits of soundness of one attempt.
 const SOUNDNESS_BITS: u64 = 128;
 /// With one-bit weights a false batch stays false in a repetition with probability ½, and then passes its one-bit
-/// challenge with probability ½. Weights and challenges come from two hashes that a liar tries one after the other:
-/// of 576 repetitions fewer than 128 are false with probability below 2^−128, and 128 right guesses are as rare.
+/// challenge with probability ½. Weights and challenges come from two hashes, which a liar can try one after the other.
+/// Of 576 repetitions, fewer than 128 are false with probability below 2^−128, and 128 correct guesses have probability
+/// 2^−128.
 const ONE_BIT_REPETITIONS: usize = 576;
 
 /// The size of the challenges, which decides what the soundness of a proof rests on.
@@ -35,14 +36,13 @@ const ONE_BIT_REPETITIONS: usize = 576;
 #[non_exhaustive]
 pub enum Challenges {
     /// One challenge of 128 bits. A false proof that passes with a probability above 2^−127 per attempt leads to a
-    /// non-trivial square of known order below 2^256 modulo N², and from there to the factors of N where
-    /// p ≡ q ≡ 3 (mod 4) and gcd((p−1)/2, (q−1)/2) = 1. Key generation checks these conditions, also against parties
-    /// that cheat. For other keys that no such square can be found is an assumption of its own (the low-order
-    /// assumption).
+    /// non-trivial square of known order below 2^256 modulo N², and from there to the factors of N where p ≡ q ≡ 3 (mod
+    /// 4) and gcd((p−1)/2, (q−1)/2) = 1. Key generation checks these conditions, also against parties that cheat. For
+    /// other keys it is an assumption of its own, the low-order assumption, that nobody can find such a square.
     #[default]
     Wide,
-    /// 576 challenges of one bit: elements of low order do not help, whatever the key. Hundreds of times as much
-    /// work: for keys of unknown origin.
+    /// 576 challenges of one bit. Elements of low order do not help a liar, for any key. This takes hundreds of times
+    /// as much work, and is for keys of unknown origin.
     OneBit,
 }
 
@@ -70,7 +70,7 @@ impl Challenges {
     }
 }
 
-/// What a proof is bound to beside the key: a run, and who takes part in it.
+/// Context of a proof: a run and its parties. A proof is bound to it and to the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProofContext {
     session: [u8; 32],
@@ -78,7 +78,7 @@ pub struct ProofContext {
 }
 
 impl ProofContext {
-    /// The context of the run `session`, which never repeats, among parties of these names in this order.
+    /// Creates the context of the run `session`, which never repeats, among parties with these names in this order.
     pub fn new<'a>(session: [u8; 32], names: impl IntoIterator<Item = &'a str>) -> Self {
         let start = (Hasher::new("subrosa/threshold-decryption/roster", VERSION), 0);
         let (hasher, count) =
@@ -86,7 +86,7 @@ impl ProofContext {
         Self { session, roster: hasher.u64("names", count).finish() }
     }
 
-    /// The context of an open session.
+    /// Creates the context of an open session.
     pub fn of<T: Transport>(session: &Session<T>) -> Self {
         let roster = session.roster();
         Self::new(*session.id(), roster.parties().map(|party| roster.name(party)))
@@ -95,7 +95,7 @@ impl ProofContext {
 
 /// A proof for a batch of partial decryptions.
 ///
-/// It tells nothing about the share: it can be simulated up to a statistical distance of 2^−80 per repetition.
+/// It reveals nothing about the share. It can be simulated up to a statistical distance of 2^−80 per repetition.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[doc(alias("Chaum-Pedersen", "DLEQ", "zero-knowledge", "Fiat-Shamir"))]
 pub struct BatchProof {
@@ -121,7 +121,7 @@ impl BatchProof {
 }
 
 impl std::fmt::Debug for BatchProof {
-    // Redacted: whoever holds t shares can check a guess of the plaintexts by it.
+    // Redacted, because with it and t shares one can check a guess of the plaintexts.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "BatchProof(<redacted>, {} repetitions)", self.responses.len())
     }
@@ -143,8 +143,8 @@ fn response_bits(key: &ThresholdKey, challenges: Challenges) -> u64 {
 }
 
 impl KeyShare {
-    /// Proves that `partial` holds this party's partial decryptions of `ciphertexts`, in constant time with respect
-    /// to the share.
+    /// Proves that `partial` holds this party's partial decryptions of `ciphertexts`. The time does not depend on the
+    /// share.
     ///
     /// # Errors
     /// [`DecryptionError::BadPartial`] if `partial` is another party's or has another length,
@@ -387,8 +387,8 @@ mod tests {
         assert_eq!(bytes.collect::<Vec<_>>(), hasher.expand(72));
     }
 
-    /// Partial decryptions by a share that is not the committed one, proved as well as it can be: the equation of the
-    /// ciphertexts holds, that of the verification key does not.
+    /// Partial decryptions by another share than the committed one, with the best possible proof. The equation of the
+    /// ciphertexts holds, and that of the verification key does not.
     #[test]
     fn another_share_than_the_committed_one_is_refused() {
         let mut rng = ChaCha20Rng::seed_from_u64(1);

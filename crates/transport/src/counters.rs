@@ -1,4 +1,4 @@
-//! How much was sent and received.
+//! Counters of frames and bytes.
 
 use std::{collections::BTreeMap, ops::AddAssign};
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::PartyId;
 
-/// Frames and bytes in both directions. Bytes include the session's frame header, not what a transport adds.
+/// Frames and bytes in both directions. Bytes include the session's frame header, but not what a transport adds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Traffic {
@@ -46,7 +46,7 @@ impl AddAssign for Traffic {
 
 /// The traffic of a session: in all, with each peer, and in each named round.
 ///
-/// A snapshot is a clone; [`Counters::since`] subtracts one, so the traffic of a phase is the difference of two.
+/// A clone is a snapshot. [`Counters::since`] subtracts a snapshot, which gives the traffic of a phase.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
     total: Traffic,
@@ -60,32 +60,32 @@ impl Counters {
         Self { peers: vec![Traffic::default(); parties], ..Self::default() }
     }
 
-    /// All traffic.
+    /// Returns all traffic.
     pub fn total(&self) -> Traffic {
         self.total
     }
 
-    /// The traffic with one peer; zero for me.
+    /// Returns the traffic with one peer. It is zero for this party itself.
     pub fn peer(&self, party: PartyId) -> Traffic {
         self.peers.get(party.index()).copied().unwrap_or_default()
     }
 
-    /// The traffic of the rounds of this name, and zero if there was none.
+    /// Returns the traffic of the rounds with this name, or zero if there was none.
     pub fn round(&self, name: &str) -> Traffic {
         self.rounds.get(name).copied().unwrap_or_default()
     }
 
-    /// Every round's name with its traffic, by name.
+    /// Returns the names of all rounds with their traffic, ordered by name.
     pub fn rounds(&self) -> impl Iterator<Item = (&'static str, Traffic)> + '_ {
         self.rounds.iter().map(|(&name, &traffic)| (name, traffic))
     }
 
-    /// The number of steps, that is of rounds in which all parties took part.
+    /// Returns the number of steps, which are the rounds in which all parties took part.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// What was added since `earlier`, a snapshot of the same session.
+    /// Returns the traffic since `earlier`, a snapshot of the same session.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let peer = |(index, traffic): (usize, &Traffic)| {

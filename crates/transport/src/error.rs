@@ -1,8 +1,10 @@
-//! Errors of a session, in kinds: a peer broke the protocol, the network failed, views differ, a bug here.
+//! Errors of a session: a peer broke the protocol, the network failed, parties saw different things, or this program
+//! has a bug.
 
 use std::fmt;
 
 use crate::{Fault, Malformed, PartyId, Protocol};
+use subrosa_failure::{FailureKind, with_causes};
 
 /// How a peer broke the protocol. The text is a phrase whose subject is the peer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,16 +70,16 @@ pub enum Violation {
         /// The round's limit.
         limit: usize,
     },
-    /// A message that does not decode, or that leaves bytes over.
+    /// A message that does not decode, or that is followed by more bytes.
     #[error("sent a message that does not decode")]
     Undecodable,
     /// A message that its check refused.
     #[error("sent a malformed message: {0}")]
     Refused(Malformed),
-    /// A transcript that contradicts the one which this peer has already confirmed to me.
+    /// A transcript that contradicts the one that this peer confirmed before.
     #[error("contradicts the transcript that it confirmed before")]
     ContradictsItself,
-    /// A peer that owes too many steps which went on without it.
+    /// A peer that owes frames of too many steps that went on without it.
     #[error("is too many steps behind")]
     TooFarBehind,
     /// Too many frames of earlier sessions before the greeting.
@@ -85,7 +87,7 @@ pub enum Violation {
     TooManyLeftovers,
 }
 
-/// What befell the exchange with one peer. The text is a phrase whose subject is the peer.
+/// What went wrong with one peer. The text is a phrase whose subject is the peer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Cause {
@@ -95,17 +97,17 @@ pub enum Cause {
     /// The network failed, or the peer fell silent.
     #[error(transparent)]
     Network(Fault),
-    /// The peer was started with something else than I was.
+    /// The peer was started with other settings than this party.
     #[error("has {field} = {theirs:?}, here it is {mine:?}")]
     Differs {
-        /// What differs: `protocol`, `version`, `roster`, `channel identities` or `parameter …`.
+        /// Field that differs: `protocol`, `version`, `roster`, `channel identities` or `parameter …`.
         field: String,
         /// The value here.
         mine: String,
         /// The peer's value.
         theirs: String,
     },
-    /// The peer saw other broadcast messages than I did. Which party caused that is unknown.
+    /// The peer received other broadcasts than this party. It is unknown which party caused that.
     #[error("saw other broadcasts")]
     EchoMismatch,
     /// The peer gave up.
@@ -118,7 +120,7 @@ pub enum Cause {
     },
 }
 
-/// One peer and what befell the exchange with it.
+/// One peer and what went wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name} {cause}")]
 #[non_exhaustive]
@@ -148,7 +150,7 @@ pub enum Misuse {
     OtherProtocol {
         /// The protocol that was to run.
         expected: Protocol,
-        /// That of the session.
+        /// The protocol of the session.
         found: Protocol,
     },
     /// The session was opened with other parameters.
@@ -159,7 +161,7 @@ pub enum Misuse {
         /// The first parameter that differs.
         field: String,
     },
-    /// My own message is longer than its round allows.
+    /// This party's own message is longer than its round allows.
     #[error("my message of {bytes} bytes in round {round} is over the limit of {limit}")]
     TooLong {
         /// The round.
@@ -169,7 +171,7 @@ pub enum Misuse {
         /// The round's limit, or the session's limit for frames.
         limit: usize,
     },
-    /// My own message cannot be encoded.
+    /// This party's own message cannot be encoded.
     #[error("my message in round {round} cannot be encoded")]
     Unencodable {
         /// The round.
@@ -200,7 +202,7 @@ pub enum Misuse {
     /// The parameters are too many, too long, or two have one name.
     #[error("bad session parameters: {0}")]
     Parameters(String),
-    /// The transport refused my call: a frame over its limit or a party that it does not have.
+    /// The transport refused a call: a frame over its limit or a party that it does not have.
     #[error("the transport refused a frame for {name} in round {round}: it {fault}")]
     Transport {
         /// The round.
@@ -210,31 +212,9 @@ pub enum Misuse {
         /// What the transport objected to.
         fault: Fault,
     },
-    /// More steps than fit the counter.
+    /// The session has more steps than the counter holds.
     #[error("the session has too many steps")]
     TooManySteps,
-}
-
-/// Whose failure it is: of a session, and of every protocol that runs in one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum FailureKind {
-    /// At least one peer broke the protocol.
-    Peer,
-    /// The network failed or a peer fell silent.
-    Network,
-    /// Parties were started with different settings, data or versions.
-    Limits,
-    /// Parties saw different broadcasts; some party is to blame, but it is unknown which.
-    Disagreement,
-    /// A peer gave up and said why.
-    Abort,
-    /// The code that uses the session made a mistake.
-    Misuse,
-    /// This party's input, configuration, keys or files cannot be used.
-    Input,
-    /// A mistake of the library: what must hold does not.
-    Internal,
 }
 
 /// Why a session ended.
@@ -261,22 +241,22 @@ pub enum SessionError {
         /// Every party that failed in this round or before, in roster order.
         failures: Vec<Failure>,
     },
-    /// Two parties saw different broadcasts. One of the two lies, or the sender of a broadcast told them
-    /// different things: which, cannot be seen from here.
+    /// Two parties received different broadcasts. One of the two lies, or the sender sent them different messages. This
+    /// party cannot tell which.
     #[error("round {round}: {me_name} and {other_name} saw different broadcasts")]
     EchoMismatch {
-        /// Me.
+        /// This party.
         me: PartyId,
-        /// The party whose transcript differs from mine.
+        /// The party whose transcript differs.
         other: PartyId,
-        /// My name.
+        /// Name of this party.
         me_name: String,
-        /// The other's name.
+        /// Name of the other party.
         other_name: String,
-        /// The round in which it showed.
+        /// The round in which the difference was found.
         round: &'static str,
     },
-    /// A peer gave up and told everybody.
+    /// A peer gave up and told all parties.
     #[error("{name} aborted: {reason}")]
     Aborted {
         /// The peer that gave up.
@@ -305,13 +285,12 @@ impl fmt::Display for List<'_> {
 }
 
 impl SessionError {
-    /// Whose failure it is; where several kinds met, the gravest: a breach before a fault of the network.
+    /// Returns whose failure it is. Of several kinds it returns the [gravest](FailureKind::gravest).
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::Failed { failures, .. } | Self::NotEnough { failures, .. } => {
-                let gravest =
-                    failures.iter().map(|failure| failure.cause.kind()).min_by_key(|kind| gravity(*kind));
-                gravest.unwrap_or(FailureKind::Network)
+                let kinds = failures.iter().map(|failure| failure.cause.kind());
+                FailureKind::gravest(kinds).unwrap_or(FailureKind::Network)
             }
             Self::EchoMismatch { .. } => FailureKind::Disagreement,
             Self::Aborted { .. } => FailureKind::Abort,
@@ -319,7 +298,7 @@ impl SessionError {
         }
     }
 
-    /// The failures of single peers that make up this error; none for the other kinds.
+    /// Returns the failures of single peers that make up this error, if it is one of those.
     pub fn failures(&self) -> &[Failure] {
         match self {
             Self::Failed { failures, .. } | Self::NotEnough { failures, .. } => failures,
@@ -327,23 +306,10 @@ impl SessionError {
         }
     }
 
-    /// The peers that broke the protocol, as seen from here. The fault is theirs or their software's.
+    /// Returns the peers that broke the protocol, as this party saw it. The fault is theirs or that of their software.
     pub fn violators(&self) -> Vec<PartyId> {
         let broke = |failure: &&Failure| matches!(failure.cause, Cause::Violation(_));
         self.failures().iter().filter(broke).map(|failure| failure.party).collect()
-    }
-}
-
-fn gravity(kind: FailureKind) -> u8 {
-    match kind {
-        FailureKind::Internal => 0,
-        FailureKind::Misuse => 1,
-        FailureKind::Input => 2,
-        FailureKind::Peer => 3,
-        FailureKind::Limits => 4,
-        FailureKind::Disagreement => 5,
-        FailureKind::Abort => 6,
-        FailureKind::Network => 7,
     }
 }
 
@@ -360,22 +326,13 @@ impl Cause {
     }
 }
 
-/// An error with its causes in one line, from the outermost to the innermost, with a colon between them.
-///
-/// Errors of these crates name their cause in [`source`](std::error::Error::source) alone, and not in their text as well: whoever
-/// prints one for people prints its causes too.
-#[must_use]
-pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
-/// Errors that can say which parties they point at.
+/// Errors that can name the parties to blame.
 pub trait Culprits {
-    /// The parties at which the error points; empty where it points at nobody or at no one party.
+    /// Returns the parties to blame. Empty if no party can be named.
     fn culprits(&self) -> Vec<PartyId>;
 
-    /// What the other parties are told of the error: its text and its causes, unless they say what the parties need not know.
+    /// Returns what the other parties are told of the error: its text and its causes. A type overrides this if those
+    /// contain what the others need not know.
     fn reported(&self) -> String
     where
         Self: std::error::Error + Sized + 'static,
@@ -401,12 +358,12 @@ impl Culprits for SessionError {
 }
 
 impl SessionError {
-    /// The parties at which the error points: those that broke the protocol, fell silent, cannot be reached or have
-    /// other settings; after an abort, those whom the aborting party blames, which is its word only. Nobody for an
-    /// echo mismatch, which never shows who caused it.
+    /// Returns the parties to blame: those that broke the protocol, fell silent, cannot be reached or have other
+    /// settings. After an abort these are the parties that the aborting party blames, and only its word supports that.
+    /// An echo mismatch names nobody, because it never shows who caused it.
     ///
-    /// For silence the line between may be at fault as well as the party; see [`SessionError::violators`] for those
-    /// who certainly broke the protocol.
+    /// If a party is silent, the network may be at fault as well as the party. [`SessionError::violators`] gives only
+    /// the parties that certainly broke the protocol.
     pub fn culprits(&self) -> Vec<PartyId> {
         let mut culprits = match self {
             Self::Failed { failures, .. } | Self::NotEnough { failures, .. } => {

@@ -1,4 +1,4 @@
-//! How a protocol reports how far it is.
+//! Progress of a protocol.
 
 use crate::Traffic;
 
@@ -15,14 +15,14 @@ use crate::Traffic;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Event<S> {
-    /// The stage that begins: each protocol has its own.
+    /// The stage that begins. Each protocol has its own type.
     pub stage: S,
     /// Bytes and messages that the session has sent and received so far.
     pub traffic: Traffic,
 }
 
 impl<S> Event<S> {
-    /// An event of a protocol.
+    /// Creates an event.
     #[must_use]
     pub fn new(stage: S, traffic: Traffic) -> Self {
         Self { stage, traffic }

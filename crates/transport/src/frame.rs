@@ -24,14 +24,14 @@ pub const FRAME_VERSION: u8 = 1;
 
 const MAGIC: [u8; 4] = *b"SUBR";
 
-/// Round 0 and everything outside a session carry this id.
+/// Id in frames of round 0 and outside a session.
 pub(crate) const NO_SESSION: [u8; 32] = [0; 32];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Round 0 of a session.
     Hello = 0,
-    /// A typed round's message.
+    /// The message of a typed round.
     Message = 1,
     /// An explicit confirmation of the transcript; no payload.
     Echo = 2,
@@ -51,10 +51,10 @@ impl Kind {
     }
 }
 
-/// Eight bytes that stand for a round's name. Names are constants of the program, so a short hash suffices.
+/// Tag of a round's name, 8 bytes. Names are constants of the program, so a short hash is enough.
 pub(crate) type RoundTag = [u8; 8];
 
-/// The tag by which every frame says to which round it belongs: bytes 76 to 83 of its header.
+/// Computes the tag that names a round in every frame, at bytes 76 to 83 of the header.
 #[must_use]
 pub fn round_tag(name: &str) -> [u8; 8] {
     let mut hash = Sha256::new();
@@ -113,7 +113,7 @@ impl Header {
     }
 }
 
-/// The `N` bytes at a constant offset within the header.
+/// Reads `N` bytes at a constant offset within the header.
 fn take<const N: usize>(header: &[u8; HEADER_BYTES], at: usize) -> [u8; N] {
     let mut bytes = [0; N];
     bytes.copy_from_slice(&header[at..at + N]);

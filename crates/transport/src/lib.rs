@@ -27,7 +27,7 @@ pub mod tls;
 pub use channel::ChannelTransport;
 pub use counters::{Counters, Traffic};
 pub use deadline::Deadline;
-pub use error::{Cause, Culprits, Failure, FailureKind, Misuse, SessionError, Violation, with_causes};
+pub use error::{Cause, Culprits, Failure, Misuse, SessionError, Violation};
 pub use event::Event;
 pub use frame::{FRAME_VERSION, HEADER_BYTES, round_tag};
 pub use memory::{MemoryNetwork, MemoryTransport};
@@ -36,6 +36,8 @@ pub use parameters::{Limits, Parameters, Protocol};
 pub use party::{MAX_IDENTITY_BYTES, MAX_NAME_BYTES, MAX_PARTIES, PartyId, Roster, RosterError};
 pub use per_party::PerParty;
 pub use session::{Collected, Session};
+/// Re-exported: errors of all layers give a kind.
+pub use subrosa_failure::{FailureKind, with_causes};
 pub use transport::{DEFAULT_MAX_FRAME, Fault, Transport, TransportError};
 
 /// Re-exported: it is in signatures.

@@ -33,19 +33,19 @@ use serde::{Serialize, de::DeserializeOwned};
 /// }
 /// ```
 pub trait Message: Serialize + DeserializeOwned {
-    /// The name of the round, such as `"candidates/shares"`: the same in every version that speaks together.
+    /// Name of the round, such as `"candidates/shares"`. It is equal in all versions that can run together.
     const ROUND: &'static str;
 
-    /// The public state that a message is checked against, such as counts and bounds; `()` where all is fixed.
+    /// The public state that a message is checked against, such as counts and bounds; `()` if nothing varies.
     type Shape: ?Sized;
 
-    /// The greatest length of the encoded message, in bytes.
+    /// Returns the greatest length of the encoded message, in bytes.
     fn max_bytes(shape: &Self::Shape) -> usize;
 
-    /// Whether a decoded message conforms: counts, ranges, group membership.
+    /// Checks a decoded message: counts, ranges, group membership.
     ///
     /// # Errors
-    /// What is wrong, in words that hold no secret.
+    /// [`Malformed`] says what is wrong. It must hold no secret.
     fn check(&self, shape: &Self::Shape) -> Result<(), Malformed> {
         let _ = shape;
         Ok(())
@@ -58,7 +58,7 @@ pub trait Message: Serialize + DeserializeOwned {
 pub struct Malformed(String);
 
 impl Malformed {
-    /// A refusal with this reason, which must hold no secret: it is sent to all parties.
+    /// Creates a refusal. The reason is sent to all parties and must hold no secret.
     pub fn new(reason: impl Into<String>) -> Self {
         Self(reason.into())
     }

@@ -18,10 +18,10 @@ pub(crate) const MAX_FIELDS: usize = 64;
 pub(crate) const MAX_FIELD_NAME: usize = 64;
 pub(crate) const MAX_FIELD_VALUE: usize = 1024;
 
-/// The public parameters of a run: an ordered list of named values that must be equal at all parties.
+/// The public parameters of a run: an ordered list of named values, equal at all parties.
 ///
-/// At most 64 fields; a name has at most 64 bytes and a value at most 1024. Put the hash of anything longer.
-/// The values are sent to all parties.
+/// There are at most 64 fields. A name has at most 64 bytes and a value at most 1024. Use a hash for longer values. The
+/// values are sent to all parties.
 ///
 /// ```
 /// use subrosa_transport::Parameters;
@@ -31,7 +31,7 @@ pub(crate) const MAX_FIELD_VALUE: usize = 1024;
 pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// No parameters.
+    /// Creates an empty list.
     pub fn new() -> Self {
         Self::default()
     }
@@ -43,7 +43,7 @@ impl Parameters {
         self
     }
 
-    /// The fields in order: name and value.
+    /// Returns the fields in order, each with name and value.
     pub fn fields(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
@@ -52,7 +52,7 @@ impl Parameters {
         &self.0
     }
 
-    /// The name of the first field that the other has with another value, in another place, or not at all.
+    /// Returns the name of the first field that `other` has with another value, in another place, or not at all.
     pub(crate) fn first_difference(&self, other: &Self) -> Option<String> {
         let longest = self.0.len().max(other.0.len());
         let differs = |place: &usize| self.0.get(*place) != other.0.get(*place);
@@ -84,18 +84,19 @@ impl Parameters {
     }
 }
 
-/// What each party sets for itself; parties may differ in these.
+/// Timeouts and sizes of one party. They may differ between parties.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// How long a round waits for the others, computing time of the others included. Default 120 s.
+    /// Timeout of a round. It includes the time in which the others compute. Default 120 s.
     pub round_timeout: Duration,
-    /// How long [`crate::Session::open`] waits for the others to arrive. Default 120 s.
+    /// Time for which [`crate::Session::open`] waits for the others. Default 120 s.
     pub open_timeout: Duration,
-    /// The greatest frame sent or accepted, in bytes, whatever a message's own bound says. Default 64 MiB.
+    /// Greatest frame that is sent or accepted, in bytes. It holds in addition to the bound of a message. Default 64
+    /// MiB.
     pub max_frame: usize,
-    /// How long a collecting round that has enough answers goes on waiting for the others, so that those who answer
-    /// wrongly are named. Default none.
+    /// Grace period of a collecting round that has enough answers. In it, more parties that answer wrongly are named.
+    /// Default none.
     pub collect_grace: Duration,
 }
 
@@ -112,32 +113,32 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The defaults.
+    /// Creates limits with the default values.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets how long a round waits for the others.
+    /// Sets the timeout of a round.
     #[must_use]
     pub fn with_round_timeout(mut self, timeout: Duration) -> Self {
         self.round_timeout = timeout;
         self
     }
 
-    /// Sets how long opening waits for the others to arrive.
+    /// Sets the timeout of opening a session.
     #[must_use]
     pub fn with_open_timeout(mut self, timeout: Duration) -> Self {
         self.open_timeout = timeout;
         self
     }
 
-    /// Sets how long both opening and rounds wait for the others.
+    /// Sets the timeouts of opening and of rounds.
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
         self.with_round_timeout(timeout).with_open_timeout(timeout)
     }
 
-    /// Sets how long a collecting round waits for more than the answers that it needs.
+    /// Sets the grace period of a collecting round.
     #[must_use]
     pub fn with_collect_grace(mut self, grace: Duration) -> Self {
         self.collect_grace = grace;

@@ -1,10 +1,10 @@
-//! Who takes part: [`PartyId`] and [`Roster`].
+//! Parties: [`PartyId`] and [`Roster`].
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// The most parties that a roster holds.
+/// Greatest number of parties in a roster.
 pub const MAX_PARTIES: usize = 1024;
 
 /// The longest name of a party, in bytes of UTF-8.
@@ -19,27 +19,27 @@ pub const MAX_IDENTITY_BYTES: usize = 1024;
 pub struct PartyId(u16);
 
 impl PartyId {
-    /// The party at place `index`, counted from zero. Whether a roster has such a place shows when the id is used.
+    /// Creates the id of place `index`, counted from zero. A roster checks the id when it is used.
     pub const fn new(index: u16) -> Self {
         Self(index)
     }
 
-    /// The place in the roster, counted from zero; fit for indexing a list of parties.
+    /// Returns the place in the roster, counted from zero, to index a list of parties.
     pub const fn index(self) -> usize {
         self.0 as usize
     }
 
-    /// The place counted from one: the party's evaluation point in Shamir sharings, never zero.
+    /// Returns the place counted from one. It is the party's evaluation point in Shamir sharings, which is never zero.
     pub const fn number(self) -> u32 {
         self.0 as u32 + 1
     }
 
-    /// The place as it travels in frames.
+    /// Returns the place as it is written in frames.
     pub(crate) const fn wire(self) -> u16 {
         self.0
     }
 
-    /// The id of place `index`, which comes from a roster and so fits.
+    /// Creates the id of place `index` of a roster, which fits.
     pub(crate) fn from_index(index: usize) -> Self {
         Self(u16::try_from(index).unwrap_or(u16::MAX))
     }
@@ -48,7 +48,7 @@ impl PartyId {
 impl TryFrom<usize> for PartyId {
     type Error = RosterError;
 
-    /// The party at place `index`, counted from zero.
+    /// Creates the id of place `index`, counted from zero.
     ///
     /// # Errors
     /// [`RosterError::TooMany`] for a place that no roster has.
@@ -70,37 +70,37 @@ impl fmt::Display for PartyId {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RosterError {
-    /// A protocol among fewer than two parties needs no network.
+    /// There are fewer than two names.
     #[error("a roster needs at least 2 parties, this one has {parties}")]
     TooFew {
         /// How many names were given.
         parties: usize,
     },
-    /// More than [`MAX_PARTIES`].
+    /// There are more names than [`MAX_PARTIES`].
     #[error("a roster holds at most {MAX_PARTIES} parties, this one has {parties}")]
     TooMany {
         /// How many names were given.
         parties: usize,
     },
-    /// An empty name, one over [`MAX_NAME_BYTES`], or one with control characters, which would garble a log.
+    /// A name is empty, longer than [`MAX_NAME_BYTES`], or has control characters, which would garble a log.
     #[error("the name of {party} is empty, longer than {MAX_NAME_BYTES} bytes or has control characters")]
     BadName {
         /// Whose name.
         party: PartyId,
     },
-    /// Two parties of the same name.
+    /// Two parties have the same name.
     #[error("two parties are called {name:?}")]
     EqualNames {
         /// The name that occurs twice.
         name: String,
     },
-    /// A channel identity that is empty or longer than [`MAX_IDENTITY_BYTES`].
+    /// A channel identity is empty or longer than [`MAX_IDENTITY_BYTES`].
     #[error("the channel identity of {party} is empty or longer than {MAX_IDENTITY_BYTES} bytes")]
     BadIdentity {
         /// Whose identity.
         party: PartyId,
     },
-    /// Two parties with the same channel identity: they could not be told apart.
+    /// Two parties have the same channel identity, so that they cannot be told apart.
     #[error("{first} and {second} have the same channel identity")]
     EqualIdentities {
         /// The earlier one in the roster.
@@ -124,11 +124,12 @@ struct Entry {
     identity: Vec<u8>,
 }
 
-/// Every party's name and channel identity, in the order that all parties share, and which of them is me.
+/// The names and channel identities of all parties, in an order that is equal at all parties, and which of them this
+/// party is.
 ///
-/// The channel identity is what the transport authenticates: the hash of a certificate, a public key. Where a
-/// transport has nothing better, it is the name. Names and identities enter the session id, so parties that hold
-/// different rosters cannot open a session with each other.
+/// The transport authenticates the channel identity, such as the hash of a certificate or a public key. If a transport
+/// has no identity, it uses the name. The session id includes names and identities, so parties with different rosters
+/// cannot open a session with each other.
 ///
 /// A clone is cheap: the entries are shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,7 +139,7 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// A roster in which every party's channel identity is its name.
+    /// Creates a roster in which every party's channel identity is its name.
     ///
     /// # Errors
     /// Fewer than 2 or more than [`MAX_PARTIES`] names; a name that is empty, too long, equal to another or that
@@ -152,7 +153,7 @@ impl Roster {
         Self::from_entries(entries.collect(), me)
     }
 
-    /// A roster of pairs (name, channel identity).
+    /// Creates a roster of pairs (name, channel identity).
     ///
     /// # Errors
     /// As [`Roster::new`]; also an identity that is empty, too long, or equal to another.
@@ -198,7 +199,7 @@ impl Roster {
         Ok(Self { entries: entries.into(), me })
     }
 
-    /// The same parties seen by another of them.
+    /// Returns the roster of the same parties, as another of them sees it.
     ///
     /// # Errors
     /// `me` out of range.
@@ -209,46 +210,46 @@ impl Roster {
         Ok(Self { entries: Arc::clone(&self.entries), me })
     }
 
-    /// The number of parties, me included; at least 2.
+    /// Returns the number of parties, this one included. It is at least 2.
     #[expect(clippy::len_without_is_empty, reason = "a roster is never empty")]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Which party I am.
+    /// Returns this party's id.
     pub fn me(&self) -> PartyId {
         self.me
     }
 
-    /// Whether the roster has a place of this number.
+    /// Returns whether the roster has this party.
     pub fn contains(&self, party: PartyId) -> bool {
         party.index() < self.len()
     }
 
-    /// The party's name; `"(unknown party)"` for a place that the roster does not have.
+    /// Returns the party's name, or `"(unknown party)"` for a place that the roster does not have.
     pub fn name(&self, party: PartyId) -> &str {
         self.entries.get(party.index()).map_or("(unknown party)", |entry| &entry.name)
     }
 
-    /// The party's channel identity; empty for a place that the roster does not have.
+    /// Returns the party's channel identity. It is empty for a place that the roster does not have.
     pub fn identity(&self, party: PartyId) -> &[u8] {
         self.entries.get(party.index()).map_or(&[], |entry| &entry.identity)
     }
 
-    /// All parties in roster order, me included.
+    /// Returns all parties in roster order, this one included.
     pub fn parties(&self) -> impl DoubleEndedIterator<Item = PartyId> + ExactSizeIterator + Clone + use<> {
         // `len` is at most MAX_PARTIES.
         let len = u16::try_from(self.len()).unwrap_or(u16::MAX);
         (0..len).map(PartyId)
     }
 
-    /// All parties but me, in roster order.
+    /// Returns all other parties, in roster order.
     pub fn others(&self) -> impl DoubleEndedIterator<Item = PartyId> + Clone + use<> {
         let me = self.me;
         self.parties().filter(move |&party| party != me)
     }
 
-    /// The party of this name.
+    /// Finds the party with this name.
     pub fn find(&self, name: &str) -> Option<PartyId> {
         self.entries.iter().position(|entry| entry.name == name).map(PartyId::from_index)
     }

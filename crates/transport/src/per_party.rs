@@ -9,47 +9,47 @@ use crate::PartyId;
 pub struct PerParty<M>(Vec<M>);
 
 impl<M> PerParty<M> {
-    /// The values of all parties in roster order.
+    /// Creates the list from the values of all parties in roster order.
     pub fn from_vec(values: Vec<M>) -> Self {
         Self(values)
     }
 
-    /// The values as a list in roster order.
+    /// Returns the values as a list in roster order.
     pub fn into_vec(self) -> Vec<M> {
         self.0
     }
 
-    /// The number of parties.
+    /// Returns the number of parties.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are no values at all.
+    /// Returns whether there are no values.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The value of a party; `None` if the party is not in the roster.
+    /// Returns the value of a party, or `None` if the party is not in the roster.
     pub fn get(&self, party: PartyId) -> Option<&M> {
         self.0.get(party.index())
     }
 
-    /// As [`PerParty::get`], to change it.
+    /// Returns the value of a party as [`PerParty::get`], to change it.
     pub fn get_mut(&mut self, party: PartyId) -> Option<&mut M> {
         self.0.get_mut(party.index())
     }
 
-    /// Every party with its value, in roster order.
+    /// Iterates over the parties with their values, in roster order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (PartyId, &M)> + ExactSizeIterator {
         self.0.iter().enumerate().map(|(index, value)| (PartyId::from_index(index), value))
     }
 
-    /// The values alone, in roster order.
+    /// Iterates over the values, in roster order.
     pub fn values(&self) -> impl DoubleEndedIterator<Item = &M> + ExactSizeIterator {
         self.0.iter()
     }
 
-    /// The values as a slice, in roster order.
+    /// Returns the values as a slice, in roster order.
     pub fn as_slice(&self) -> &[M] {
         &self.0
     }
@@ -61,7 +61,7 @@ impl<M> PerParty<M> {
 }
 
 impl<M> PerParty<Option<M>> {
-    /// The parties that have a value, each with it.
+    /// Iterates over the parties that have a value, each with its value.
     pub fn present(&self) -> impl Iterator<Item = (PartyId, &M)> {
         self.iter().filter_map(|(party, value)| value.as_ref().map(|value| (party, value)))
     }

@@ -1,15 +1,15 @@
-//! Running all parties of a protocol in one process, each on a thread of its own.
+//! Runs all parties of a protocol in one process, each on a thread of its own.
 
 use std::{panic::resume_unwind, thread};
 
 use crate::{MemoryNetwork, MemoryTransport, PartyId, Roster, Transport};
 
-/// Runs `party` for each of `n` parties over a fresh in-memory network; the results in roster order.
+/// Runs `party` for each of `n` parties over a fresh in-memory network. Returns the results in roster order.
 ///
-/// A party that returns drops its transport, which the others notice as a disconnection.
+/// A party that returns drops its transport. The others see a disconnection.
 ///
 /// # Panics
-/// If `n` is not from 2 to 1024, or as a party panics.
+/// If `n` is not from 2 to 1024, or if a party panics.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,10 +30,10 @@ pub fn run_parties<R: Send>(n: usize, party: impl Fn(PartyId, MemoryTransport) -
     }
 }
 
-/// Runs `party` for each transport of a network; the results in the same order.
+/// Runs `party` for each transport of a network. Returns the results in the same order.
 ///
 /// # Panics
-/// As a party panics.
+/// If a party panics.
 pub fn run_network<T, R>(network: Vec<T>, party: impl Fn(PartyId, T) -> R + Sync) -> Vec<R>
 where
     T: Transport + Send,
@@ -50,7 +50,7 @@ where
     })
 }
 
-/// The roster that [`run_parties`] gives to party `me` of `n`.
+/// Creates the roster that [`run_parties`] gives to party `me` of `n`.
 ///
 /// # Errors
 /// As [`Roster::new`].
@@ -58,8 +58,8 @@ pub fn roster(n: usize, me: PartyId) -> Result<Roster, crate::RosterError> {
     Roster::new((1..=n).map(|number| format!("party-{number}")), me)
 }
 
-/// The frames in `bytes`, taken for what one side of a TLS connection sends inside it (greeting, then records) and read
-/// `piece` bytes at a time. For fuzzing the decoder.
+/// Decodes `bytes` as what one side of a TLS connection sends inside it (greeting, then records), `piece` bytes at a
+/// time. Returns the frames. For fuzzing the decoder.
 ///
 /// # Errors
 /// Bytes that are no greeting, an unknown kind of record, or a frame of more than `max_frame` bytes.

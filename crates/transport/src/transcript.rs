@@ -1,10 +1,10 @@
-//! Hashes that all parties compute alike: the session id and the chain over broadcasts (S2, S5).
+//! Hashes that are equal at all parties: the session id and the chain over broadcasts (S2, S5).
 
 use sha2::{Digest, Sha256};
 
 use crate::{Parameters, Protocol, Roster};
 
-/// SHA-256 over fields with their lengths, so that two different lists of fields never give the same bytes.
+/// SHA-256 over fields with their lengths. Two different lists of fields never give the same bytes.
 pub(crate) struct FieldHash(Sha256);
 
 impl FieldHash {
@@ -31,7 +31,7 @@ pub(crate) fn digest(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// The hash of the ordered names, by which parties compare their rosters.
+/// Hash of the ordered names, by which parties compare their rosters.
 pub(crate) fn names_hash(roster: &Roster) -> [u8; 32] {
     let start = FieldHash::new("subrosa roster names v1").number(roster.len() as u64);
     roster.parties().fold(start, |hash, party| hash.field(roster.name(party).as_bytes())).finish()
@@ -43,7 +43,7 @@ pub(crate) fn identities_hash(roster: &Roster) -> [u8; 32] {
     roster.parties().fold(start, |hash, party| hash.field(roster.identity(party))).finish()
 }
 
-/// S2: the session id binds protocol, version, parameters, roster and everybody's nonce.
+/// S2: the session id binds protocol, version, parameters, roster and all nonces.
 pub(crate) fn session_id(
     protocol: Protocol,
     parameters: &Parameters,
@@ -95,7 +95,7 @@ impl Transcript {
             .field(round.as_bytes())
             .number(digests.len() as u64);
         for digest in digests {
-            // A party left out gives an empty field, which no digest is.
+            // A party that is left out gives an empty field. No digest is empty.
             hash = hash.field(digest.as_ref().map_or(&[][..], |digest| digest));
         }
         self.0 = hash.finish();

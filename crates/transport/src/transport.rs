@@ -5,29 +5,30 @@ use crate::{Deadline, PartyId, Roster};
 /// The greatest frame that a transport carries unless it says otherwise: 64 MiB.
 pub const DEFAULT_MAX_FRAME: usize = 64 << 20;
 
-/// A network among the parties of a roster, as one of them sees it. Calls block.
+/// One party's end of a network among the parties of a roster. Calls block.
 ///
 /// # Laws
-/// Every implementation keeps them; [`crate::conformance`] checks what can be checked from outside.
+/// Every implementation keeps these laws. [`crate::conformance`] checks what can be checked from outside.
 ///
-/// - **T1, identity.** The sender of a frame is known from the channel that brought it, never from its bytes.
-/// - **T2, privacy.** What passes between two parties is hidden from everybody else and cannot be changed unnoticed.
+/// - **T1, identity.** The sender of a frame is known from the channel on which it came, never from its bytes.
+/// - **T2, privacy.** Nobody else can read what passes between two parties, or change it unnoticed.
 /// - **T3, order.** Frames from one party to another arrive whole, in the order sent, exactly once. Between
 ///   different pairs there is no order.
 /// - **T4, limit.** A frame longer than [`max_frame`](Transport::max_frame) is refused: when sending, with an error;
 ///   when receiving, before memory is allocated for it.
 /// - **T5, no waiting to send.** `send` does not wait until the peer calls `receive`.
 /// - **T6, deadline.** `receive` returns by its deadline. A deadline that has passed yields a frame that is there
-///   already, or else [`Fault::TimedOut`] at once.
-/// - **T7, errors.** Every error names the peer. After an error other than [`Fault::TimedOut`],
-///   [`Fault::TooLarge`] or a wrong party, that peer stays failed. A time-out changes nothing: the frame may still
-///   come, and the next call brings it.
+///   already, or [`Fault::TimedOut`] at once.
+/// - **T7, errors.** Every error names the peer. After an error other than [`Fault::TimedOut`], [`Fault::TooLarge`] or
+///   a wrong party, that peer stays failed. A time-out changes nothing: the frame may still come, and the next call
+///   returns it.
 ///
-/// That a time-out is not final lets a session look at several peers in turn while it waits for any of them. The
-/// session itself gives a peer up for good when the round's deadline passes.
+/// A time-out is not final, so a session can look at several peers in turn while it waits for any of them. The session
+/// gives a peer up when the round's deadline passes.
 ///
 /// # Example
-/// A network in one process, of channels of the standard library. [`crate::MemoryNetwork`] is such a network with fault injection.
+/// A network in one process, made of channels of the standard library. [`crate::MemoryNetwork`] is such a network with
+/// fault injection.
 ///
 /// ```
 /// use std::collections::BTreeMap;
@@ -96,24 +97,24 @@ pub const DEFAULT_MAX_FRAME: usize = 64 << 20;
 /// # Ok::<(), TransportError>(())
 /// ```
 pub trait Transport {
-    /// Every party's name and channel identity, and which one is me.
+    /// Returns the names and channel identities of all parties, and which of them this party is.
     fn roster(&self) -> &Roster;
 
     /// Queues a frame for a party and returns without waiting for it to be received.
     ///
     /// # Errors
-    /// The party is me or not in the roster; the frame is longer than [`max_frame`](Transport::max_frame); the
+    /// The party is this one or not in the roster; the frame is longer than [`max_frame`](Transport::max_frame); the
     /// connection to the party is gone.
     fn send(&mut self, to: PartyId, frame: &[u8]) -> Result<(), TransportError>;
 
-    /// The next frame from a party.
+    /// Receives the next frame from a party.
     ///
     /// # Errors
-    /// [`Fault::TimedOut`] by the deadline; the party is me or not in the roster; the connection to the party is
+    /// [`Fault::TimedOut`] by the deadline; the party is this one or not in the roster; the connection to the party is
     /// gone and every frame that arrived before has been delivered.
     fn receive(&mut self, from: PartyId, deadline: Deadline) -> Result<Vec<u8>, TransportError>;
 
-    /// The greatest length of a frame, in bytes, that this transport carries in both directions.
+    /// Returns the greatest length of a frame in bytes, in both directions.
     fn max_frame(&self) -> usize {
         DEFAULT_MAX_FRAME
     }
@@ -144,7 +145,7 @@ macro_rules! forward {
 
 forward!(&mut T, Box<T>);
 
-/// What went wrong between me and one peer. The text is a phrase whose subject is the peer.
+/// What went wrong with one peer. The text is a phrase whose subject is the peer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
@@ -174,7 +175,7 @@ pub enum Fault {
     /// This side has stopped waiting for the peer, for a reason of its own.
     #[error("is not waited for any more: {0}")]
     NotAwaited(String),
-    /// Anything else that the connection met, such as an error of the operating system.
+    /// Another failure of the connection, such as an error of the operating system.
     #[error("cannot be reached: {0}")]
     Failed(String),
 }
@@ -189,7 +190,7 @@ pub struct TransportError {
 }
 
 impl TransportError {
-    /// The error that `fault` befell the exchange with `peer`; the roster supplies the name.
+    /// Creates the error of `fault` with `peer`. The roster supplies the name.
     pub fn new(roster: &Roster, peer: PartyId, fault: Fault) -> Self {
         Self { peer, name: roster.name(peer).to_owned(), fault }
     }
@@ -209,7 +210,7 @@ impl TransportError {
         &self.fault
     }
 
-    /// Whether the peer merely did not answer in time.
+    /// Returns whether the peer only did not answer in time.
     pub fn is_timeout(&self) -> bool {
         self.fault == Fault::TimedOut
     }

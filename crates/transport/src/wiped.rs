@@ -1,11 +1,11 @@
-//! Buffers that leave no copy of a frame behind: frames carry shares.
+//! Buffers that leave no copy of a frame behind, because frames carry shares.
 
 use zeroize::Zeroizing;
 
 /// Bytes that are wiped when they are dropped.
 pub(crate) type Wiped = Zeroizing<Vec<u8>>;
 
-/// What a frame costs in memory beside its bytes, at the least: a flood of empty ones must fill a queue as well.
+/// Least memory of a frame beside its bytes. With it, a flood of empty frames fills a queue as well.
 pub(crate) const FRAME_COST: usize = 64;
 
 /// The memory that a waiting frame counts for, in bytes.
@@ -13,7 +13,8 @@ pub(crate) fn cost(length: usize) -> usize {
     length.saturating_add(FRAME_COST)
 }
 
-/// Makes room for `more` bytes, and at least for `capacity` in all. What grows is moved, and the old place wiped.
+/// Makes room for `more` bytes, and at least for `capacity` in all. A buffer that grows is moved, and its old place is
+/// wiped.
 pub(crate) fn reserve(bytes: &mut Wiped, more: usize, capacity: usize) {
     if bytes.capacity() - bytes.len() < more {
         let mut larger = Zeroizing::new(Vec::with_capacity(capacity.max(bytes.len() + more)));

@@ -16,7 +16,7 @@ use subrosa_transport::{PerParty, Transport};
 pub(super) struct Batch {
     /// My summands.
     pub secrets: BatchSecrets,
-    /// What all dealt me in K1.
+    /// The dealings to this party in K1.
     pub shares: PerParty<CandidateShares>,
     /// Places and moduli of those that passed the first test.
     pub winners: Vec<(usize, Modulus)>,
@@ -37,7 +37,7 @@ impl<T: Transport> Run<'_, T> {
         })
     }
 
-    /// K1 to K4. The commitments to the batch after it ride on K4.
+    /// K1 to K4. The message of K4 carries the commitments to the next batch.
     pub(super) fn batch(
         &mut self,
         dealing: CandidateDealing,

@@ -1,4 +1,4 @@
-//! When a check fails without a name, everybody opens the seeds of the batch, and all compute it again.
+//! If a check fails and names no culprit, all parties open the seeds of the batch and compute it again.
 //!
 //! Audits do the same for batches that were rejected as a whole.
 
@@ -11,11 +11,11 @@ use crate::replay::{Deviation, Scope, find_deviation};
 use crate::{KeygenError, KeygenStage};
 use subrosa_transport::{PartyId, PerParty, Transport};
 
-/// How many times longer than this party another one may take to compute opened batches again.
+/// Factor by which another party may be slower than this one in computing opened batches again.
 const PATIENCE: u32 = 20;
 
-/// Numbers that pass the first test and fail a further one, until an audit: far more than honest runs have, where such a number is
-/// composite by accident.
+/// Number of candidates that pass the first test and fail a further one, after which there is an audit. Honest runs
+/// have far fewer: such a candidate is a composite that passes by chance.
 const MOST_FAILED: u64 = 16;
 
 const NO_RECORD: KeygenError = KeygenError::Internal { place: "a step has no record of the step before it" };
@@ -41,9 +41,9 @@ impl<T: Transport> Run<'_, T> {
         self.candidate_record()?.sharing.as_mut().ok_or(NO_RECORD)
     }
 
-    /// Opens the batch in which a check failed: the same failure with a name, where one is found.
+    /// Opens the batch in which a check failed. Returns the failure with its culprit, if one is found.
     ///
-    /// All honest parties come here alike, since what fails follows from broadcasts; the run is over, and nothing that is
+    /// All honest parties come here, because the failure follows from broadcasts. The run is over, and nothing that is
     /// opened is used again.
     pub(super) fn explain(&mut self, failure: KeygenError) -> KeygenError {
         let Some(batch) = self.records.pop() else { return failure };
@@ -53,8 +53,9 @@ impl<T: Transport> Run<'_, T> {
         }
     }
 
-    /// After more candidates without success than 98 of 100 honest runs take, or more that passed the first test alone than
-    /// any honest run has: opens all batches since the last audit, none of whose candidates is used any more.
+    /// Opens all batches since the last audit, if there were more candidates without success than 98 of 100 honest runs
+    /// take, or more that passed only the first test than any honest run has. None of these candidates is used any
+    /// more.
     pub(super) fn audit(&mut self) -> Result<(), KeygenError> {
         if self.tried - self.audited < self.parameters.audit_after() && self.failed_further < MOST_FAILED {
             return Ok(());
@@ -92,7 +93,7 @@ impl<T: Transport> Run<'_, T> {
         Ok(())
     }
 
-    /// Waits until all have computed a batch again: none is taken for silent because it computes more slowly.
+    /// Waits until all parties have computed a batch again, so that a slow party does not count as silent.
     fn wait_for_slower(&mut self, started: Instant) -> Result<(), KeygenError> {
         let timeout = self.session.limits().round_timeout;
         self.session.set_round_timeout(timeout + started.elapsed() * PATIENCE);
@@ -101,8 +102,9 @@ impl<T: Transport> Run<'_, T> {
         Ok(confirmed?)
     }
 
-    /// The verdict on a party. What it said to me, and what all had compared before, is enough for it: the confirmation
-    /// only lets the others come to theirs, and the party cannot take its name back by spoiling it.
+    /// The verdict on a party. It follows from the party's messages and from broadcasts that all parties compared
+    /// before. The confirmation only lets the others reach their verdicts. The party cannot avoid the blame by
+    /// disturbing it.
     pub(super) fn convict(&mut self, party: PartyId, reason: &'static str) -> KeygenError {
         let _ = self.session.confirm();
         KeygenError::Deviated { party, reason }

@@ -75,7 +75,7 @@ impl<T: Transport> Run<'_, T> {
         self.prepare(id, rng, |seed| winner.deal(&mut seed.generator()))
     }
 
-    /// W1 to W4. The commitments to K8 ride on W4.
+    /// W1 to W4. The message of W4 carries the commitments to K8.
     fn verify(
         &mut self,
         winner: &mut Winner<'_>,
@@ -137,7 +137,7 @@ impl<T: Transport> Run<'_, T> {
         self.candidate_record()?.sharing = Some(SharingRecord { dealing: record, keys: None, trial: None });
         let shape = sharing::share_shape(parameters);
         let dealt = self.session.exchange_all(messages, &shape)?;
-        // The parameters decided already whether a small key is accepted.
+        // The parameters already decide whether a small key is accepted.
         let public = PublicKey::insecure(n.clone())?;
         let mut total = None;
         let (keys, dealt) = self.broadcast_receipted(

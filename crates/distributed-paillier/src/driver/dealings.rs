@@ -1,4 +1,4 @@
-//! Dealings whose commitments ride on a broadcast before, and whose receipts ride on the broadcast after.
+//! Dealings, with commitments in the broadcast before and receipts in the broadcast after.
 
 use rand_core::CryptoRng;
 
@@ -9,7 +9,7 @@ use crate::receipts::{Committed, Late, Nothing, Published, PublishedShape, Recei
 use crate::records::DealingRecord;
 use subrosa_transport::{Message, PartyId, PerParty, Transport};
 
-/// A dealing of mine that is not yet sent, with what I keep of it.
+/// A dealing of this party that is not yet sent, with its secret state.
 pub(super) struct Pending<M, K> {
     id: DealingId,
     seed: Seed,
@@ -18,7 +18,7 @@ pub(super) struct Pending<M, K> {
     kept: K,
 }
 
-/// A dealing to which everybody has committed.
+/// A dealing to which all parties have committed.
 pub(super) struct Announced<M, K> {
     pub record: DealingRecord,
     pub messages: PerParty<M>,
@@ -62,9 +62,9 @@ impl<T: Transport> Run<'_, T> {
         Ok(self.broadcast_committed(Nothing, (), pending)?.1)
     }
 
-    /// Broadcasts what follows from what I was dealt, or complains. Complaints are answered, and those who complained
-    /// speak once more. None stands for a party whose sum is out of range; what I was dealt, with published messages in
-    /// their places, comes back.
+    /// Broadcasts the message that follows from the dealings to this party, or complains. Complaints are answered, and
+    /// the parties that complained then send their messages. `None` stands for a party whose sum is out of range. Also
+    /// returns the dealings to this party, in which published messages replace the others.
     pub(super) fn broadcast_receipted<
         M: DealtMessage<Shape: Sized + Clone>,
         B: Message<Shape: Sized + Clone>,
@@ -114,8 +114,8 @@ impl<T: Transport> Run<'_, T> {
         Ok((received.map(content), dealt))
     }
 
-    /// Dealers publish the messages that somebody complains about; whoever publishes another message than it committed to
-    /// is named. The published ones take the place of what I was dealt.
+    /// Dealers publish the messages that are complained about. A dealer whose published message does not fit its
+    /// commitment is named. The published messages replace those dealt to this party.
     fn answer_complaints<M: DealtMessage<Shape: Sized + Clone>>(
         &mut self,
         complaints: &Complaints,
@@ -150,7 +150,7 @@ impl<T: Transport> Run<'_, T> {
     }
 }
 
-/// Who complains about whom.
+/// All complaints, by complaining party and dealer.
 struct Complaints(Vec<(PartyId, Vec<PartyId>)>);
 
 impl Complaints {
@@ -177,7 +177,7 @@ impl Complaints {
     }
 }
 
-/// Everybody's message; a step in which nothing can be out of range.
+/// Returns the messages of all parties, in a step in which nothing can be out of range.
 pub(super) fn complete<B>(received: PerParty<Option<B>>) -> Result<PerParty<B>, KeygenError> {
     let missing = received.iter().find(|(_, message)| message.is_none()).map(|(party, _)| party);
     if let Some(party) = missing {

@@ -1,4 +1,4 @@
-//! The steps in their order, over a session.
+//! The driver: all steps in order, over a session.
 
 mod batch;
 mod blame;
@@ -50,7 +50,7 @@ pub struct Keygen<'a> {
 }
 
 impl<'a> Keygen<'a> {
-    /// Key generation with parameters that are equal at all parties, [`Limits::default`] and no reports.
+    /// Creates a key generation with [`Limits::default`] and no reports. The parameters are equal at all parties.
     pub fn new(parameters: &'a KeygenParameters) -> Self {
         Self { parameters, limits: Limits::default(), progress: Box::new(|_| ()) }
     }
@@ -82,13 +82,14 @@ impl<'a> Keygen<'a> {
     /// Opens a session, generates a key with the other parties and returns this party's share of it.
     ///
     /// # Errors
-    /// [`KeygenError`]; its [`culprits`](KeygenError::culprits) names who is to blame, as far as that can be told.
+    /// [`KeygenError`]. Its [`culprits`](KeygenError::culprits) are the parties to blame, as far as they are known.
     pub fn run<T: Transport>(self, transport: T, rng: &mut impl CryptoRng) -> Result<KeyShare, KeygenError> {
         let mut session = self.open(transport, rng)?;
         self.run_in(&mut session, rng)
     }
 
-    /// As [`run`](Self::run), in a session that the caller opened. When an error ends the protocol, the others are told why.
+    /// Runs as [`run`](Self::run), in a session that the caller opened. If an error ends the protocol, the others are
+    /// told why.
     ///
     /// # Errors
     /// As [`run`](Self::run); a session for another protocol or with other parameters.
@@ -149,9 +150,9 @@ fn generate<T: Transport>(
             Err(failure) if failure.is_unexplained() => Err(run.explain(failure)),
             found => found,
         }?;
-        // Whoever gets this party's confirmation may keep the key: from here on nothing is opened.
+        // A party that gets this confirmation may keep the key, so nothing is opened from here on.
         run.records.clear();
-        // Nobody keeps a key before everyone saw the same broadcasts.
+        // No party keeps a key before all have compared the broadcasts.
         run.session.confirm()?;
         run.tell(KeygenStage::Shared);
         Ok(share)
@@ -185,7 +186,7 @@ impl<T: Transport> Run<'_, T> {
         self.session.me()
     }
 
-    /// Everything up to the last broadcast: batch after batch until a modulus is accepted and its key shared.
+    /// Runs all steps up to the last broadcast: batch after batch, until a modulus is accepted and its key is shared.
     fn find_share(&mut self, rng: &mut impl CryptoRng) -> Result<KeyShare, KeygenError> {
         let pending = self.deal_candidates(rng)?;
         let mut dealing = self.commit(pending)?;

@@ -13,10 +13,12 @@ use subrosa_encoding::Hasher;
 use subrosa_shamir::{ProductCheck, RingShare};
 use subrosa_transport::PerParty;
 
-/// Bits of the challenges of product checks and of weights: 80, and more than any number of hashes that can be tried.
+/// Bits of the challenges of product checks and of weights: 80, and further bits against a cheater that tries many
+/// hashes.
 pub(super) const CHALLENGE_BYTES: usize = 32;
 
-/// The challenges of W3, hashed from the transcript after W2, which holds fresh randomness of the honest parties.
+/// The challenges of W3, hashed from the transcript after W2. The transcript includes fresh randomness of the honest
+/// parties.
 #[derive(Debug)]
 pub(super) struct WinnerChallenges {
     /// For each repetition two bytes, whose bits tell which values are added.
@@ -55,7 +57,7 @@ pub struct Answered {
     pub(super) key_mask: SecretInt,
     pub(super) dealings: Vec<Dealing>,
     pub(super) checks: [ProductCheck; 2],
-    /// My share of what the second check says φ·(β + Σ yʲβ′ⱼ) is.
+    /// This party's share of φ·(β + Σ yʲβ′ⱼ), as the second check expects it.
     pub(super) claimed: RingShare,
     pub(super) challenges: WinnerChallenges,
     pub(super) u: BigUint,
@@ -73,8 +75,9 @@ impl Winner<'_> {
         ]
     }
 
-    /// W3: over ℤ, for each repetition, μ plus those of p′ᵢ and q′ᵢ, and ν plus those of βᵢ, β′ᵢ and ρᵢ, that the challenge
-    /// picks; and my shares of δ and η of the two product checks.
+    /// W3: for each repetition, computes over ℤ the sum of μ and those of p′ᵢ and q′ᵢ that the challenge selects, and
+    /// the sum of ν and those of βᵢ, β′ᵢ and ρᵢ that it selects. Also computes this party's shares of δ and η of the
+    /// two product checks.
     ///
     /// `transcript` is the session's after W2.
     ///
@@ -93,7 +96,7 @@ impl Winner<'_> {
         let Multiplied { dealt, dealings, sums, triples } = multiplied;
         let masked = |masks: &[SecretInt], values: &[&SecretInt], first: usize| {
             let answer = |(repetition, mask): (usize, &SecretInt)| {
-                // Into the mask, so that no sum of secrets alone is left in memory.
+                // The values are added to the mask, so that no sum of secrets alone stays in memory.
                 let mut answer = mask.expose().clone();
                 for (place, value) in values.iter().enumerate() {
                     if challenges.adds(repetition, first + place) {

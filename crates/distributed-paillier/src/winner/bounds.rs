@@ -5,8 +5,9 @@ use super::GCD_OPENINGS;
 use crate::KeygenParameters;
 use subrosa_threshold_decryption::STATISTICAL_BITS;
 
-/// How much longer than what it hides a mask of the range checks is. Each of 2·144 answers of each of up to 99 others, in
-/// each of four attempts, tells up to 2^−98: all together less than 2^−80.
+/// Bits by which a mask of the range checks is longer than the value that it hides. There are 2·144 answers of each of
+/// up to 99 others, in each of four attempts. Each has a statistical distance of at most 2^−98, and all together less
+/// than 2^−80.
 const RANGE_SLACK: u64 = STATISTICAL_BITS as u64 + 18;
 
 /// Ranges of what is dealt and of what is answered, all of them `[0, bound)`.

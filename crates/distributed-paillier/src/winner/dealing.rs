@@ -13,10 +13,10 @@ use subrosa_transport::{PartyId, PerParty};
 /// β and r; β′ and ρ of each w; the masks μ and ν; two triples; and a zero of degree 2t for u and for each w.
 const VALUES: usize = 2 + 2 * GCD_OPENINGS + 2 * RANGE_REPETITIONS + 2 * Triple::VALUES + 1 + GCD_OPENINGS;
 
-/// What I keep of my dealing.
+/// The secret state of this party's dealing.
 ///
 /// # Security
-/// It must not be sent: with what W2 and W3 open, it gives p, q and d away.
+/// It must not be sent. Together with the openings of W2 and W3, it gives p, q and d.
 #[derive(Debug)]
 pub struct Dealt {
     pub(super) beta: SecretInt,
@@ -106,7 +106,8 @@ impl Winner<'_> {
         Ok((dealt, PerParty::from_vec(messages)))
     }
 
-    /// What `dealer` dealt me, with its summands lifted from P₁ to Q. The message has been held to its shape.
+    /// Reads the dealing of `dealer` to this party, with the summands lifted from P₁ to Q. The shape of the message has
+    /// been checked.
     pub(super) fn accept(&self, dealer: PartyId, message: &WinnerShares) -> Result<Dealing, KeygenError> {
         let (point, ring) = (self.me.number(), self.product_ring());
         let missing = || KeygenError::invalid(dealer, "values are missing in its message");

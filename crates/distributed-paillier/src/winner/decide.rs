@@ -8,10 +8,10 @@ use crate::KeygenError;
 use crate::messages::{WinnerZeros, conform};
 use subrosa_transport::PerParty;
 
-/// What becomes of a modulus after an attempt.
+/// Decision on a modulus after an attempt.
 #[derive(Debug)]
 pub enum Decision {
-    /// N is a product of two primes as it should be, and here is my part of the decryption key.
+    /// N is a product of two primes of the required form. This is the party's part of the decryption key.
     Accepted(KeyFound),
     /// β′ and N − 1 have a common factor, or (p−1)/2 and (q−1)/2: begin again with [`Winner::deal`].
     Again,
@@ -20,8 +20,9 @@ pub enum Decision {
 }
 
 impl Winner<'_> {
-    /// W4, continued: everything that must be 0 is; and the gcd of N−1 and all w has no factor but 2 left, which shows
-    /// that gcd((p−1)/2, (q−1)/2) = 1, since an odd ℓ divides both p−1 and q−1 exactly when it divides N−1 and φ.
+    /// W4, continued: checks that all values that must be 0 are 0, and that the gcd of N−1 and all w has no odd factor.
+    /// The latter shows that gcd((p−1)/2, (q−1)/2) = 1, because an odd prime ℓ divides both p−1 and q−1 exactly if it
+    /// divides N−1 and φ.
     ///
     /// # Errors
     /// [`KeygenError::Invalid`] naming a party whose message does not have the shape of

@@ -1,9 +1,9 @@
-//! Steps W1 to W4: the modulus that passed every test is verified, and additive shares over ℤ of a decryption key
-//! d = φ(N)·β come out of the same openings.
+//! Steps W1 to W4: the modulus that passed every test is verified. The same openings give additive shares over ℤ of a
+//! decryption key d = φ(N)·β.
 //!
-//! Everything before is cheap and may be forged; here the winner alone is checked, by information-theoretic checks on
-//! sharings with an honest majority. `docs/protocols/key-generation.md` says what each message reveals, and which check
-//! finds which lie.
+//! The steps before are cheap, and a cheater can forge them. Here only the winner is checked, by information-theoretic
+//! checks on sharings with an honest majority. `docs/protocols/key-generation.md` says what each message reveals, and
+//! which check finds which lie.
 //!
 //! The decryption key is that of Veugen, Attema and Spini, ePrint 2019/1136. The plan, to verify the winner only, is that
 //! of Frederiksen, Lindell, Osheter and Pinkas (CRYPTO 2018) and of Delpech de Saint Guilhem, Makri, Rotaru and Tanguy
@@ -37,7 +37,8 @@ use bounds::Bounds;
 
 /// How often a modulus is opened anew before it is rejected.
 pub const ATTEMPTS: usize = 4;
-/// Repetitions of the range check, whose challenges are single bits: 80, and 64 for hashes that a cheater tries.
+/// Repetitions of the range check, whose challenges are single bits: 80, and 64 more against a cheater that tries many
+/// hashes.
 pub const RANGE_REPETITIONS: usize = 144;
 /// How many w are opened in one attempt. N − 1 is always a multiple of 3, so that a single w would have a common factor
 /// with it almost every second time; of six it takes a second attempt once in 700 times.
@@ -46,7 +47,7 @@ pub const GCD_OPENINGS: usize = 6;
 /// My summand of d, an integer of either sign.
 ///
 /// # Security
-/// It must not be sent; all summands together decrypt.
+/// It must not be sent. All summands together decrypt.
 pub struct KeySummand(BigInt);
 
 impl KeySummand {
@@ -62,27 +63,27 @@ impl Drop for KeySummand {
 }
 
 impl std::fmt::Debug for KeySummand {
-    // Redacted: all summands together decrypt.
+    // Redacted, because all summands together decrypt.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("KeySummand(<redacted>)")
     }
 }
 
-/// What W1 to W4 established: my summand of d, and what K9 takes to compute θ = d mod N.
+/// Result of W1 to W4: this party's summand of d, and the values from which K9 computes θ = d mod N.
 #[derive(Debug)]
 pub struct KeyFound {
     /// My summand.
     pub summand: KeySummand,
     /// u = d + Σ rᵢ.
     pub opening: BigUint,
-    /// rᵢ mod N, to be published when everything of K8 has been received, and not before.
+    /// rᵢ mod N. It is published only when all messages of K8 have been received.
     pub residue: SecretInt,
 }
 
 /// One modulus that passed every biprimality test, on its way through W1 to W4.
 ///
 /// # Security
-/// It holds my summands of the factors and must not be sent.
+/// It holds this party's summands of the factors and must not be sent.
 #[derive(Debug)]
 pub struct Winner<'a> {
     parameters: &'a KeygenParameters,
@@ -102,9 +103,9 @@ pub struct Winner<'a> {
 }
 
 impl<'a> Winner<'a> {
-    /// Begins with the modulus of `candidate`, which passed the tests.
+    /// Creates the state for the modulus of `candidate`, which passed the tests.
     ///
-    /// `factors` are my shares of what each dealer dealt in K1.
+    /// `factors` are this party's shares of each dealer's summands, from K1.
     ///
     /// # Errors
     /// [`KeygenError::Roster`] if there is not one of each party; [`KeygenError::Internal`] if `modulus` does not have k bits;

@@ -22,7 +22,7 @@ pub(super) struct Sums {
     pub gcd_masks: Vec<RingShare>,
 }
 
-/// After W2: my dealing, what all dealt me, and its sums.
+/// State after W2: this party's dealing, all dealings to it, and their sums.
 ///
 /// # Security
 /// It must not be sent.
@@ -49,8 +49,8 @@ impl Winner<'_> {
         ListBelow { count: 1 + GCD_OPENINGS + 2, bound: self.ring().modulus().clone() }
     }
 
-    /// W2: my shares of u = φβ + r, of every w = φβ′ + (N−1)ρ and of both triples' m = ab − s, each with a sharing of
-    /// degree 2t that makes its polynomial random.
+    /// W2: computes this party's shares of u = φβ + r, of every w = φβ′ + (N−1)ρ, and of m = ab − s for both triples. A
+    /// zero sharing of degree 2t makes each polynomial random.
     ///
     /// # Errors
     /// [`KeygenError::Invalid`] naming a party whose message does not have the shape of

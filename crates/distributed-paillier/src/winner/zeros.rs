@@ -1,4 +1,4 @@
-//! W4: everything that must be 0.
+//! W4: the values that must be 0.
 
 use num_bigint::{BigInt, BigUint};
 use num_traits::Zero;
@@ -13,7 +13,7 @@ use subrosa_encoding::Hasher;
 use subrosa_shamir::RingShare;
 use subrosa_transport::{PartyId, PerParty};
 
-/// After W4, until its openings are there.
+/// State after W4, until its openings arrive.
 ///
 /// # Security
 /// It must not be sent.
@@ -38,10 +38,10 @@ impl Winner<'_> {
         ListBelow { count: self.parties() as usize + 2, bound: self.ring().modulus().clone() }
     }
 
-    /// W4: my shares of what must be 0. For each dealer it is the weighted sum of what its answers in W3
-    /// should be, less what they are; then come the two product checks.
+    /// W4: computes this party's shares of the values that must be 0. For each dealer this is the weighted sum of the
+    /// differences between the correct answers of W3 and its answers. Then come the two product checks.
     ///
-    /// `transcript` is the session's after W3: the weights are hashed when all answers are known.
+    /// `transcript` is that of the session after W3, so that the weights are hashed when all answers are known.
     ///
     /// # Errors
     /// [`KeygenError::Invalid`] naming a party whose message does not have the shape of

@@ -68,12 +68,12 @@ pub enum NodeError {
     #[error("the banks met again and again, and some still have no scores")]
     NoEnd,
     /// The last attempt failed.
-    #[error("attempt {attempts}, the last one, failed; the first failed because: {first}")]
+    #[error("attempt {attempts}, the last one, failed; the first failed because: {}", with_causes(first))]
     GaveUp {
         /// Number of attempts.
         attempts: u32,
         /// Why the first attempt failed.
-        first: String,
+        first: Box<NodeError>,
         /// Why the last attempt failed.
         #[source]
         last: Box<NodeError>,
@@ -125,5 +125,28 @@ impl NodeError {
             Self::Propagation(_) => "the propagation failed; this bank's log says why".to_owned(),
             _ => "this bank failed; its log says why".to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_failure_can_be_examined_and_is_printed_with_its_causes() {
+        let session = |by: u16| SessionError::Aborted {
+            by: PartyId::new(by),
+            name: format!("bank {by}"),
+            reason: "stopped".to_owned(),
+            culprits: vec![PartyId::new(by)],
+        };
+        let first = Box::new(NodeError::Keygen(KeygenError::Session(session(1))));
+        let error = NodeError::GaveUp { attempts: 3, first, last: Box::new(session(2).into()) };
+        let NodeError::GaveUp { first, .. } = &error else { panic!("{error}") };
+        assert_eq!((first.culprits(), error.culprits()), (vec![PartyId::new(1)], vec![PartyId::new(2)]));
+        assert_eq!(
+            error.to_string(),
+            "attempt 3, the last one, failed; the first failed because: key generation failed: bank 1 aborted: stopped"
+        );
     }
 }

@@ -198,7 +198,7 @@ impl Node {
                 _ => {}
             }
             tracing::warn!(attempt, reason = with_causes(&error), "beginning again");
-            first = first.or_else(|| Some(with_causes(&error)));
+            first = first.or_else(|| Some(Box::new(error)));
             attempt += 1;
         }
     }

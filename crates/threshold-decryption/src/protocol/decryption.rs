@@ -8,8 +8,8 @@ use subrosa_encoding::Hex;
 use subrosa_paillier::{Blinded, Ciphertext};
 use subrosa_transport::{Limits, Parameters, PerParty, Session, SessionError, Transport};
 
-/// D1 to D3 among the parties of a transport's roster, which are those of the key in its order: everyone announces ciphertexts
-/// and reads its own.
+/// Steps D1 to D3 among the parties of a transport's roster, which are those of the key in its order. Each party
+/// announces ciphertexts and reads their plaintexts.
 ///
 /// ```
 /// use subrosa_paillier::{Blinder, PrivateKey, Randomness};
@@ -35,8 +35,8 @@ use subrosa_transport::{Limits, Parameters, PerParty, Session, SessionError, Tra
 /// ```
 ///
 /// # Security
-/// Whoever announces a ciphertext learns its plaintext, whoever made it. Agree before on `counts`, and on what may be announced:
-/// a [`policy`](Self::policy) enforces it.
+/// A party that announces a ciphertext learns its plaintext, whoever encrypted it. Agree before on `counts`, and on the
+/// ciphertexts that may be announced. A [`policy`](Self::policy) enforces the agreement.
 #[derive(Debug)]
 #[must_use = "nothing is decrypted before `run`"]
 pub struct Decryption<'a> {
@@ -48,7 +48,7 @@ pub struct Decryption<'a> {
 }
 
 impl<'a> Decryption<'a> {
-    /// Decryption with a share, checked by proofs, with [`Limits::default`] and no policy.
+    /// Creates a decryption with a share, checked by proofs, with [`Limits::default`] and no policy.
     pub fn new(share: &'a KeyShare) -> Self {
         let (settings, limits) = (DecryptionSettings::new(), Limits::default());
         Self { share, settings, limits, policy: None, ledger: None }
@@ -66,13 +66,14 @@ impl<'a> Decryption<'a> {
         self
     }
 
-    /// Asks a policy whether each of the others may have its ciphertexts decrypted. Each run begins with clean books.
+    /// Sets the policy that decides whether each of the others may have its ciphertexts decrypted. Each run begins with
+    /// an empty ledger.
     pub fn policy(mut self, policy: &'a DecryptionPolicy) -> Self {
         self.policy = Some(policy);
         self
     }
 
-    /// As [`policy`](Self::policy), with books that go on through several runs in one session.
+    /// Sets a policy as [`policy`](Self::policy), with a ledger that is kept for several runs in one session.
     pub fn ledger(mut self, ledger: &'a mut Ledger) -> Self {
         self.ledger = Some(ledger);
         self
@@ -104,7 +105,7 @@ impl<'a> Decryption<'a> {
     /// Opens a session, announces `mine` and returns their plaintexts.
     ///
     /// # Arguments
-    /// `counts` is how many ciphertexts each party may announce; all parties hold the same.
+    /// `counts` is the number of ciphertexts that each party may announce. It is equal at all parties.
     ///
     /// # Errors
     /// As [`announce`] and [`decrypt_towards`].
@@ -119,7 +120,8 @@ impl<'a> Decryption<'a> {
         self.run_in(&mut session, mine, counts, rng)
     }
 
-    /// As [`run`](Self::run), in a session that the caller opened. When an error ends the protocol, the others are told why.
+    /// Runs as [`run`](Self::run), in a session that the caller opened. If an error ends the protocol, the others are
+    /// told why.
     ///
     /// # Errors
     /// As [`run`](Self::run); a session for another protocol or with other parameters.

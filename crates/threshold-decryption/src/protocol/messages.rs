@@ -1,4 +1,4 @@
-//! What crosses the wire, and what it must look like to be accepted.
+//! The messages, and the checks that they must pass.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -81,13 +81,13 @@ pub struct ProvenMessage {
     pub(super) proof: BatchProof,
 }
 
-/// What a [`ProvenMessage`] is verified against when it comes in.
+/// The state against which a [`ProvenMessage`] is verified when it arrives.
 ///
 /// A message whose proof does not hold is refused as it arrives, so that the round goes on to collect from others.
 #[derive(Clone, Debug)]
 pub struct ProvenShape(pub(super) Arc<Claim>);
 
-/// What one party claims in one message.
+/// The claim of one party's message.
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) key: ThresholdKey,
@@ -95,9 +95,9 @@ pub(super) struct Claim {
     pub(super) challenges: Challenges,
     pub(super) sender: PartyId,
     pub(super) ciphertexts: Arc<[Ciphertext]>,
-    /// Greatest number of values: that of `ciphertexts`, but for my own messages.
+    /// Greatest number of values. It is the number of `ciphertexts`, except for this party's own messages.
     pub(super) longest: usize,
-    /// Values that were refused, kept to tell which of them are wrong.
+    /// Values that were refused, kept to find which of them are wrong.
     pub(super) refused: Arc<Mutex<Vec<PartialDecryption>>>,
 }
 

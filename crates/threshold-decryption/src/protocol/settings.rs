@@ -5,18 +5,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::Challenges;
 
-/// How a decryption checks what the others send. Equal at all parties.
+/// How a decryption checks the messages of the others. Equal at all parties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Checks {
-    /// t+1 partial decryptions must fit each other. For parties that follow the protocol: one that multiplies its
-    /// part by a power of 1+N is not noticed and shifts a plaintext.
+    /// t+1 partial decryptions must fit each other. This is for parties that follow the protocol. A party that
+    /// multiplies its part by a power of 1+N shifts a plaintext unnoticed.
     Quorum,
-    /// t+1 partial decryptions and this number of spares must fit each other. Up to this number of liars are noticed, but not named,
-    /// and the decryption ends with an error; against t liars it takes t spares, so 2t+1 parties must answer.
+    /// t+1 partial decryptions and this number of spares must fit each other. Up to this number of liars are noticed,
+    /// but not named, and the decryption ends with an error. Against t liars it needs t spares, so 2t+1 parties must
+    /// answer.
     Spares(u32),
-    /// Every partial decryption comes with a proof. Up to t liars are named and passed over. The default, with
+    /// Every partial decryption comes with a proof. Up to t liars are named, and the others finish. The default, with
     /// [`Challenges::Wide`].
     Proofs(Challenges),
 }
@@ -47,19 +48,19 @@ impl fmt::Display for Checks {
     }
 }
 
-/// How a decryption goes about its work.
+/// Settings of a decryption.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DecryptionSettings {
     /// How the others' work is checked. Default: proofs with 128-bit challenges.
     pub checks: Checks,
-    /// How long to wait for further answers when there are enough, so that every liar is named. Default none: a
-    /// liar that is slower than the first t others is not looked at.
+    /// Grace period for further answers when there are enough, so that more liars are named. Default none: the answer
+    /// of a liar that is slower than the first t others is not checked.
     pub grace: Duration,
 }
 
 impl DecryptionSettings {
-    /// Proofs with 128-bit challenges, no grace.
+    /// Creates settings with proofs with 128-bit challenges and no grace period.
     pub fn new() -> Self {
         Self::default()
     }
@@ -71,7 +72,7 @@ impl DecryptionSettings {
         self
     }
 
-    /// Sets how long to wait for further answers.
+    /// Sets the grace period for further answers.
     #[must_use]
     pub fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;

@@ -48,8 +48,8 @@ impl Refresh {
 
     /// Opens a session and refreshes the shares of all parties.
     ///
-    /// All parties take part: one that stays away would keep a share that no longer fits. When an error ends the protocol, the
-    /// others are told why, and every old share stays valid.
+    /// All parties take part, because an absent party would keep a share that no longer fits. If an error ends the
+    /// protocol, the others are told why, and every old share stays valid.
     ///
     /// ```
     /// use subrosa_paillier::PrivateKey;
@@ -109,8 +109,8 @@ fn refresh<T: Transport>(
         }
         let (commitments, shares) = refresh.deal(rng);
         let commitments = session.broadcast(&commitments, &refresh.commitment_shape())?;
-        // The personal messages carry the hash of the broadcasts: values are compared with commitments of which all
-        // have the same.
+        // The personal messages carry the hash of the broadcasts, so the values are compared with commitments that are
+        // equal at all parties.
         let shares = session.exchange_all(shares, &refresh.share_range())?;
         let renewed = refresh.finish(share, &commitments, &shares)?;
         session.confirm()?;
@@ -118,7 +118,7 @@ fn refresh<T: Transport>(
     })
 }
 
-/// Who of a session's parties deals, and who receives.
+/// Which parties of a session deal, and which receive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seats {
     /// The parties of the session that are the dealers, in the order of [`Resharing::dealers`].
@@ -198,8 +198,9 @@ impl Resharing {
 
     /// Opens a session and reshares the key.
     ///
-    /// Every dealer gives its old share; the result is the new share of a party that receives one. If a dealer fails, the others
-    /// reshare with another one. When an error ends the protocol, the others are told why, and every old share stays valid.
+    /// Every dealer gives its old share. Returns the new share of a party that receives one. If a dealer fails, the
+    /// others can reshare with another dealer. If an error ends the protocol, the others are told why, and every old
+    /// share stays valid.
     ///
     /// # Errors
     /// [`RenewalError`]; its [`culprits`](RenewalError::culprits) are parties of the session.

@@ -31,7 +31,7 @@ pub enum RenewalError {
         /// What is wrong.
         reason: &'static str,
     },
-    /// The shares add up to something that no honest dealing gives; whose fault it is cannot be told.
+    /// The sum of the shares is a value that no honest dealing gives. It is unknown whose fault it is.
     #[error("the dealt shares are inconsistent: {reason}")]
     Inconsistent {
         /// What is wrong.
@@ -46,10 +46,10 @@ pub enum RenewalError {
     /// A party failed, or the network did.
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// What must hold does not: a mistake in this library, and nobody's fault.
+    /// An invariant does not hold. This is a mistake in this library, and no party's fault.
     #[error("internal error: {place}")]
     Internal {
-        /// What does not hold, and where.
+        /// The invariant, and its place.
         place: &'static str,
     },
 }
@@ -62,7 +62,7 @@ impl RenewalError {
             Self::Session(error) => error.kind(),
             Self::Key(error) => error.kind(),
             Self::Bound { .. } | Self::Roster { .. } | Self::Dealers => FailureKind::Input,
-            // What was dealt has been checked by then.
+            // The dealt values have been checked before.
             Self::Arith(_) | Self::Internal { .. } => FailureKind::Internal,
         }
     }

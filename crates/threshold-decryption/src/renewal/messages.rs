@@ -1,4 +1,4 @@
-//! What crosses the wire in a refresh and in a resharing.
+//! The messages of a refresh and of a resharing.
 
 use num_bigint::{BigInt, BigUint};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use subrosa_encoding::wire;
 use subrosa_paillier::PublicKey;
 use subrosa_transport::{Malformed, Message};
 
-/// How many commitments a dealer owes, and under which key: none for parties that do not deal.
+/// Number of commitments of a dealer, and their key. Parties that do not deal have none.
 #[derive(Clone, Debug)]
 pub struct CommitmentShape {
     pub(super) key: PublicKey,
@@ -89,7 +89,7 @@ macro_rules! dealt_share {
         }
 
         impl std::fmt::Debug for $name {
-            // Redacted: enough dealt values are a share.
+            // Redacted, because enough dealt values give a share.
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(concat!(stringify!($name), "(<redacted>)"))
             }

@@ -1,10 +1,10 @@
 //! New shares of the same key: refreshed among the same parties, or reshared to others.
 //!
 //! A *refresh* ([`Refresh`], steps F1 to F4) gives every party a new share, so that shares stolen before and after do
-//! not add up: whoever had t of the old ones and gets t of the new ones knows nothing. A *resharing* ([`Resharing`],
-//! steps G1 to G4) by any t+1 holders gives shares to new parties with a new threshold. The public key, θ and all
-//! ciphertexts stay. Steps are in `docs/protocols/threshold-decryption.md`; [`Refresh::run`] and [`Resharing::run`]
-//! connect them to a [`Session`](subrosa_transport::Session).
+//! not combine. An attacker with t old shares and t new ones learns nothing. A *resharing* ([`Resharing`], steps G1 to
+//! G4) by any t+1 holders gives shares to new parties with a new threshold. The public key, θ and all ciphertexts stay.
+//! Steps are in `docs/protocols/threshold-decryption.md`; [`Refresh::run`] and [`Resharing::run`] connect them to a
+//! [`Session`](subrosa_transport::Session).
 //!
 //! Dealers commit to their polynomials (Feldman, FOCS 1987; over the integers after Rabin, CRYPTO 1998, and
 //! Damgård and Thorbek, PKC 2006), so that a wrong share names its dealer and everybody computes the new verification
@@ -31,8 +31,8 @@ pub use messages::{
 pub use refresh::Refresh;
 pub use reshare::Resharing;
 
-/// The greatest size of a share, in bits, that renewals are held to unless the caller says otherwise: one and a half
-/// times what it takes to hold the decryption key. Partial decryptions take time in proportion.
+/// Returns the default limit of a share after renewals, in bits: one and a half times the size of the decryption key.
+/// The time of a partial decryption grows in proportion.
 pub fn default_share_limit(key_bits: u64) -> u64 {
     3 * key_bits
 }

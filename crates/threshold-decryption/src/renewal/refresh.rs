@@ -13,9 +13,9 @@ use subrosa_transport::{Limits, PartyId, PerParty};
 /// and adds up what it is dealt.
 ///
 /// # Security
-/// Take the shares that t parties held before and t others hold after. For any other key that fits the former there
-/// is a dealing of the one honest party that fits the latter, and the two dealings are equally likely up to 2^−σ,
-/// since 2A exceeds by 2^σ what the coefficients of two such polynomials differ by.
+/// Consider the shares that t parties held before and t others hold after. For any other key that fits the old shares,
+/// some dealing of the one honest party fits the new ones. The two dealings are equally likely up to 2^−σ, because 2A
+/// is 2^σ times the difference of the coefficients of two such polynomials.
 #[derive(Clone, Debug)]
 #[doc(alias = "proactive secret sharing")]
 pub struct Refresh {
@@ -85,10 +85,10 @@ impl Refresh {
         ShareRange { least: BigInt::zero(), end: greatest.into() }
     }
 
-    /// F1: my commitments, for all, and my dealt values, one for each party, mine among them.
+    /// F1: makes this party's commitments, for all, and its dealt values, one for each party including itself.
     ///
     /// # Security
-    /// The values must reach nobody but the parties that they are for.
+    /// Each value must reach only the party that it is for.
     pub fn deal(&self, rng: &mut impl CryptoRng) -> (RefreshCommitments, PerParty<RefreshShare>) {
         let access = self.key.access();
         let polynomial = Polynomial::random(BigInt::zero(), access.threshold(), &self.bound, rng);
@@ -127,7 +127,8 @@ impl Refresh {
         Ok(ThresholdKey::with_lineage(parts, self.lineage.clone())?)
     }
 
-    /// F3 and F4: my new share, the old one plus what everybody dealt me, checked against the new verification key.
+    /// F3 and F4: computes this party's new share, which is the old share plus all values dealt to it. The share is
+    /// checked against the new verification key.
     ///
     /// # Errors
     /// [`RenewalError::BadDealer`] naming a party whose value does not fit its commitments, [`RenewalError::Roster`],
@@ -151,7 +152,7 @@ impl Refresh {
         let total = total.with_bits(self.share_bits)?;
         match KeyShare::new(key, me, total) {
             Ok(share) => Ok(share),
-            // Somebody's value does not fit: see whose.
+            // A dealer's value does not fit. Find the dealer.
             Err(error) => Err(self.blame(me, commitments, shares).unwrap_or(error.into())),
         }
     }

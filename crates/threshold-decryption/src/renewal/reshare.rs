@@ -16,8 +16,8 @@ use subrosa_transport::{Limits, PartyId, PerParty};
 /// shares; a new share is the sum of what its party is dealt. The new polynomial is κ′·d at 0 with κ′ = Δ′·Δ·κ.
 ///
 /// # Security
-/// Up to t old and t′ new parties together learn nothing, up to 2^−σ. The new parties take the old key's public part
-/// on trust: they must have it from where they have the Paillier key.
+/// Up to t old and t′ new parties together learn nothing, up to 2^−σ. The new parties must get the old key's public
+/// part from a source that they trust, such as that of the Paillier key.
 #[derive(Clone, Debug)]
 #[doc(alias("proactive secret sharing", "dynamic committee"))]
 pub struct Resharing {
@@ -128,7 +128,7 @@ impl Resharing {
     /// G1: a dealer's commitments, for all, and its dealt values, one for each new party.
     ///
     /// # Security
-    /// The values must reach nobody but the parties that they are for.
+    /// Each value must reach only the party that it is for.
     ///
     /// # Errors
     /// [`RenewalError::Dealers`] if the share is not a dealer's, [`RenewalError::Roster`] if it is of another key.

@@ -39,7 +39,8 @@ impl StorageError {
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::Key(error) => error.kind(),
-            _ => FailureKind::Input,
+            Self::Sealing(error) => error.kind(),
+            Self::Malformed { .. } | Self::OtherShare | Self::LaterEpoch { .. } => FailureKind::Input,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The header of a key file, and which file may replace which.
+//! The header of a key file, and the rule for replacing files.
 
 use super::StorageError;
 use crate::KeyShare;
@@ -17,8 +17,8 @@ pub(super) const HEADER_BYTES: usize = KEY_BYTES + EPOCH_BYTES + PARTY_BYTES;
 
 pub(super) const FORMAT: Format<HEADER_BYTES> = Format::new(*b"SUBROSAK", FORMAT_VERSION, MAX_FILE_BYTES);
 
-/// What a key file says about itself without a passphrase. Unless it was [unsealed](super::unseal), nothing vouches
-/// for it.
+/// The header of a key file, which can be read without the passphrase. It is authentic only if the file was
+/// [unsealed](super::unseal).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileInfo {
     encrypted: bool,

@@ -14,8 +14,8 @@
 //!
 //! Frame, encryption and files are those of [`subrosa_sealing`].
 //!
-//! The checksum tells damage from a wrong passphrase; it is no protection against forgery, which the encryption is. What
-//! is read is checked as a key from anywhere else: a share that does not fit its verification key is refused.
+//! The checksum distinguishes damage from a wrong passphrase. It does not protect against forgery; the encryption does.
+//! A key that was read is checked as any other, and a share that does not fit its verification key is refused.
 //!
 //! # Security
 //! Fingerprint, epoch and party can be read without the passphrase. A share that was replaced by a renewal may survive
@@ -48,7 +48,7 @@ pub fn inspect(bytes: &[u8]) -> Result<FileInfo, StorageError> {
     Ok(FileInfo::of(&FORMAT.parse(bytes)?))
 }
 
-/// A share as the bytes of a file, encrypted under a passphrase.
+/// Encodes a share as the bytes of a file, encrypted under a passphrase.
 ///
 /// # Errors
 /// [`SealingError::EmptyPassphrase`]; [`SealingError::Cost`] if the memory for the passphrase's key cannot be had.
@@ -62,7 +62,7 @@ pub fn seal(
     Ok(FORMAT.seal(&format::header(share)?, &payload, passphrase, cost, rng)?)
 }
 
-/// The share in the bytes that [`seal`] made.
+/// Decodes the share in bytes that [`seal`] made.
 ///
 /// # Errors
 /// [`SealingError::WrongPassphrase`] if the passphrase is another one, or somebody changed the file and its checksum;
@@ -73,7 +73,7 @@ pub fn unseal(bytes: &[u8], passphrase: &[u8]) -> Result<KeyShare, StorageError>
     payload::decode(&frame.unseal(passphrase)?, &FileInfo::of(&frame))
 }
 
-/// A share as the bytes of a file, **not encrypted**: whoever reads t+1 of them decrypts everything.
+/// Encodes a share as the bytes of a file, **not encrypted**. Whoever reads t+1 of them can decrypt everything.
 ///
 /// # Security
 /// For stores that encrypt themselves, such as a key management service.
@@ -84,7 +84,7 @@ pub fn expose_unencrypted(share: &KeyShare) -> Result<Zeroizing<Vec<u8>>, Storag
     Ok(FORMAT.expose_unencrypted(&format::header(share)?, &payload::encode(share)?)?)
 }
 
-/// The share in the bytes that [`expose_unencrypted`] made.
+/// Decodes the share in bytes that [`expose_unencrypted`] made.
 ///
 /// # Errors
 /// As [`unseal`], but for the passphrase; [`SealingError::Encrypted`].

@@ -1,4 +1,4 @@
-//! What a key file keeps: the public constants and the share.
+//! The contents of a key file: the public constants and the share.
 
 use num_bigint::BigUint;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use subrosa_encoding::wire;
 use subrosa_paillier::PublicKey;
 use subrosa_transport::PartyId;
 
-/// The public constants. What they are checked for is [`ThresholdKey::with_lineage`]'s affair.
+/// The public constants. [`ThresholdKey::with_lineage`] checks them.
 #[derive(Serialize, Deserialize)]
 pub(super) struct StoredKey {
     #[serde(with = "wire::uint")]
@@ -54,7 +54,7 @@ impl StoredKey {
         }
     }
 
-    /// The key, checked as one from anywhere else.
+    /// The key, checked as any other.
     pub(super) fn into_key(self) -> Result<ThresholdKey, KeyError> {
         // Whether a small key is acceptable was decided when it was made.
         let public = PublicKey::insecure(self.n)?;
@@ -116,7 +116,7 @@ pub(super) fn encode(share: &KeyShare) -> Result<Zeroizing<Vec<u8>>, StorageErro
     Ok(Zeroizing::new(bytes))
 }
 
-/// The share in a payload, checked as one from anywhere else.
+/// The share in a payload, checked as any other.
 pub(super) fn decode(payload: &[u8], info: &FileInfo) -> Result<KeyShare, StorageError> {
     let malformed = |reason| StorageError::Malformed { reason };
     let mut stored: Stored = match postcard::take_from_bytes(payload) {

@@ -11,8 +11,8 @@ const VERSION: u16 = 1;
 const CHECKSUM_BYTES: usize = 32;
 
 impl ThresholdKey {
-    /// The key as bytes, with everything that follows from renewals of its shares: what whoever holds no share needs of it, such
-    /// as an auditor, or a party that is to receive a share in a resharing. Public.
+    /// Encodes the key as bytes, with the state that renewals of its shares lead to. The bytes are public. They are for
+    /// those who hold no share, such as an auditor, or a party that is to receive a share in a resharing.
     ///
     /// Magic `SUBROSAP`, the version 1 in two bytes (little-endian), the constants, SHA-256 of everything before.
     ///
@@ -30,11 +30,11 @@ impl ThresholdKey {
         Ok(bytes)
     }
 
-    /// The key in the bytes that [`to_bytes`](Self::to_bytes) made, checked as [`new`](Self::new) checks one.
+    /// Decodes the key in bytes that [`to_bytes`](Self::to_bytes) made, and checks it as [`new`](Self::new) does.
     ///
     /// # Security
-    /// The checksum is against damage. That it is the parties' key and no other, only whoever hands the bytes over can vouch for:
-    /// compare [`digest`](Self::digest) with theirs.
+    /// The checksum detects damage. It does not show that this is the key of the parties. Compare
+    /// [`digest`](Self::digest) with theirs.
     ///
     /// # Errors
     /// [`StorageError`] for bytes of another kind or version, for damaged ones, and for an invalid key.

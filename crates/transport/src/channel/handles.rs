@@ -1,4 +1,4 @@
-//! The application's ends.
+//! The handles of the application.
 
 use std::{
     fmt,
@@ -12,8 +12,8 @@ use super::link::Link;
 use crate::session::clean;
 use crate::{Deadline, Fault, PartyId, wiped::Wiped};
 
-/// The application's handles for one peer. They are of use apart, in a task that reads and one that writes:
-/// `let Peer { incoming, outgoing, .. } = peer;`.
+/// The application's handles for one peer. A task that reads and a task that writes can each take one: `let Peer {
+/// incoming, outgoing, .. } = peer;`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Peer {
@@ -36,7 +36,7 @@ impl Peer {
 
 /// Takes the frames that come from one peer, and hands them to the protocol in the order of the calls.
 ///
-/// A clone is another handle of the same peer. When the last one is dropped, the peer counts as disconnected.
+/// A clone is another handle of the same peer. When the last clone is dropped, the peer counts as disconnected.
 #[derive(Clone)]
 pub struct Incoming {
     party: PartyId,
@@ -65,7 +65,8 @@ impl Incoming {
         self.party
     }
 
-    /// The greatest frame in bytes. A longer length that a peer announces is refused before memory is allocated for it.
+    /// Returns the greatest frame in bytes. The application refuses a longer announced length before it allocates
+    /// memory.
     pub fn max_frame(&self) -> usize {
         self.pusher.0.limits().max_frame
     }
@@ -85,8 +86,8 @@ impl Incoming {
 
     /// Hands over a frame without waiting.
     ///
-    /// A frame that is refused as [`PushRefusal::Full`] has to be pushed again before any other of this peer; whoever does
-    /// without it ends the peer with [`Incoming::fail`].
+    /// A frame that is refused as [`PushRefusal::Full`] must be pushed again before any other frame of this peer. To
+    /// give the frame up, end the peer with [`Incoming::fail`].
     ///
     /// # Errors
     /// [`PushRefusal::Full`]; [`PushRefusal::TooLarge`], which ends the peer; [`PushRefusal::Closed`].
@@ -106,7 +107,7 @@ impl Incoming {
     /// Ends the peer: its connection was closed. The protocol still receives what was pushed before, then
     /// [`Fault::Disconnected`].
     ///
-    /// A peer that has ended stays so, with the first reason.
+    /// A peer that has ended stays ended, with the first reason.
     pub fn disconnect(&self) {
         self.pusher.0.end(Fault::Disconnected);
     }
@@ -115,12 +116,12 @@ impl Incoming {
     /// operating system. The reason's subject is the connection. Control characters are replaced, and a long reason is cut.
     ///
     /// # Security
-    /// The reason goes into errors, and these may reach logs and all parties: it must hold no secret.
+    /// The reason goes into errors, and errors may reach logs and all parties. It must hold no secret.
     pub fn fail(&self, reason: impl AsRef<str>) {
         self.pusher.0.end(Fault::Failed(clean(reason.as_ref())));
     }
 
-    /// How many frames of this peer were refused, by any of its handles.
+    /// Returns the number of frames of this peer that any of its handles refused.
     pub fn refused(&self) -> u64 {
         self.pusher.0.refused()
     }
@@ -128,7 +129,8 @@ impl Incoming {
 
 /// Yields the frames for one peer in the order in which the protocol sent them, each once.
 ///
-/// Dropping it makes sending to the peer fail with [`Fault::Disconnected`]; frames that it has not yielded are wiped.
+/// When it is dropped, sending to the peer fails with [`Fault::Disconnected`], and the frames that it has not yielded
+/// are wiped.
 pub struct Outgoing {
     party: PartyId,
     link: Arc<Link>,
@@ -153,20 +155,20 @@ impl Outgoing {
         self.party
     }
 
-    /// The next frame, as soon as there is one; `None` at the end, when the transport was dropped or the peer has ended
-    /// and every frame was yielded.
+    /// Waits for the next frame. Returns `None` at the end, when the transport was dropped or the peer has ended and
+    /// every frame was yielded.
     ///
     /// If the future is dropped before it is ready, no frame is lost.
     pub async fn next(&mut self) -> Option<Frame> {
         poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// As [`Outgoing::next`], for streams and futures of one's own. The latest call's waker is woken.
+    /// Polls as [`Outgoing::next`], for streams and futures of the caller. The waker of the latest call is woken.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Frame>> {
         self.link.poll_take(context).map(|frame| frame.map(Frame))
     }
 
-    /// The next frame, if there is one already.
+    /// Returns the next frame, if there is one already.
     ///
     /// # Errors
     /// [`NoFrame::Yet`]; [`NoFrame::Ended`].
@@ -174,7 +176,7 @@ impl Outgoing {
         self.blocking_next(Deadline::now())
     }
 
-    /// The next frame; blocks until the deadline. For threads.
+    /// Returns the next frame, and blocks until the deadline. For threads.
     ///
     /// # Errors
     /// [`NoFrame::Yet`] once the deadline has passed; [`NoFrame::Ended`].
@@ -183,12 +185,12 @@ impl Outgoing {
     }
 }
 
-/// The bytes of a frame for a peer. They are wiped when it is dropped.
+/// A frame for a peer. Its bytes are wiped when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Frame(Wiped);
 
 impl Frame {
-    /// The bytes, which nobody wipes any more.
+    /// Returns the bytes. They are not wiped any more.
     #[must_use]
     pub fn into_vec(mut self) -> Vec<u8> {
         std::mem::take(&mut *self.0)
@@ -219,7 +221,7 @@ impl fmt::Debug for Frame {
 /// Why [`Outgoing`] has no frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum NoFrame {
-    /// No frame waits at present.
+    /// There is no frame at present.
     #[error("no frame waits at present")]
     Yet,
     /// No frame will come: the transport was dropped, or the peer has ended.
@@ -234,12 +236,12 @@ pub enum PushRefusal {
     /// There is no room for it until the protocol has received frames of this peer.
     #[error("{waiting} bytes wait for the protocol, of {limit} allowed")]
     Full {
-        /// What the waiting frames count for, in bytes.
+        /// Size that the waiting frames count for, in bytes.
         waiting: usize,
         /// [`max_unread`](super::ChannelLimits::max_unread), or the room for one frame if that is more.
         limit: usize,
     },
-    /// It is over the limit. This has ended the peer, which the protocol sees as [`Fault::Broken`].
+    /// It is over the limit. This ends the peer, which the protocol sees as [`Fault::Broken`].
     #[error("a frame of {bytes} bytes is over the limit of {limit}")]
     TooLarge {
         /// The frame's length.
@@ -266,7 +268,7 @@ impl Refused {
         self.reason
     }
 
-    /// The frame, to push it again.
+    /// Returns the frame, to push it again.
     #[must_use]
     pub fn into_frame(mut self) -> Vec<u8> {
         std::mem::take(&mut *self.frame)

@@ -1,4 +1,4 @@
-//! What lies between the protocol and the handles of one peer.
+//! The queues between the protocol and the handles of one peer.
 
 use std::{
     collections::VecDeque,
@@ -27,7 +27,7 @@ struct State {
     inbox: Queue,
     /// Frames that were sent and not taken.
     outbox: Queue,
-    /// Why the peer has ended: nothing more comes from it, and nothing can be sent to it.
+    /// Why the peer has ended. Nothing more comes from it, and nothing can be sent to it.
     over: Option<Fault>,
     /// Nobody takes frames to the peer any more.
     untaken: bool,
@@ -66,14 +66,15 @@ impl Queue {
 }
 
 impl State {
-    /// Everybody who waits on the application's side.
+    /// All threads and tasks that wait on the application's side.
     fn waiting(&mut self) -> Vec<Waker> {
         let mut wakers = mem::take(&mut self.pushers);
         wakers.extend(self.taker.take());
         wakers
     }
 
-    /// Takes a frame, or says why not; the frame then stays where it is. A push that could wait for room is not refused.
+    /// Takes a frame, or returns why not; the frame then stays where it is. A push that can wait for room is not
+    /// counted as refused.
     fn accept(&mut self, frame: &mut Wiped, limits: &ChannelLimits) -> Result<(), PushRefusal> {
         if self.over.is_some() || self.left {
             return Err(PushRefusal::Closed);
@@ -107,7 +108,7 @@ impl Link {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing is left half done when a thread panics while it holds the lock.
+        // A thread that panics while it holds the lock leaves nothing half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -115,7 +116,7 @@ impl Link {
         self.changed.wait_timeout(state, deadline.remaining()).unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Tells threads and tasks that something has changed. Without the lock, since wakers are foreign code.
+    /// Tells threads and tasks that something has changed. The lock is not held, because wakers are foreign code.
     fn wake(&self, state: MutexGuard<'_, State>, wakers: impl IntoIterator<Item = Waker>) {
         drop(state);
         self.changed.notify_all();
@@ -169,7 +170,7 @@ impl Link {
         }
     }
 
-    /// The transport was dropped: what it sent is still taken.
+    /// Marks that the transport was dropped. The frames that it sent are still taken.
     pub(super) fn leave(&self) {
         let mut state = self.lock();
         state.left = true;

@@ -1,4 +1,4 @@
-//! A transport whose frames the application carries: for applications with networking of their own, in tasks of an
+//! A transport whose frames the application carries. It is for applications with their own networking, in tasks of an
 //! asynchronous runtime or in threads.
 //!
 //! The protocol blocks on a thread with a [`ChannelTransport`]. For each peer the application holds a [`Peer`], a pair
@@ -63,11 +63,11 @@ use link::Link;
 pub struct ChannelLimits {
     /// The greatest frame in bytes, in both directions; equal at all parties. Default 64 MiB.
     pub max_frame: usize,
-    /// Frames for one peer, in bytes, that its [`Outgoing`] has not yielded; more ends the peer. At least one frame of
-    /// `max_frame` bytes always fits. Default 1 GiB.
+    /// Greatest size of the frames for one peer that its [`Outgoing`] has not yielded, in bytes. More ends the peer. At
+    /// least one frame of `max_frame` bytes always fits. Default 1 GiB.
     pub max_unsent: usize,
-    /// Frames from one peer, in bytes, that the protocol has not received; more are refused or wait. At least one frame
-    /// of `max_frame` bytes always fits. Default 256 MiB.
+    /// Greatest size of the frames from one peer that the protocol has not received, in bytes. More frames are refused
+    /// or wait. At least one frame of `max_frame` bytes always fits. Default 256 MiB.
     pub max_unread: usize,
 }
 
@@ -85,21 +85,21 @@ impl ChannelLimits {
         self
     }
 
-    /// Sets how many bytes may wait for one peer.
+    /// Sets the greatest size of the waiting frames for one peer, in bytes.
     #[must_use]
     pub fn with_max_unsent(mut self, bytes: usize) -> Self {
         self.max_unsent = bytes;
         self
     }
 
-    /// Sets how many bytes from one peer may wait for the protocol.
+    /// Sets the greatest size of the waiting frames from one peer, in bytes.
     #[must_use]
     pub fn with_max_unread(mut self, bytes: usize) -> Self {
         self.max_unread = bytes;
         self
     }
 
-    /// The same limits with room for one frame at least.
+    /// Returns the limits with room for at least one frame.
     fn widened(mut self) -> Self {
         self.max_unsent = self.max_unsent.max(cost(self.max_frame));
         self.max_unread = self.max_unread.max(cost(self.max_frame));
@@ -109,8 +109,8 @@ impl ChannelLimits {
 
 /// The protocol's end of a network that the application provides. See the [module's page](self).
 ///
-/// Frames can be sent before a peer is connected: they wait until its [`Outgoing`] yields them. Dropping the transport
-/// does not wait; the handles still yield what was sent.
+/// Frames can be sent before a peer is connected. They wait until its [`Outgoing`] yields them. Dropping the transport
+/// does not wait. The handles still yield what was sent.
 pub struct ChannelTransport {
     roster: Roster,
     max_frame: usize,
@@ -125,7 +125,7 @@ impl fmt::Debug for ChannelTransport {
 }
 
 impl ChannelTransport {
-    /// The transport, and for each other party the handles of the application, in roster order.
+    /// Creates the transport, and for each other party the handles of the application, in roster order.
     ///
     /// A peer whose handles are dropped counts as disconnected.
     #[must_use]
@@ -148,8 +148,8 @@ impl ChannelTransport {
         (Self { roster, max_frame, links }, peers)
     }
 
-    /// How many frames from a peer were refused: there was no room, they were over the limit, or the peer had ended.
-    /// Zero for me and for a party that the roster does not have.
+    /// Returns the number of frames from a peer that were refused, because there was no room, they were over the limit,
+    /// or the peer had ended. It is zero for this party and for a party that the roster does not have.
     pub fn refused(&self, peer: PartyId) -> u64 {
         self.links.get(peer.index()).and_then(Option::as_ref).map_or(0, |link| link.refused())
     }

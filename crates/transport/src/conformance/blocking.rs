@@ -1,4 +1,4 @@
-//! When calls return.
+//! Checks of when calls return.
 
 use std::{
     sync::mpsc,
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{Deadline, Transport};
 
-/// Runs `call` on a thread and waits for it; if it hangs, `rescue` does what lets it end.
+/// Runs `call` on a thread and waits for it. If it hangs, `rescue` makes it end.
 fn unless_it_hangs<R: Send>(
     options: &Options,
     law: Law,
@@ -67,7 +67,7 @@ pub fn check_send_does_not_wait<T: Transport + Send>(
     Ok(())
 }
 
-/// T6: `receive` waits until its deadline and no longer; with a deadline that has passed it gives what is there.
+/// T6: `receive` waits until its deadline and no longer. With a deadline that has passed it returns what is there.
 ///
 /// # Errors
 /// [`Law::Deadline`]; [`Law::Errors`] where an error names another party, [`Law::Order`] where a frame is lost.
@@ -101,7 +101,7 @@ pub fn check_deadline<T: Transport + Send>(
     let rescue = || while a.receive(B, Deadline::after(options.silence)).is_ok() {};
     unless_it_hangs(options, Law::NoWaiting, "sending", both, rescue)??;
     expect(options, &mut a, B, b"first", Law::Order)?;
-    // The second one follows closely, and no call that merely looks may lose it.
+    // The second frame follows closely. A call that does not wait must not lose it.
     let start = Instant::now();
     loop {
         match a.receive(B, Deadline::now()) {
@@ -137,10 +137,10 @@ pub fn check_timeout_is_not_final<T: Transport + Send>(
     expect(options, &mut b, A, b"answer", Law::Errors)
 }
 
-/// T7: when a party has gone, what it sent before still comes, then an error that names it, and then always an error.
-/// The others are not concerned.
+/// T7: when a party has left, the frames that it sent before still come, then an error that names it, and then always
+/// an error. Other pairs are not affected.
 ///
-/// A transport that cannot tell a party that went from one that is silent may time out instead.
+/// A transport that cannot distinguish a party that left from a silent one may time out instead.
 ///
 /// # Errors
 /// [`Law::Errors`].
@@ -199,13 +199,13 @@ pub fn check_threads<T: Transport + Send>(
             for &to in &others {
                 send(&mut transport, to, &frame(me, to, round), Law::Order)?;
             }
-            // Every party and round reads the others in another order.
+            // Each party reads the others in another order in each round.
             for step in 0..others.len() {
                 let from = others[(step * 3 + round + me.index()) % others.len()];
                 expect(options, &mut transport, from, &frame(from, me, round), Law::Order)?;
             }
         }
-        // Nobody leaves before all have what they need.
+        // No party leaves before all have received everything.
         others.iter().try_for_each(|&to| send(&mut transport, to, b"done", Law::Order))?;
         others.iter().try_for_each(|&from| expect(options, &mut transport, from, b"done", Law::Order))
     };
@@ -213,7 +213,7 @@ pub fn check_threads<T: Transport + Send>(
         let run = &run;
         let threads: Vec<_> =
             parties.into_iter().map(|transport| scope.spawn(move || run(transport))).collect();
-        // All are joined before the first failure is returned.
+        // All threads are joined before the first failure is returned.
         let results: Vec<_> = threads.into_iter().map(join).collect();
         results.into_iter().collect()
     })

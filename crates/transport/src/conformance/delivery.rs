@@ -1,4 +1,4 @@
-//! What arrives where.
+//! Checks of what arrives where.
 
 use super::{A, B, Broken, C, Law, Options, broken, expect, expect_silence, names, network, pattern, send};
 use crate::{Deadline, Fault, PartyId, Transport};
@@ -35,7 +35,7 @@ pub fn check_roster<T: Transport + Send>(
     Ok(())
 }
 
-/// Frames to and from oneself or nobody are errors, and spoil nothing.
+/// Frames to and from oneself or an unknown party are errors, and have no effect.
 ///
 /// # Errors
 /// [`Law::Errors`].
@@ -91,7 +91,7 @@ pub fn check_order<T: Transport + Send>(
     expect_silence(options, &mut b, A, Law::Order)
 }
 
-/// T1: a frame comes from the party whose channel brought it, whatever its bytes say.
+/// T1: a frame comes from the party on whose channel it came, whatever its bytes say.
 ///
 /// # Errors
 /// [`Law::Identity`].
@@ -145,7 +145,7 @@ pub fn check_sizes<T: Transport + Send>(
     expect(options, &mut b, A, b"", Law::Order)
 }
 
-/// T4: a frame over the limit is refused when sending, and the connection lives on.
+/// T4: a frame over the limit is refused when sending, and the connection stays usable.
 ///
 /// # Errors
 /// [`Law::Limit`].

@@ -1,11 +1,11 @@
-//! Checks that a [`Transport`] keeps its laws; for the tests of any implementation.
+//! Checks that a [`Transport`] keeps its laws, for the tests of any implementation.
 //!
-//! [`check_all`] runs every check, each over a fresh network from a function that you supply. The single `check_*`
-//! functions do one each; run [`check_deadline`] and [`check_send_does_not_wait`] before the rest, which hangs with a
-//! transport that hangs. They report what is wrong and do not panic, unless the transport does.
+//! [`check_all`] runs every check, each over a fresh network from a function that you supply. Each `check_*` function
+//! runs one check. Run [`check_deadline`] and [`check_send_does_not_wait`] first: the other checks hang if the
+//! transport hangs. Checks return what is wrong. They panic only if the transport panics.
 //!
-//! What cannot be seen from outside is not checked: that frames are encrypted and authenticated on their way, and that
-//! an announced length over the limit is refused before memory is allocated. Test these where you implement them.
+//! Two properties cannot be checked from outside: that frames are encrypted and authenticated on their way, and that an
+//! announced length over the limit is refused before memory is allocated. Test these where you implement them.
 //!
 //! ```
 //! use subrosa_transport::{MemoryNetwork, conformance};
@@ -60,7 +60,7 @@ pub struct Broken {
     pub law: Law,
     /// What was seen.
     pub detail: String,
-    /// Whether a call did not return while it should have.
+    /// Whether a call did not return although it should have.
     pub hangs: bool,
 }
 
@@ -81,11 +81,11 @@ impl std::error::Error for NotConforming {}
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// How long an operation may take before it counts as hanging. Default 20 s.
+    /// Time after which an operation counts as hanging. Default 20 s.
     pub timeout: Duration,
-    /// How long silence must last to count as silence. Default 50 ms; more than the network's latency.
+    /// Time without a frame that counts as silence. It must be longer than the network's latency. Default 50 ms.
     pub silence: Duration,
-    /// The greatest frame that is tried, in bytes, for transports with a very large limit. Default 64 MiB.
+    /// Greatest frame that is tried, in bytes, for transports with a very large limit. Default 64 MiB.
     pub largest: usize,
 }
 
@@ -100,14 +100,14 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Sets how long an operation may take before it counts as hanging.
+    /// Sets the time after which an operation counts as hanging.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Sets how long silence must last to count as silence.
+    /// Sets the time without a frame that counts as silence.
     #[must_use]
     pub fn with_silence(mut self, silence: Duration) -> Self {
         self.silence = silence;
@@ -132,7 +132,7 @@ pub fn check_all<T: Transport + Send>(make: impl FnMut(&[&str]) -> Vec<T>) -> Re
     check_all_with(&Options::default(), make)
 }
 
-/// Runs every check. A transport that hangs in the first two is not tried in the others.
+/// Runs every check with these options. If a transport hangs in the first two checks, the others are not run.
 ///
 /// # Errors
 /// Every law that was broken.
@@ -141,7 +141,7 @@ pub fn check_all_with<T: Transport + Send>(
     mut make: impl FnMut(&[&str]) -> Vec<T>,
 ) -> Result<(), NotConforming> {
     let make = &mut make;
-    // The others would hang with a transport that hangs.
+    // The other checks would hang as well.
     let broken: Vec<Broken> = [check_deadline(options, make), check_send_does_not_wait(options, make)]
         .into_iter()
         .filter_map(Result::err)
@@ -247,7 +247,7 @@ fn pattern(seed: usize, length: usize) -> Vec<u8> {
     frame
 }
 
-/// Joins a scoped thread; a panic of the transport goes on.
+/// Joins a scoped thread, and resumes a panic of the transport.
 fn join<R>(thread: thread::ScopedJoinHandle<'_, R>) -> R {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

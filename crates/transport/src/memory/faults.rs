@@ -16,12 +16,12 @@ pub enum Action {
     Replace(Vec<Vec<u8>>),
     /// It arrives right after the next frame that is delivered on its pair; never, if there is none.
     Hold,
-    /// It is lost, and its pair is cut in its direction: the sender's calls fail from now on, and so do the receiver's
-    /// once it has received what came before.
+    /// It is lost, and its pair is cut in its direction. The sender's calls fail from now on. The receiver's calls fail
+    /// when it has received what came before.
     Disconnect,
 }
 
-/// Whether a frame from a party to another, the `n`-th of that pair counted from zero, is meant.
+/// Selects a frame by sender, receiver and its number on that pair, counted from zero.
 fn meant(pair: (PartyId, PartyId, u64), from: PartyId, to: PartyId, nth: u64) -> bool {
     pair == (from, to, nth)
 }
@@ -69,7 +69,7 @@ pub fn truncate(from: PartyId, to: PartyId, nth: u64, length: usize) -> impl Fat
     }
 }
 
-/// Flips one bit of the `nth` frame from one party to another; nothing happens to a frame that has no such bit.
+/// Flips one bit of the `nth` frame from one party to another. A frame without this bit stays as it is.
 pub fn flip_bit(from: PartyId, to: PartyId, nth: u64, bit: usize) -> impl Fate {
     move |sender, receiver, number, frame: &mut Vec<u8>| {
         if meant((sender, receiver, number), from, to, nth)

@@ -21,7 +21,7 @@ pub(super) struct LinkModel {
 
 #[derive(Debug)]
 struct Parcel {
-    /// When it has arrived.
+    /// Time of arrival.
     at: Instant,
     frame: Vec<u8>,
 }
@@ -34,9 +34,9 @@ pub(super) struct Outbox {
     channel: Option<Sender<Parcel>>,
     /// The number of the next frame.
     count: u64,
-    /// When the link has sent all that was queued.
+    /// Time at which the link has sent all queued frames.
     free_at: Instant,
-    /// When the latest frame arrives; none overtakes it.
+    /// Time of arrival of the latest frame. No frame overtakes it.
     last_at: Instant,
     random: u64,
     /// Frames that wait for the next one.
@@ -47,7 +47,7 @@ pub(super) struct Outbox {
 #[derive(Debug)]
 pub(super) struct Inbox {
     channel: Receiver<Parcel>,
-    /// Taken from the channel, but still under way.
+    /// A frame that was taken from the channel and has not arrived yet.
     next: Option<Parcel>,
     disconnected: bool,
 }
@@ -70,7 +70,7 @@ pub(super) fn link(model: LinkModel, from: PartyId, to: PartyId) -> (Outbox, Inb
 }
 
 impl Outbox {
-    /// The number of the next frame, which is used up.
+    /// Takes the number of the next frame.
     pub(super) fn count(&mut self) -> u64 {
         let number = self.count;
         self.count += 1;

@@ -1,5 +1,5 @@
-//! A network inside one process, for tests, examples and measurements: with latency, bandwidth, shuffled arrival
-//! and faults on demand.
+//! A network inside one process, for tests, examples and measurements. It can have latency, bandwidth, shuffled arrival
+//! and faults.
 
 mod faults;
 mod link;
@@ -13,8 +13,8 @@ pub use faults::{
 use crate::{DEFAULT_MAX_FRAME, Deadline, Fault, PartyId, Roster, RosterError, Transport, TransportError};
 use link::{Inbox, LinkModel, Outbox, link};
 
-/// Decides the fate of each frame: called with sender, receiver, the frame's number on that ordered pair (from zero)
-/// and the frame, which it may change.
+/// Decides what happens to each frame. It is called with the sender, the receiver, the frame's number on that ordered
+/// pair (from zero) and the frame, which it may change.
 pub type Interceptor = dyn Fn(PartyId, PartyId, u64, &mut Vec<u8>) -> Action + Send + Sync;
 
 /// Builds networks inside one process.
@@ -43,7 +43,7 @@ impl MemoryNetwork {
         }
     }
 
-    /// A network of `n` parties called `party-1`, `party-2` and so on, without delay or faults.
+    /// Creates a network of `n` parties called `party-1`, `party-2` and so on, without delay or faults.
     ///
     /// # Errors
     /// `n` below 2 or above 1024.
@@ -73,34 +73,35 @@ impl fmt::Debug for MemoryNetworkBuilder {
 }
 
 impl MemoryNetworkBuilder {
-    /// The time that every frame is under way, in one direction. Default none.
+    /// Sets the latency of every frame in one direction. Default none.
     pub fn latency(mut self, one_way: Duration) -> Self {
         self.model.latency = one_way;
         self
     }
 
-    /// The speed of each link in each direction, in bits per second. Default unlimited; zero means unlimited.
+    /// Sets the bandwidth of each link in each direction, in bits per second. Zero means unlimited, which is the
+    /// default.
     pub fn bandwidth(mut self, bits_per_second: u64) -> Self {
         self.model.bits_per_second = bits_per_second;
         self
     }
 
     /// Delays every frame by a random time up to `longest`, so that frames of different pairs overtake each other.
-    /// The order within a pair stays. The same seed gives the same delays.
+    /// Frames of one pair stay in order. The same seed gives the same delays.
     pub fn shuffled(mut self, seed: u64, longest: Duration) -> Self {
         self.model.seed = seed;
         self.model.jitter = longest;
         self
     }
 
-    /// The greatest frame, in bytes. Default 64 MiB.
+    /// Sets the greatest frame, in bytes. Default 64 MiB.
     pub fn max_frame(mut self, bytes: usize) -> Self {
         self.max_frame = bytes;
         self
     }
 
-    /// Lets `interceptor` decide the fate of every frame. Several are asked in the order in which they were added,
-    /// until one does not deliver.
+    /// Lets `interceptor` decide what happens to every frame. Several interceptors are called in the order in which
+    /// they were added, until one does not deliver.
     pub fn intercept(
         mut self,
         interceptor: impl Fn(PartyId, PartyId, u64, &mut Vec<u8>) -> Action + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! S8: telling everybody that and why a party gives up.
+//! S8: a party gives up and tells the others why.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::{
 /// The longest reason, in bytes of UTF-8; a longer one is cut.
 pub(crate) const MAX_REASON_BYTES: usize = 512;
 
-/// A frame's worth of reason and culprits; whoever sends more is not believed at all.
+/// The longest payload of an abort. A longer one counts as malformed.
 const MAX_ABORT_BYTES: usize = 8 * 1024;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -22,13 +22,12 @@ struct Abort {
 }
 
 impl<T: Transport> Session<T> {
-    /// Ends the session and tells every party why, as far as they can be reached. Does nothing in a session that
-    /// has ended already.
+    /// Ends the session and tells every party that can be reached why. Does nothing if the session has ended already.
     ///
-    /// A reason is cut at 512 bytes. `culprits` are the parties that I blame; unknown ones are left out.
+    /// The reason is cut at 512 bytes. `culprits` are the parties that this party blames; unknown ones are left out.
     ///
     /// # Security
-    /// The reason goes to all parties: it must hold no secret.
+    /// The reason goes to all parties. It must hold no secret.
     pub fn abort(&mut self, reason: &str, culprits: &[PartyId]) {
         if self.closed {
             return;
@@ -40,7 +39,7 @@ impl<T: Transport> Session<T> {
         let Ok(payload) = postcard::to_stdvec(&abort) else { return };
         frame.extend_from_slice(&payload);
         for party in self.roster.others() {
-            // Best effort: whoever cannot be reached notices by its own deadline.
+            // Best effort: a party that cannot be reached notices by its own deadline.
             let _ = self.send_frame(party, ABORT_ROUND, &frame);
         }
     }
@@ -62,7 +61,8 @@ impl<T: Transport> Session<T> {
     }
 }
 
-/// Text from or for others, fit for a log: cut, and without characters that control or disguise what is shown.
+/// Makes a text from or for others fit for a log. It is cut, and characters that control or disguise the display are
+/// replaced.
 pub(crate) fn clean(text: &str) -> String {
     let mut end = text.len().min(MAX_REASON_BYTES);
     while !text.is_char_boundary(end) {
@@ -75,6 +75,6 @@ pub(crate) fn clean(text: &str) -> String {
                 | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
         )
     };
-    // '?' and not U+FFFD, which has three bytes and would lengthen the text again.
+    // U+FFFD has three bytes and would make the text longer; '?' does not.
     text[..end].chars().map(|c| if c.is_control() || disguises(c) { '?' } else { c }).collect()
 }

@@ -15,36 +15,36 @@ use crate::{
     error::{Cause, Failure},
 };
 
-/// What a collecting round brought.
+/// Result of a collecting round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Collected<M> {
-    /// The answers that came in time, by party; none for me.
+    /// Answers that came in time, by party. This party has none.
     pub messages: PerParty<Option<M>>,
-    /// The parties that were given up in this round, with the reasons.
+    /// Parties that were given up in this round, with the reasons.
     pub failures: Vec<Failure>,
 }
 
 impl<M> Collected<M> {
-    /// The parties that answered, each with its message, in roster order.
+    /// Returns the parties that answered, each with its message, in roster order.
     pub fn answers(&self) -> impl Iterator<Item = (PartyId, &M)> {
         self.messages.present()
     }
 }
 
 impl<T: Transport> Session<T> {
-    /// Personal messages in threshold form: as [`Session::exchange`], but the step is over as soon as `enough` of the
-    /// others have answered.
+    /// Exchanges personal messages as [`Session::exchange`], but ends the step as soon as `enough` of the others have
+    /// answered.
     ///
-    /// A party that is silent until the deadline, disconnects, aborts or sends something wrong is given up: it is
-    /// named in [`Collected::failures`] and [`Session::failed`], and no later collecting round waits for it. A party
-    /// that is merely slower than the first `enough` is not: its answer is dropped when it comes, unless it comes
-    /// within [`Limits::collect_grace`](crate::Limits::collect_grace).
+    /// A party is given up if it is silent until the deadline, disconnects, aborts or sends an invalid message.
+    /// [`Collected::failures`] and [`Session::failed`] name it, and no later collecting round waits for it. A party
+    /// that is only slower than the first `enough` is not given up. Its answer counts if it comes within
+    /// [`Limits::collect_grace`](crate::Limits::collect_grace), and is dropped otherwise.
     ///
     /// # Errors
-    /// [`SessionError::NotEnough`] when fewer than `enough` are left, which ends the session. [`Misuse::Unconfirmed`]
-    /// where a remaining party has not confirmed the broadcasts so far: a step that goes on without some parties
-    /// cannot notice that one of them saw other broadcasts, so [`Session::confirm`] comes first.
+    /// [`SessionError::NotEnough`] if fewer than `enough` are left, which ends the session. [`Misuse::Unconfirmed`] if
+    /// a remaining party has not confirmed the broadcasts so far. A step that goes on without a party cannot notice
+    /// that this party saw other broadcasts, so call [`Session::confirm`] first.
     pub fn collect<M: Message>(
         &mut self,
         outgoing: impl FnMut(PartyId) -> Option<M>,
@@ -55,8 +55,8 @@ impl<T: Transport> Session<T> {
         self.collect_shaped(outgoing, expected, enough, |_| shape)
     }
 
-    /// [`Session::collect`] where the shape depends on the sender. My own messages are held to the length of
-    /// `shape(me)`.
+    /// Collects as [`Session::collect`], with a shape for each sender. This party's own messages may have the length
+    /// that `shape(me)` allows.
     ///
     /// # Errors
     /// As [`Session::collect`].
@@ -69,7 +69,7 @@ impl<T: Transport> Session<T> {
     ) -> Result<Collected<M>, SessionError> {
         self.require_confirmed(M::ROUND)?;
         let step = self.next_step()?;
-        // Whoever cannot be reached may have gone with all it needs, and its answer may be here already.
+        // A party that cannot be reached may have finished, and its answer may be here already.
         let _ = self.send_personal(step, outgoing, &shape)?;
 
         let mut messages = self.nothing::<M>();
@@ -110,8 +110,8 @@ impl<T: Transport> Session<T> {
         Ok(Collected { messages, failures })
     }
 
-    /// Personal messages from whoever answers in time: sends what `outgoing` gives for each other party, and waits for
-    /// each party for which `wait` gives a time.
+    /// Exchanges personal messages with the parties that answer in time. Sends what `outgoing` returns for each other party, and
+    /// waits for each party for which `wait` returns a time.
     ///
     /// The step is over when each of them has answered, has failed, or is late. One whose time is zero is late unless its answer
     /// is there already. A late party is not given up: its answer is dropped when it comes. A party that disconnects, aborts or sends something
@@ -127,7 +127,7 @@ impl<T: Transport> Session<T> {
     ) -> Result<Collected<M>, SessionError> {
         self.require_confirmed(M::ROUND)?;
         let step = self.next_step()?;
-        // Whoever cannot be reached may have answered before it went.
+        // A party that cannot be reached may have finished, and its answer may be here already.
         let _ = self.send_personal(step, outgoing, &shape)?;
 
         let mut messages = self.nothing::<M>();

@@ -5,22 +5,24 @@ use std::time::Duration;
 use super::{Peer, Session, Stage};
 use crate::{
     Deadline, Fault, PartyId, SessionError, Transport, TransportError,
-    error::{Cause, Failure, Violation, with_causes},
+    error::{Cause, Failure, Violation},
     frame::{HEADER_BYTES, Header, Kind, NO_SESSION, RoundTag},
     wiped::Wiped,
+    with_causes,
 };
 
-/// How many frames a peer may owe from steps that went on without it, before it is given up.
+/// Greatest number of frames that a peer may owe from steps that went on without it. A peer that owes more is given up.
 const MAX_SKIPPED: usize = 1024;
 
-/// How many frames of earlier sessions are passed over before a peer's greeting.
+/// Greatest number of frames of earlier sessions that are skipped before a peer's greeting.
 const MAX_LEFTOVERS: usize = 4096;
 
-/// While several peers are awaited, one of them is waited for this long, then the others are looked at.
+/// Time for which one of several peers is waited for before the others are looked at. It grows from the first to the
+/// longest.
 const FIRST_SLICE: Duration = Duration::from_millis(1);
 const LONGEST_SLICE: Duration = Duration::from_millis(8);
 
-/// The end of a round's time in which only aborts count, see [`Session::gather_all`].
+/// Time at the end of a round in which only aborts count, see [`Session::gather_all`].
 const LONGEST_GRACE: Duration = Duration::from_secs(1);
 
 /// What a step expects of each peer.
@@ -43,16 +45,16 @@ pub(super) struct Gathered {
     /// Peers that have neither answered nor failed.
     pub(super) pending: Vec<PartyId>,
     pub(super) answered: usize,
-    /// Somebody gave up, which ends the wait for the rest.
+    /// A peer aborted, which ends the wait for the rest.
     aborted: bool,
 }
 
 impl<T: Transport> Session<T> {
-    /// One frame from every peer of `pending`, or an error that names all that failed (S6).
+    /// Receives one frame from every peer of `pending`, or gives an error that names all that failed (S6).
     ///
-    /// When the time is over and peers are silent, everybody is told at once who they are; then a short grace is left
-    /// for aborts. For a peer may be silent because it waits for a third one itself: its abort, sent by the same rule,
-    /// then says so, and the blame goes where it belongs.
+    /// When the time is over, this party names the silent peers to all parties at once. Then it waits a short time for
+    /// aborts. A peer may be silent only because it waits for a third one. Its abort, sent by the same rule, names that
+    /// one, and the blame is correct.
     pub(super) fn gather_all(
         &mut self,
         want: &Want<'_>,
@@ -89,11 +91,11 @@ impl<T: Transport> Session<T> {
         Err(self.fail(error))
     }
 
-    /// The abort of a peer that answered this step and then could not be reached: it comes behind frames of steps that
-    /// I have not taken.
+    /// Looks for the abort of a peer that answered this step and then could not be reached. The abort follows frames of
+    /// steps that this party has not taken.
     fn last_words(&mut self, peer: PartyId, round: &'static str, longest: Duration) -> Option<Cause> {
         let deadline = Deadline::after(longest);
-        // A peer that sends and sends ends with the time, too.
+        // The deadline also ends a peer that never stops sending.
         while !deadline.has_passed() {
             let frame = Wiped::new(self.transport.receive(peer, deadline).ok()?);
             self.counters.count_received(peer, round, frame.len());
@@ -108,10 +110,10 @@ impl<T: Transport> Session<T> {
         None
     }
 
-    /// The error that several failures of one round amount to.
+    /// Makes one error of several failures of one round.
     ///
-    /// A breach that I saw myself comes first, then an echo mismatch, then a peer's abort, which explains why others
-    /// have gone, and at last the network.
+    /// A violation that this party saw comes first. Then comes an echo mismatch, then a peer's abort, which explains
+    /// why others left. The network comes last.
     fn verdict(&self, round: &'static str, mut failures: Vec<Failure>) -> SessionError {
         failures.sort_by_key(|failure| failure.party);
         let breach = |failure: &Failure| matches!(failure.cause, Cause::Violation(_) | Cause::Differs { .. });
@@ -154,7 +156,7 @@ impl<T: Transport> Session<T> {
         let mut slice = FIRST_SLICE;
         let mut turn = 0_usize;
         loop {
-            // Seen before the look round, so that the last look comes after the deadline.
+            // Read before the peers are looked at, so that the last look comes after the deadline.
             let last = deadline.has_passed();
             let before = pending.len();
             let mut index = 0;
@@ -179,7 +181,7 @@ impl<T: Transport> Session<T> {
                 slice = FIRST_SLICE;
                 continue;
             }
-            // Waiting for one delays the others by a slice at most, and only where not all are needed.
+            // Waiting for one peer delays the others by at most one slice, and only if not all are needed.
             let index = turn % pending.len();
             turn = turn.wrapping_add(1);
             let peer = pending[index];
@@ -205,7 +207,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// The peer's frame of this step if it is there by the deadline; passes over frames that may be dropped.
+    /// Receives the peer's frame of this step by the deadline. Frames that may be dropped are skipped.
     fn poll(
         &mut self,
         want: &Want<'_>,
@@ -228,7 +230,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// S4: checks a frame's header against this step; `None` for a frame that is to be dropped.
+    /// S4: checks a frame's header against this step. `None` means that the frame is dropped.
     fn inspect<'f>(
         &mut self,
         want: &Want<'_>,
@@ -267,9 +269,9 @@ impl<T: Transport> Session<T> {
         self.peers.get_mut(party.index()).ok_or(Cause::Network(Fault::UnknownParty))
     }
 
-    /// Whether this is of an earlier session over the same transport: the peer's greeting comes behind it.
+    /// Whether the frame belongs to an earlier session over the same transport. The peer's greeting follows it.
     ///
-    /// In round 0 a different roster is reported as that, not as a wrong sender: `open` looks at it.
+    /// In round 0 `open` reports a different roster as such, and not as a wrong sender.
     fn is_left_over(&mut self, from: PartyId, header: &Header) -> Result<bool, Cause> {
         if header.session == NO_SESSION {
             return Ok(false);
@@ -279,7 +281,8 @@ impl<T: Transport> Session<T> {
         if peer.leftovers > MAX_LEFTOVERS { Err(Violation::TooManyLeftovers.into()) } else { Ok(true) }
     }
 
-    /// While the session id is being confirmed, a peer may have another one, or none yet.
+    /// Handles a frame with another session id while the id is being confirmed. The peer may have another id, or none
+    /// yet.
     fn check_while_confirming(
         &self,
         want: &Want<'_>,
@@ -292,13 +295,13 @@ impl<T: Transport> Session<T> {
             // A peer may fail before it knows the session id.
             Kind::Abort => Err(self.read_abort(payload)),
             Kind::Hello => Err(Violation::Repeated { step: header.step, expected: want.step }.into()),
-            // Somebody told the two of us different nonces, or one of us lies.
+            // A third party sent the two different nonces, or one of the two lies.
             _ if header.session != self.id => Err(Cause::EchoMismatch),
             _ => Ok(()),
         }
     }
 
-    /// Whether the step went on without the peer. Frames come in order, so whatever it owed before is not coming any more.
+    /// Whether the step went on without the peer. Frames come in order, so frames that it owed before will not come.
     fn was_skipped(&mut self, from: PartyId, step: u32) -> bool {
         let Some(peer) = self.peers.get_mut(from.index()) else { return false };
         let skipped = peer.skipped.contains(&step);
@@ -316,10 +319,10 @@ impl<T: Transport> Session<T> {
         if header.step > want.step {
             return Err(Violation::Early { step: header.step, expected: want.step }.into());
         }
-        // Before everything that depends on what broadcasts held: a party that was shown other ones may honestly be in
-        // another round, or send more or less.
+        // This check comes before all that depend on the contents of broadcasts. An honest party that saw other
+        // broadcasts may be in another round, or send more or less.
         if header.transcript != self.transcript.value() {
-            // A peer that has shown me this very transcript before contradicts itself; else it is unknown who lies.
+            // A peer that confirmed this transcript before contradicts itself. Otherwise it is unknown who lies.
             let contradicts = self.peer(from)?.agreed;
             return Err(if contradicts { Violation::ContradictsItself.into() } else { Cause::EchoMismatch });
         }
@@ -332,7 +335,7 @@ impl<T: Transport> Session<T> {
         Ok(())
     }
 
-    /// Remembers that the step went on without the peer, whose frame may still come.
+    /// Remembers that the step went on without the peer. Its frame may still come.
     pub(super) fn skip(&mut self, party: PartyId, round: &'static str, step: u32) {
         let Some(peer) = self.peers.get_mut(party.index()) else { return };
         peer.skipped.push_back(step);

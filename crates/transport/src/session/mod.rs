@@ -13,9 +13,10 @@ use std::collections::VecDeque;
 use crate::{
     Cause, Counters, Culprits, Fault, Limits, Misuse, Parameters, PartyId, Protocol, Roster, SessionError,
     Transport,
-    error::{Failure, with_causes},
+    error::Failure,
     frame::{Header, Kind, round_tag},
     transcript::Transcript,
+    with_causes,
 };
 
 pub(crate) use abort::clean;
@@ -25,49 +26,48 @@ pub(crate) const CONFIRM_ROUND: &str = "session/confirm";
 pub(crate) const ABORT_ROUND: &str = "session/abort";
 pub(crate) const OPEN_ROUND: &str = "session/open";
 
-/// Where a session is in its life; opening treats a few frames differently.
+/// How far a session is. Opening treats a few frames differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Round 0: greetings go round, the session id is not known.
+    /// Round 0: greetings are exchanged, and the session id is not known.
     Hello,
     /// The session id is being confirmed.
     Echo,
     Open,
 }
 
-/// What I remember of one peer.
+/// State of one peer.
 #[derive(Clone, Debug, Default)]
 struct Peer {
-    /// It has shown me the transcript that I have now, so another one later is its own contradiction.
+    /// Whether it confirmed the present transcript. If it shows another one later, it contradicts itself.
     agreed: bool,
-    /// It is left out of everything that follows.
+    /// Whether it is left out of all later steps.
     failed: bool,
-    /// Steps whose frame it owed me when the step went on without it, oldest first. The frame may still come.
+    /// Steps that went on without its frame, oldest first. The frame may still come.
     skipped: VecDeque<u32>,
-    /// Frames of earlier sessions that came before its greeting.
+    /// Number of frames of earlier sessions before its greeting.
     leftovers: usize,
 }
 
-/// A run of one protocol among the parties of a roster: typed rounds, broadcasts that all parties see alike or else
-/// abort, abort messages, and counters.
+/// A run of one protocol among the parties of a roster, with typed rounds, echo broadcasts, abort messages and
+/// counters. If two parties receive different broadcasts, the session ends with an error.
 ///
-/// A session owns its transport or borrows it: `&mut T` is a transport as well, and so are `Box<T>` and
-/// `&mut dyn Transport`.
+/// A session owns its transport or borrows it. `&mut T`, `Box<T>` and `&mut dyn Transport` are transports as well.
 ///
-/// All parties call the same operations in the same order; each call is one *step*. Every frame carries the session
-/// id, its step, the round's name and the sender's *transcript*, a hash chain over all broadcasts so far, so each
-/// round also compares what the parties saw in the rounds before. [`Session::confirm`] compares without sending
-/// anything else.
+/// All parties call the same operations in the same order. Each call is one *step*. Every frame carries the session id,
+/// its step, the round's name and the sender's *transcript*. The transcript is a hash chain over all broadcasts so far,
+/// so each round also compares the broadcasts of earlier rounds. [`Session::confirm`] compares them and sends nothing
+/// else.
 ///
-/// An operation that needs everybody and fails ends the session: the others are told why, and every further
-/// operation is refused. [`Session::collect`] passes over parties that fail.
+/// If an operation that needs all parties fails, the session ends. The others are told why, and every further operation
+/// is refused. [`Session::collect`] goes on without parties that fail.
 ///
 /// # Security
-/// An output of a protocol that depends on broadcasts, such as a key, plaintexts or scores, may be handed out only
-/// after [`Session::confirm`] or a later round in which everybody sent a frame. Messages of the protocol that depend
-/// on a broadcast are sent before that, in the frames that compare it; one that must not rest on a broadcast that
-/// others saw otherwise, such as a partial decryption, needs [`Session::confirm`] before it. The transport supplies
-/// authentic and private channels; the session does not encrypt.
+/// An output that depends on broadcasts, such as a key, plaintexts or scores, may be handed out only after
+/// [`Session::confirm`] or a later round in which every party sent a frame. A message that depends on a broadcast is
+/// sent in the same frame that compares it, before the comparison is known. If a message must not be sent after an
+/// inconsistent broadcast, such as a partial decryption, call [`Session::confirm`] first. The transport supplies
+/// authentic and private channels. The session does not encrypt.
 pub struct Session<T: Transport> {
     transport: T,
     protocol: Protocol,
@@ -75,7 +75,7 @@ pub struct Session<T: Transport> {
     roster: Roster,
     limits: Limits,
     stage: Stage,
-    /// Ended by an error or an abort; everybody has been told.
+    /// Whether an error or an abort ended the session. All parties have been told.
     closed: bool,
     id: [u8; 32],
     transcript: Transcript,
@@ -100,23 +100,23 @@ impl<T: Transport> std::fmt::Debug for Session<T> {
 }
 
 impl<T: Transport> Session<T> {
-    /// Which party I am.
+    /// Returns this party's id.
     pub fn me(&self) -> PartyId {
         self.roster.me()
     }
 
-    /// Every party's name and channel identity.
+    /// Returns the names and channel identities of all parties.
     pub fn roster(&self) -> &Roster {
         &self.roster
     }
 
-    /// The protocol for which the session was opened.
+    /// Returns the protocol for which the session was opened.
     pub fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    /// Refuses a session that was opened for another protocol, another version or with other parameters. A protocol's driver calls
-    /// this first: what all parties compared when they opened the session is what the protocol rests on.
+    /// Checks that the session was opened for this protocol and version with these parameters. A protocol's driver
+    /// calls this first, because the protocol relies on what all parties compared when they opened the session.
     ///
     /// # Errors
     /// [`Misuse::OtherProtocol`], [`Misuse::OtherParameters`]. The session goes on.
@@ -130,69 +130,70 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Ends the session and gives the transport back. Nothing is sent.
+    /// Ends the session and returns the transport. Nothing is sent.
     pub fn into_transport(self) -> T {
         self.transport
     }
 
-    /// The session id, which binds protocol, version, parameters, roster and everybody's nonce. Public.
+    /// Returns the session id, which binds protocol, version, parameters, roster and the nonces of all parties. It is
+    /// public.
     pub fn id(&self) -> &[u8; 32] {
         &self.id
     }
 
-    /// The hash chain over the session id and every broadcast so far. Public.
+    /// Returns the hash chain over the session id and every broadcast so far. It is public.
     pub fn transcript(&self) -> [u8; 32] {
         self.transcript.value()
     }
 
-    /// What was sent and received so far.
+    /// Returns the traffic so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// How long this party waits, and for what sizes.
+    /// Returns this party's timeouts and sizes.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Changes how long a round waits, from the next round on.
+    /// Sets the timeout of a round, from the next round on.
     pub fn set_round_timeout(&mut self, timeout: std::time::Duration) {
         self.limits.round_timeout = timeout;
     }
 
-    /// Changes how long a collecting round waits for more than the answers that it needs; returns the old value.
+    /// Sets the grace period of collecting rounds. Returns the old value.
     pub fn set_collect_grace(&mut self, grace: std::time::Duration) -> std::time::Duration {
         std::mem::replace(&mut self.limits.collect_grace, grace)
     }
 
-    /// The parties that collecting rounds have given up, in the order in which they failed.
+    /// Returns the parties that collecting rounds gave up, in the order in which they failed.
     pub fn failed(&self) -> &[PartyId] {
         &self.failed
     }
 
-    /// Why each of [`Session::failed`] was given up, in the same order.
+    /// Returns why each party of [`Session::failed`] was given up, in the same order.
     pub fn failures(&self) -> &[Failure] {
         &self.failures
     }
 
-    /// Whether a party, me included, still takes part.
+    /// Returns whether a party still takes part. It may be this party.
     pub fn is_active(&self, party: PartyId) -> bool {
         self.peers.get(party.index()).is_some_and(|peer| !peer.failed)
     }
 
-    /// All parties that still take part, me included, in roster order.
+    /// Returns all parties that still take part, this one included, in roster order.
     pub fn active(&self) -> impl Iterator<Item = PartyId> + '_ {
         self.roster.parties().filter(|&party| self.is_active(party))
     }
 
-    /// Runs `f`; if it fails, tells everybody why, with what the error says and its culprits.
+    /// Runs `f`. If it fails, tells all parties the error and its culprits.
     ///
-    /// Nothing is sent where the session itself failed, since it has told everybody already, nor where the error was
-    /// a received abort.
+    /// Nothing is sent if the session itself failed, because it has told all parties already, or if the error is a
+    /// received abort.
     ///
     /// # Security
-    /// What the error [reports](Culprits::reported) goes to all parties: by default its text and its causes. They must hold no
-    /// secret.
+    /// What the error [reports](Culprits::reported) goes to all parties, by default its text and its causes. It must
+    /// hold no secret.
     ///
     /// # Errors
     /// Those of `f`.
@@ -207,7 +208,7 @@ impl<T: Transport> Session<T> {
         result
     }
 
-    /// The next step's number, which is used up.
+    /// Takes the number of the next step.
     fn next_step(&mut self) -> Result<u32, Misuse> {
         if self.closed {
             return Err(Misuse::Closed);
@@ -240,7 +241,7 @@ impl<T: Transport> Session<T> {
         Failure { party, name: self.roster.name(party).to_owned(), round, cause }
     }
 
-    /// Leaves a party out of everything that follows.
+    /// Leaves a party out of all later steps.
     fn give_up(&mut self, failure: Failure) {
         let Some(peer) = self.peers.get_mut(failure.party.index()) else { return };
         if !peer.failed {
@@ -251,7 +252,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// S5: after a broadcast nobody has shown me the new transcript yet.
+    /// S5: after a broadcast no peer has confirmed the new transcript yet.
     fn absorb(&mut self, step: u32, round: &str, digests: impl ExactSizeIterator<Item = Option<[u8; 32]>>) {
         self.transcript.absorb(step, round, digests);
         for peer in &mut self.peers {
@@ -259,7 +260,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Ends the session with an error and tells everybody, unless they know.
+    /// Ends the session with an error, and tells all parties unless they know it.
     fn fail(&mut self, error: SessionError) -> SessionError {
         match &error {
             SessionError::Aborted { .. } => self.closed = true,

@@ -12,10 +12,10 @@ use crate::{
     transcript::{Transcript, identities_hash, names_hash, session_id},
 };
 
-/// Names, values and their lengths, hashes and nonce of the largest greeting that is allowed.
+/// Greatest length of a greeting: names, values and their lengths, hashes, nonce.
 const MAX_HELLO_BYTES: usize = MAX_FIELDS * (MAX_FIELD_NAME + MAX_FIELD_VALUE + 8) + MAX_PROTOCOL_NAME + 128;
 
-/// S1: what a party says of itself before there is a session id.
+/// S1: what a party announces before there is a session id.
 #[derive(Debug, Serialize, Deserialize)]
 struct Hello {
     protocol: String,
@@ -27,17 +27,16 @@ struct Hello {
 }
 
 impl<T: Transport> Session<T> {
-    /// Opens a session with every party of the transport's roster: compares protocol, version, roster and
-    /// parameters, exchanges nonces, derives the session id, and returns once all parties have confirmed it.
+    /// Opens a session with every party of the transport's roster. The parties compare protocol, version, roster and
+    /// parameters, exchange nonces and derive the session id. Returns when all parties have confirmed the id.
     ///
-    /// A transport can carry one session after another. What is left over from an earlier one is passed over. After
-    /// a failed `open`, though, a greeting may be left over, which cannot be told from a fresh one: use a new
-    /// connection then.
+    /// A transport can carry one session after another. Frames left over from an earlier session are skipped. After a
+    /// failed `open` a greeting may be left over, which looks like a fresh one. Use a new connection then.
     ///
     /// # Errors
-    /// [`Cause::Differs`] for each party that was started with something else, naming the field; a party that does
-    /// not answer by [`Limits::open_timeout`], breaks the protocol or aborts; [`SessionError::EchoMismatch`] where
-    /// parties were shown different nonces; [`Misuse::Parameters`].
+    /// [`Cause::Differs`] for each party that was started with other settings, with the field that differs; a party
+    /// that does not answer within [`Limits::open_timeout`], breaks the protocol or aborts;
+    /// [`SessionError::EchoMismatch`] if parties received different nonces; [`Misuse::Parameters`].
     pub fn open(
         transport: T,
         protocol: Protocol,
@@ -88,7 +87,7 @@ impl<T: Transport> Session<T> {
         Ok(session)
     }
 
-    /// S1: greetings all round; everybody's nonce in roster order.
+    /// S1: exchanges greetings, and returns the nonces of all parties in roster order.
     fn greet(&mut self, mine: &Hello) -> Result<Vec<[u8; 32]>, SessionError> {
         let step = self.next_step()?;
         let mut frame = self.header(Kind::Hello, step, OPEN_ROUND).encode().to_vec();

@@ -12,13 +12,14 @@ use crate::{
 };
 
 impl<T: Transport> Session<T> {
-    /// All-to-all broadcast: sends `message` to everybody; everybody's message, mine included, in roster order.
+    /// Broadcasts `message` and receives the broadcasts of all others. Returns the messages of all parties, this one
+    /// included, in roster order.
     ///
-    /// The messages enter the transcript, so that the next frame of each party shows whether all saw the same.
+    /// The messages enter the transcript. The next frame of each party shows whether all parties received the same.
     ///
     /// # Errors
-    /// Every party whose message is missing or wrong, or that a collecting round has given up before; see
-    /// [`Session::broadcast_remaining`] for going on without the latter. Ends the session.
+    /// Names every party whose message is missing or wrong, or that a collecting round gave up before.
+    /// [`Session::broadcast_remaining`] goes on without the latter. Ends the session.
     pub fn broadcast<M: Message>(
         &mut self,
         message: &M,
@@ -27,7 +28,8 @@ impl<T: Transport> Session<T> {
         self.broadcast_shaped(message, |_| shape)
     }
 
-    /// [`Session::broadcast`] where the shape depends on the sender: parties send different numbers of things.
+    /// Broadcasts as [`Session::broadcast`], with a shape for each sender, such as if parties send different numbers of
+    /// values.
     ///
     /// # Errors
     /// As [`Session::broadcast`].
@@ -42,13 +44,14 @@ impl<T: Transport> Session<T> {
         Ok(PerParty::from_vec(messages.into_vec().into_iter().flatten().collect()))
     }
 
-    /// [`Session::broadcast_shaped`] among the parties that have not been given up: `None` for those that have.
+    /// Broadcasts as [`Session::broadcast_shaped`], among the parties that have not been given up. The others have
+    /// `None`.
     ///
-    /// Who is left out enters the transcript: parties that gave up different ones end with
+    /// The transcript includes who is left out. If parties leave out different ones, the session ends with
     /// [`SessionError::EchoMismatch`].
     ///
     /// # Errors
-    /// Every remaining party whose message is missing or wrong. Ends the session.
+    /// Names every remaining party whose message is missing or wrong. Ends the session.
     pub fn broadcast_remaining<M: Message, S: Borrow<M::Shape>>(
         &mut self,
         message: &M,
@@ -56,7 +59,7 @@ impl<T: Transport> Session<T> {
     ) -> Result<PerParty<Option<M>>, SessionError> {
         let me = self.me();
         let mut frame = self.encode(message, shape(me).borrow())?;
-        // My own message as the others will see it.
+        // This party's own message, as the others will see it.
         let own: M = decode(&frame[HEADER_BYTES..]).map_err(|_| Misuse::Unencodable { round: M::ROUND })?;
         let step = self.next_step()?;
         self.finish_frame(&mut frame, step, M::ROUND);
@@ -76,11 +79,12 @@ impl<T: Transport> Session<T> {
         Ok(messages)
     }
 
-    /// One-to-all broadcast: `sender` alone gives a message, and everybody, the sender included, gets it.
+    /// Broadcasts from one party to all. `sender` alone gives a message, and all parties receive it, the sender
+    /// included.
     ///
     /// # Errors
-    /// [`Misuse::WrongSender`] where the sender gives none or another party gives one; the sender's message is missing
-    /// or wrong, or the sender was given up before, which ends the session.
+    /// [`Misuse::WrongSender`] if the sender gives no message or another party gives one. If the sender's message is
+    /// missing or wrong, or the sender was given up before, the session ends.
     pub fn broadcast_from<M: Message>(
         &mut self,
         sender: PartyId,
@@ -125,14 +129,14 @@ impl<T: Transport> Session<T> {
         received.ok_or_else(|| Misuse::WrongSender { round: M::ROUND }.into())
     }
 
-    /// Personal messages: sends what `outgoing` gives for each other party, and receives one message from each party
-    /// for which `expected` holds.
+    /// Exchanges personal messages. Sends what `outgoing` gives for each other party, and receives one message from
+    /// each party for which `expected` holds.
     ///
-    /// `outgoing` is called for every other party, also for one given up before, to which a message is sent as far as
-    /// it can be reached.
+    /// `outgoing` is called for every other party, also for one that was given up before. A message to such a party is
+    /// sent if it can be reached.
     ///
     /// # Errors
-    /// Every expected party whose message is missing or wrong, or that was given up before. Ends the session.
+    /// Names every expected party whose message is missing or wrong, or that was given up before. Ends the session.
     pub fn exchange<M: Message>(
         &mut self,
         outgoing: impl FnMut(PartyId) -> Option<M>,
@@ -142,8 +146,8 @@ impl<T: Transport> Session<T> {
         self.exchange_shaped(outgoing, expected, |_| shape)
     }
 
-    /// [`Session::exchange`] where the shape depends on the sender. My own messages are held to the length of
-    /// `shape(me)`.
+    /// Exchanges as [`Session::exchange`], with a shape for each sender. This party's own messages may have the length
+    /// that `shape(me)` allows.
     ///
     /// # Errors
     /// As [`Session::exchange`].
@@ -167,11 +171,11 @@ impl<T: Transport> Session<T> {
         Ok(messages)
     }
 
-    /// Personal messages between all pairs: sends each other party its entry of `messages`, keeps my own, and returns
-    /// what everybody meant for me, in roster order.
+    /// Exchanges personal messages between all pairs. Sends each other party its entry of `messages`, keeps this
+    /// party's own, and returns what all parties sent to this one, in roster order.
     ///
     /// # Errors
-    /// [`Misuse::UnknownParty`] if there is not one message for each party; otherwise as [`Session::exchange`].
+    /// [`Misuse::UnknownParty`] unless there is one message for each party; otherwise as [`Session::exchange`].
     pub fn exchange_all<M: Message>(
         &mut self,
         messages: PerParty<M>,
@@ -192,14 +196,15 @@ impl<T: Transport> Session<T> {
         Ok(PerParty::from_vec(received.into_vec().into_iter().flatten().collect()))
     }
 
-    /// Compares transcripts with every remaining party, with a frame that carries nothing else (S7).
+    /// Compares transcripts with every remaining party, by a frame without a message (S7).
     ///
-    /// After it, every remaining party that is honest holds the same broadcasts as I do, or will end with an error.
-    /// Call it after the last broadcast, before an output of the protocol is handed out, and before every message
-    /// that must not rest on a broadcast that others saw otherwise.
+    /// After it, every remaining honest party has the same broadcasts as this one, or ends with an error. Call it after
+    /// the last broadcast, before an output of the protocol is handed out, and before every message that must not be
+    /// sent after an inconsistent broadcast.
     ///
     /// # Errors
-    /// [`SessionError::EchoMismatch`] naming the pair; a party that is silent or breaks the protocol. Ends the session.
+    /// [`SessionError::EchoMismatch`], which names the pair; a party that is silent or breaks the protocol. Ends the
+    /// session.
     pub fn confirm(&mut self) -> Result<(), SessionError> {
         self.echo(CONFIRM_ROUND, self.limits.round_timeout)
     }

@@ -1,4 +1,4 @@
-//! Who is where, and how each proves to be who it is.
+//! Configuration: the addresses of the parties, and how they prove who they are.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -22,14 +22,15 @@ pub struct TlsParty {
 }
 
 impl TlsParty {
-    /// A party known by its name and address (`host:port`), whose certificate a private authority signs for that name.
+    /// Creates a party with its name and address (`host:port`). A private authority signs its certificate for that
+    /// name.
     ///
-    /// The address is used by the parties that come later in the roster; the last party's is never used.
+    /// The parties that come later in the roster use the address. The address of the last party is never used.
     pub fn named(name: impl Into<String>, address: impl Into<String>) -> Self {
         Self { name: name.into(), address: address.into(), certificate: None }
     }
 
-    /// A party known by its certificate. Name, issuer and dates in the certificate do not matter.
+    /// Creates a party that is known by its certificate. Name, issuer and dates in the certificate do not matter.
     pub fn pinned(
         name: impl Into<String>,
         address: impl Into<String>,
@@ -39,10 +40,10 @@ impl TlsParty {
     }
 }
 
-/// What a party needs to join a network over TLS.
+/// Configuration of a network over TLS.
 ///
-/// All parties list the same parties in the same order. Of each pair, the one that comes later in the roster connects
-/// to the earlier one; so the last party needs no reachable address, and the first connects to nobody.
+/// All parties list the same parties in the same order. Of each pair, the party that comes later in the roster connects
+/// to the earlier one. The last party therefore needs no reachable address, and the first connects to nobody.
 pub struct TlsConfig {
     pub(super) parties: Vec<TlsParty>,
     pub(super) me: PartyId,
@@ -68,20 +69,22 @@ impl fmt::Debug for TlsConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsLimits {
-    /// The greatest frame in bytes; equal at all parties. Default 64 MiB.
+    /// Greatest frame in bytes, equal at all parties. Default 64 MiB.
     pub max_frame: usize,
-    /// Frames for one peer, in bytes, that it has not confirmed; more is an error. Default 1 GiB.
+    /// Greatest size of the frames for one peer that it has not confirmed, in bytes. More is an error. Default 1 GiB.
     pub max_unsent: usize,
-    /// Frames from one peer, in bytes, that nobody has received; beyond this its connection is not read. Default 256 MiB.
+    /// Greatest size of the frames from one peer that the protocol has not received, in bytes. With more, its
+    /// connection is not read. Default 256 MiB.
     pub max_unread: usize,
-    /// How long a new connection has to prove who it is. Default 10 s.
+    /// Timeout for a new connection to prove who it is. Default 10 s.
     pub handshake_timeout: Duration,
-    /// After this much silence a sign of life is sent; after four times as much the connection counts as dead. So does one
-    /// on which in that time nothing becomes complete and less than 16 KiB come. Default 5 s.
+    /// Time of silence after which a keepalive is sent. After four times as long, the connection counts as dead. A
+    /// connection also counts as dead if in that time no record becomes complete and less than 16 KiB come. Default 5
+    /// s.
     pub keepalive: Duration,
-    /// How long a peer may be without connection, after it had one, before it is given up. Default 120 s.
+    /// Time after which a peer is given up whose connection was lost. Default 120 s.
     pub give_up: Duration,
-    /// How long dropping the transport waits for peers to confirm the last frames. Default 5 s.
+    /// Time for which dropping the transport waits for peers to confirm the last frames. Default 5 s.
     pub linger: Duration,
 }
 
@@ -100,12 +103,12 @@ impl Default for TlsLimits {
 }
 
 impl TlsLimits {
-    /// After how much silence a connection counts as dead.
+    /// Returns the time of silence after which a connection counts as dead.
     pub(super) fn silence(&self) -> Duration {
         self.keepalive.saturating_mul(4)
     }
 
-    /// Whether a network can work at all with these.
+    /// Checks that a network can work with these limits.
     pub(super) fn check(&self) -> Result<(), TlsConfigError> {
         let (max_frame, max_unsent, needed) = (self.max_frame, self.max_unsent, cost(self.max_frame));
         if u32::try_from(max_frame).is_err() {
@@ -121,9 +124,9 @@ impl TlsLimits {
 }
 
 impl TlsConfig {
-    /// A network in which every party is known by its certificate ([`TlsParty::pinned`]).
+    /// Creates the configuration of a network in which every party is known by its certificate ([`TlsParty::pinned`]).
     ///
-    /// `me` is my name among `parties`, `key` the private key of my certificate there.
+    /// `me` is this party's name among `parties`, and `key` the private key of its certificate there.
     ///
     /// # Errors
     /// The parties do not make a roster, `me` is not among them, or a certificate is missing.
@@ -136,13 +139,14 @@ impl TlsConfig {
         Self { parties, me, chain, key, authority: None, limits: TlsLimits::default() }.checked()
     }
 
-    /// A network in which a private authority signs every party's certificate for its name ([`TlsParty::named`]).
+    /// Creates the configuration of a network in which a private authority signs every party's certificate for its name
+    /// ([`TlsParty::named`]).
     ///
-    /// Names are DNS names, such as `bank-a`. `chain` is my certificate, then those between it and the authority, if
-    /// any. Node certificates are good for both `serverAuth` and `clientAuth`.
+    /// Names are DNS names, such as `bank-a`. `chain` is this party's certificate, then the certificates between it and
+    /// the authority, if any. A party's certificate allows both `serverAuth` and `clientAuth`.
     ///
     /// # Security
-    /// Whoever holds the authority's key can pass for every party. Pinned certificates have no such point.
+    /// Whoever holds the authority's key can impersonate every party. With pinned certificates nobody can.
     ///
     /// # Errors
     /// The parties do not make a roster, `me` is not among them, a name is not a DNS name, or two names differ in capitals
@@ -157,7 +161,7 @@ impl TlsConfig {
         let me = find(me, &parties)?;
         for (index, party) in parties.iter().enumerate() {
             server_name(&party.name)?;
-            // A certificate for the one would be a certificate for the other, and so nobody's.
+            // A certificate for one would also be for the other, and so identify neither.
             let same = |other: &&TlsParty| other.name.eq_ignore_ascii_case(&party.name);
             if let Some(other) =
                 parties.iter().take(index).find(same).filter(|other| other.name != party.name)
@@ -181,7 +185,8 @@ impl TlsConfig {
         self
     }
 
-    /// The roster. A party's channel identity is the SHA-256 of its certificate, or of the authority's and its name.
+    /// Returns the roster. A party's channel identity is the SHA-256 of its certificate, or of the authority's
+    /// certificate and its name.
     ///
     /// # Errors
     /// Names or certificates that are equal, or names that a roster does not take.
@@ -202,7 +207,7 @@ impl TlsConfig {
         Ok(Roster::with_identities(parties, self.me)?)
     }
 
-    /// What TLS needs to connect and to accept connections.
+    /// Prepares what TLS needs to connect and to accept connections.
     pub(super) fn build(&self) -> Result<Endpoints, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let versions = &[&rustls::version::TLS13];
@@ -212,7 +217,7 @@ impl TlsConfig {
             ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions)?;
         let names = self.parties.iter().map(|party| match self.authority {
             Some(_) => server_name(&party.name),
-            // Pinned: the name in the handshake is not looked at, and party names need not be DNS names.
+            // With pinned certificates the name in the handshake is ignored, and party names need not be DNS names.
             None => server_name("subrosa"),
         });
         let names = names.collect::<Result<Vec<_>, _>>()?;
@@ -256,7 +261,7 @@ impl TlsConfig {
         Ok(Endpoints { server: Arc::new(server), clients, names })
     }
 
-    /// Which party presented this certificate, which has been verified already.
+    /// Finds the party that presented this certificate, which has been verified already.
     pub(super) fn identify(&self, certificate: &CertificateDer<'_>) -> Option<PartyId> {
         let matches = |party: &TlsParty| match &self.authority {
             None => party.certificate.as_ref() == Some(certificate),
@@ -266,7 +271,7 @@ impl TlsConfig {
                 rustls::client::verify_server_name(&parsed, &name).is_ok()
             }
         };
-        // A certificate that is good for two names is nobody's.
+        // A certificate that is valid for two names identifies nobody.
         let mut found = self.parties.iter().enumerate().filter(|(_, party)| matches(party));
         match (found.next(), found.next()) {
             (Some((index, _)), None) => Some(PartyId::from_index(index)),

@@ -1,4 +1,4 @@
-//! One TCP connection: proving who is at its ends, then reading and writing records until it breaks.
+//! One TCP connection: the ends prove who they are, then records are read and written until it breaks.
 
 use std::{
     io::{self, Read, Write},
@@ -17,13 +17,14 @@ use super::{
 };
 use crate::{Deadline, PartyId, wiped::Wiped};
 
-/// How much is encrypted, and how much read, at a time.
+/// Bytes that are encrypted or read at a time.
 const PIECE: usize = 32 << 10;
 
-/// What has to come while nothing becomes complete, in the time after which silence counts as death.
+/// Least number of bytes that must come if no record becomes complete, in the time after which a silent connection
+/// counts as dead.
 const LEAST_PACE: usize = 16 << 10;
 
-/// How long the other end of a refused connection has to read why.
+/// Time in which the other end of a refused connection can read why.
 const PARTING: Duration = Duration::from_millis(500);
 
 /// The peer of a connection, if it is known, and what is wrong with it.
@@ -46,9 +47,9 @@ pub(super) fn dial(node: &Arc<Node>, peer: PartyId, socket: &TcpStream) -> Resul
     Ok(())
 }
 
-/// Finds out who is at the other end of `socket`, and serves the connection until it ends.
+/// Identifies the other end of `socket`, and serves the connection until it ends.
 ///
-/// `taken` is called once the connection is in use: a party may have one, and no number of them on the way there.
+/// `taken` is called when the connection is in use. The limit on handshakes no longer counts it then.
 pub(super) fn accept(node: &Arc<Node>, socket: &TcpStream, taken: impl FnOnce()) -> Result<(), Trouble> {
     let stranger = |problem| Trouble { peer: None, problem };
     let tls = ServerConnection::new(Arc::clone(&node.endpoints.server));
@@ -73,7 +74,7 @@ pub(super) fn accept(node: &Arc<Node>, socket: &TcpStream, taken: impl FnOnce())
     Ok(())
 }
 
-/// A socket whose every call ends by a deadline, however slowly bytes drip in.
+/// A socket each of whose calls ends by a deadline, however slowly bytes arrive.
 struct Timed<'a> {
     socket: &'a TcpStream,
     deadline: Deadline,
@@ -95,7 +96,8 @@ impl Read for Timed<'_> {
     }
 }
 
-/// Reads again after a signal, such as the one that continues a stopped process: with a time limit, the system does not.
+/// Reads again after a signal, such as the one that continues a stopped process. The system does not do so if a read
+/// has a time limit.
 fn uninterrupted(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match read() {
@@ -116,7 +118,7 @@ impl Write for Timed<'_> {
     }
 }
 
-/// A connection that is not in use yet. What it does until then has one deadline.
+/// A connection that is not in use yet. Its whole handshake has one deadline.
 struct Opening<'a> {
     node: &'a Node,
     tls: Connection,
@@ -142,7 +144,8 @@ impl<'a> Opening<'a> {
         Ok(())
     }
 
-    /// Greets the peer to which I connect, and takes the connection if it greets back; the connection's generation.
+    /// Greets the peer to which this party connects. If it greets back, the connection is taken into use. Returns the
+    /// generation of the connection.
     fn greet_first(&mut self, peer: PartyId) -> Result<u64, TlsProblem> {
         let link = &self.node.links[peer.index()];
         let mine = link.greeting(self.node.process, self.node.config.limits.max_frame)?;
@@ -151,7 +154,8 @@ impl<'a> Opening<'a> {
         link.adopt(&mine, &theirs, self.socket, false)
     }
 
-    /// Hears the greeting of a peer that connects to me, and takes the connection or refuses it; its generation.
+    /// Reads the greeting of a peer that connects to this party, and takes the connection into use or refuses it.
+    /// Returns the generation of the connection.
     fn answer(&mut self, peer: PartyId) -> Result<u64, TlsProblem> {
         let link = &self.node.links[peer.index()];
         let limit = self.node.config.limits.max_frame;
@@ -159,7 +163,7 @@ impl<'a> Opening<'a> {
         let me =
             Greeting { process: self.node.process, knows: theirs.process, next: 0, max_frame: limit as u64 };
         if theirs.is_to_another(&me) {
-            // My own greeting says it best: the peer sees who is here now.
+            // This party's own greeting tells the peer most: it names the process that is here now.
             self.refuse(&me.encode());
             return Err(TlsProblem::MetAnEarlierProcess);
         }
@@ -178,9 +182,9 @@ impl<'a> Opening<'a> {
         Ok(generation)
     }
 
-    /// Says one last thing to the other end.
+    /// Sends a last message to the other end.
     fn refuse(&mut self, bytes: &[u8]) {
-        // Best effort: it is refused in any case.
+        // Best effort: the connection is refused in any case.
         let _ = self.write(bytes);
         part(self.socket);
     }
@@ -220,8 +224,8 @@ impl<'a> Opening<'a> {
     }
 }
 
-/// Closes a refused connection so that what was written last still arrives: closing while something is unread would
-/// reset the connection, and take the reason from the other end.
+/// Closes a refused connection so that the last message still arrives. Closing it with unread bytes would reset the
+/// connection, and the other end would not get the reason.
 fn part(mut socket: &TcpStream) {
     let _ = socket.shutdown(Shutdown::Write);
     let mut timed = Timed { socket, deadline: Deadline::after(PARTING) };
@@ -235,7 +239,7 @@ fn serve(node: &Arc<Node>, peer: PartyId, mut tls: Connection, socket: &TcpStrea
     let link = &node.links[peer.index()];
     let limits = &node.config.limits;
     let served = (|| {
-        // A writer that is stuck is freed when the reader finds the peer dead and closes the socket.
+        // A stuck writer ends when the reader finds the peer dead and closes the socket.
         socket.set_write_timeout(None)?;
         socket.set_read_timeout(Some(limits.silence()))?;
         tls.set_buffer_limit(None);
@@ -271,7 +275,7 @@ impl<'a> Line<'a> {
         self.tls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The only one to write to the socket, so that TLS records leave in the order in which they were made.
+    /// The only place that writes to the socket, so that TLS records leave in the order in which they were made.
     fn write_records(self) -> io::Result<()> {
         let mut socket = self.socket;
         let mut sealed = Vec::with_capacity(PIECE + 1024);
@@ -285,7 +289,7 @@ impl<'a> Line<'a> {
                     tls.write_tls(&mut sealed)?;
                 }
             }
-            // Without the lock: a peer that reads slowly must not keep me from reading.
+            // The lock is not held, because a peer that reads slowly must not stop the reader here.
             socket.write_all(&sealed)?;
             sealed.clear();
             Ok(())
@@ -311,13 +315,13 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Reads until the peer says goodbye or the connection breaks.
+    /// Reads until the peer sends a goodbye or the connection breaks.
     fn read_records(self) -> Result<(), TlsProblem> {
         let mut socket = self.socket;
         let mut records = Records::new(self.limits.max_frame);
         let mut sealed = vec![0; PIECE];
         let mut plain = Wiped::new(vec![0; PIECE]);
-        // What came right behind the greeting is decrypted already, so the first look is before the first read.
+        // Records that came right after the greeting are decrypted already, so they are handled before the first read.
         let mut unread: &[u8] = &[];
         let mut pace = Pace::new(self.limits);
         loop {
@@ -334,7 +338,7 @@ impl<'a> Line<'a> {
                     if !self.note(record)? {
                         return Ok(());
                     }
-                    // Also after a frame had to wait for room.
+                    // The time also starts anew after a frame waited for room.
                     pace = Pace::new(self.limits);
                 }
             }
@@ -352,7 +356,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Does what a record asks for; false after a goodbye.
+    /// Handles a record. Returns false after a goodbye.
     fn note(&self, record: Record) -> Result<bool, TlsProblem> {
         let Self { link, generation, limits, .. } = *self;
         let goodbye = record == Record::Goodbye;
@@ -366,8 +370,8 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Tells a peer that is alive from one that lets bytes drip in: in the time after which silence counts as death, something
-/// becomes complete, were it a sign of life, or a part of a frame comes that is worth the name.
+/// Detects a peer that sends too slowly. In the time after which a silent connection counts as dead, a record must
+/// become complete, at least a keepalive, or a part of a frame of a certain size must come.
 struct Pace {
     silence: Duration,
     since: Instant,

@@ -1,4 +1,4 @@
-//! Why a network over TLS is not set up, and why connections of it do not come about or end.
+//! Why a network over TLS cannot be set up, and why a connection fails or ends.
 
 use std::{fmt, io, sync::Arc};
 
@@ -22,13 +22,13 @@ pub enum TlsError {
     /// The listening socket, a thread or the random number generator failed.
     #[error("the operating system refused")]
     Io(#[from] io::Error),
-    /// Not everybody was connected in time.
+    /// Some parties were not connected in time.
     #[error("not connected in time: {}", list(.0))]
     NotConnected(Vec<Missing>),
 }
 
 impl TlsError {
-    /// Whose failure it is.
+    /// Returns whose failure it is.
     #[must_use]
     pub fn kind(&self) -> FailureKind {
         match self {
@@ -37,14 +37,14 @@ impl TlsError {
         }
     }
 
-    /// The error's text and those of its causes, with colons between them: a line for a log.
+    /// Prints the error and its causes in one line for a log, with colons between them.
     #[must_use]
     pub fn with_causes(&self) -> String {
         crate::with_causes(self)
     }
 }
 
-/// What is wrong with a configuration.
+/// Why a configuration cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsConfigError {
@@ -54,13 +54,13 @@ pub enum TlsConfigError {
         /// The name that was given for this party.
         name: String,
     },
-    /// Parties are known by their certificates, and one has none.
+    /// Parties are known by their certificates, and one of them has no certificate.
     #[error("{name} has no certificate to be known by")]
     NoCertificate {
         /// The party's name.
         name: String,
     },
-    /// A certificate for the one would be a certificate for the other.
+    /// Two names are equal but for capitals, so a certificate for one would be one for the other.
     #[error("{first} and {second} are the same name in a certificate")]
     EqualNames {
         /// The name of the earlier one in the roster.
@@ -74,7 +74,7 @@ pub enum TlsConfigError {
         /// The party's name.
         name: String,
     },
-    /// The authority's certificate is of no use for verifying others.
+    /// The authority's certificate cannot verify others.
     #[error("the authority's certificate cannot verify others")]
     Authority(#[source] VerifierBuilderError),
     /// [`max_frame`](super::TlsLimits::max_frame) is over 4 GiB.
@@ -118,14 +118,14 @@ fn list(missing: &[Missing]) -> String {
     missing.iter().map(Missing::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Why a connection to a peer did not come about, or ended. In the text "it" is the peer.
+/// Why there is no connection to a peer, or why it ended. In the text "it" is the peer.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsProblem {
-    /// The peer, which connects to this party, has not done so. Nothing is known of a reason.
+    /// The peer should connect to this party, and has not done so. The reason is unknown.
     #[error("it has not come")]
     NotCome,
-    /// The peer has not come, and somebody was refused who has not proved to be a party.
+    /// The peer has not connected. Another connection was refused, because it did not prove to be a party's.
     #[error("it has not come; somebody was refused")]
     SomebodyRefused(#[source] Arc<TlsProblem>),
     /// The peer's address could not be looked up.
@@ -136,7 +136,7 @@ pub enum TlsProblem {
         /// The system's answer.
         source: Arc<io::Error>,
     },
-    /// The peer's address stands for no address of the network.
+    /// The peer's address has no network address.
     #[error("{address} has no address")]
     NoAddress {
         /// The address in the configuration.
@@ -159,10 +159,10 @@ pub enum TlsProblem {
     /// The peer's certificate is for another name.
     #[error("its certificate is for another name ({0})")]
     CertificateOfAnotherName(CertificateError),
-    /// Somebody else than the agreed authority signed the peer's certificate.
+    /// The agreed authority did not sign the peer's certificate.
     #[error("its certificate was not signed by the agreed authority")]
     UnknownAuthority,
-    /// The peer is known by its certificate, and presents another one.
+    /// The peer is known by its certificate, and presented another one.
     #[error("it presents another certificate than the one it is known by")]
     AnotherCertificate,
     /// The peer's certificate is not acceptable for another reason.
@@ -189,13 +189,13 @@ pub enum TlsProblem {
     /// The peer, or the network between, closed the connection.
     #[error("it closed the connection")]
     Closed,
-    /// The peer has said goodbye.
+    /// The peer sent a goodbye.
     #[error("it left")]
     Left,
     /// The operating system ended the connection.
     #[error("the connection failed")]
     Io(#[source] Arc<io::Error>),
-    /// What the peer sent inside the connection cannot be read.
+    /// The bytes that the peer sent inside the connection cannot be read.
     #[error(transparent)]
     Record(#[from] TlsRecordError),
     /// The parties have different frame limits.
@@ -206,10 +206,10 @@ pub enum TlsProblem {
         /// The limit here, in bytes.
         mine: u64,
     },
-    /// Another process of the peer is there than before; no frame had passed, so the next connection will do.
+    /// The peer runs in another process than before. No frame had passed, so the next connection will succeed.
     #[error("it was started anew")]
     StartedAnew,
-    /// Another process of the peer is there than before, and has forgotten the run.
+    /// The peer runs in another process than before, which does not know the run.
     #[error("it was started anew in the middle of the run")]
     StartedAnewInRun,
     /// A second process has the peer's certificate.
@@ -221,7 +221,7 @@ pub enum TlsProblem {
     /// The link to the peer had failed before. The fault's subject is the peer.
     #[error("here the peer {0}")]
     Failed(Fault),
-    /// The peer was given up while it was on its way.
+    /// The peer was given up while it was connecting.
     #[error("it has been given up here")]
     GivenUp,
     /// The peer confirms frames that were never sent.
@@ -241,7 +241,7 @@ pub enum TlsProblem {
 }
 
 impl TlsProblem {
-    /// The problem's text and those of its causes, with colons between them: a line for a log.
+    /// Prints the problem and its causes in one line for a log, with colons between them.
     #[must_use]
     pub fn with_causes(&self) -> String {
         crate::with_causes(self)
@@ -280,7 +280,7 @@ impl From<CertificateError> for TlsProblem {
 
 impl From<io::Error> for TlsProblem {
     fn from(error: io::Error) -> Self {
-        // rustls hands its errors on inside errors of the operating system.
+        // `rustls` wraps its errors in errors of the operating system.
         if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             return tls.clone().into();
         }

@@ -1,4 +1,4 @@
-//! What lies between me and one peer, whatever becomes of the connections.
+//! The link to one peer, which outlives single connections.
 
 use std::{
     collections::VecDeque,
@@ -29,7 +29,7 @@ struct State {
     inbox_bytes: usize,
     /// The number of the next frame to come.
     next_in: u64,
-    /// What the peer has been told of `next_in` on the present connection.
+    /// The last value of `next_in` that the peer was sent on the present connection.
     told: u64,
     /// Frames that the peer has not confirmed, the first of them with number `first_out`.
     out: VecDeque<Arc<Wiped>>,
@@ -39,25 +39,25 @@ struct State {
     cursor: u64,
     peer: Option<Process>,
     connection: Option<TcpStream>,
-    /// Counts connections: whoever serves an old one sees that it is.
+    /// Counts connections. A thread that serves an old one detects it by this number.
     generation: u64,
     /// When the last connection ended; `None` before the first one.
     down_since: Option<Instant>,
     failed: Option<Fault>,
-    /// I leave: everything is still written, then a goodbye.
+    /// Whether this party leaves. Everything is still written, then a goodbye.
     closing: bool,
     said_goodbye: bool,
     problem: Option<TlsProblem>,
 }
 
-/// What the writer of a connection does next.
+/// Next action of the writer of a connection.
 #[derive(Debug)]
 pub(super) enum Work {
     Frame(u64, Arc<Wiped>),
     Received(u64),
     Alive,
     Goodbye,
-    /// The connection is not the present one any more, or all is said.
+    /// Stop: the connection is not the present one any more, or everything was sent.
     Stop,
 }
 
@@ -87,7 +87,7 @@ impl Link {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing is left half done when a thread panics while it holds the lock.
+        // A thread that panics while it holds the lock leaves nothing half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -133,12 +133,12 @@ impl Link {
             if remaining.is_zero() {
                 return Err(Fault::TimedOut);
             }
-            // Whether the peer has been away for too long is looked at now and then.
+            // Wakes up regularly to check whether the peer has been away for too long.
             state = self.wait(state, remaining.min(Duration::from_millis(500)));
         }
     }
 
-    /// What I say when a connection begins.
+    /// Makes the greeting of this party for a new connection.
     pub(super) fn greeting(&self, me: Process, max_frame: usize) -> Result<Greeting, TlsProblem> {
         let state = self.lock();
         if let Some(fault) = &state.failed {
@@ -152,9 +152,9 @@ impl Link {
         })
     }
 
-    /// Makes a connection the present one, after both greetings; its generation.
+    /// Makes a connection the present one, after both greetings. Returns its generation.
     ///
-    /// `answering` is whether the peer has yet to hear my greeting.
+    /// `answering` says whether the peer has not received this party's greeting yet.
     pub(super) fn adopt(
         &self,
         mine: &Greeting,
@@ -182,10 +182,10 @@ impl Link {
         }
         let socket = socket.try_clone()?;
         state.confirm(theirs.next);
-        // What the peer has confirmed over the connection before is newer than its greeting, if anything.
+        // A confirmation over the connection before is at least as new as the greeting.
         state.cursor = state.first_out;
-        // Of what came over the connection before since my greeting was made, the peer does not know: it sends it again,
-        // and has to be told.
+        // The peer does not know of frames that came over the connection before after this party's greeting was made.
+        // It sends them again, and must be told.
         state.told = mine.next;
         state.disconnect();
         state.connection = Some(socket);
@@ -197,15 +197,16 @@ impl Link {
         Ok(state.generation)
     }
 
-    /// Another process of the peer is there than the one met before.
+    /// Handles a peer that runs in another process than before.
     fn met_another(&self, state: &mut State, answering: bool) -> Result<(), TlsProblem> {
         if state.connection.is_some() {
             return Err(TlsProblem::SecondProcess);
         }
         if state.failed.is_none() && state.next_in == 0 && state.first_out == 0 {
-            // No frame of the earlier one has come and none has arrived there: nothing is lost.
+            // No frame of the earlier process came and none arrived there, so nothing is lost.
             state.peer = None;
-            // A greeting of mine was to the earlier one, so the peer refuses this connection; the next one will do.
+            // This party's greeting named the earlier process, so the peer refuses this connection. The next one will
+            // succeed.
             return if answering { Ok(()) } else { Err(TlsProblem::StartedAnew) };
         }
         let problem = TlsProblem::StartedAnewInRun;
@@ -214,7 +215,8 @@ impl Link {
         Err(problem)
     }
 
-    /// Waits for something to write. Confirmations go before frames, so that nobody keeps frames for longer than needed.
+    /// Waits for something to write. Confirmations go before frames, so that the peer keeps frames no longer than
+    /// needed.
     pub(super) fn next_work(&self, generation: u64, idle: Duration) -> Work {
         let mut state = self.lock();
         let deadline = Deadline::after(idle);
@@ -232,7 +234,7 @@ impl Link {
                 state.cursor += 1;
                 return work;
             }
-            // Everything has been written; only when it is confirmed as well is there nothing to come back for.
+            // Everything has been written. The link still reconnects until everything is confirmed as well.
             if state.closing && state.out.is_empty() {
                 return if state.said_goodbye { Work::Stop } else { Work::Goodbye };
             }
@@ -244,7 +246,7 @@ impl Link {
         }
     }
 
-    /// A frame has come over this connection. Waits while there is no room.
+    /// Takes a frame that came over this connection. Waits while there is no room.
     pub(super) fn put(
         &self,
         generation: u64,
@@ -270,7 +272,7 @@ impl Link {
         Ok(())
     }
 
-    /// The peer has everything below `next`.
+    /// Handles a confirmation: the peer has all frames below `next`.
     pub(super) fn confirmed(&self, generation: u64, next: u64) -> Result<(), TlsProblem> {
         let mut state = self.lock();
         state.check_present(generation)?;
@@ -282,32 +284,32 @@ impl Link {
         Ok(())
     }
 
-    /// The goodbye has been written to the present connection.
+    /// Notes that the goodbye was written to the present connection.
     pub(super) fn said_goodbye(&self, generation: u64) {
         let mut state = self.lock();
         if state.generation == generation {
             state.said_goodbye = true;
             if let Some(socket) = &state.connection {
-                // The peer closes when it has read this far. Closing here and now could reset the connection and take
-                // the goodbye from it.
+                // The peer closes when it has read the goodbye. Closing here at once could reset the connection, and
+                // the peer would not get the goodbye.
                 let _ = socket.shutdown(Shutdown::Write);
             }
-            // The peer may have closed already, and whoever flushes waits for this.
+            // The peer may have closed already. A thread that flushes waits for this.
             self.changed.notify_all();
         }
     }
 
-    /// The peer has left for good.
+    /// Handles the goodbye of the peer.
     pub(super) fn goodbye(&self, generation: u64) -> Result<(), TlsProblem> {
         let mut state = self.lock();
-        // From another process, which was met before this one, it means nothing.
+        // A goodbye of an earlier process of the peer has no effect.
         state.check_present(generation)?;
         state.fail(Fault::Disconnected);
         self.changed.notify_all();
         Ok(())
     }
 
-    /// This connection has ended, with a reason worth remembering.
+    /// Notes that this connection ended, and why.
     pub(super) fn lost(&self, generation: u64, reason: TlsProblem) {
         let mut state = self.lock();
         if state.generation == generation {
@@ -318,7 +320,7 @@ impl Link {
         }
     }
 
-    /// A connection did not come about.
+    /// Notes that a connection failed, and why.
     pub(super) fn note_problem(&self, problem: TlsProblem) {
         let mut state = self.lock();
         if state.connection.is_none() {
@@ -334,13 +336,13 @@ impl Link {
         self.lock().connection.is_some()
     }
 
-    /// Whether a new connection is of use.
+    /// Whether a new connection is needed.
     pub(super) fn wants_connection(&self) -> bool {
         let state = self.lock();
         state.connection.is_none() && state.failed.is_none() && !(state.closing && state.is_done())
     }
 
-    /// Waits until the link may want a connection, for `longest` at most.
+    /// Waits until the link may need a connection, at most for `longest`.
     pub(super) fn wait_for_change(&self, longest: Duration) {
         let state = self.lock();
         drop(self.wait(state, longest));
@@ -351,7 +353,7 @@ impl Link {
         self.changed.notify_all();
     }
 
-    /// Waits until everything is written and confirmed, or nothing can come of it any more.
+    /// Waits until everything is written and confirmed, or no longer can be.
     pub(super) fn flush(&self, deadline: Deadline) {
         let mut state = self.lock();
         while !state.is_done() && !deadline.has_passed() {
@@ -363,7 +365,7 @@ impl Link {
 }
 
 impl State {
-    /// What comes over a connection that is not the present one any more may be another process's.
+    /// Records of a connection that is not the present one any more may be of another process.
     fn check_present(&self, generation: u64) -> Result<(), TlsProblem> {
         if self.generation == generation { Ok(()) } else { Err(TlsProblem::Superseded) }
     }
@@ -379,7 +381,7 @@ impl State {
 
     fn disconnect(&mut self) {
         if let Some(socket) = self.connection.take() {
-            // Wakes the threads that read and write; an error means that it is closed already.
+            // Wakes the threads that read and write. An error means that the socket is closed already.
             let _ = socket.shutdown(Shutdown::Both);
         }
     }
@@ -398,7 +400,7 @@ impl State {
         }
     }
 
-    /// Nothing is left to say, or there is nobody to say it to.
+    /// Whether nothing is left to send, or no peer to send it to.
     fn is_done(&self) -> bool {
         let heard = self.peer.is_none() || (self.said_goodbye && self.connection.is_none());
         self.failed.is_some() || (self.out.is_empty() && heard)
@@ -455,7 +457,7 @@ mod tests {
         assert!(begin.elapsed() < limits.linger);
     }
 
-    /// Two ends of a connection, the first for a link and the second for a peer that is not there.
+    /// Two ends of a connection, the first for a link and the second for a peer that does not run.
     fn sockets() -> (TcpStream, TcpStream) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -503,7 +505,7 @@ mod tests {
         let second = link.adopt(&mine, &greeting_of(3, &mine), &socket, true).unwrap();
         link.send(b"to you", &limits).unwrap();
         assert!(matches!(link.next_work(second, Duration::ZERO), Work::Frame(0, _)));
-        // What the dead process said last is read late.
+        // The last record of the dead process is read late.
         assert!(link.confirmed(first, 1).is_err());
         assert!(link.goodbye(first).is_err());
         assert_eq!(link.lock().out.len(), 1);

@@ -1,15 +1,14 @@
 //! A network over TCP with mutual TLS 1.3 (feature `tls`).
 //!
-//! Each party has a certificate. It is known to the others by the certificate itself, or by its name in a certificate
-//! that a private authority signed. Of each pair, the party that comes later in the roster connects.
+//! Each party has a certificate. The others know it by the certificate itself, or by its name in a certificate that a
+//! private authority signed. Of each pair, the party that comes later in the roster connects.
 //!
-//! A connection that breaks comes back, and no frame is lost or doubled: frames are numbered, the receiver confirms
-//! them, and the sender keeps them until then. A peer that stays away for longer than [`TlsLimits::give_up`] fails. A
-//! peer whose *process* was started anew has forgotten its frames and fails at once: a run cannot go on with it, unless
-//! no frame had passed yet.
+//! A broken connection is made again, and no frame is lost or doubled. Frames are numbered, the receiver confirms them,
+//! and the sender keeps them until then. A peer that stays away for longer than [`TlsLimits::give_up`] fails. A peer
+//! whose *process* was started anew has lost its frames. It fails at once, unless no frame had passed yet.
 //!
-//! Sending queues a frame and returns; threads of the transport do the reading and writing. Nobody but a party gets
-//! further than the TLS handshake, which has a deadline; of more than a few at once, the oldest is cut off.
+//! Sending queues a frame and returns. Threads of the transport read and write. Only parties get further than the TLS
+//! handshake. A handshake has a deadline. If there are too many handshakes at once, the oldest is cut off.
 //!
 //! TLS is by `rustls` with the `ring` provider.
 //!
@@ -39,9 +38,9 @@
 //! ```
 //!
 //! # Security
-//! - A pinned certificate is compared byte by byte; its dates and names do not matter. Under an authority, chain, dates
-//!   and name are checked, and whoever holds the authority's key can pass for every party. There is no revocation: an
-//!   authority that signs for one run, or pins, do without it.
+//! - A pinned certificate is compared byte by byte. Its dates and names do not matter. Under an authority, chain, dates
+//!   and name are checked, and whoever holds the authority's key can impersonate every party. There is no revocation.
+//!   Use pinned certificates, or an authority that signs for one run, if that is a problem.
 //! - Every connection proves both certificates; TLS sessions are not resumed, and there is no early data.
 //! - The network sees addresses, times and amounts of traffic.
 
@@ -74,22 +73,22 @@ use config::Endpoints;
 use link::Link;
 use record::Process;
 
-/// How many connections may be in their handshake at once, beside one for each party.
+/// Greatest number of connections that are in their handshake at once, beside one for each party.
 const MAX_STRANGERS: usize = 32;
 
-/// How often a listening socket is looked at.
+/// Interval in which a listening socket is checked.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 
 const FIRST_RETRY: Duration = Duration::from_millis(20);
 const LONGEST_RETRY: Duration = Duration::from_secs(1);
 
-/// What the threads of a transport share.
+/// State that the threads of a transport share.
 #[derive(Debug)]
 struct Node {
     config: TlsConfig,
     endpoints: Endpoints,
     process: Process,
-    /// By party; the one at my place is not used.
+    /// By party. The entry of this party is not used.
     links: Vec<Link>,
     closed: AtomicBool,
     /// Connections that have not been taken into use, oldest first.
@@ -103,7 +102,7 @@ impl Node {
         self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection is in use, or has ended.
+    /// Forgets a connection that is in use or has ended.
     fn known(&self, number: u64) {
         self.strangers().retain(|(other, _)| *other != number);
     }
@@ -111,7 +110,7 @@ impl Node {
 
 /// One party's end of a network over TLS. See the [module's page](self).
 ///
-/// Dropping it waits until the peers have confirmed what was sent, for [`TlsLimits::linger`] at most, and tells them
+/// Dropping it waits until the peers have confirmed what was sent, at most for [`TlsLimits::linger`], and tells them
 /// that this party leaves.
 #[derive(Debug)]
 pub struct TlsTransport {
@@ -160,7 +159,7 @@ impl TlsTransport {
     /// Waits until every peer is connected.
     ///
     /// # Errors
-    /// [`TlsError::NotConnected`] with each missing peer's name and what is known of the reason.
+    /// [`TlsError::NotConnected`] with the name of each missing peer and the reason, as far as it is known.
     pub fn wait_connected(&self, deadline: Deadline) -> Result<(), TlsError> {
         loop {
             let missing: Vec<PartyId> =
@@ -180,17 +179,17 @@ impl TlsTransport {
         }
     }
 
-    /// Whether a connection to the peer stands at present.
+    /// Returns whether there is a connection to the peer at present.
     pub fn is_connected(&self, peer: PartyId) -> bool {
         self.node.links.get(peer.index()).is_some_and(Link::is_connected)
     }
 
-    /// Why there is no connection to the peer, as far as is known.
+    /// Returns why there is no connection to the peer, as far as it is known.
     pub fn problem(&self, peer: PartyId) -> Option<TlsProblem> {
         self.node.links.get(peer.index()).and_then(Link::problem)
     }
 
-    /// Why the latest connection that nobody's certificate vouched for was refused: whose it was is not known.
+    /// Returns why the latest connection without a party's certificate was refused. It is unknown who made it.
     pub fn latest_refusal(&self) -> Option<TlsProblem> {
         self.node.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -245,7 +244,7 @@ impl Drop for TlsTransport {
         links.iter().for_each(|link| link.flush(deadline));
         self.node.closed.store(true, Ordering::Release);
         if let Some(listening) = self.listening.take() {
-            // A panic there has been reported on its thread.
+            // A panic of the thread has been reported already.
             let _ = listening.join();
         }
         for (_, socket) in self.node.strangers().drain(..) {
@@ -262,16 +261,16 @@ fn listen(node: &Arc<Node>, listener: &TcpListener) {
                 number += 1;
                 admit(node, number, socket);
             }
-            // Nobody there, or an attempt that failed already: in both cases look again soon.
+            // There is no connection, or it failed already. Look again soon.
             Err(_) => thread::sleep(ACCEPT_PAUSE),
         }
     }
 }
 
-/// Gives a new connection a thread of its own.
+/// Starts a thread for a new connection.
 ///
-/// Where too many are in their handshake, the oldest gives way: connections that are opened to do nothing must not keep a
-/// party out, whose handshake takes a few round trips.
+/// If too many connections are in their handshake, the oldest is closed. Idle connections must not keep a party out,
+/// whose handshake takes only a few round trips.
 fn admit(node: &Arc<Node>, number: u64, socket: TcpStream) {
     let Ok(handle) = socket.try_clone() else { return };
     {
@@ -305,7 +304,7 @@ fn admit(node: &Arc<Node>, number: u64, socket: TcpStream) {
     }
 }
 
-/// Connects to an earlier party of the roster, again and again while that is of use.
+/// Connects to an earlier party of the roster, repeatedly while a connection is needed.
 fn keep_dialling(node: &Arc<Node>, peer: PartyId) {
     let link = &node.links[peer.index()];
     let mut pause = FIRST_RETRY;
@@ -321,7 +320,7 @@ fn keep_dialling(node: &Arc<Node>, peer: PartyId) {
                 pause = (pause * 2).min(LONGEST_RETRY);
             }
         }
-        // In slices, so that nobody waits for this thread at the end.
+        // Sleeps in slices, so that this thread ends soon when the transport is dropped.
         let until = Deadline::after(pause);
         while !until.has_passed() && !node.closed.load(Ordering::Acquire) {
             thread::sleep(until.remaining().min(Duration::from_millis(20)));

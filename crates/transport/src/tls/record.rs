@@ -1,9 +1,9 @@
-//! What travels inside a TLS connection: a greeting each way, then records.
+//! The bytes inside a TLS connection: a greeting each way, then records.
 //!
-//! Greeting, 128 bytes: `SBTL`, version 1, the sender's process (16), the receiver's process as the sender knows it (16,
-//! zeros if not), the number of the next frame that the sender awaits (8), its frame limit (8), zeros. Numbers are
-//! little-endian. The party that connects greets first. The other one answers with its greeting, or with a refusal of
-//! the same length: `SBTN`, version 1, the reason in UTF-8, zeros.
+//! Greeting, 128 bytes: `SBTL`, version 1, the sender's process (16), the receiver's process if the sender knows it
+//! (16, otherwise zeros), the number of the next frame that the sender awaits (8), its frame limit (8), zeros. Numbers
+//! are little-endian. The party that connects greets first. The other one answers with its greeting, or with a refusal
+//! of the same length: `SBTN`, version 1, the reason in UTF-8, zeros.
 //!
 //! Record: its kind (1), a number (8), and for a frame its length (4) and bytes.
 
@@ -21,10 +21,10 @@ const REFUSAL: [u8; 4] = *b"SBTN";
 const REASON_AT: usize = 5;
 const VERSION: u8 = 1;
 
-/// Random bytes that tell one process, or one transport in it, from another under the same name.
+/// Random bytes that identify a process, or a transport in it, among others with the same name.
 pub(super) type Process = [u8; 16];
 
-/// What a process says of itself at the beginning of a connection.
+/// Greeting of a process at the beginning of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Greeting {
     pub(super) process: Process,
@@ -35,7 +35,7 @@ pub(super) struct Greeting {
 }
 
 impl Greeting {
-    /// Whether its sender takes me for another process than I am.
+    /// Whether its sender expects another process here.
     pub(super) fn is_to_another(&self, me: &Self) -> bool {
         self.knows != Process::default() && self.knows != me.process
     }
@@ -51,7 +51,7 @@ impl Greeting {
         bytes
     }
 
-    /// A greeting, or why there is none.
+    /// A greeting, or the reason for a refusal.
     pub(super) fn parse(bytes: &[u8; GREETING_BYTES]) -> Result<Self, TlsRecordError> {
         if bytes[..4] == REFUSAL {
             let reason = String::from_utf8_lossy(&bytes[REASON_AT..]);
@@ -82,7 +82,7 @@ pub(super) fn refusal(reason: &str) -> [u8; GREETING_BYTES] {
     bytes[..4].copy_from_slice(&REFUSAL);
     bytes[4] = VERSION;
     let length = reason.len().min(GREETING_BYTES - REASON_AT);
-    // Cut within a character if need be: it is read leniently.
+    // The cut may fall within a character. The reader accepts that.
     bytes[REASON_AT..REASON_AT + length].copy_from_slice(&reason.as_bytes()[..length]);
     bytes
 }
@@ -93,9 +93,9 @@ pub(super) enum Record {
     Frame(u64, Wiped),
     /// All frames below this number have arrived.
     Received(u64),
-    /// A sign of life.
+    /// A keepalive.
     Alive,
-    /// The sender has sent everything and leaves for good.
+    /// A goodbye: the sender has sent everything and leaves.
     Goodbye,
 }
 
@@ -135,7 +135,7 @@ pub(super) struct Records {
     frame: Option<(u64, usize, Wiped)>,
 }
 
-/// A frame's memory grows with what has arrived, beyond a first piece of this size.
+/// Size of the first piece of memory for a frame. Beyond it, memory grows with what has arrived.
 const FIRST_PIECE: usize = 64 << 10;
 
 impl Records {
@@ -143,12 +143,12 @@ impl Records {
         Self { max_frame, head: Vec::with_capacity(13), frame: None }
     }
 
-    /// Takes some of `bytes`, which it shortens; a record as soon as one is complete.
+    /// Takes some of `bytes`, and shortens it. Returns a record as soon as one is complete.
     pub(super) fn take(&mut self, bytes: &mut &[u8]) -> Result<Option<Record>, TlsRecordError> {
         loop {
             if let Some((number, length, frame)) = &mut self.frame {
                 let (piece, rest) = bytes.split_at(bytes.len().min(*length - frame.len()));
-                // Doubled, but never beyond the announced length: a whole frame holds no spare memory.
+                // Memory is doubled, but not beyond the announced length, so that a complete frame has no spare memory.
                 let doubled = frame.capacity().saturating_mul(2).min(*length);
                 reserve(frame, piece.len(), doubled);
                 frame.extend_from_slice(piece);
@@ -175,7 +175,7 @@ impl Records {
                     let mut length = [0; 4];
                     length.copy_from_slice(&self.head[9..13]);
                     let length = u32::from_le_bytes(length) as usize;
-                    // Before any memory is allocated for it.
+                    // This check comes before memory is allocated.
                     if length > self.max_frame {
                         return Err(TlsRecordError::FrameTooLarge { bytes: length, limit: self.max_frame });
                     }
@@ -195,7 +195,7 @@ impl Records {
     }
 }
 
-/// The frames in what one side of a connection sends, behind its greeting, where the bytes come `piece` at a time.
+/// Decodes what one side of a connection sends, greeting and records, `piece` bytes at a time. Returns the frames.
 pub(crate) fn read_all(bytes: &[u8], max_frame: usize, piece: usize) -> Result<Vec<Vec<u8>>, TlsRecordError> {
     let (greeting, rest) = bytes.split_first_chunk().ok_or(TlsRecordError::NoGreeting)?;
     Greeting::parse(greeting)?;

@@ -1,4 +1,4 @@
-//! Trust in given certificates and nothing else.
+//! Trust in pinned certificates.
 
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
@@ -8,10 +8,10 @@ use rustls::{
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
 
-/// Accepts a peer that presents one of these very certificates and proves that it has the key.
+/// Accepts a peer that presents one of these certificates and proves that it has the key.
 ///
-/// The dates in a pinned certificate are not looked at: the parties have agreed on the certificate itself, and a run
-/// must not stop at midnight.
+/// The dates in a pinned certificate are ignored. The parties agreed on the certificate itself, and a run must not stop
+/// when it expires.
 #[derive(Debug)]
 pub(super) struct Pins {
     certificates: Vec<CertificateDer<'static>>,
@@ -32,7 +32,7 @@ impl Pins {
     }
 }
 
-/// The three methods that both traits ask for: proofs of possession, by TLS 1.3 only.
+/// The three methods that both traits require. They check proofs of possession, in TLS 1.3 only.
 macro_rules! signatures {
     () => {
         fn verify_tls12_signature(

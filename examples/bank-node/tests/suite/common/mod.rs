@@ -1,5 +1,4 @@
 //! Three banks as real processes on the loopback interface.
-#![allow(dead_code, unreachable_pub, reason = "every test uses a part")]
 
 use std::fmt::Write as _;
 use std::fs;
@@ -155,10 +154,6 @@ impl Banks {
     pub fn terminate(&mut self, bank: usize) {
         let id = self.running[bank].as_ref().unwrap().id();
         assert!(Command::new("kill").args(["-TERM", &id.to_string()]).status().unwrap().success());
-    }
-
-    pub fn is_running(&mut self, bank: usize) -> bool {
-        self.running[bank].as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
     pub fn id(&self, bank: usize) -> u32 {

@@ -1,8 +1,5 @@
 //! Up to t parties lie or stay away: with proofs they are named and the others finish; with spare answers a lie ends
 //! the decryption; a policy refuses before anything is computed.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "test code")]
-
-mod common;
 
 use std::sync::{
     Arc,
@@ -15,7 +12,7 @@ use num_traits::{One, Zero};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use common::*;
+use crate::common::*;
 use subrosa_threshold_decryption::renewal::REFRESH_PROTOCOL;
 use subrosa_threshold_decryption::{
     BatchProof, Challenges, Combiner, DecryptionError, DecryptionPolicy, KeyShare, PartialDecryption,

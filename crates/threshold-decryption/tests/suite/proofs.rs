@@ -1,13 +1,10 @@
 //! Proofs hold for honest partial decryptions and for nothing else.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "test code")]
-
-mod common;
 
 use num_bigint::BigUint;
 use num_traits::{One, Zero};
 use proptest::prelude::*;
 
-use common::*;
+use crate::common::*;
 use subrosa_paillier::Ciphertext;
 use subrosa_threshold_decryption::{
     BatchProof, Challenges, Combiner, DecryptionError, KeyShare, PartialDecryption, ProofContext, proof,

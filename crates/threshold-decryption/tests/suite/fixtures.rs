@@ -1,14 +1,11 @@
 //! Key files of earlier versions are read, and the bytes of today's are those of version 1.
-#![allow(clippy::unwrap_used, reason = "test code")]
-
-mod common;
 
 use std::io::Write;
 use std::path::PathBuf;
 
 use num_bigint::BigUint;
 
-use common::*;
+use crate::common::*;
 use subrosa_threshold_decryption::{
     AccessStructure, Combiner, KeyShare, ThresholdKey,
     renewal::{Refresh, Resharing},

@@ -1,11 +1,4 @@
 //! Keys, ciphertexts and changes that the tests share.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    reason = "test code"
-)]
 
 use std::sync::OnceLock;
 use std::time::Duration;

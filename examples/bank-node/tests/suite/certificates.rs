@@ -1,13 +1,9 @@
 //! What `certs check` says, and what two banks say when a certificate is not right.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "test code")]
-#![cfg(unix)]
-
-mod common;
 
 use std::time::{Duration, SystemTime};
 
+use crate::common::{BANKS, Banks, run, text};
 use bank_node::config::Config;
-use common::{BANKS, Banks};
 use subrosa_node::certs::{self, Validity};
 
 fn hours(from: i64, until: i64) -> Validity {
@@ -127,8 +123,8 @@ fn names_that_make_no_certificate_leave_nothing_behind() {
     let out = folder.path().join("certs");
     let make = |more: &[&str]| {
         let arguments = [&["certs", "make", "--out", out.to_str().unwrap()], more].concat();
-        let output = common::run(&arguments);
-        (output.status.code(), common::text(&output.stderr))
+        let output = run(&arguments);
+        (output.status.code(), text(&output.stderr))
     };
     let refused = [
         (

@@ -1,14 +1,6 @@
 //! Whatever bytes come from outside, decoders return: the functions that are fuzzed in `fuzz`, with arbitrary bytes.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    missing_docs,
-    unreachable_pub,
-    reason = "test code"
-)]
 
-#[path = "../../../fuzz/src/banks/mod.rs"]
+#[path = "../../../../fuzz/src/banks/mod.rs"]
 mod banks;
 
 use proptest::prelude::*;
@@ -108,7 +100,7 @@ fn what_is_valid_is_accepted() {
 /// Found by fuzzing: the parameters of a key of an odd size were looked for, which took half a minute.
 #[test]
 fn key_sizes_that_are_not_common_are_refused_at_once() {
-    let text = include_str!("../../../fuzz/corpus/config/odd-key-size.toml");
+    let text = include_str!("../../../../fuzz/corpus/config/odd-key-size.toml");
     let parse = |text: &str| bank_node::config::Config::parse(std::path::Path::new("bank.toml"), text);
     let error = parse(text).unwrap_err().to_string();
     assert!(error.contains("`key.bits`: one of 256, 384"), "{error}");

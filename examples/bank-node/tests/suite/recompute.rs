@@ -1,15 +1,11 @@
 //! Runs of real processes that are computed again from what the banks kept.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "test code")]
-#![cfg(unix)]
-
-mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::thread;
 use std::time::Duration;
 
-use common::{BANKS, Banks, binary, text};
+use crate::common::{BANKS, Banks, binary, text};
 
 /// What the auditor of a bank is told, and whether all is as it should be.
 fn recompute(banks: &Banks, bank: usize, more: &[&str]) -> (bool, String) {

@@ -1,14 +1,10 @@
 //! Three banks in processes of their own, over TLS: the scores, the trails, the script.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "test code")]
-#![cfg(unix)]
-
-mod common;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use common::{BANKS, Banks, binary, free_ports, text};
+use crate::common::{BANKS, Banks, binary, free_ports, text};
 
 #[test]
 fn three_processes_compute_what_a_plain_computation_does() {
@@ -139,8 +135,8 @@ fn each_run_has_a_key_of_its_own() {
         assert!(
             recomputed.status.success(),
             "{}{}",
-            common::text(&recomputed.stdout),
-            common::text(&recomputed.stderr)
+            crate::common::text(&recomputed.stdout),
+            crate::common::text(&recomputed.stderr)
         );
     }
 }

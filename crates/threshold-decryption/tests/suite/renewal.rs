@@ -1,14 +1,11 @@
 //! Refreshed and reshared keys decrypt, old and new shares do not mix, growth is bounded, and wrong dealers are named.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "test code")]
-
-mod common;
 
 use std::sync::{Arc, Mutex};
 
 use num_bigint::{BigInt, BigUint};
 use num_traits::Zero;
 
-use common::*;
+use crate::common::*;
 use subrosa_threshold_decryption::{
     AccessStructure, Challenges, Combiner, KeyShare, PartialDecryption, ProofContext, ThresholdKey, proof,
     renewal::{Refresh, RenewalError, Resharing, Seats, default_share_limit},

@@ -1,13 +1,9 @@
 //! The audit trail: what an auditor can see in it, and what nobody can change in it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "test code")]
-#![cfg(unix)]
-
-mod common;
 
 use std::path::Path;
 use std::process::Command;
 
-use common::{Banks, binary, text};
+use crate::common::{Banks, binary, text};
 use subrosa_node::audit::{self, AuditError, Event, Trail};
 
 fn ended(outcome: &str) -> Event {

@@ -1,8 +1,4 @@
 //! What happens to real processes on a real (loopback) network: killed banks, broken lines, strangers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "test code")]
-#![cfg(unix)]
-
-mod common;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{BANKS, Banks, peak_memory};
+use crate::common::{BANKS, Banks, LIMIT, binary, free_ports, peak_memory, text};
 
 /// Kills a bank when a bank's log says `words`, starts it again, and expects the right scores in the end.
 fn killed_at(watched: usize, words: &str, killed: usize) {
@@ -343,7 +339,7 @@ fn a_second_process_of_the_same_name_is_refused() {
     banks.start_all(&[]);
     banks.wait_for(2, "all banks are connected", 1);
     // The same configuration and certificate on another port: it dials amber and birch as coral.
-    let [port] = common::free_ports();
+    let [port] = free_ports();
     let config = banks.read("coral.toml");
     let own = format!("listen = \"127.0.0.1:{}\"", banks.ports[2]);
     let second = config
@@ -355,9 +351,9 @@ fn a_second_process_of_the_same_name_is_refused() {
     let file = banks.path("second.toml");
     std::fs::write(&file, second).unwrap();
     let begin = Instant::now();
-    let output = common::binary().arg("--config").arg(&file).output().unwrap();
-    assert!(begin.elapsed() < common::LIMIT);
-    let told = common::text(&output.stderr);
+    let output = binary().arg("--config").arg(&file).output().unwrap();
+    assert!(begin.elapsed() < LIMIT);
+    let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("another process of the same name is connected already"), "{told}");
     banks.all_succeed();
@@ -382,7 +378,7 @@ fn as_coral(banks: &Banks, process: u8) -> rustls::StreamOwned<rustls::ClientCon
         .unwrap();
     let client = rustls::ClientConnection::new(Arc::new(config), "amber".try_into().unwrap()).unwrap();
     let socket = TcpStream::connect(("127.0.0.1", banks.ports[0])).unwrap();
-    socket.set_read_timeout(Some(common::LIMIT)).unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
     let mut stream = rustls::StreamOwned::new(client, socket);
     let mut greeting = [0; 128];
     greeting[..5].copy_from_slice(b"SBTL\x01");
@@ -391,7 +387,7 @@ fn as_coral(banks: &Banks, process: u8) -> rustls::StreamOwned<rustls::ClientCon
     stream.write_all(&greeting).unwrap();
     let mut answer = [0; 128];
     stream.read_exact(&mut answer).unwrap();
-    assert_eq!(answer[..5], *b"SBTL\x01", "{}", common::text(&answer));
+    assert_eq!(answer[..5], *b"SBTL\x01", "{}", text(&answer));
     stream
 }
 

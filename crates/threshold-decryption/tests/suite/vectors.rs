@@ -1,15 +1,14 @@
 //! What one version stored and proved, a later one reads and verifies: the bytes, and what is hashed, are part of the
 //! interface. Made once, with randomness that nobody has kept.
-#![allow(clippy::unwrap_used, reason = "test code")]
 
 use num_bigint::BigUint;
 
 use subrosa_threshold_decryption::{BatchProof, Challenges, ProofContext, proof, storage};
 
 /// The share of the first of three parties, reshared and then refreshed, of a key of 512 bits.
-const SHARE: &str = include_str!("vectors/share.hex");
+const SHARE: &str = include_str!("../vectors/share.hex");
 /// Its proof for an encryption of 5.
-const PROOF: &str = include_str!("vectors/proof.hex");
+const PROOF: &str = include_str!("../vectors/proof.hex");
 const DIGEST: &str = "48974f089553d936cd10ef448f987e98db69dfcb744765eea70807d9169f6a98";
 
 fn bytes(hex: &str) -> Vec<u8> {

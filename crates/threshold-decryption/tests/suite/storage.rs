@@ -1,14 +1,11 @@
 //! A stored share comes back as it was, and nothing else comes back.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "test code")]
-
-mod common;
 
 use std::sync::OnceLock;
 
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
-use common::*;
+use crate::common::*;
 use subrosa_threshold_decryption::{
     Combiner, KeyShare, ThresholdKey,
     renewal::Refresh,

@@ -1,54 +1,18 @@
 //! Any t+1 parties decrypt, fewer do not, and whoever sends nonsense is named.
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "test code")]
-
-use std::sync::OnceLock;
-use std::time::Duration;
 
 use num_bigint::{BigInt, BigUint};
 use num_traits::{One, Zero};
 use proptest::prelude::*;
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::SeedableRng;
 
+use crate::common::*;
 use subrosa_arith::SecretInt;
-use subrosa_paillier::{Blinded, Blinder, Ciphertext, PrivateKey, Randomness};
+use subrosa_paillier::{Blinder, Randomness};
 use subrosa_threshold_decryption::{
     AccessStructure, Challenges, Combiner, DecryptionError, KeyError, KeyShare, PartialDecryption,
-    ProofContext, ThresholdKey, dealer,
+    ProofContext, ThresholdKey,
     protocol::{self, Checks, Decryption, DecryptionSettings},
 };
-use subrosa_transport::{Limits, Parameters, PartyId, PerParty, Session, testing::run_parties};
-
-fn rng(seed: u64) -> ChaCha20Rng {
-    ChaCha20Rng::seed_from_u64(seed)
-}
-
-fn private() -> &'static PrivateKey {
-    static KEY: OnceLock<PrivateKey> = OnceLock::new();
-    KEY.get_or_init(|| PrivateKey::generate_insecure(512, &mut rng(0)).unwrap())
-}
-
-fn deal(n: u32, t: u32) -> Vec<KeyShare> {
-    dealer::deal(private(), AccessStructure::new(n, t).unwrap(), &mut rng(u64::from(n * 100 + t))).unwrap()
-}
-
-fn encrypt(plaintexts: &[i64]) -> Vec<Blinded<Ciphertext>> {
-    let blinder = Blinder::new(private().public(), Randomness::Short, 1 << 18).unwrap();
-    let mut rng = rng(plaintexts.len() as u64);
-    plaintexts.iter().map(|&m| blinder.encrypt(&BigInt::from(m), &mut rng).unwrap()).collect()
-}
-
-fn unblinded(ciphertexts: &[Blinded<Ciphertext>]) -> Vec<Ciphertext> {
-    ciphertexts.iter().map(|ciphertext| ciphertext.clone().into_inner()).collect()
-}
-
-fn party(index: u16) -> PartyId {
-    PartyId::new(index)
-}
-
-fn signed(plaintexts: &[i64]) -> Vec<BigInt> {
-    plaintexts.iter().map(|&m| BigInt::from(m)).collect()
-}
+use subrosa_transport::{Parameters, PartyId, PerParty, Session, testing::run_parties};
 
 #[test]
 fn every_minimal_set_of_parties_decrypts() {
@@ -191,11 +155,6 @@ proptest! {
     }
 }
 
-fn limits() -> Limits {
-    Limits::default().with_timeout(Duration::from_secs(20))
-}
-
-/// With proofs, and with those of a quorum alone.
 fn both_checks() -> [DecryptionSettings; 2] {
     [DecryptionSettings::new(), DecryptionSettings::new().with_checks(Checks::Quorum)]
 }
