@@ -10,6 +10,7 @@
 
 mod common;
 mod decryption;
+mod delays;
 mod fixtures;
 mod proofs;
 mod renewal;
