@@ -7,6 +7,7 @@ use crate::{
     Deadline, Fault, PartyId, SessionError, Transport, TransportError,
     error::{Cause, Failure, Violation, with_causes},
     frame::{HEADER_BYTES, Header, Kind, NO_SESSION, RoundTag},
+    transcript::Transcript,
     wiped::Wiped,
 };
 
@@ -29,6 +30,8 @@ pub(super) struct Want<'a> {
     pub(super) tag: RoundTag,
     pub(super) kind: Kind,
     pub(super) step: u32,
+    /// The transcript that its frames carry.
+    pub(super) transcript: Transcript,
     pub(super) timeout: Duration,
     /// The greatest payload of a peer's message, in bytes.
     pub(super) max_payload: &'a dyn Fn(PartyId) -> usize,
@@ -259,7 +262,7 @@ impl<T: Transport> Session<T> {
         if payload.len() > limit {
             return Err(Violation::Oversized { bytes: payload.len(), limit }.into());
         }
-        self.peer(from)?.agreed = true;
+        self.peer(from)?.shown = Some(want.transcript);
         Ok(Some((header, payload)))
     }
 
@@ -318,9 +321,9 @@ impl<T: Transport> Session<T> {
         }
         // Before everything that depends on what broadcasts held: a party that was shown other ones may honestly be in
         // another round, or send more or less.
-        if header.transcript != self.transcript.value() {
+        if header.transcript != want.transcript.value() {
             // A peer that has shown me this very transcript before contradicts itself; else it is unknown who lies.
-            let contradicts = self.peer(from)?.agreed;
+            let contradicts = self.peer(from)?.shown == Some(want.transcript);
             return Err(if contradicts { Violation::ContradictsItself.into() } else { Cause::EchoMismatch });
         }
         if header.tag != want.tag {

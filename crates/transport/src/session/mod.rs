@@ -7,6 +7,8 @@ mod collect;
 mod gather;
 mod open;
 mod rounds;
+mod send;
+mod stream;
 
 use std::collections::VecDeque;
 
@@ -20,6 +22,7 @@ use crate::{
 
 pub(crate) use abort::clean;
 pub use collect::Collected;
+pub use stream::{BroadcastStream, DEFAULT_WINDOW, PersonalStream};
 
 pub(crate) const CONFIRM_ROUND: &str = "session/confirm";
 pub(crate) const ABORT_ROUND: &str = "session/abort";
@@ -38,8 +41,8 @@ enum Stage {
 /// What I remember of one peer.
 #[derive(Clone, Debug, Default)]
 struct Peer {
-    /// It has shown me the transcript that I have now, so another one later is its own contradiction.
-    agreed: bool,
+    /// The last transcript of mine that it has shown me, so another one in its place is its own contradiction.
+    shown: Option<Transcript>,
     /// It is left out of everything that follows.
     failed: bool,
     /// Steps whose frame it owed me when the step went on without it, oldest first. The frame may still come.
@@ -84,6 +87,8 @@ pub struct Session<T: Transport> {
     peers: Vec<Peer>,
     failed: Vec<PartyId>,
     failures: Vec<Failure>,
+    /// How many steps of a stream are under way at a time.
+    window: usize,
     counters: Counters,
 }
 
@@ -248,14 +253,6 @@ impl<T: Transport> Session<T> {
             peer.skipped.clear();
             self.failed.push(failure.party);
             self.failures.push(failure);
-        }
-    }
-
-    /// S5: after a broadcast nobody has shown me the new transcript yet.
-    fn absorb(&mut self, step: u32, round: &str, digests: impl ExactSizeIterator<Item = Option<[u8; 32]>>) {
-        self.transcript.absorb(step, round, digests);
-        for peer in &mut self.peers {
-            peer.agreed = false;
         }
     }
 
