@@ -82,16 +82,15 @@ impl<'a> Outgoing<'a> {
         Ok(())
     }
 
-    /// The message to a bank, if there is one.
-    fn message(&self, key: &PublicKey, bank: BankId, chunk: usize) -> Result<Option<ScoreChunk>, Error> {
+    /// The message to a bank, which is empty where nothing is left.
+    fn message(&self, key: &PublicKey, bank: BankId, chunk: usize) -> Result<ScoreChunk, Error> {
         let accounts = piece(self.agreed.exports(self.step.period, bank), chunk);
         let ciphertext = |account: &u32| {
             let place = self.accounts.binary_search(account).ok()?;
             self.ciphertexts.get(place)?.as_ref()
         };
         let ciphertexts = accounts.iter().map(ciphertext).collect::<Option<Vec<_>>>().ok_or(NOT_EXPORTED)?;
-        let batch = CiphertextBatch::new(key, ciphertexts)?;
-        Ok((!batch.is_empty()).then_some(ScoreChunk { batch }))
+        Ok(ScoreChunk { batch: CiphertextBatch::new(key, ciphertexts)? })
     }
 
     /// Drops what is in messages of a chunk and in none of a later one.
@@ -157,8 +156,12 @@ impl<'a> Scores<'a> {
     fn make(&mut self, chunk: usize) -> Result<(), Error> {
         let Self { outgoing, banks, blinder, .. } = self;
         outgoing.encrypt_chunk(chunk, self.scores, blinder)?;
-        let messages = banks.par_iter().map(|&bank| outgoing.message(blinder.key(), bank, chunk));
-        self.messages = PerParty::from_vec(messages.collect::<Result<_, Error>>()?);
+        let own = outgoing.agreed.network().own();
+        let message = |&bank: &BankId| match bank == own {
+            true => Ok(None),
+            false => outgoing.message(blinder.key(), bank, chunk).map(Some),
+        };
+        self.messages = PerParty::from_vec(banks.par_iter().map(message).collect::<Result<_, Error>>()?);
         self.outgoing.forget(chunk)?;
         self.links.sent_all(&self.messages);
         self.made = Some(chunk);
@@ -176,15 +179,12 @@ impl PersonalStream for Scores<'_> {
     type Message = ScoreChunk;
     type Error = Error;
 
-    fn outgoing(&mut self, chunk: usize, to: PartyId) -> Result<Option<ScoreChunk>, Error> {
+    fn outgoing(&mut self, chunk: usize, to: PartyId) -> Result<ScoreChunk, Error> {
         if self.made != Some(chunk) {
             self.make(chunk)?;
         }
-        Ok(self.messages.get_mut(to).and_then(Option::take))
-    }
-
-    fn expects(&self, chunk: usize, from: PartyId) -> bool {
-        !self.expected(chunk, from).is_empty()
+        let message = self.messages.get_mut(to).and_then(Option::take);
+        message.ok_or(Error::Internal { place: "a bank has no chunk of scores" })
     }
 
     fn shape(&self, chunk: usize, from: PartyId) -> BatchShape {
@@ -194,7 +194,6 @@ impl PersonalStream for Scores<'_> {
 
     fn take(&mut self, chunk: usize, messages: PerParty<Option<ScoreChunk>>) -> Result<(), Error> {
         self.links.received_all(&messages);
-        // A bank that owes nothing says nothing; `complete` finds what is missing.
         let batches = messages.into_iter().filter_map(|(party, message)| Some((party, message?.batch)));
         let key = self.blinder.key();
         for (party, ciphertexts) in accept(key, &self.roster, batches.collect())? {

@@ -51,15 +51,11 @@ impl PersonalStream for Offers<'_> {
     type Message = OfferChunk;
     type Error = Error;
 
-    fn outgoing(&mut self, chunk: usize, to: PartyId) -> Result<Option<OfferChunk>, Error> {
+    fn outgoing(&mut self, chunk: usize, to: PartyId) -> Result<OfferChunk, Error> {
         let place = "a party has nothing offered";
         let mine = self.mine.get(to.index()).ok_or(Error::Internal { place })?;
         let senders = piece(mine, chunk).iter().map(|(period, name)| (*period, (*name).clone()));
-        Ok(Some(self.links.sent(to, OfferChunk { senders: senders.collect() })))
-    }
-
-    fn expects(&self, _: usize, _: PartyId) -> bool {
-        true
+        Ok(self.links.sent(to, OfferChunk { senders: senders.collect() }))
     }
 
     fn shape(&self, _: usize, _: PartyId) -> usize {

@@ -98,7 +98,7 @@ impl<T: Transport> Session<T> {
         let deadline = Deadline::after(longest);
         // A peer that sends and sends ends with the time, too.
         while !deadline.has_passed() {
-            let frame = Wiped::new(self.transport.receive(peer, deadline).ok()?);
+            let frame = self.next_frame(peer, deadline).ok()?;
             self.counters.count_received(peer, round, frame.len());
             let (header, payload) = Header::parse(&frame).ok()?;
             if header.sender != peer || header.session != self.id {
@@ -217,8 +217,8 @@ impl<T: Transport> Session<T> {
         accept: &mut Accept<'_>,
     ) -> Option<Result<(), Cause>> {
         loop {
-            let frame = match self.transport.receive(peer, deadline) {
-                Ok(frame) => Wiped::new(frame),
+            let frame = match self.next_frame(peer, deadline) {
+                Ok(frame) => frame,
                 Err(error) if error.is_timeout() => return None,
                 Err(error) => return Some(Err(Cause::Network(TransportError::into_fault(error)))),
             };
@@ -228,6 +228,14 @@ impl<T: Transport> Session<T> {
                 Ok(Some((header, payload))) => return Some(accept(peer, &header, payload)),
                 Err(cause) => return Some(Err(cause)),
             }
+        }
+    }
+
+    /// The peer's next frame by the deadline, those that were read ahead first.
+    fn next_frame(&mut self, peer: PartyId, deadline: Deadline) -> Result<Wiped, TransportError> {
+        match self.peers.get_mut(peer.index()).and_then(|peer| peer.ahead.pop_front()) {
+            Some(frame) => Ok(frame),
+            None => self.transport.receive(peer, deadline).map(Wiped::new),
         }
     }
 

@@ -18,6 +18,7 @@ use crate::{
     error::{Failure, with_causes},
     frame::{Header, Kind, round_tag},
     transcript::Transcript,
+    wiped::Wiped,
 };
 
 pub(crate) use abort::clean;
@@ -49,6 +50,8 @@ struct Peer {
     skipped: VecDeque<u32>,
     /// Frames of earlier sessions that came before its greeting.
     leftovers: usize,
+    /// Its frames of later steps of a stream, oldest first.
+    ahead: VecDeque<Wiped>,
 }
 
 /// A run of one protocol among the parties of a roster: typed rounds, broadcasts that all parties see alike or else

@@ -264,7 +264,7 @@ impl<T: Transport> Session<T> {
     }
 
     /// Nobody may have been given up before.
-    fn require_all(&mut self, round: &'static str) -> Result<(), SessionError> {
+    pub(super) fn require_all(&mut self, round: &'static str) -> Result<(), SessionError> {
         if self.failures.is_empty() {
             return Ok(());
         }
@@ -274,7 +274,7 @@ impl<T: Transport> Session<T> {
     }
 
     /// This party may not have been given up before.
-    pub(super) fn require(&mut self, party: PartyId, round: &'static str) -> Result<(), SessionError> {
+    fn require(&mut self, party: PartyId, round: &'static str) -> Result<(), SessionError> {
         match self.failures.iter().find(|failure| failure.party == party) {
             None => Ok(()),
             Some(failure) => {

@@ -4,8 +4,11 @@ use std::collections::VecDeque;
 
 use super::{Session, send::Encoded};
 use crate::{
-    Culprits, Fault, HEADER_BYTES, Message, PartyId, PerParty, SessionError, Transport,
+    Culprits, Deadline, Fault, HEADER_BYTES, Message, Misuse, PartyId, PerParty, SessionError, Transport,
+    Violation,
+    frame::{Header, Kind},
     transcript::{Transcript, digest},
+    wiped::Wiped,
 };
 
 /// How many steps of a stream are under way at a time unless [`Session::set_window`] says otherwise.
@@ -20,19 +23,16 @@ pub trait PersonalStream {
     /// Errors of the protocol that runs in the session.
     type Error: From<SessionError> + Culprits + std::error::Error + 'static;
 
-    /// My message to a party in a step, if it gets one. Called once for each step and other party, in ascending order.
+    /// My message to a party in a step. Called once for each step and other party, in ascending order.
     ///
     /// # Errors
     /// Those of the protocol; they end the session.
-    fn outgoing(&mut self, step: usize, to: PartyId) -> Result<Option<Self::Message>, Self::Error>;
-
-    /// Whether a party sends me a message in a step.
-    fn expects(&self, step: usize, from: PartyId) -> bool;
+    fn outgoing(&mut self, step: usize, to: PartyId) -> Result<Self::Message, Self::Error>;
 
     /// What a party's message of a step is checked against. My own are held to the length of my own shape.
     fn shape(&self, step: usize, from: PartyId) -> <Self::Message as Message>::Shape;
 
-    /// Takes the messages of a step, which are all there. Called once for each step, in ascending order.
+    /// Takes the messages of a step: one of each other party, and none of me. Called once for each step, in ascending order.
     ///
     /// # Errors
     /// Those of the protocol; they end the session.
@@ -88,7 +88,8 @@ impl<T: Transport> Session<T> {
     /// As many steps of [`Session::exchange`] as `steps` says, several of them under way at a time: I send my messages of a
     /// step when I have everybody's of the step [`window`](Session::set_window) steps before.
     ///
-    /// All parties give the same number of steps, so it follows from what they agreed on. The timeout of a round holds for
+    /// Everybody sends everybody a message in each step, an empty one where there is nothing to say: it tells that its sender has come so
+    /// far. All parties give the same number of steps, so it follows from what they agreed on. The timeout of a round holds for
     /// each step. An error of `stream` ends the session, and everybody is told what it [reports](Culprits::reported).
     ///
     /// # Security
@@ -102,18 +103,18 @@ impl<T: Transport> Session<T> {
         stream: &mut P,
     ) -> Result<(), P::Error> {
         let round = P::Message::ROUND;
+        self.require_all(round)?;
         let mut under_way = VecDeque::new();
         let mut sent = 0;
+        let end = self.end_of(steps)?;
         for step in 0..steps {
             while sent < steps.min(step.saturating_add(self.window)) {
-                for party in self.roster.others().filter(|&party| stream.expects(sent, party)) {
-                    self.require(party, round)?;
-                }
+                self.read_ahead(round, end)?;
                 under_way.push_back(self.send_step(sent, stream)?);
                 sent += 1;
             }
             let Some(UnderWay { number, unsent, .. }) = under_way.pop_front() else { break };
-            let peers = self.active_others(|party| stream.expects(step, party));
+            let peers = self.active_others(|_| true);
             let mut messages = self.nothing();
             let shape = |party| stream.shape(step, party);
             let shown = self.transcript;
@@ -145,8 +146,10 @@ impl<T: Transport> Session<T> {
     ) -> Result<(), B::Error> {
         let mut under_way = VecDeque::new();
         let mut sent = 0;
+        let end = self.end_of(steps)?;
         for step in 0..steps {
             while sent < steps.min(step.saturating_add(self.window)) {
+                self.read_ahead(B::Message::ROUND, end)?;
                 under_way.push_back(self.broadcast_step(sent, stream)?);
                 sent += 1;
             }
@@ -169,6 +172,55 @@ impl<T: Transport> Session<T> {
         Ok(())
     }
 
+    /// The step after a stream that begins with the next one.
+    fn end_of(&self, steps: usize) -> Result<u32, SessionError> {
+        if self.closed {
+            return Err(Misuse::Closed.into());
+        }
+        let end = u32::try_from(steps).ok().and_then(|steps| self.step.checked_add(steps));
+        end.ok_or_else(|| Misuse::TooManySteps.into())
+    }
+
+    /// S9: reads what has arrived of a stream that ends before step `end`, and refuses frames that cannot be there yet.
+    ///
+    /// Called while frames of mine are unsent. So nobody has finished the stream, and frames that are read here are of this
+    /// stream or the last that their sender sends.
+    fn read_ahead(&mut self, round: &'static str, end: u32) -> Result<(), SessionError> {
+        let next = self.step;
+        let allowed = next.saturating_add(u32::try_from(self.window).unwrap_or(u32::MAX));
+        // As many as a peer that keeps to the window can have sent.
+        let most = self.window.saturating_mul(2);
+        let mut failures = Vec::new();
+        for party in self.active_others(|_| true) {
+            let step_of = |frame: &Wiped| match Header::parse(frame) {
+                Ok((header, _)) if header.kind == Kind::Message && header.session == self.id => {
+                    Some(header.step)
+                }
+                _ => None,
+            };
+            let Some(peer) = self.peers.get_mut(party.index()) else { continue };
+            let of_stream = |frame: &Wiped| step_of(frame).is_some_and(|step| step < end);
+            // Behind a frame that is not of the stream comes nothing that this session takes.
+            while peer.ahead.len() < most && peer.ahead.back().is_none_or(of_stream) {
+                // A peer that cannot be reached fails when its frame is waited for.
+                let Ok(frame) = self.transport.receive(party, Deadline::now()) else { break };
+                let frame = Wiped::new(frame);
+                let step = step_of(&frame);
+                peer.ahead.push_back(frame);
+                if let Some(step) = step.filter(|step| (allowed..end).contains(step)) {
+                    failures.push((party, Violation::TooFarAhead { step, expected: next }));
+                    break;
+                }
+            }
+        }
+        if failures.is_empty() {
+            return Ok(());
+        }
+        let failure = |(party, violation): (PartyId, Violation)| self.failure(party, round, violation.into());
+        let failures = failures.into_iter().map(failure).collect();
+        Err(self.fail(SessionError::Failed { round, failures }))
+    }
+
     /// Sends my personal messages of a step.
     fn send_step<P: PersonalStream>(
         &mut self,
@@ -178,7 +230,7 @@ impl<T: Transport> Session<T> {
         let others: Vec<PartyId> = self.roster.others().collect();
         let mut messages = self.nothing();
         for party in others {
-            messages[party] = stream.outgoing(step, party).map_err(|error| self.tell(error))?;
+            messages[party] = Some(stream.outgoing(step, party).map_err(|error| self.tell(error))?);
         }
         let number = self.next_step().map_err(SessionError::from)?;
         let shape = |party| stream.shape(step, party);
