@@ -171,11 +171,17 @@ fn scores_states_and_transcripts_do_not_depend_on_the_window() {
 
 #[test]
 fn a_bank_that_stops_in_the_midst_of_a_window_is_named_and_the_run_goes_on() {
-    // In the second chunk of names nothing is saved yet, in that of scores the state after the agreement.
-    for (round, saved) in [(OfferChunk::ROUND, false), (ScoreChunk::ROUND, true), (NoiseChunk::ROUND, true)] {
+    // In the second chunk of names nothing is saved yet. The fifth chunk of scores is the second of the second iteration.
+    let places = [
+        (OfferChunk::ROUND, 1, false),
+        (ScoreChunk::ROUND, 1, true),
+        (ScoreChunk::ROUND, 4, true),
+        (NoiseChunk::ROUND, 1, true),
+    ];
+    for (round, nth, saved) in places {
         let of_window = |window| {
             let base = tempfile::tempdir().unwrap();
-            let stopped = attempt(base.path(), 1, window, to_one(round, 1, |_| Action::Disconnect));
+            let stopped = attempt(base.path(), 1, window, to_one(round, nth, |_| Action::Disconnect));
             for outcome in &stopped[..2] {
                 let Err(error) = outcome else { panic!("{round} did not stop") };
                 assert!(error.culprits().contains(&CORAL), "{round}: {error}");
