@@ -19,8 +19,8 @@ use proptest::prelude::*;
 
 use crate::common::*;
 use subrosa_transport::{
-    BroadcastStream, Cause, Culprits, Fault, HEADER_BYTES, Malformed, MemoryNetwork, MemoryTransport, Misuse,
-    PartyId, PerParty, PersonalStream, Session, SessionError, Violation,
+    BroadcastStream, Cause, Culprits, Fault, HEADER_BYTES, Malformed, MemoryNetwork, Misuse, PartyId,
+    PerParty, PersonalStream, Session, SessionError, Transport, Violation,
     memory::{self, Action, Fate},
     testing,
 };
@@ -41,7 +41,7 @@ struct Talk {
 }
 
 impl Talk {
-    fn new(session: &Session<&mut MemoryTransport>) -> Self {
+    fn new<T: Transport>(session: &Session<T>) -> Self {
         Self { me: session.me(), objects: None, heard: Vec::new() }
     }
 
@@ -118,8 +118,8 @@ impl BroadcastStream for Loud {
 type Heard = Vec<Vec<Option<u64>>>;
 
 /// A personal stream, a broadcast stream and a confirmation; what was heard, the transcript and the steps.
-fn both(
-    session: &mut Session<&mut MemoryTransport>,
+fn both<T: Transport>(
+    session: &mut Session<T>,
     steps: usize,
     window: usize,
 ) -> Result<(Heard, Heard, [u8; 32], u64), Objection> {
@@ -457,4 +457,30 @@ fn a_window_that_differs_is_noticed() {
         session.broadcast_stream(20, &mut Loud(Talk::new(&session)))
     });
     assert!(outcomes.iter().all(Result::is_err), "{outcomes:?}");
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn a_window_that_is_wider_than_the_room_for_unread_frames_waits() {
+    // One party is slow. Frames for it wait in the others' queues, as it has no room for 32 of them.
+    let names = ["a", "b", "c"];
+    let seats: Vec<tls::Seat> = names.iter().map(|name| tls::seat(name)).collect();
+    let mut limits = tls::limits();
+    limits.max_frame = 1 << 10;
+    limits.max_unread = limits.max_frame + 64;
+    let network = (0..3).map(|me| tls::pinned_with(&names, &seats, me, limits.clone())).collect();
+    let outcomes = testing::run_network(network, |me, mut transport| {
+        let mut session = open_within(&mut transport, 30_000).unwrap();
+        if me == C {
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        both(&mut session, 150, 32).unwrap()
+    });
+    let memory = testing::run_parties(3, |_, mut transport| {
+        let (personal, loud, ..) = both(&mut open(&mut transport).unwrap(), 150, 1).unwrap();
+        (personal, loud)
+    });
+    for ((personal, loud, transcript, _), heard) in outcomes.iter().zip(&memory) {
+        assert_eq!((personal, loud, *transcript), (&heard.0, &heard.1, outcomes[0].2));
+    }
 }
