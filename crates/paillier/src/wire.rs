@@ -56,6 +56,18 @@ impl CiphertextBatch {
         count.saturating_mul(key.ciphertext_bytes()).saturating_add(16 + 2 * 10)
     }
 
+    /// Splits the batch into batches of at most `size` ciphertexts, in their order, so that they can be checked side by side.
+    #[must_use]
+    pub fn split(self, size: usize) -> Vec<Self> {
+        let Self { key, values } = self;
+        let mut rest = values.into_iter();
+        let next = || -> Option<Self> {
+            let values: Vec<BigUint> = rest.by_ref().take(size.max(1)).collect();
+            (!values.is_empty()).then_some(Self { key, values })
+        };
+        std::iter::from_fn(next).collect()
+    }
+
     /// The ciphertexts, checked: the right key, in `(0, N²)`, coprime to N.
     ///
     /// # Errors

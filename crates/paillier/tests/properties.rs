@@ -195,6 +195,25 @@ fn keys_do_not_mix() {
 }
 
 #[test]
+fn a_batch_that_is_split_stays_in_order() {
+    let Setup { private, blinder } = setup();
+    let public = private.public();
+    let numbers: Vec<_> =
+        (0..7_i64).map(|number| blinder.encrypt(&BigInt::from(number), &mut rng(9)).unwrap()).collect();
+    let batch = CiphertextBatch::new(public, &numbers).unwrap();
+    let whole = batch.clone().accept(public).unwrap();
+    for (size, lengths) in [(3, vec![3, 3, 1]), (7, vec![7]), (100, vec![7]), (0, vec![1; 7])] {
+        let pieces = batch.clone().split(size);
+        assert_eq!(pieces.iter().map(CiphertextBatch::len).collect::<Vec<_>>(), lengths);
+        let parts: Vec<_> = pieces.into_iter().flat_map(|piece| piece.accept(public).unwrap()).collect();
+        assert_eq!(parts, whole);
+    }
+    assert!(CiphertextBatch::new(public, []).unwrap().split(3).is_empty());
+    let other = PrivateKey::generate_insecure(512, &mut rng(78)).unwrap();
+    assert!(batch.split(2).into_iter().all(|piece| piece.accept(other.public()).is_err()));
+}
+
+#[test]
 fn batches_are_as_long_as_they_say_at_most() {
     let Setup { private, blinder } = setup();
     let public = private.public();

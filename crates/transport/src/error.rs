@@ -59,6 +59,14 @@ pub enum Violation {
         /// The step that is going on here.
         expected: u32,
     },
+    /// A frame of a stream that its sender may send only after a frame of mine which I have not sent yet.
+    #[error("sent a frame of step {step}, more than a window ahead of step {expected}")]
+    TooFarAhead {
+        /// The step in the frame.
+        step: u32,
+        /// The next step for which I send.
+        expected: u32,
+    },
     /// A frame of this step, but of another round.
     #[error("sent a frame of another round")]
     WrongRound,

@@ -35,7 +35,7 @@ pub use message::{Malformed, Message};
 pub use parameters::{Limits, Parameters, Protocol};
 pub use party::{MAX_IDENTITY_BYTES, MAX_NAME_BYTES, MAX_PARTIES, PartyId, Roster, RosterError};
 pub use per_party::PerParty;
-pub use session::{Collected, Session};
+pub use session::{BroadcastStream, Collected, DEFAULT_WINDOW, PersonalStream, Session};
 /// Re-exported: errors of all layers give a kind.
 pub use subrosa_failure::{FailureKind, with_causes};
 pub use transport::{DEFAULT_MAX_FRAME, Fault, Transport, TransportError};

@@ -22,7 +22,9 @@ use rand_chacha::rand_core::SeedableRng;
 
 use subrosa_distributed_paillier::{KeyShare, Keygen, KeygenParameters, SecurityLevel};
 use subrosa_risk_propagation::{self as propagation, Network, Settings, data};
-use subrosa_transport::{Counters, Limits, MemoryNetwork, MemoryTransport, Session, testing::run_network};
+use subrosa_transport::{
+    Counters, DEFAULT_WINDOW, Limits, MemoryNetwork, MemoryTransport, Session, testing::run_network,
+};
 
 /// Measures key generation and propagation over a network with latency.
 #[derive(Debug, Parser)]
@@ -40,6 +42,9 @@ struct Options {
     bandwidth: u64,
     #[arg(long, default_value_t = 3)]
     iterations: u32,
+    /// Chunks of a propagation under way at a time
+    #[arg(long, default_value_t = DEFAULT_WINDOW)]
+    window: usize,
     /// Candidates in a batch of key generation; may be repeated
     #[arg(long, default_values_t = [512, 1024, 2048, 4096])]
     batch: Vec<usize>,
@@ -189,6 +194,7 @@ fn propagate(
         let fields = propagation::parameters(share.key(), network.columns(), &settings);
         let limits = Limits::new().with_timeout(Duration::from_secs(3600));
         let mut session = Session::open(wire, propagation::PROTOCOL, &fields, limits, &mut rng)?;
+        session.set_window(options.window);
         propagation::Propagation::new(share, network)
             .settings(settings.clone())
             .run_in(&mut session, &mut rng)?;

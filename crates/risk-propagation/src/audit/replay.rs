@@ -278,9 +278,14 @@ impl<R: Read> Transport for Replay<'_, R> {
         }
     }
 
-    fn receive(&mut self, from: PartyId, _: Deadline) -> Result<Vec<u8>, TransportError> {
+    fn receive(&mut self, from: PartyId, deadline: Deadline) -> Result<Vec<u8>, TransportError> {
         if self.failed.is_some() || self.parted || self.gave_up.is_some() {
             return Err(self.stops(from));
+        }
+        // What the bank met later was not there yet: nobody is found to be ahead of it who was not.
+        let waits = self.received.get(from.index()).is_some_and(|frames| !frames.is_empty());
+        if deadline.has_passed() && !waits && !self.at_end {
+            return Err(TransportError::new(&self.roster, from, Fault::TimedOut));
         }
         match self.next(Kind::Received, from) {
             Ok(Some(frame)) => Ok(frame),

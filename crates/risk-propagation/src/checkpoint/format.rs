@@ -6,6 +6,7 @@
 use std::io::{ErrorKind, Read, Write};
 
 use num_bigint::{BigInt, BigUint};
+use rayon::prelude::*;
 use zeroize::Zeroizing;
 
 use super::CheckpointProblem as Problem;
@@ -23,6 +24,8 @@ const MAGIC: &[u8; 8] = b"subrosaC";
 const VERSION: u16 = 2;
 /// Bytes that enter the checksum at a time.
 const BLOCK: usize = 1 << 16;
+/// Ciphertexts that are written at a time.
+const RECORDS: usize = 1024;
 
 /// What a checkpoint belongs to: it is of no use with anything else.
 pub(crate) struct Binding([(&'static str, Digest); 4]);
@@ -133,14 +136,13 @@ pub(crate) fn write(
     }
     out.list(state.scores.plain().words_of_all().iter().copied())?;
     out.number(state.scores.all_mixed().present() as u64)?;
-    for (account, residue) in state.scores.all_mixed().iter() {
-        out.number(u64::from(account))?;
-        out.fixed(key, &key.modulus_squared().to_uint(&residue))?;
-    }
+    out.records(state.scores.all_mixed().iter(), |(account, residue)| {
+        let mut bytes = Zeroizing::new(u64::from(account).to_le_bytes().to_vec());
+        bytes.extend_from_slice(&fixed(key, &key.modulus_squared().to_uint(&residue)));
+        bytes
+    })?;
     out.number(state.packed.len() as u64)?;
-    for ciphertext in &state.packed {
-        out.fixed(key, ciphertext.value())?;
-    }
+    out.records(&state.packed, |ciphertext| fixed(key, ciphertext.value()))?;
     out.bytes(&state.packed_in)?;
     for digests in [&state.committed, &state.noise_committed] {
         out.number(digests.len() as u64)?;
@@ -149,7 +151,7 @@ pub(crate) fn write(
     out.number(state.plaintexts.len() as u64)?;
     for plaintext in &state.plaintexts {
         out.number(u64::from(plaintext.sign() == num_bigint::Sign::Minus))?;
-        out.fixed(key, plaintext.magnitude())?;
+        out.bytes(&fixed(key, plaintext.magnitude()))?;
     }
     out.finish()
 }
@@ -265,6 +267,13 @@ fn absorb(hash: &mut Hasher, block: &mut Zeroizing<Vec<u8>>, mut bytes: &[u8]) {
     }
 }
 
+/// A number below N², in as many bytes as N² takes.
+fn fixed(key: &PublicKey, value: &BigUint) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(value.to_bytes_le());
+    bytes.resize(key.ciphertext_bytes(), 0);
+    bytes
+}
+
 struct Sink<'a> {
     out: &'a mut dyn Write,
     hash: Hasher,
@@ -290,11 +299,32 @@ impl Sink<'_> {
         numbers.try_for_each(|number| self.number(number))
     }
 
-    /// A number below N², in as many bytes as N² takes.
-    fn fixed(&mut self, key: &PublicKey, value: &BigUint) -> std::io::Result<()> {
-        let mut bytes = Zeroizing::new(value.to_bytes_le());
-        bytes.resize(key.ciphertext_bytes(), 0);
-        self.bytes(&bytes)
+    /// Records whose bytes are made in the rayon pool: while some are hashed and written, the next are made.
+    fn records<R: Send>(
+        &mut self,
+        records: impl IntoIterator<Item = R>,
+        bytes: impl Fn(R) -> Zeroizing<Vec<u8>> + Sync,
+    ) -> std::io::Result<()> {
+        let mut records = records.into_iter();
+        let mut take = || records.by_ref().take(RECORDS).collect::<Vec<R>>();
+        let make = |records: Vec<R>| {
+            let made: Vec<Zeroizing<Vec<u8>>> = records.into_par_iter().map(&bytes).collect();
+            let mut all = Zeroizing::new(Vec::with_capacity(made.iter().map(|bytes| bytes.len()).sum()));
+            made.iter().for_each(|bytes| all.extend_from_slice(bytes));
+            all
+        };
+        let mut now = make(take());
+        while !now.is_empty() {
+            let (later, mut next) = (take(), Zeroizing::new(Vec::new()));
+            let Self { out, hash, block } = self;
+            rayon::in_place_scope(|scope| {
+                scope.spawn(|_| absorb(hash, block, &now));
+                scope.spawn(|_| next = make(later));
+                out.write_all(&now)
+            })?;
+            now = next;
+        }
+        Ok(())
     }
 
     fn finish(self) -> std::io::Result<()> {

@@ -126,7 +126,8 @@ pub struct Settings {
     /// two senders the smaller may bring next to nothing. A bank that cheats hands in its withheld accounts all the same.
     pub min_foreign_senders: u32,
     /// What this bank is ready for: no other may offer more senders in a period, or hand in more ciphertexts than so many
-    /// accounts take. Each sender takes some hundred bytes during the agreement, and a ciphertext afterwards if it is one.
+    /// accounts take. Each sender takes some hundred bytes during the agreement, and a ciphertext afterwards if it is one. Default
+    /// ten million; set it to the accounts of the largest other bank if that has more.
     pub max_accounts: u32,
     /// What the banks agreed on: the most accounts that each bank may have, by its name. A bank that declares more ends the
     /// run and is named. Banks that are not in the list are bounded by `max_accounts` alone. Default none.

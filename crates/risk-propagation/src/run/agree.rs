@@ -1,5 +1,6 @@
 //! Steps R1 to R5: from every bank's own view to the network, the plan and the sizes of which all of them agree.
 
+use super::offers::exchange_offers;
 use crate::banks::BankId;
 use crate::error::Error;
 use crate::network::{Digest, Network};
@@ -8,7 +9,7 @@ use crate::plan::{NetworkSizes, Plan, PlanError, in_degree_bits};
 use crate::steps::agreement::periods;
 use crate::steps::agreement::{self, Agreed, Offer, Selection};
 use crate::steps::messages::links::Links;
-use crate::steps::messages::{CHUNK, Declaration, Digests, OfferChunk, PlanValues, SelectionBits, Sizes};
+use crate::steps::messages::{CHUNK, Declaration, Digests, PlanValues, SelectionBits, Sizes};
 use crate::steps::randomness::{Purpose, RunSeed};
 use subrosa_threshold_decryption::ThresholdKey;
 use subrosa_transport::{PartyId, PerParty, Roster, Session, Transport};
@@ -135,7 +136,7 @@ fn unplannable(roster: &Roster, error: PlanError, without: impl Fn(PartyId) -> b
 }
 
 /// The answer to a bank that declares more than was agreed, or than this one is ready for.
-fn too_much(roster: &Roster, party: PartyId, what: &str, settings: &Settings) -> Error {
+pub(super) fn too_much(roster: &Roster, party: PartyId, what: &str, settings: &Settings) -> Error {
     let own = settings.max_accounts;
     let reason = match settings.agreed_accounts(roster.name(party)) {
         Some(most) if most <= own => {
@@ -219,56 +220,6 @@ fn compare_digests<T: Transport>(
         }
     }
     Ok(())
-}
-
-/// R3: what every bank offers me, by bank.
-fn exchange_offers<T: Transport>(
-    session: &mut Session<T>,
-    links: &mut Links,
-    offers: &[Offer],
-    periods: usize,
-    chunks: u32,
-    settings: &Settings,
-) -> Result<Vec<Offer>, Error> {
-    let flat: Vec<Vec<(u32, &String)>> = offers
-        .iter()
-        .map(|offer| {
-            let periods = (0_u32..).zip(&offer.periods);
-            periods.flat_map(|(period, names)| names.iter().map(move |name| (period, name))).collect()
-        })
-        .collect();
-    let mut theirs = vec![Offer { periods: vec![Vec::new(); periods] }; offers.len()];
-    for chunk in 0..chunks as usize {
-        let outgoing = |party: PartyId| {
-            let senders = flat.get(party.index())?.iter().skip(chunk * CHUNK).take(CHUNK);
-            let senders = senders.map(|(period, name)| (*period, (*name).clone())).collect();
-            Some(links.sent(party, OfferChunk { senders }))
-        };
-        let messages = session.exchange(outgoing, |_| true, &periods)?;
-        let roster = session.roster();
-        for (party, message) in messages {
-            let offer = theirs.get_mut(party.index());
-            let offer = offer.ok_or(Error::Internal { place: "a party has no offer" })?;
-            if let Some(message) = &message {
-                links.received(party, message);
-            }
-            // This bank says nothing to itself.
-            for (period, name) in message.map(|message| message.senders).unwrap_or_default() {
-                let names = offer.periods.get_mut(period as usize);
-                let names =
-                    names.ok_or(Error::Internal { place: "an offer for a period that is not there" })?;
-                // Checked as they come, so that repetitions take no memory.
-                if names.last().is_some_and(|last| *last >= name) {
-                    return Err(Error::peer(roster, party, "its offered senders are not in ascending order"));
-                }
-                if names.len() >= settings.accounts_of(roster.name(party)) {
-                    return Err(too_much(roster, party, "it offers more", settings));
-                }
-                names.push(name);
-            }
-        }
-    }
-    Ok(theirs)
 }
 
 /// R4: what every bank selects among my offers, by bank.

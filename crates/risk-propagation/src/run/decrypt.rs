@@ -3,6 +3,9 @@
 //! Every bank binds itself to its announcement (R7a) and to its noise (R7b) before it sees anything of the others', and all save
 //! what they are bound to before anything is shown.
 
+use rayon::prelude::*;
+
+use super::arrivals::accept;
 use super::exchange::piece;
 use super::outcome::PassedOver;
 use super::resume::{self, Seen};
@@ -14,9 +17,9 @@ use crate::plan::Plan;
 use crate::steps::disclosure::{self, Committed, commitment};
 use crate::steps::messages::{BatchShape, CHUNK, Commitment, NoiseChunk, NoiseCommitment, NoiseShape};
 use crate::steps::randomness::Purpose;
-use subrosa_paillier::{Blinded, Blinder, Ciphertext, CiphertextBatch};
+use subrosa_paillier::{Blinded, Blinder, Ciphertext, CiphertextBatch, PublicKey};
 use subrosa_threshold_decryption::protocol::{self as decryption, Checks, DecryptionSettings};
-use subrosa_transport::{PartyId, PerParty, Session, Transport, with_causes};
+use subrosa_transport::{BroadcastStream, PartyId, PerParty, Roster, Session, Transport};
 
 /// R7a to R9 in one session: each bank's own announcement and noise, and what was heard of the others'.
 pub(super) struct Decryption<'a> {
@@ -106,29 +109,19 @@ impl<'a> Decryption<'a> {
         if counts.len() != roster.len() {
             return Err(Error::internal("another number of banks declared ciphertexts"));
         }
-        let owed = |party: PartyId| total - counts.get(party).copied().unwrap_or(0);
-        let mut all: Vec<Vec<Ciphertext>> = vec![Vec::new(); roster.len()];
-        let mut salts = Vec::with_capacity(roster.len());
-        let longest = roster.parties().map(owed).max().unwrap_or(0);
-        for start in (0..longest).step_by(CHUNK) {
-            let first = start == 0;
-            let batch = CiphertextBatch::new(key, piece(&self.noise, start / CHUNK))?;
-            let salt = first.then(|| self.salt(Committed::Noise));
-            let shape = |party: PartyId| NoiseShape {
-                batch: BatchShape { key: key.clone(), count: owed(party).saturating_sub(start).min(CHUNK) },
-                first,
-            };
-            for (party, message) in session.broadcast_shaped(&NoiseChunk { batch, salt }, shape)? {
-                salts.extend(message.salt);
-                let ciphertexts = message
-                    .batch
-                    .accept(key)
-                    .map_err(|error| Error::peer(&roster, party, with_causes(&error)))?;
-                let list = all.get_mut(party.index());
-                list.ok_or(Error::Internal { place: "a party sent noise that is not in the roster" })?
-                    .extend(ciphertexts);
-            }
-        }
+        let owed = counts.values().map(|count| total - count).collect::<Vec<usize>>();
+        let longest = owed.iter().copied().max().unwrap_or(0);
+        let mut stream = Noise {
+            key,
+            salt: self.salt(Committed::Noise),
+            mine: &self.noise,
+            owed,
+            salts: Vec::with_capacity(roster.len()),
+            all: vec![Vec::new(); roster.len()],
+            roster,
+        };
+        session.broadcast_stream(longest.div_ceil(CHUNK), &mut stream)?;
+        let Noise { salts, all, .. } = stream;
         let all = PerParty::from_vec(all);
         self.check(session, Committed::Noise, &state.noise_committed, &salts, &all)?;
         Ok(all)
@@ -234,11 +227,59 @@ impl<'a> Decryption<'a> {
         if committed.len() != shown.len() || salts.len() != shown.len() {
             return Err(Error::internal("commitments of another number of banks"));
         }
-        for (((party, shown), committed), salt) in shown.iter().zip(committed).zip(salts) {
-            if commitment(&self.run.id, party, what, salt, shown) != *committed {
-                let reason = format!("its {} is not what it committed to", what.label());
-                return Err(Error::peer(session.roster(), party, reason));
-            }
+        let banks: Vec<_> = shown.iter().zip(salts).zip(committed).collect();
+        let differs = |&(((party, shown), salt), committed): &(((_, &Vec<_>), _), &Digest)| {
+            commitment(&self.run.id, party, what, salt, shown) != *committed
+        };
+        // The first bank in the order of the roster, whichever is hashed first.
+        if let Some((((party, _), _), _)) = banks.into_par_iter().find_first(differs) {
+            let reason = format!("its {} is not what it committed to", what.label());
+            return Err(Error::peer(session.roster(), party, reason));
+        }
+        Ok(())
+    }
+}
+
+/// The chunks of R8.
+struct Noise<'a> {
+    key: &'a PublicKey,
+    roster: Roster,
+    /// The salt of my commitment.
+    salt: Digest,
+    mine: &'a [Blinded<Ciphertext>],
+    /// Ciphertexts that each bank sends.
+    owed: Vec<usize>,
+    salts: Vec<Digest>,
+    /// What each bank sent.
+    all: Vec<Vec<Ciphertext>>,
+}
+
+impl BroadcastStream for Noise<'_> {
+    type Message = NoiseChunk;
+    type Error = Error;
+
+    fn outgoing(&mut self, chunk: usize) -> Result<NoiseChunk, Error> {
+        let batch = CiphertextBatch::new(self.key, piece(self.mine, chunk))?;
+        Ok(NoiseChunk { salt: (chunk == 0).then_some(self.salt), batch })
+    }
+
+    fn shape(&self, chunk: usize, from: PartyId) -> NoiseShape {
+        let owed = self.owed.get(from.index()).copied().unwrap_or(0);
+        let count = owed.saturating_sub(chunk.saturating_mul(CHUNK)).min(CHUNK);
+        NoiseShape { batch: BatchShape { key: self.key.clone(), count }, first: chunk == 0 }
+    }
+
+    fn take(&mut self, _: usize, messages: PerParty<Option<NoiseChunk>>) -> Result<(), Error> {
+        let mut batches = Vec::with_capacity(self.roster.len());
+        for (party, message) in messages {
+            let message = message.ok_or(Error::Internal { place: "a bank was left out before R8" })?;
+            self.salts.extend(message.salt);
+            batches.push((party, message.batch));
+        }
+        for (party, ciphertexts) in accept(self.key, &self.roster, batches)? {
+            let list = self.all.get_mut(party.index());
+            let place = "a party sent noise that is not in the roster";
+            list.ok_or(Error::Internal { place })?.extend(ciphertexts);
         }
         Ok(())
     }

@@ -1,5 +1,8 @@
 //! Step R6 on the wire: the scores that one bank needs of another.
 
+use rayon::prelude::*;
+
+use super::arrivals::accept;
 use crate::banks::BankId;
 use crate::checkpoint::format::Run;
 use crate::error::Error;
@@ -10,7 +13,7 @@ use crate::steps::messages::{BatchShape, CHUNK, ScoreChunk};
 use crate::steps::randomness::Streams;
 use crate::steps::scores::{Encrypted, Received};
 use subrosa_paillier::{Blinded, Blinder, Ciphertext, CiphertextBatch, PublicKey};
-use subrosa_transport::{PartyId, Roster, Session, Transport, with_causes};
+use subrosa_transport::{PartyId, PerParty, PersonalStream, Roster, Session, Transport};
 
 /// The scores that other banks need in one iteration, each encrypted once for all of them.
 ///
@@ -52,14 +55,20 @@ impl<'a> Outgoing<'a> {
 
     /// Encrypts what the messages of a chunk need and what is not there yet.
     fn encrypt_chunk(&mut self, chunk: usize, scores: &Encrypted, blinder: &Blinder) -> Result<(), Error> {
+        let mut places = self.places(chunk)?;
+        places.retain(|&place| self.ciphertexts.get(place).is_some_and(Option::is_none));
+        self.encrypt(&places, scores, blinder)
+    }
+
+    /// Places of the accounts that are in messages of a chunk, ascending.
+    fn places(&self, chunk: usize) -> Result<Vec<usize>, Error> {
         let banks = self.agreed.network().banks().iter();
         let needed = banks.flat_map(|bank| piece(self.agreed.exports(self.step.period, bank), chunk));
         let place = |account: &u32| self.accounts.binary_search(account).map_err(|_| NOT_EXPORTED);
         let mut places = needed.map(place).collect::<Result<Vec<usize>, Error>>()?;
-        places.retain(|&place| self.ciphertexts.get(place).is_some_and(Option::is_none));
         places.sort_unstable();
         places.dedup();
-        self.encrypt(&places, scores, blinder)
+        Ok(places)
     }
 
     fn encrypt(&mut self, places: &[usize], scores: &Encrypted, blinder: &Blinder) -> Result<(), Error> {
@@ -73,22 +82,25 @@ impl<'a> Outgoing<'a> {
         Ok(())
     }
 
-    /// The message to a bank, if there is one.
-    fn message(&self, key: &PublicKey, bank: BankId, chunk: usize) -> Result<Option<ScoreChunk>, Error> {
+    /// The message to a bank, which is empty where nothing is left.
+    fn message(&self, key: &PublicKey, bank: BankId, chunk: usize) -> Result<ScoreChunk, Error> {
         let accounts = piece(self.agreed.exports(self.step.period, bank), chunk);
         let ciphertext = |account: &u32| {
             let place = self.accounts.binary_search(account).ok()?;
             self.ciphertexts.get(place)?.as_ref()
         };
         let ciphertexts = accounts.iter().map(ciphertext).collect::<Option<Vec<_>>>().ok_or(NOT_EXPORTED)?;
-        let batch = CiphertextBatch::new(key, ciphertexts)?;
-        Ok((!batch.is_empty()).then_some(ScoreChunk { batch }))
+        Ok(ScoreChunk { batch: CiphertextBatch::new(key, ciphertexts)? })
     }
 
-    /// Drops what no message after those of a chunk needs.
-    fn forget(&mut self, chunk: usize) {
-        let done = self.ciphertexts.iter_mut().zip(&self.last).filter(|(_, last)| **last <= chunk);
-        done.for_each(|(ciphertext, _)| *ciphertext = None);
+    /// Drops what is in messages of a chunk and in none of a later one.
+    fn forget(&mut self, chunk: usize) -> Result<(), Error> {
+        for place in self.places(chunk)? {
+            if self.last.get(place) == Some(&chunk) {
+                *self.ciphertexts.get_mut(place).ok_or(NOT_EXPORTED)? = None;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -99,48 +111,96 @@ const NOT_EXPORTED: Error = Error::Internal { place: "a score that another bank 
 pub(super) fn exchange_scores<T: Transport>(
     session: &mut Session<T>,
     links: &mut Links,
-    mut outgoing: Outgoing<'_>,
+    outgoing: Outgoing<'_>,
     scores: &Encrypted,
     blinder: &Blinder,
     run: &Run,
 ) -> Result<Received, Error> {
-    let (agreed, step, key) = (outgoing.agreed, outgoing.step, blinder.key());
-    let me = session.me();
+    let (agreed, step) = (outgoing.agreed, outgoing.step);
     let roster = session.roster().clone();
-    let banks: Vec<BankId> = agreed.network().banks().iter().collect();
-    let mut received = Received::new(agreed);
     let chunks = run.chunks.get(step.period).and_then(|chunks| usize::try_from(*chunks).ok());
-    for chunk in 0..chunks.ok_or(Error::Internal { place: "a period was not declared" })? {
-        outgoing.encrypt_chunk(chunk, scores, blinder)?;
-        let messages = banks.iter().map(|&bank| outgoing.message(key, bank, chunk));
-        let mut messages: Vec<Option<ScoreChunk>> = messages.collect::<Result<_, Error>>()?;
-        outgoing.forget(chunk);
-        let expected = |party: PartyId| {
-            banks.get(party.index()).map_or(&[][..], |&bank| piece(agreed.imports(step.period, bank), chunk))
-        };
-        let shape = |party: PartyId| BatchShape {
-            key: key.clone(),
-            count: if party == me { CHUNK } else { expected(party).len() },
-        };
-        let answers = session.exchange_shaped(
-            |party| {
-                let message = messages.get_mut(party.index()).and_then(Option::take)?;
-                Some(links.sent(party, message))
-            },
-            |party| !expected(party).is_empty(),
-            shape,
-        )?;
-        for (party, answer) in answers {
-            // A bank that owes nothing says nothing; `complete` finds what is missing.
-            let Some(answer) = answer else { continue };
-            links.received(party, &answer);
-            let ciphertexts =
-                answer.batch.accept(key).map_err(|error| Error::peer(&roster, party, with_causes(&error)))?;
-            received.insert(key, expected(party), ciphertexts)?;
-        }
-    }
+    let chunks = chunks.ok_or(Error::Internal { place: "a period was not declared" })?;
+    let mut stream = Scores {
+        banks: agreed.network().banks().iter().collect(),
+        received: Received::new(agreed),
+        messages: PerParty::from_vec(Vec::new()),
+        made: None,
+        roster: roster.clone(),
+        links,
+        outgoing,
+        scores,
+        blinder,
+    };
+    session.exchange_stream(chunks, &mut stream)?;
+    let received = stream.received;
     complete(agreed, step, &received, &roster)?;
     Ok(received)
+}
+
+/// The chunks of R6 in one iteration.
+struct Scores<'a> {
+    banks: Vec<BankId>,
+    roster: Roster,
+    links: &'a mut Links,
+    outgoing: Outgoing<'a>,
+    scores: &'a Encrypted,
+    blinder: &'a Blinder,
+    /// My messages of the chunk that is being sent.
+    messages: PerParty<Option<ScoreChunk>>,
+    /// Which chunk that is.
+    made: Option<usize>,
+    received: Received,
+}
+
+impl<'a> Scores<'a> {
+    fn make(&mut self, chunk: usize) -> Result<(), Error> {
+        let Self { outgoing, banks, blinder, .. } = self;
+        outgoing.encrypt_chunk(chunk, self.scores, blinder)?;
+        let own = outgoing.agreed.network().own();
+        let message = |&bank: &BankId| match bank == own {
+            true => Ok(None),
+            false => outgoing.message(blinder.key(), bank, chunk).map(Some),
+        };
+        self.messages = PerParty::from_vec(banks.par_iter().map(message).collect::<Result<_, Error>>()?);
+        self.outgoing.forget(chunk)?;
+        self.links.sent_all(&self.messages);
+        self.made = Some(chunk);
+        Ok(())
+    }
+
+    /// The foreign accounts whose scores a bank sends in a chunk.
+    fn expected(&self, chunk: usize, from: PartyId) -> &'a [u32] {
+        let Outgoing { agreed, step, .. } = self.outgoing;
+        self.banks.get(from.index()).map_or(&[][..], |&bank| piece(agreed.imports(step.period, bank), chunk))
+    }
+}
+
+impl PersonalStream for Scores<'_> {
+    type Message = ScoreChunk;
+    type Error = Error;
+
+    fn outgoing(&mut self, chunk: usize, to: PartyId) -> Result<ScoreChunk, Error> {
+        if self.made != Some(chunk) {
+            self.make(chunk)?;
+        }
+        let message = self.messages.get_mut(to).and_then(Option::take);
+        message.ok_or(Error::Internal { place: "a bank has no chunk of scores" })
+    }
+
+    fn shape(&self, chunk: usize, from: PartyId) -> BatchShape {
+        let count = if from == self.roster.me() { CHUNK } else { self.expected(chunk, from).len() };
+        BatchShape { key: self.blinder.key().clone(), count }
+    }
+
+    fn take(&mut self, chunk: usize, messages: PerParty<Option<ScoreChunk>>) -> Result<(), Error> {
+        self.links.received_all(&messages);
+        let batches = messages.into_iter().filter_map(|(party, message)| Some((party, message?.batch)));
+        let key = self.blinder.key();
+        for (party, ciphertexts) in accept(key, &self.roster, batches.collect())? {
+            self.received.insert(key, self.expected(chunk, party), ciphertexts)?;
+        }
+        Ok(())
+    }
 }
 
 /// Whether every score arrived. A missing one would count as 0 without a word.
@@ -176,7 +236,7 @@ mod tests {
     use crate::{PROTOCOL, Plan, RunSeed, Settings};
     use subrosa_paillier::{PrivateKey, Randomness};
     use subrosa_transport::testing::run_network;
-    use subrosa_transport::{MemoryNetwork, Parameters};
+    use subrosa_transport::{MemoryNetwork, Parameters, with_causes};
 
     /// What each of three banks ends R6 with if it expects `chunks` chunks.
     fn exchange(chunks: u64) -> Vec<Result<usize, Error>> {

@@ -1,9 +1,11 @@
 //! A propagation among banks: what an application holds, and what runs behind it.
 
 mod agree;
+mod arrivals;
 mod decrypt;
 mod driver;
 mod exchange;
+mod offers;
 mod outcome;
 mod parameters;
 mod resume;

@@ -7,7 +7,7 @@ use subrosa_threshold_decryption::ThresholdKey;
 use subrosa_transport::{Parameters, Protocol};
 
 /// Name and version of the protocol, for [`Session::open`](subrosa_transport::Session::open).
-pub const PROTOCOL: Protocol = Protocol { name: "subrosa/risk-propagation", version: 4 };
+pub const PROTOCOL: Protocol = Protocol { name: "subrosa/risk-propagation", version: 5 };
 
 /// Step R0: the parameters of a session, which must be equal at all banks.
 #[must_use]

@@ -52,9 +52,9 @@ fn roster(me: usize) -> Roster {
 }
 
 /// A folder of checkpoints whose runs' seeds are kept.
-struct Keeping<'a> {
-    store: FileStore,
-    seeds: &'a mut Seeds,
+pub struct Keeping<'a> {
+    pub store: FileStore,
+    pub seeds: &'a mut Seeds,
 }
 
 impl CheckpointStore for Keeping<'_> {

@@ -14,3 +14,4 @@ mod inconsistent;
 mod reference;
 mod senders;
 mod steps;
+mod windows;

@@ -5,6 +5,7 @@
 //! [`proof::verify`](crate::proof::verify) and [`Combiner`] are the pure steps. [`Decryption`] connects them to a session of their
 //! own. Other protocols that decrypt in their own session call [`announce`] and [`decrypt_towards`].
 
+mod announce;
 mod decryption;
 mod messages;
 mod plain;
@@ -15,7 +16,7 @@ use num_bigint::BigInt;
 use rand_core::CryptoRng;
 
 use crate::{Combiner, DecryptionError, Deviation, KeyShare, Ledger, PartialDecryption};
-use subrosa_paillier::{Blinded, Ciphertext, CiphertextBatch, PublicKey};
+use subrosa_paillier::{Blinded, Ciphertext, PublicKey};
 use subrosa_transport::{Failure, PartyId, PerParty, Protocol, Session, Transport};
 
 pub use decryption::Decryption;
@@ -25,8 +26,10 @@ pub use messages::{
 pub use proven::{Part, helps};
 pub use settings::{Checks, DecryptionSettings};
 
+use announce::Announcements;
+
 /// Name and version of the protocol, for [`Session::open`].
-pub const PROTOCOL: Protocol = Protocol { name: "subrosa/threshold-decryption", version: 2 };
+pub const PROTOCOL: Protocol = Protocol { name: "subrosa/threshold-decryption", version: 3 };
 
 /// How many ciphertexts one message holds at the most; larger batches take several messages.
 pub const CHUNK: usize = 4096;
@@ -81,23 +84,10 @@ pub fn announce<T: Transport>(
     counts: &PerParty<usize>,
 ) -> Result<PerParty<Vec<Ciphertext>>, DecryptionError> {
     let longest = counts.values().copied().max().unwrap_or(0);
-    let mut all: Vec<Vec<Ciphertext>> = vec![Vec::new(); session.roster().len()];
-    for start in (0..longest).step_by(CHUNK) {
-        let size = |count: usize| count.saturating_sub(start).min(CHUNK);
-        let some = mine.iter().skip(start).take(CHUNK);
-        let batch = CiphertextBatch::new(key, some).map_err(DecryptionError::Ciphertext)?;
-        let shape = |party: PartyId| AnnouncementShape {
-            key: key.clone(),
-            count: size(counts.get(party).copied().unwrap_or(0)),
-        };
-        let announced = session.broadcast_remaining(&Announcement { batch }, shape)?;
-        for (party, announcement) in announced {
-            let Some(announcement) = announcement else { continue };
-            let reason = "an announced ciphertext is not valid";
-            let bad = |_| DecryptionError::BadPartial { party, reason };
-            all[party.index()].extend(announcement.batch.accept(key).map_err(bad)?);
-        }
-    }
+    let all = vec![Vec::new(); session.roster().len()];
+    let mut stream = Announcements { key, mine, counts, all };
+    session.broadcast_stream(longest.div_ceil(CHUNK), &mut stream)?;
+    let all = stream.all;
     session.confirm()?;
     Ok(PerParty::from_vec(all))
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::common::*;
 use subrosa_threshold_decryption::protocol::{self, Decryption};
 use subrosa_transport::{
-    Deadline, Fault, HEADER_BYTES, MemoryNetwork, MemoryTransport, PartyId, PerParty, Roster,
-    Transport, TransportError, memory::Action, round_tag, testing::run_network, with_causes,
+    Deadline, Fault, HEADER_BYTES, MemoryNetwork, MemoryTransport, PartyId, PerParty, Roster, Transport,
+    TransportError, memory::Action, round_tag, testing::run_network, with_causes,
 };
 
 const ROUND: Duration = Duration::from_secs(2);

@@ -173,8 +173,10 @@ impl<T: Transport> Session<T> {
 
     /// A step that goes on without some parties cannot notice that one of them saw other broadcasts.
     fn require_confirmed(&self, round: &'static str) -> Result<(), Misuse> {
-        let unconfirmed =
-            self.active_others(|_| true).into_iter().find(|party| !self.peers[party.index()].agreed);
+        let unconfirmed = self
+            .active_others(|_| true)
+            .into_iter()
+            .find(|party| self.peers[party.index()].shown != Some(self.transcript));
         match unconfirmed {
             None => Ok(()),
             Some(party) => Err(Misuse::Unconfirmed { round, name: self.roster.name(party).to_owned() }),

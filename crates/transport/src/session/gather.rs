@@ -7,6 +7,7 @@ use crate::{
     Deadline, Fault, PartyId, SessionError, Transport, TransportError,
     error::{Cause, Failure, Violation},
     frame::{HEADER_BYTES, Header, Kind, NO_SESSION, RoundTag},
+    transcript::Transcript,
     wiped::Wiped,
     with_causes,
 };
@@ -31,6 +32,8 @@ pub(super) struct Want<'a> {
     pub(super) tag: RoundTag,
     pub(super) kind: Kind,
     pub(super) step: u32,
+    /// The transcript that its frames carry.
+    pub(super) transcript: Transcript,
     pub(super) timeout: Duration,
     /// The greatest payload of a peer's message, in bytes.
     pub(super) max_payload: &'a dyn Fn(PartyId) -> usize,
@@ -97,7 +100,7 @@ impl<T: Transport> Session<T> {
         let deadline = Deadline::after(longest);
         // The deadline also ends a peer that never stops sending.
         while !deadline.has_passed() {
-            let frame = Wiped::new(self.transport.receive(peer, deadline).ok()?);
+            let frame = self.next_frame(peer, deadline).ok()?;
             self.counters.count_received(peer, round, frame.len());
             let (header, payload) = Header::parse(&frame).ok()?;
             if header.sender != peer || header.session != self.id {
@@ -216,8 +219,8 @@ impl<T: Transport> Session<T> {
         accept: &mut Accept<'_>,
     ) -> Option<Result<(), Cause>> {
         loop {
-            let frame = match self.transport.receive(peer, deadline) {
-                Ok(frame) => Wiped::new(frame),
+            let frame = match self.next_frame(peer, deadline) {
+                Ok(frame) => frame,
                 Err(error) if error.is_timeout() => return None,
                 Err(error) => return Some(Err(Cause::Network(TransportError::into_fault(error)))),
             };
@@ -227,6 +230,14 @@ impl<T: Transport> Session<T> {
                 Ok(Some((header, payload))) => return Some(accept(peer, &header, payload)),
                 Err(cause) => return Some(Err(cause)),
             }
+        }
+    }
+
+    /// The peer's next frame by the deadline, those that were read ahead first.
+    fn next_frame(&mut self, peer: PartyId, deadline: Deadline) -> Result<Wiped, TransportError> {
+        match self.peers.get_mut(peer.index()).and_then(|peer| peer.ahead.pop_front()) {
+            Some(frame) => Ok(frame),
+            None => self.transport.receive(peer, deadline).map(Wiped::new),
         }
     }
 
@@ -261,7 +272,7 @@ impl<T: Transport> Session<T> {
         if payload.len() > limit {
             return Err(Violation::Oversized { bytes: payload.len(), limit }.into());
         }
-        self.peer(from)?.agreed = true;
+        self.peer(from)?.shown = Some(want.transcript);
         Ok(Some((header, payload)))
     }
 
@@ -321,9 +332,9 @@ impl<T: Transport> Session<T> {
         }
         // This check comes before all that depend on the contents of broadcasts. An honest party that saw other
         // broadcasts may be in another round, or send more or less.
-        if header.transcript != self.transcript.value() {
+        if header.transcript != want.transcript.value() {
             // A peer that confirmed this transcript before contradicts itself. Otherwise it is unknown who lies.
-            let contradicts = self.peer(from)?.agreed;
+            let contradicts = self.peer(from)?.shown == Some(want.transcript);
             return Err(if contradicts { Violation::ContradictsItself.into() } else { Cause::EchoMismatch });
         }
         if header.tag != want.tag {

@@ -7,6 +7,8 @@ mod collect;
 mod gather;
 mod open;
 mod rounds;
+mod send;
+mod stream;
 
 use std::collections::VecDeque;
 
@@ -16,11 +18,13 @@ use crate::{
     error::Failure,
     frame::{Header, Kind, round_tag},
     transcript::Transcript,
+    wiped::Wiped,
     with_causes,
 };
 
 pub(crate) use abort::clean;
 pub use collect::Collected;
+pub use stream::{BroadcastStream, DEFAULT_WINDOW, PersonalStream};
 
 pub(crate) const CONFIRM_ROUND: &str = "session/confirm";
 pub(crate) const ABORT_ROUND: &str = "session/abort";
@@ -39,14 +43,16 @@ enum Stage {
 /// State of one peer.
 #[derive(Clone, Debug, Default)]
 struct Peer {
-    /// Whether it confirmed the present transcript. If it shows another one later, it contradicts itself.
-    agreed: bool,
+    /// The last transcript of this party that it confirmed. If it shows another one in its place, it contradicts itself.
+    shown: Option<Transcript>,
     /// Whether it is left out of all later steps.
     failed: bool,
     /// Steps that went on without its frame, oldest first. The frame may still come.
     skipped: VecDeque<u32>,
     /// Number of frames of earlier sessions before its greeting.
     leftovers: usize,
+    /// Its frames of later steps of a stream, oldest first.
+    ahead: VecDeque<Wiped>,
 }
 
 /// A run of one protocol among the parties of a roster, with typed rounds, echo broadcasts, abort messages and
@@ -84,6 +90,8 @@ pub struct Session<T: Transport> {
     peers: Vec<Peer>,
     failed: Vec<PartyId>,
     failures: Vec<Failure>,
+    /// How many steps of a stream are under way at a time.
+    window: usize,
     counters: Counters,
 }
 
@@ -249,14 +257,6 @@ impl<T: Transport> Session<T> {
             peer.skipped.clear();
             self.failed.push(failure.party);
             self.failures.push(failure);
-        }
-    }
-
-    /// S5: after a broadcast no peer has confirmed the new transcript yet.
-    fn absorb(&mut self, step: u32, round: &str, digests: impl ExactSizeIterator<Item = Option<[u8; 32]>>) {
-        self.transcript.absorb(step, round, digests);
-        for peer in &mut self.peers {
-            peer.agreed = false;
         }
     }
 

@@ -3,7 +3,7 @@
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
-use super::{OPEN_ROUND, Peer, Session, Stage, abort::clean, gather::Want};
+use super::{DEFAULT_WINDOW, OPEN_ROUND, Peer, Session, Stage, abort::clean, gather::Want};
 use crate::{
     Counters, Limits, Misuse, Parameters, Protocol, Roster, SessionError, Transport,
     error::{Cause, Violation},
@@ -65,6 +65,7 @@ impl<T: Transport> Session<T> {
             peers: vec![Peer::default(); parties],
             failed: Vec::new(),
             failures: Vec::new(),
+            window: DEFAULT_WINDOW,
             counters: Counters::new(parties),
             roster,
         };
@@ -102,6 +103,7 @@ impl<T: Transport> Session<T> {
             tag: round_tag(OPEN_ROUND),
             kind: Kind::Hello,
             step,
+            transcript: self.transcript,
             timeout: self.limits.open_timeout,
             max_payload: &|_| MAX_HELLO_BYTES,
         };

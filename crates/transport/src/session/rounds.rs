@@ -2,13 +2,12 @@
 
 use std::{borrow::Borrow, time::Duration};
 
-use super::{CONFIRM_ROUND, Session, gather::Want};
+use super::{CONFIRM_ROUND, Session, gather::Want, send::Encoded};
 use crate::{
     Fault, Message, Misuse, PartyId, PerParty, SessionError, Transport,
     error::{Cause, Violation},
     frame::{HEADER_BYTES, Kind, round_tag},
-    transcript::digest,
-    wiped::{Wiped, Writer},
+    transcript::{Transcript, digest},
 };
 
 impl<T: Transport> Session<T> {
@@ -58,9 +57,7 @@ impl<T: Transport> Session<T> {
         shape: impl Fn(PartyId) -> S,
     ) -> Result<PerParty<Option<M>>, SessionError> {
         let me = self.me();
-        let mut frame = self.encode(message, shape(me).borrow())?;
-        // This party's own message, as the others will see it.
-        let own: M = decode(&frame[HEADER_BYTES..]).map_err(|_| Misuse::Unencodable { round: M::ROUND })?;
+        let Encoded { mut frame, own } = self.encode_broadcast(message, shape(me).borrow())?;
         let step = self.next_step()?;
         self.finish_frame(&mut frame, step, M::ROUND);
         let unsent = self.send_to_all(M::ROUND, &frame)?;
@@ -71,11 +68,11 @@ impl<T: Transport> Session<T> {
         digests[me.index()] = Some(digest(&frame[HEADER_BYTES..]));
         drop(frame);
         let peers = self.active_others(|_| true);
-        self.gather_messages(step, &shape, peers, unsent, &mut |from, message, payload| {
+        self.gather_messages(step, self.transcript, &shape, peers, unsent, &mut |from, message, payload| {
             messages[from] = Some(message);
             digests[from.index()] = Some(digest(payload));
         })?;
-        self.absorb(step, M::ROUND, digests.into_iter());
+        self.transcript.absorb(step, M::ROUND, digests.into_iter());
         Ok(messages)
     }
 
@@ -97,14 +94,19 @@ impl<T: Transport> Session<T> {
         let mut digests = vec![None; self.roster.len()];
         let (received, step) = match (sender == self.me(), message) {
             (true, Some(message)) => {
-                let mut frame = self.encode(message, shape)?;
-                let own: M =
-                    decode(&frame[HEADER_BYTES..]).map_err(|_| Misuse::Unencodable { round: M::ROUND })?;
+                let Encoded { mut frame, own } = self.encode_broadcast(message, shape)?;
                 let step = self.next_step()?;
                 self.finish_frame(&mut frame, step, M::ROUND);
                 let unsent = self.send_to_all(M::ROUND, &frame)?;
                 digests[sender.index()] = Some(digest(&frame[HEADER_BYTES..]));
-                self.gather_messages::<M, _>(step, &|_| shape, Vec::new(), unsent, &mut |_, _, _| {})?;
+                self.gather_messages::<M, _>(
+                    step,
+                    self.transcript,
+                    &|_| shape,
+                    Vec::new(),
+                    unsent,
+                    &mut |_, _, _| {},
+                )?;
                 (Some(own), step)
             }
             (false, None) => {
@@ -113,6 +115,7 @@ impl<T: Transport> Session<T> {
                 let mut received = None;
                 self.gather_messages(
                     step,
+                    self.transcript,
                     &|_| shape,
                     vec![sender],
                     Vec::new(),
@@ -125,7 +128,7 @@ impl<T: Transport> Session<T> {
             }
             _ => return Err(Misuse::WrongSender { round: M::ROUND }.into()),
         };
-        self.absorb(step, M::ROUND, digests.into_iter());
+        self.transcript.absorb(step, M::ROUND, digests.into_iter());
         received.ok_or_else(|| Misuse::WrongSender { round: M::ROUND }.into())
     }
 
@@ -165,7 +168,7 @@ impl<T: Transport> Session<T> {
         let unsent = self.send_personal(step, outgoing, &shape)?;
         let mut messages = self.nothing::<M>();
         let peers = self.active_others(&expected);
-        self.gather_messages(step, &shape, peers, unsent, &mut |from, message, _| {
+        self.gather_messages(step, self.transcript, &shape, peers, unsent, &mut |from, message, _| {
             messages[from] = Some(message);
         })?;
         Ok(messages)
@@ -213,83 +216,17 @@ impl<T: Transport> Session<T> {
         let step = self.next_step()?;
         let frame = self.header(Kind::Echo, step, round).encode();
         let unsent = self.send_to_all(round, &frame)?;
-        let want =
-            Want { round, tag: round_tag(round), kind: Kind::Echo, step, timeout, max_payload: &|_| 0 };
+        let want = Want {
+            round,
+            tag: round_tag(round),
+            kind: Kind::Echo,
+            step,
+            transcript: self.transcript,
+            timeout,
+            max_payload: &|_| 0,
+        };
         let peers = self.active_others(|_| true);
         self.gather_all(&want, peers, unsent, &mut |_, _, _| Ok(()))
-    }
-
-    /// Sends one frame to every other party. Those that could not be reached and still take part are returned.
-    pub(super) fn send_to_all(
-        &mut self,
-        round: &'static str,
-        frame: &[u8],
-    ) -> Result<Vec<(PartyId, Fault)>, SessionError> {
-        let mut unsent = Vec::new();
-        for party in self.roster.others() {
-            self.send_one(party, round, frame, &mut unsent)?;
-        }
-        Ok(unsent)
-    }
-
-    pub(super) fn send_personal<M: Message, S: Borrow<M::Shape>>(
-        &mut self,
-        step: u32,
-        mut outgoing: impl FnMut(PartyId) -> Option<M>,
-        shape: &impl Fn(PartyId) -> S,
-    ) -> Result<Vec<(PartyId, Fault)>, SessionError> {
-        let mut unsent = Vec::new();
-        for party in self.roster.others() {
-            let Some(message) = outgoing(party) else { continue };
-            let mut frame = match self.encode(&message, shape(self.me()).borrow()) {
-                Ok(frame) => frame,
-                // Some of the others have their messages already, so the step cannot be taken back.
-                Err(misuse) => return Err(self.fail(misuse.into())),
-            };
-            self.finish_frame(&mut frame, step, M::ROUND);
-            self.send_one(party, M::ROUND, &frame, &mut unsent)?;
-        }
-        Ok(unsent)
-    }
-
-    fn send_one(
-        &mut self,
-        party: PartyId,
-        round: &'static str,
-        frame: &[u8],
-        unsent: &mut Vec<(PartyId, Fault)>,
-    ) -> Result<(), SessionError> {
-        match self.send_frame(party, round, frame) {
-            Ok(()) => Ok(()),
-            Err(fault @ (Fault::TooLarge { .. } | Fault::UnknownParty | Fault::Myself)) => {
-                let name = self.roster.name(party).to_owned();
-                Err(self.fail(Misuse::Transport { round, name, fault }.into()))
-            }
-            Err(fault) => {
-                if self.is_active(party) {
-                    unsent.push((party, fault));
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// A frame whose header is still to be written: it depends on the step.
-    fn encode<M: Message>(&self, message: &M, shape: &M::Shape) -> Result<Wiped, Misuse> {
-        let round = M::ROUND;
-        let empty = Writer(vec![0; HEADER_BYTES].into());
-        let Writer(frame) = postcard::to_extend(message, empty).map_err(|_| Misuse::Unencodable { round })?;
-        let bytes = frame.len() - HEADER_BYTES;
-        let limit = self.payload_limit(M::max_bytes(shape));
-        if bytes > limit { Err(Misuse::TooLong { round, bytes, limit }) } else { Ok(frame) }
-    }
-
-    fn payload_limit(&self, max_bytes: usize) -> usize {
-        max_bytes.min(self.limits.max_frame.saturating_sub(HEADER_BYTES))
-    }
-
-    fn finish_frame(&self, frame: &mut [u8], step: u32, round: &str) {
-        frame[..HEADER_BYTES].copy_from_slice(&self.header(Kind::Message, step, round).encode());
     }
 
     pub(super) fn want<'a, M: Message>(
@@ -302,21 +239,24 @@ impl<T: Transport> Session<T> {
             tag: round_tag(M::ROUND),
             kind: Kind::Message,
             step,
+            transcript: self.transcript,
             timeout: self.limits.round_timeout,
             max_payload,
         }
     }
 
-    fn gather_messages<M: Message, S: Borrow<M::Shape>>(
+    /// One message of a step from each of `peers`; its frames carry `transcript`.
+    pub(super) fn gather_messages<M: Message, S: Borrow<M::Shape>>(
         &mut self,
         step: u32,
+        transcript: Transcript,
         shape: &impl Fn(PartyId) -> S,
         peers: Vec<PartyId>,
         unsent: Vec<(PartyId, Fault)>,
         take: &mut dyn FnMut(PartyId, M, &[u8]),
     ) -> Result<(), SessionError> {
         let limit = |party| M::max_bytes(shape(party).borrow());
-        let want = self.want::<M>(step, &limit);
+        let want = Want { transcript, ..self.want::<M>(step, &limit) };
         self.gather_all(&want, peers, unsent, &mut accept::<M, S>(shape, take))
     }
 
@@ -329,7 +269,7 @@ impl<T: Transport> Session<T> {
     }
 
     /// Nobody may have been given up before.
-    fn require_all(&mut self, round: &'static str) -> Result<(), SessionError> {
+    pub(super) fn require_all(&mut self, round: &'static str) -> Result<(), SessionError> {
         if self.failures.is_empty() {
             return Ok(());
         }
@@ -350,7 +290,7 @@ impl<T: Transport> Session<T> {
     }
 }
 
-fn decode<M: Message>(payload: &[u8]) -> Result<M, Violation> {
+pub(super) fn decode<M: Message>(payload: &[u8]) -> Result<M, Violation> {
     match postcard::take_from_bytes(payload) {
         Ok((message, [])) => Ok(message),
         _ => Err(Violation::Undecodable),

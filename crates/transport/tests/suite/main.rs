@@ -15,6 +15,7 @@ mod memory;
 mod misbehaviour;
 mod opening;
 mod rounds;
+mod streams;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "tls")]

@@ -89,7 +89,7 @@ pub fn blind(
     Ok(blinded.collect::<Result<Vec<Vec<_>>, Error>>()?.concat())
 }
 
-/// The end of step R8: C·∏ Eᵢ for every ciphertext. `noise[i]` is the list of noise contributor i.
+/// The end of step R8: C·∏ Eᵢ for every ciphertext, in the current rayon pool. `noise[i]` is the list of noise contributor i.
 ///
 /// # Errors
 /// [`Error::Paillier`] for ciphertexts of another key, [`Error::Internal`] for a list of another length.
@@ -105,7 +105,7 @@ pub fn add_noise(
         let parts = noise.iter().filter_map(|noise| noise.get(index));
         Ok(key.sum(std::iter::once(packed).chain(parts))?)
     };
-    packed.iter().enumerate().map(all).collect()
+    packed.par_iter().enumerate().map(all).collect()
 }
 
 /// Step R9: the scores of all own accounts on the plan's grid, one row of risk types for each.

@@ -3,6 +3,8 @@
 //! So a bank is bound to its personal messages, as it is to its broadcasts: who receives one compares, and an auditor who has a
 //! bank's record knows that no message in it was made up by that bank.
 
+use rayon::prelude::*;
+
 use crate::error::Error;
 use crate::steps::messages::{Digests, OfferChunk, ScoreChunk, SelectionBits, Sent};
 use subrosa_encoding::Hasher;
@@ -78,6 +80,16 @@ impl Links {
         add(&mut self.received, from, message);
     }
 
+    /// Notes messages to several banks, in the rayon pool.
+    pub(crate) fn sent_all<M: Personal + Sync>(&mut self, messages: &PerParty<Option<M>>) {
+        add_all(&mut self.sent, messages);
+    }
+
+    /// Notes messages of several banks, in the rayon pool.
+    pub(crate) fn received_all<M: Personal + Sync>(&mut self, messages: &PerParty<Option<M>>) {
+        add_all(&mut self.received, messages);
+    }
+
     /// What is told to all.
     #[must_use]
     pub fn message(&self) -> Sent {
@@ -111,4 +123,13 @@ fn add(hashes: &mut [Hasher], party: PartyId, message: &impl Personal) {
     if let Some(hash) = hashes.get_mut(party.index()) {
         *hash = message.add_to(hash.clone());
     }
+}
+
+fn add_all<M: Personal + Sync>(hashes: &mut [Hasher], messages: &PerParty<Option<M>>) {
+    let messages: Vec<Option<&M>> = messages.values().map(Option::as_ref).collect();
+    hashes.par_iter_mut().zip(messages).for_each(|(hash, message)| {
+        if let Some(message) = message {
+            *hash = message.add_to(hash.clone());
+        }
+    });
 }

@@ -12,6 +12,10 @@
 //! rounding adds and those it takes away balance: with fractional parts rᵤ, of which R = Σ rᵤ are rounded up, either
 //! sum is at most R·(1 − R/deg) ≤ deg/4. Scores being in [0, 1], the step is off by at most deg/4 units, and D by
 //! half a unit: (deg/2 + 1)·2^(−f−1) in all. Steps are convex combinations, so earlier errors do not grow.
+//!
+//! **Cost.** Weights are computed anew in each iteration, some 0.15 µs of processor time for each sender of an account. With
+//! k = 2048 that is at most 0.4 % of the products in which they are exponents, by measurements with 6 and with 38 senders on
+//! average. To keep them for all iterations of a period would take 8 bytes for each.
 
 use num_bigint::BigUint;
 use num_traits::ToPrimitive;

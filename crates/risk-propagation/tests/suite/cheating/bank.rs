@@ -266,9 +266,12 @@ impl Bank<'_, '_> {
                     let accounts = view.agreed().exports(step.period, banks[party.index()]);
                     let pick = |account: &u32| made[exported.binary_search(account).unwrap()].clone();
                     let honest = accounts.iter().map(pick).collect();
-                    let sent = deviation.scores(&view, number, party, accounts, honest);
+                    let mut sent = deviation.scores(&view, number, party, accounts, honest);
+                    if chunk > 0 {
+                        sent.clear();
+                    }
                     let batch = CiphertextBatch::new(key, &sent).unwrap();
-                    (chunk == 0 && !sent.is_empty()).then(|| links.sent(party, ScoreChunk { batch }))
+                    Some(links.sent(party, ScoreChunk { batch }))
                 };
                 let owed = |party: PartyId| {
                     view.agreed().imports(step.period, banks[party.index()]).len() * usize::from(chunk == 0)
@@ -277,13 +280,14 @@ impl Bank<'_, '_> {
                     key: key.clone(),
                     count: if party == me { exported.len() } else { owed(party) },
                 };
-                let answers = self.session.exchange_shaped(outgoing, |party| owed(party) > 0, shape)?;
+                let answers = self.session.exchange_shaped(outgoing, |_| true, shape)?;
                 for (party, answer) in answers {
                     let Some(answer) = answer else { continue };
                     links.received(party, &answer);
                     let ciphertexts = answer.batch.accept(key)?;
                     self.deviation.received(number, party, &ciphertexts);
                     let places = progress.agreed.imports(step.period, banks[party.index()]);
+                    let places = if chunk == 0 { places } else { &[] };
                     received.insert(key, places, ciphertexts).unwrap();
                 }
             }
