@@ -1,10 +1,10 @@
-//! Masks: the building stones of code whose running time does not depend on its data.
+//! Masks, for code whose running time does not depend on its data.
 
 use std::hint::black_box;
 
 /// All ones for `flag` = 1, all zeros for `flag` = 0.
 ///
-/// The optimiser must not learn that the value has two states only, or it may put a branch back.
+/// The optimiser must not see that the value has only two states. Otherwise it may insert a branch.
 #[inline(always)]
 pub(crate) fn mask(flag: u64) -> u64 {
     black_box(flag).wrapping_neg()

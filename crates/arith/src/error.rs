@@ -35,7 +35,7 @@ pub enum ArithError {
     /// A difference of non-negative integers would be negative.
     #[error("the difference is negative")]
     NegativeDifference,
-    /// An interval without any element was given to sample from, or zero to reduce by.
+    /// An interval to sample from is empty, or a divisor is zero.
     #[error("the range is empty")]
     EmptyRange,
     /// A fixed-base table cannot be made within the memory that it was given.
@@ -57,7 +57,7 @@ pub enum ArithError {
 }
 
 impl ArithError {
-    /// Whose failure it is: all errors of this crate are about arguments.
+    /// Returns whose failure it is. All errors of this crate are about arguments.
     #[must_use]
     pub fn kind(&self) -> FailureKind {
         match self {

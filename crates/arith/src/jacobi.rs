@@ -3,8 +3,8 @@
 use num_bigint::BigUint;
 use num_traits::Zero;
 
-/// The Jacobi symbol (a/n): 1, −1, or 0 where a and n have a common divisor. 0 also for an even n, for which it is not
-/// defined.
+/// Computes the Jacobi symbol (a/n): 1, −1, or 0 if a and n have a common divisor. Returns 0 also for an even n, for
+/// which it is not defined.
 ///
 /// Euclid's algorithm with the law of reciprocity (Cohen, *A Course in Computational Algebraic Number Theory*,
 /// algorithm 1.4.10), on words as soon as the numbers fit.

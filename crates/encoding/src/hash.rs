@@ -1,4 +1,4 @@
-//! Hashing of structured data: separated by domain, with an encoding that can be read in one way only.
+//! Domain-separated hashing of structured data, with an encoding that can be read in one way only.
 
 use num_bigint::BigUint;
 use num_traits::Zero;
@@ -9,8 +9,8 @@ const EXTRA_BITS: u64 = 128;
 
 /// SHA-256 over a domain, a version and named fields.
 ///
-/// Every part is preceded by a tag of its kind and its length (8 bytes, little-endian), so that two different sequences
-/// of fields never give the same bytes; the domain keeps the hashes of different protocols apart.
+/// A tag of its kind and its length (8 bytes, little-endian) precede every part, so that two different sequences of
+/// fields never give the same bytes. The domain separates the hashes of different protocols.
 ///
 /// ```
 /// use subrosa_encoding::Hasher;
@@ -29,7 +29,7 @@ impl std::fmt::Debug for Hasher {
     }
 }
 
-/// Kinds of parts, so that a field is never taken for another kind.
+/// Tags of the kinds of parts.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum Tag {
@@ -42,7 +42,8 @@ enum Tag {
 }
 
 impl Hasher {
-    /// A hasher for one purpose: `domain` names protocol and use ("subrosa/paillier/djn"), `version` its revision.
+    /// Creates a hasher for one purpose. `domain` names protocol and use ("subrosa/paillier/djn"), and `version` its
+    /// revision.
     pub fn new(domain: &str, version: u32) -> Self {
         Self(Sha256::new())
             .part(Tag::Domain, domain.as_bytes())
@@ -76,12 +77,12 @@ impl Hasher {
         self.part(Tag::Name, name.as_bytes()).part(Tag::Word, &value.to_le_bytes())
     }
 
-    /// The hash of all that was added.
+    /// Returns the hash of all parts.
     pub fn finish(&self) -> [u8; 32] {
         self.0.clone().finalize().into()
     }
 
-    /// A number in [0, 2^`bits`) drawn from the hash.
+    /// Draws a number in [0, 2^`bits`) from the hash.
     pub fn expand_bits(&self, bits: u64) -> BigUint {
         let length = usize::try_from(bits.div_ceil(8)).unwrap_or(usize::MAX);
         let mut bytes = self.expand(length);
@@ -91,7 +92,8 @@ impl Hasher {
         BigUint::from_bytes_le(&bytes)
     }
 
-    /// A number in [0, `bound`) drawn from the hash, reduced from 128 bits more than the bound has; 0 for a `bound` of 0.
+    /// Draws a number in [0, `bound`) from the hash, reduced from 128 bits more than the bound has. Returns 0 for a
+    /// `bound` of 0.
     pub fn below(&self, bound: &BigUint) -> BigUint {
         if bound.is_zero() {
             return BigUint::ZERO;
@@ -99,7 +101,7 @@ impl Hasher {
         self.expand_bits(bound.bits() + EXTRA_BITS) % bound
     }
 
-    /// `length` bytes drawn from the hash: SHA-256 of a fixed prefix, the hash and a counter.
+    /// Draws `length` bytes from the hash: SHA-256 of a fixed prefix, the hash and a counter.
     #[doc(alias = "XOF")]
     pub fn expand(&self, length: usize) -> Vec<u8> {
         let seed = self.finish();

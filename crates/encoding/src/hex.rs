@@ -18,7 +18,7 @@ impl Debug for Hex<'_> {
     }
 }
 
-/// The `N` bytes that hexadecimal digits stand for, upper or lower case; `None` unless there are exactly 2·`N` of them.
+/// Parses `N` bytes from hexadecimal digits, upper or lower case. Returns `None` unless there are exactly 2·`N` digits.
 #[must_use]
 pub fn parse_hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
     let digits = digits.as_bytes();

@@ -5,8 +5,8 @@
 //! input holds; from other formats it collects bytes as they come. How the length is written is the format's affair:
 //! postcard reads it in more bytes than it takes, too. Compare what was received by its bytes, or by its values.
 //!
-//! A number's length shows its size. That is nothing new where it is uniform in a public range; where it is not, the
-//! protocol must say so.
+//! A number's length shows its size. For a number that is uniform in a public range, this reveals nothing. For other
+//! numbers, the protocol must say so.
 
 use num_bigint::{BigInt, BigUint, Sign};
 use num_traits::Zero;
@@ -189,7 +189,7 @@ impl<'de> Visitor<'de> for BytesVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
-        // Without trust in the size hint: it comes from outside.
+        // The size hint comes from outside, so it is not trusted.
         let mut bytes = Vec::new();
         while let Some(byte) = sequence.next_element::<u8>()? {
             bytes.push(byte);
@@ -198,7 +198,7 @@ impl<'de> Visitor<'de> for BytesVisitor {
     }
 }
 
-/// A `BigUint` that serialises as in [`uint`]: for use in tuples, maps and generic messages.
+/// A `BigUint` that serialises as in [`uint`], for tuples, maps and generic messages.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Uint(#[serde(with = "uint")] pub BigUint);

@@ -7,14 +7,14 @@ use crate::{Ciphertext, PaillierError, PublicKey};
 use subrosa_arith::{FixedBase, Residue, SecretInt, sample};
 use subrosa_encoding::Hasher;
 
-/// A value that was blinded with fresh randomness after it was computed and may be shown to others.
+/// A value that was blinded with fresh randomness after it was computed, and so may be shown to others.
 ///
-/// Made only by [`Blinder`]. It can be read like the value inside, and be unwrapped, but nothing else can be wrapped.
+/// Only [`Blinder`] makes one. It can be read like the value inside and be unwrapped. No other value can be wrapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blinded<T>(T);
 
 impl<T> Blinded<T> {
-    /// The value inside. What is computed from it is no longer blinded.
+    /// Returns the value inside. Values computed from it are no longer blinded.
     pub fn into_inner(self) -> T {
         self.0
     }
@@ -59,7 +59,7 @@ pub enum Randomness {
 #[doc(alias("encryption of zero", "nonce"))]
 pub struct Randomiser(Residue);
 
-/// Draws randomisers for one key; holds the table that makes the short ones fast. Build it once and share it.
+/// Draws randomisers for one key. It holds the table that makes short ones fast. Build it once and share it.
 #[derive(Debug)]
 #[doc(alias("rerandomize", "obfuscate"))]
 pub struct Blinder {
@@ -68,11 +68,12 @@ pub struct Blinder {
     exponent_bits: u64,
 }
 
-/// Room for the table of [`Blinder::with_default_table`]: the best table for a key of 2,048 bits takes a fifth of it.
+/// Memory for the table of [`Blinder::with_default_table`], in bytes. The best table for a key of 2,048 bits takes a
+/// fifth of it.
 pub const DEFAULT_TABLE_BYTES: usize = 16 << 20;
 
 impl Blinder {
-    /// A blinder for `key` with [`Randomness::Short`] and a table of at most 16 MiB, which is what most programs want.
+    /// Creates a blinder for `key` with [`Randomness::Short`] and a table of at most 16 MiB, which suits most programs.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -80,7 +81,7 @@ impl Blinder {
         Self::new(key, Randomness::Short, DEFAULT_TABLE_BYTES)
     }
 
-    /// A blinder for `key` whose table takes at most about `table_bytes` bytes (for [`Randomness::Short`]).
+    /// Creates a blinder for `key`. With [`Randomness::Short`], its table takes at most about `table_bytes` bytes.
     ///
     /// # Errors
     /// [`PaillierError::Table`] if the table cannot be made in so little room.
@@ -96,7 +97,7 @@ impl Blinder {
         Ok(Self { key: key.clone(), table, exponent_bits })
     }
 
-    /// The key that this blinder serves.
+    /// Returns the key of this blinder.
     pub fn key(&self) -> &PublicKey {
         &self.key
     }
@@ -113,8 +114,8 @@ impl Blinder {
         })
     }
 
-    /// Draws a fresh randomiser from each generator, all as [`randomiser`](Self::randomiser) would. Eight are computed side by
-    /// side where the machine can: hand in a multiple of [`GROUP`](subrosa_arith::GROUP) of them.
+    /// Draws a fresh randomiser from each generator, as [`randomiser`](Self::randomiser) does. Eight are computed side
+    /// by side if the machine can do so, so give a multiple of [`GROUP`](subrosa_arith::GROUP) of them.
     pub fn randomisers(&self, rngs: &mut [impl CryptoRng]) -> Vec<Randomiser> {
         match &self.table {
             Some(table) => {
@@ -126,7 +127,7 @@ impl Blinder {
         }
     }
 
-    /// Blinds a ciphertext: the result has the same plaintext and cannot be linked to the original.
+    /// Blinds a ciphertext. The result has the same plaintext and cannot be linked to the original.
     ///
     /// # Errors
     /// [`PaillierError::OtherKey`].
@@ -139,7 +140,7 @@ impl Blinder {
         self.blind_with(ciphertext, self.randomiser(rng))
     }
 
-    /// As [`blind`](Self::blind), with a randomiser that was drawn before.
+    /// Blinds as [`blind`](Self::blind), with a randomiser that was drawn before.
     ///
     /// # Errors
     /// [`PaillierError::OtherKey`].

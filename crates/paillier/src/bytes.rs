@@ -17,8 +17,8 @@ pub const MAX_PUBLIC_KEY_BYTES: usize =
     MAGIC.len() + 2 + (MAX_KEY_BITS as usize).div_ceil(8) + CHECKSUM_BYTES;
 
 impl PublicKey {
-    /// The key as bytes: magic `SUBROSAN`, the version 1 in two bytes, N in its shortest form (both little-endian), SHA-256 of
-    /// everything before.
+    /// Encodes the key as bytes: magic `SUBROSAN`, the version 1 in two bytes, N in its shortest form (both
+    /// little-endian), SHA-256 of everything before.
     #[must_use]
     #[doc(alias("serialize", "export"))]
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -30,11 +30,11 @@ impl PublicKey {
         bytes
     }
 
-    /// The key in the bytes that [`to_bytes`](Self::to_bytes) made, checked as [`new`](Self::new) checks one.
+    /// Decodes the key in bytes that [`to_bytes`](Self::to_bytes) made, and checks it as [`new`](Self::new) does.
     ///
     /// # Security
-    /// The checksum is against damage. Whose key it is, and that N is a product of two large primes, only whoever hands the
-    /// bytes over can vouch for: compare [`id`](Self::id).
+    /// The checksum detects damage. It does not show whose key it is, or that N is a product of two large primes.
+    /// Compare [`id`](Self::id) with that of the key's owner.
     ///
     /// # Errors
     /// [`PaillierError::BadEncoding`], [`PaillierError::Version`]; [`PaillierError::KeySize`] and

@@ -4,7 +4,7 @@ use num_bigint::{BigInt, BigUint, Sign};
 
 use crate::{KeyId, PaillierError, PublicKey};
 
-/// A ciphertext that has not been blinded since it was computed: it may tell how it was made.
+/// A ciphertext that has not been blinded since it was computed. It may reveal how it was computed.
 ///
 /// It cannot be serialised. Blind it first: see [`Blinder::blind`](crate::Blinder::blind).
 #[derive(Clone, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl PublicKey {
         Ok(self.wrap(&inverse))
     }
 
-    /// Multiplies the plaintext by a factor of either sign that is not secret: the time taken depends on it.
+    /// Multiplies the plaintext by a public factor of either sign. The time depends on the factor.
     ///
     /// # Errors
     /// [`PaillierError::OtherKey`], [`PaillierError::PlaintextTooLarge`] if the factor's magnitude is not below N/2.

@@ -5,8 +5,8 @@ use crate::{Ciphertext, PaillierError, PublicKey};
 
 /// Scale and bound of a fixed-point number: the number is `mantissa · 2^−scale` with `|mantissa| ≤ bound`.
 ///
-/// Operations on encodings tell what the same operations on numbers give, so that a whole computation can be planned,
-/// and refused, before anything is encrypted.
+/// Operations on encodings give the encodings of the results of the same operations on numbers. A whole computation can
+/// thus be planned, or refused, before anything is encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[doc(alias("fixed point", "precision"))]
 pub struct Encoding {
@@ -94,7 +94,7 @@ impl Encoded {
         let significand = BigInt::from(if exponent == 0 { fraction } else { fraction | 1 << 52 });
         let shift = exponent.max(1) - 1075 + i64::from(encoding.scale);
         let magnitude = match u64::try_from(shift) {
-            // Beyond the bound for certain, and perhaps too long to write down.
+            // The value is surely beyond the bound, and may be too long to represent.
             Ok(left) if left > encoding.bound.bits() && !significand.is_zero() => {
                 return Err(PaillierError::NotEncodable { reason: "it is beyond its bound" });
             }

@@ -108,10 +108,10 @@ pub enum PaillierError {
         /// Width of a slot in bits.
         slot_bits: u32,
     },
-    /// What must hold does not: a mistake in this library.
+    /// An invariant does not hold. This is a mistake in this library.
     #[error("internal error: {place}")]
     Internal {
-        /// What does not hold, and where.
+        /// The invariant, and its place.
         place: &'static str,
     },
     /// The table for blinding could not be made.
@@ -120,8 +120,8 @@ pub enum PaillierError {
 }
 
 impl PaillierError {
-    /// Whose failure it is. A caller knows better where a ciphertext came from: an invalid one that a peer sent is the peer's
-    /// failure.
+    /// Returns whose failure it is. An invalid ciphertext counts as input. A caller that got it from a peer knows
+    /// better.
     #[must_use]
     pub fn kind(&self) -> FailureKind {
         match self {

@@ -22,7 +22,7 @@ pub const MAX_KEY_BITS: u64 = 8192;
 pub struct KeyId([u8; 16]);
 
 impl KeyId {
-    /// The bytes of the fingerprint.
+    /// Returns the bytes of the fingerprint.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -42,7 +42,7 @@ impl fmt::Debug for KeyId {
 
 /// A Paillier public key: the modulus N with generator `g = 1 + N`, and the contexts that its users share.
 ///
-/// Cheap to clone: clones share one context. Two keys are equal when their moduli are.
+/// Clones are cheap, because they share one context. Two keys are equal if their moduli are equal.
 #[doc(alias = "PaillierPublicKey")]
 #[derive(Clone)]
 pub struct PublicKey(Arc<Inner>);
@@ -56,9 +56,10 @@ struct Inner {
 }
 
 impl PublicKey {
-    /// The key with modulus `n`.
+    /// Creates the key with modulus `n`.
     ///
-    /// That N is a product of two large primes cannot be seen from N alone: it is the generator's promise.
+    /// Nobody can see from N alone whether it is a product of two large primes. The generator of the key must be
+    /// trusted for that.
     ///
     /// # Errors
     /// [`PaillierError::KeySize`] outside [`MIN_KEY_BITS`]..=[`MAX_KEY_BITS`], [`PaillierError::BadModulus`] if N is
@@ -102,7 +103,7 @@ impl PublicKey {
         })))
     }
 
-    /// The modulus N.
+    /// Returns the modulus N.
     pub fn n(&self) -> &BigUint {
         &self.0.n
     }
@@ -112,17 +113,17 @@ impl PublicKey {
         self.0.n.bits()
     }
 
-    /// The arithmetic context modulo N.
+    /// Returns the arithmetic context modulo N.
     pub fn modulus(&self) -> &Modulus {
         &self.0.modulus
     }
 
-    /// The arithmetic context modulo N², in which ciphertexts live.
+    /// Returns the arithmetic context modulo N², for ciphertexts.
     pub fn modulus_squared(&self) -> &Modulus {
         &self.0.modulus_squared
     }
 
-    /// The fingerprint that ciphertexts under this key carry.
+    /// Returns the fingerprint that ciphertexts under this key carry.
     pub fn id(&self) -> KeyId {
         self.0.id
     }
@@ -132,12 +133,12 @@ impl PublicKey {
         usize::try_from(self.0.modulus_squared.bits().div_ceil(8)).unwrap_or(usize::MAX)
     }
 
-    /// Whether every integer of magnitude up to `bound` is a plaintext of its own: `bound < N/2`.
+    /// Returns whether every integer of magnitude up to `bound` has its own plaintext, which means `bound < N/2`.
     pub fn holds(&self, bound: &BigUint) -> bool {
         *bound <= self.0.half
     }
 
-    /// The residue in `[0, N)` that stands for the signed `plaintext`.
+    /// Returns the residue in `[0, N)` that represents the signed `plaintext`.
     ///
     /// # Errors
     /// [`PaillierError::PlaintextTooLarge`] if its magnitude is not below N/2.
@@ -152,7 +153,7 @@ impl PublicKey {
         })
     }
 
-    /// The signed plaintext that a residue in `[0, N)` stands for: those above N/2 are negative.
+    /// Returns the signed plaintext that a residue in `[0, N)` represents. Residues above N/2 are negative.
     pub fn from_residue(&self, residue: &BigUint) -> BigInt {
         let residue = residue % self.n();
         if residue > self.0.half {
@@ -162,7 +163,7 @@ impl PublicKey {
         }
     }
 
-    /// `(1 + N)^m = 1 + mN mod N²`: a ciphertext that anyone can read, until it is blinded.
+    /// Computes `(1 + N)^m = 1 + mN mod N²`, a ciphertext that anyone can read until it is blinded.
     ///
     /// # Errors
     /// [`PaillierError::PlaintextTooLarge`].
@@ -171,7 +172,7 @@ impl PublicKey {
         Ok(Ciphertext::new(self.id(), value))
     }
 
-    /// `(1 + N)^m · r^N mod N²` for randomness of the caller's choice, as python-paillier's `raw_encrypt` has it.
+    /// Encrypts with randomness of the caller's choice: `(1 + N)^m · r^N mod N²`, as python-paillier's `raw_encrypt`.
     ///
     /// # Security
     /// For test vectors and proofs. `nonce` must be a fresh uniform unit modulo N for the result to hide anything.
@@ -193,7 +194,7 @@ impl PublicKey {
         Ok(self.wrap(&modulus.mul(&message, &power)))
     }
 
-    /// A value that came from outside, as a ciphertext.
+    /// Checks a value that came from outside, and returns it as a ciphertext.
     ///
     /// # Errors
     /// [`PaillierError::InvalidCiphertext`] unless it is in `(0, N²)` and coprime to N.
@@ -203,7 +204,7 @@ impl PublicKey {
         ciphertexts.pop().ok_or(PaillierError::Internal { place: "accept: one value gave no ciphertext" })
     }
 
-    /// Values that came from outside, as ciphertexts: one gcd for all of them.
+    /// Checks values that came from outside, with one gcd for all, and returns them as ciphertexts.
     ///
     /// # Errors
     /// [`PaillierError::InvalidCiphertext`] that names the first entry which is not in `(0, N²)` or not coprime to N.
@@ -226,10 +227,10 @@ impl PublicKey {
         Ok(values.into_iter().map(|value| Ciphertext::new(self.id(), value)).collect())
     }
 
-    /// A product of ciphertexts, as a ciphertext.
+    /// Makes a ciphertext of a product of ciphertexts.
     ///
-    /// For code that multiplies in [`modulus_squared`](Self::modulus_squared) itself; nothing is checked, so the
-    /// residue must come from ciphertexts under this key.
+    /// This is for code that multiplies in [`modulus_squared`](Self::modulus_squared) itself. Nothing is checked, so
+    /// the residue must come from ciphertexts under this key.
     pub fn wrap(&self, residue: &Residue) -> Ciphertext {
         Ciphertext::new(self.id(), self.modulus_squared().to_uint(residue))
     }

@@ -5,7 +5,7 @@ use crate::{Ciphertext, PaillierError, PublicKey};
 
 /// Many small non-negative integers in one plaintext: slot i holds bits `i·slot_bits` up to `(i+1)·slot_bits`.
 ///
-/// The caller keeps each slot below `2^slot_bits`; what passes that carries into the next slot.
+/// The caller keeps each slot below `2^slot_bits`. A greater value carries into the next slot.
 ///
 /// ```
 /// use num_bigint::BigUint;
@@ -31,7 +31,8 @@ pub struct Packing {
 }
 
 impl Packing {
-    /// As many slots of `slot_bits` bits as a plaintext under `key` holds: `⌊(k − 2)/slot_bits⌋`.
+    /// Creates a packing with as many slots of `slot_bits` bits as a plaintext under `key` holds: `⌊(k −
+    /// 2)/slot_bits⌋`.
     ///
     /// # Errors
     /// [`PaillierError::PackingTooLarge`] if not even one fits, or `slot_bits` is 0.
@@ -41,7 +42,7 @@ impl Packing {
         Self::new(key, slot_bits, slots.unwrap_or(0))
     }
 
-    /// `slots` slots of `slot_bits` bits.
+    /// Creates a packing with `slots` slots of `slot_bits` bits.
     ///
     /// # Errors
     /// [`PaillierError::PackingTooLarge`] if they do not fit k − 2 bits, or either is 0.
@@ -54,17 +55,17 @@ impl Packing {
         Ok(Self { slot_bits, slots })
     }
 
-    /// Width of a slot in bits.
+    /// Returns the width of a slot in bits.
     pub fn slot_bits(&self) -> u32 {
         self.slot_bits
     }
 
-    /// How many slots a plaintext has.
+    /// Returns the number of slots of a plaintext.
     pub fn slots(&self) -> usize {
         self.slots
     }
 
-    /// How many plaintexts `values` values take.
+    /// Returns the number of plaintexts that `values` values take.
     pub fn plaintexts(&self, values: usize) -> usize {
         values.div_ceil(self.slots)
     }
@@ -105,7 +106,7 @@ impl Packing {
         Ok(key.wrap(&packed))
     }
 
-    /// The first `count` slots of a decrypted plaintext.
+    /// Returns the first `count` slots of a decrypted plaintext.
     ///
     /// # Errors
     /// [`PaillierError::NotPacked`] if it is negative or has more than `count` slots, [`PaillierError::PackingTooLarge`]

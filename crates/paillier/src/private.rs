@@ -12,8 +12,8 @@ const NEAR_BITS: u64 = 100;
 /// A private key held by one party: the primes of N, for decryption modulo p² and q².
 ///
 /// # Security
-/// Exponents are used in constant time and wipe themselves; divisions by a prime are not constant time. The
-/// protocols of this workspace never make such a key: see `subrosa-distributed-paillier`.
+/// Exponents are used in constant time and wipe themselves. Divisions by a prime are not constant time. The protocols
+/// of this workspace never make such a key: see `subrosa-distributed-paillier`.
 #[doc(alias = "PaillierPrivateKey")]
 pub struct PrivateKey {
     public: PublicKey,
@@ -36,7 +36,7 @@ struct Half {
 impl PrivateKey {
     /// Generates a key whose modulus has exactly `bits` bits.
     ///
-    /// The primes are ≡ 3 (mod 4) with gcd(p−1, q−1) = 2, as the short randomisers ask for.
+    /// The primes are ≡ 3 (mod 4) with gcd(p−1, q−1) = 2, as short randomisers require.
     ///
     /// # Errors
     /// [`PaillierError::KeySize`] below [`MIN_KEY_BITS`], above [`MAX_KEY_BITS`], or odd.
@@ -71,7 +71,7 @@ impl PrivateKey {
         }
     }
 
-    /// The key with primes `p` and `q`, for example one made by python-paillier.
+    /// Creates the key with primes `p` and `q`, such as one made by python-paillier.
     ///
     /// # Errors
     /// [`PaillierError::BadPrimes`] if they are equal, not prime, or one divides the other minus 1; or if one is so short, or
@@ -124,12 +124,12 @@ impl PrivateKey {
         })
     }
 
-    /// The public key.
+    /// Returns the public key.
     pub fn public(&self) -> &PublicKey {
         &self.public
     }
 
-    /// The primes p and q.
+    /// Returns the primes p and q.
     ///
     /// # Security
     /// Whoever sees them can decrypt everything.
@@ -137,7 +137,7 @@ impl PrivateKey {
         (self.p.prime.expose(), self.q.prime.expose())
     }
 
-    /// The signed plaintext of a ciphertext.
+    /// Decrypts a ciphertext to its signed plaintext.
     ///
     /// # Errors
     /// [`PaillierError::OtherKey`], [`PaillierError::InvalidCiphertext`] if it is not a unit modulo N.
@@ -155,7 +155,7 @@ impl PrivateKey {
 }
 
 impl std::fmt::Debug for PrivateKey {
-    // Redacted: the primes are the key.
+    // Redacted, because the primes are the key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "PrivateKey {{ public: {:?}, primes: <redacted> }}", self.public)
     }

@@ -13,8 +13,8 @@
 //! N, p and q are written as their length in 2 bytes and their shortest form. Frame, encryption and files are those of
 //! [`subrosa_sealing`].
 //!
-//! A key that was read is that of its file: p and q are primes, p·q = N, the fingerprint is that of N, and N is as long as
-//! [`PrivateKey::from_primes`] asks for.
+//! A key that was read is checked: p and q are primes, p·q = N, the fingerprint is that of N, and N is as long as
+//! [`PrivateKey::from_primes`] requires.
 //!
 //! ```
 //! use subrosa_paillier::PrivateKey;
@@ -90,7 +90,7 @@ impl StorageError {
     }
 }
 
-/// A private key as the bytes of a file, encrypted under a passphrase.
+/// Encodes a private key as the bytes of a file, encrypted under a passphrase.
 ///
 /// # Errors
 /// [`SealingError::EmptyPassphrase`]; [`SealingError::Cost`] if the memory for the passphrase's key cannot be had.
@@ -104,7 +104,7 @@ pub fn seal(
     Ok(FORMAT.seal(key.public().id().as_bytes(), &contents, passphrase, cost, rng)?)
 }
 
-/// The private key in the bytes that [`seal`] made.
+/// Decodes the private key in bytes that [`seal`] made.
 ///
 /// # Errors
 /// [`SealingError::WrongPassphrase`] if the passphrase is another one, or somebody changed the file and its checksum;

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 use crate::{Blinded, Ciphertext, KeyId, PaillierError, PublicKey};
 use subrosa_encoding::Hasher;
 
-/// Ciphertexts on their way to another party, of one key.
+/// Ciphertexts under one key, to be sent to another party.
 ///
-/// Made only from blinded ciphertexts; becomes ciphertexts again only through [`accept`](Self::accept), which checks
-/// them against a key.
+/// A batch is made only from blinded ciphertexts. Only [`accept`](Self::accept) turns it into ciphertexts again, and
+/// checks them against a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CiphertextBatch {
     key: KeyId,
@@ -16,7 +16,7 @@ pub struct CiphertextBatch {
 }
 
 impl CiphertextBatch {
-    /// The batch of `ciphertexts`, in their order.
+    /// Creates the batch of `ciphertexts`, in their order.
     ///
     /// # Errors
     /// [`PaillierError::OtherKey`] if one is not under `key`.
@@ -31,17 +31,17 @@ impl CiphertextBatch {
         Ok(Self { key: key.id(), values })
     }
 
-    /// How many ciphertexts there are.
+    /// Returns the number of ciphertexts.
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
-    /// Whether the batch is empty.
+    /// Returns whether the batch is empty.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// A hash of the key's fingerprint and all ciphertexts.
+    /// Computes a hash of the key's fingerprint and all ciphertexts.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         Hasher::new("subrosa/paillier/batch", 1)
@@ -68,7 +68,7 @@ impl CiphertextBatch {
         std::iter::from_fn(next).collect()
     }
 
-    /// The ciphertexts, checked: the right key, in `(0, N²)`, coprime to N.
+    /// Returns the ciphertexts after a check: they are under the right key, in `(0, N²)`, and coprime to N.
     ///
     /// # Errors
     /// [`PaillierError::OtherKey`], [`PaillierError::InvalidCiphertext`] that names the entry.

@@ -1,4 +1,4 @@
-//! Argon2id (RFC 9106) and what it may cost.
+//! Argon2id (RFC 9106) and its cost.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
@@ -6,13 +6,13 @@ use zeroize::Zeroizing;
 
 use crate::SealingError;
 
-/// Greatest memory in KiB, passes and lanes: a file from elsewhere must not take all memory or forever.
+/// Greatest memory in KiB, passes and lanes. A file from elsewhere must not take all memory or unlimited time.
 const GREATEST: (u32, u32, u32) = (1 << 18, 16, 16);
-/// Less is of little use against guessing.
+/// Least memory and passes. Less protects little against guessing.
 const LEAST_MEMORY_KIB: u32 = 19 << 10;
 const LEAST_PASSES: u32 = 2;
 
-/// What it costs to turn a passphrase into a key, with Argon2id: an attacker pays for each guess, the owner for each
+/// Cost of turning a passphrase into a key with Argon2id. An attacker pays it for each guess, and the owner for each
 /// opening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(alias("argon2", "work factor", "password hashing"))]
@@ -81,7 +81,7 @@ impl KdfCost {
         let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(key.len()));
         let params = params.map_err(|_| self.refused())?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        // Also where the memory cannot be had.
+        // This also fails if there is not enough memory.
         argon2.hash_password_into(passphrase, salt, &mut *key).map_err(|_| self.refused())?;
         XChaCha20Poly1305::new_from_slice(&*key).map_err(|_| self.refused())
     }

@@ -15,7 +15,7 @@ pub enum SealingError {
         /// The greatest length in bytes.
         limit: usize,
     },
-    /// The bytes do not begin as those of the format do.
+    /// The bytes do not begin with the magic of the format.
     #[error("this is not a file of the expected kind")]
     OtherFormat,
     /// A version of the format that this library does not know.
@@ -31,13 +31,13 @@ pub enum SealingError {
     Truncated {
         /// Their number.
         found: usize,
-        /// The number that belongs there, as far as the bytes tell.
+        /// The expected number, as far as the bytes show it.
         expected: usize,
     },
     /// The bytes are damaged.
     #[error("the file is damaged: its checksum does not match")]
     Checksum,
-    /// The bytes are intact, and neither sealed nor unencrypted contents.
+    /// The bytes are intact, but their kind is unknown.
     #[error("the file is neither encrypted nor unencrypted: its kind is {found}")]
     Kind {
         /// The kind that the file names.
@@ -49,7 +49,7 @@ pub enum SealingError {
     /// The contents are encrypted, but no passphrase was given.
     #[error("the file is encrypted: a passphrase is needed")]
     Encrypted,
-    /// The passphrase's key would take too much memory or time, or too little to be of use.
+    /// The cost of the passphrase's key is too high or too low.
     #[error(
         "the cost of turning a passphrase into a key is out of range: {memory_kib} KiB, {passes} passes, {lanes} lanes"
     )]
@@ -70,7 +70,7 @@ pub enum SealingError {
 }
 
 impl SealingError {
-    /// Whose failure it is: a file, a cost or a passphrase is this party's input.
+    /// Returns whose failure it is. A file, a cost or a passphrase is this party's input.
     #[must_use]
     pub fn kind(&self) -> FailureKind {
         match self {

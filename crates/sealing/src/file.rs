@@ -9,21 +9,21 @@ use zeroize::Zeroizing;
 
 use crate::SealingError;
 
-/// The bytes of a file, of which there are at most `limit`. They wipe themselves.
+/// Reads a file of at most `limit` bytes. The bytes wipe themselves.
 ///
 /// # Errors
 /// [`SealingError::Io`], [`SealingError::TooLong`].
 pub fn read(path: impl AsRef<Path>, limit: usize) -> Result<Zeroizing<Vec<u8>>, SealingError> {
     let file = File::open(path)?;
-    // Room for all of it: a buffer that grows leaves copies behind.
+    // The buffer has room for the whole file. A buffer that grows leaves copies behind.
     let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX).min(limit);
     let mut bytes = Zeroizing::new(Vec::with_capacity(length.saturating_add(1)));
-    // One byte more than is allowed tells a file that is too long.
+    // One byte more than allowed shows that the file is too long.
     file.take((limit as u64).saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() > limit { Err(SealingError::TooLong { limit }) } else { Ok(bytes) }
 }
 
-/// As [`read`]; `None` if there is no such file.
+/// Reads a file as [`read`]. Returns `None` if there is no such file.
 ///
 /// # Errors
 /// As [`read`].
@@ -38,12 +38,12 @@ pub fn read_if_there(
     }
 }
 
-/// Writes a new file next to `path`, readable by its owner only (on Unix), and puts it in the place of `path` once it is
-/// on the disk: whoever reads `path` finds the old bytes or the new ones, also after a power cut. `rng` gives the new
-/// file's name for that while.
+/// Replaces the file `path` as a whole. A new file is written next to it, readable only by its owner (on Unix), and
+/// renamed to `path` when it is on the disk. A reader of `path` finds either the old bytes or the new ones, also after
+/// a power cut. `rng` draws the temporary name of the new file.
 ///
 /// # Errors
-/// [`SealingError::Io`]; then `path` is as it was.
+/// [`SealingError::Io`]. Then `path` is unchanged.
 #[doc(alias("persist", "rename", "fsync"))]
 pub fn write_atomically(
     path: impl AsRef<Path>,
@@ -59,7 +59,7 @@ pub fn write_atomically(
     let temporary = folder.join(temporary);
     let file = create_private(&temporary)?;
     if let Err(error) = fill(file, bytes).and_then(|()| fs::rename(&temporary, path)) {
-        // As far as it goes: the error that matters is the first.
+        // An error here is ignored, because the first error is the cause.
         let _ = fs::remove_file(&temporary);
         return Err(error.into());
     }
@@ -80,7 +80,7 @@ fn fill(mut file: File, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// So that the new name survives a power cut.
+/// With this the new name survives a power cut.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()

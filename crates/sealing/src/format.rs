@@ -1,4 +1,4 @@
-//! The frame, and what is in it.
+//! The frame and its contents.
 
 use chacha20poly1305::aead::{Aead, Payload};
 use rand_core::CryptoRng;
@@ -17,18 +17,18 @@ const COST_BYTES: usize = 12;
 const SALT_BYTES: usize = 16;
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
-/// What stands before encrypted contents.
+/// Bytes before encrypted contents.
 const HEAD_BYTES: usize = COST_BYTES + SALT_BYTES + NONCE_BYTES;
 
-/// How the contents are kept.
+/// Kind of the contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Plain = 1,
     Sealed = 2,
 }
 
-/// One kind of file: how it begins, its version, a header of `H` bytes that can be read without a passphrase, and how long
-/// it may be.
+/// One kind of file: its magic, its version, the length `H` of its header, and its greatest length. The header can be
+/// read without a passphrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(alias("envelope", "keystore"))]
 pub struct Format<const H: usize> {
@@ -40,24 +40,24 @@ pub struct Format<const H: usize> {
 impl<const H: usize> Format<H> {
     /// Bytes before the contents.
     const PREFIX_BYTES: usize = MAGIC_BYTES + VERSION_BYTES + KIND_BYTES + H + LENGTH_BYTES;
-    /// Bytes of a file that holds nothing.
+    /// Length of a file without contents, in bytes.
     const LEAST_BYTES: usize = Self::PREFIX_BYTES + CHECKSUM_BYTES;
 
-    /// Files that begin with `magic`, have `version`, and are no longer than `max_bytes`.
+    /// Describes files that begin with `magic`, have `version`, and are at most `max_bytes` long.
     #[must_use]
     pub const fn new(magic: [u8; MAGIC_BYTES], version: u16, max_bytes: usize) -> Self {
         Self { magic, version, max_bytes }
     }
 
-    /// The greatest length of a file in bytes: the limit for [`file::read`](crate::file::read).
+    /// Returns the greatest length of a file in bytes, which is the limit for [`file::read`](crate::file::read).
     pub const fn max_bytes(&self) -> usize {
         self.max_bytes
     }
 
-    /// Encrypts `contents` under a passphrase. The header is authenticated, and not encrypted.
+    /// Encrypts `contents` under a passphrase. The header is authenticated but not encrypted.
     ///
     /// # Security
-    /// `rng` gives salt and nonce. The length of the contents shows.
+    /// `rng` draws salt and nonce. The length of the contents remains visible.
     ///
     /// # Errors
     /// [`SealingError::EmptyPassphrase`], [`SealingError::TooLong`]; [`SealingError::Cost`] if the memory for the
@@ -109,7 +109,7 @@ impl<const H: usize> Format<H> {
         Ok(out)
     }
 
-    /// Takes a file apart and verifies everything that needs no passphrase.
+    /// Parses a file, and verifies everything that needs no passphrase.
     ///
     /// # Errors
     /// [`SealingError::TooLong`], [`SealingError::OtherFormat`], [`SealingError::Version`], [`SealingError::Truncated`],
@@ -136,7 +136,7 @@ impl<const H: usize> Format<H> {
             return Err(truncated);
         }
         let (checked, checksum) = bytes.split_at_checked(expected - CHECKSUM_BYTES).ok_or(truncated)?;
-        // Superfluous bytes make the checksum longer than one is.
+        // Surplus bytes make the checksum too long.
         if Sha256::digest(checked).as_slice() != checksum {
             return Err(SealingError::Checksum);
         }
@@ -173,10 +173,10 @@ fn finish(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// A file in parts, intact as far as that can be told without a passphrase.
+/// A parsed file. Everything that needs no passphrase was verified.
 ///
 /// # Security
-/// Nothing vouches for the header before [`unseal`](Self::unseal): whoever changes it makes the checksum fit.
+/// The header is not authentic before [`unseal`](Self::unseal), because an attacker can make the checksum fit.
 #[derive(Clone, Copy)]
 pub struct Frame<'a, const H: usize> {
     kind: Kind,
@@ -187,22 +187,22 @@ pub struct Frame<'a, const H: usize> {
 }
 
 impl<'a, const H: usize> Frame<'a, H> {
-    /// The caller's header.
+    /// Returns the caller's header.
     pub fn header(&self) -> &[u8; H] {
         &self.header
     }
 
-    /// Whether the contents are encrypted.
+    /// Returns whether the contents are encrypted.
     pub fn is_encrypted(&self) -> bool {
         self.kind == Kind::Sealed
     }
 
-    /// The contents that [`Format::seal`] encrypted. They wipe themselves.
+    /// Decrypts the contents that [`Format::seal`] encrypted. They wipe themselves.
     ///
     /// # Errors
     /// [`SealingError::NotEncrypted`]; [`SealingError::Cost`] for a file that asks for too much memory or time, before
-    /// any of it is paid; [`SealingError::WrongPassphrase`] if the passphrase is another one, or somebody changed the
-    /// file and its checksum.
+    /// anything is computed; [`SealingError::WrongPassphrase`] if the passphrase is another one, or somebody changed
+    /// the file and its checksum.
     #[doc(alias = "decrypt")]
     pub fn unseal(&self, passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealingError> {
         if self.kind != Kind::Sealed {
@@ -223,7 +223,7 @@ impl<'a, const H: usize> Frame<'a, H> {
         opened.map(Zeroizing::new).map_err(|_| SealingError::WrongPassphrase)
     }
 
-    /// The contents that [`Format::expose_unencrypted`] framed.
+    /// Returns the contents that [`Format::expose_unencrypted`] framed.
     ///
     /// # Errors
     /// [`SealingError::Encrypted`].
@@ -233,7 +233,7 @@ impl<'a, const H: usize> Frame<'a, H> {
 }
 
 impl<const H: usize> std::fmt::Debug for Frame<'_, H> {
-    // Redacted: unencrypted contents are a secret.
+    // Redacted, because unencrypted contents are secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Frame")
             .field("kind", &self.kind)

@@ -38,16 +38,16 @@ pub enum ShamirError {
         /// Degree of the polynomial.
         degree: u32,
     },
-    /// A point appears twice, is zero, or is beyond the number of parties.
+    /// A point is repeated, is zero, or is greater than the number of parties.
     #[error("the point {point} appears twice or is not one of the parties' points")]
     BadPoint {
         /// The point in question.
         point: u32,
     },
-    /// What must hold does not: a mistake in this library.
+    /// An invariant does not hold. This is a mistake in this library.
     #[error("internal error: {place}")]
     Internal {
-        /// What does not hold, and where.
+        /// The invariant, and its place.
         place: &'static str,
     },
     /// The shares do not lie on one polynomial of the degree stated.
@@ -59,8 +59,7 @@ pub enum ShamirError {
 }
 
 impl ShamirError {
-    /// Whose failure it is. A caller knows better where the shares came from: shares of other parties that are inconsistent are
-    /// their failure.
+    /// Returns whose failure it is. Inconsistent shares count as input. A caller that got them from peers knows better.
     #[must_use]
     pub fn kind(&self) -> FailureKind {
         match self {

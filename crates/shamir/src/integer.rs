@@ -15,10 +15,10 @@ use subrosa_arith::{sample, wipe_uint};
 ///
 /// # Security
 /// Over ℤ hiding is statistical. For two secrets that differ by at most B, the views of any t parties are within
-/// statistical distance `t·Δ·B/A`: the polynomial that turns one into the other, `Δ·(s′−s)·∏_{i∈C}(i−X)/i`, has
-/// integer coefficients whose magnitudes, without the constant one, add up to at most `t·Δ·B`. So
-/// `A = t·Δ·B·2^σ` leaves 2^−σ. See Damgård–Thorbek, *Linear Integer Secret Sharing*, PKC 2006, and Rabin, *A
-/// Simplified Approach to Threshold and Proactive RSA*, CRYPTO 1998.
+/// statistical distance `t·Δ·B/A`. The polynomial that turns one secret into the other is `Δ·(s′−s)·∏_{i∈C}(i−X)/i`.
+/// Its coefficients are integers, and the magnitudes of all but the constant one add up to at most `t·Δ·B`. With `A =
+/// t·Δ·B·2^σ` the distance is at most 2^−σ. See Damgård–Thorbek, *Linear Integer Secret Sharing*, PKC 2006, and Rabin,
+/// *A Simplified Approach to Threshold and Proactive RSA*, CRYPTO 1998.
 ///
 /// ```
 /// use num_bigint::{BigInt, BigUint};
@@ -41,7 +41,8 @@ pub struct IntegerSharing {
 }
 
 impl IntegerSharing {
-    /// A sharing among `parties` with polynomials of `degree` whose coefficients lie in `[0, coefficient_bound)`.
+    /// Creates a sharing among `parties`, with polynomials of `degree` whose coefficients lie in `[0,
+    /// coefficient_bound)`.
     ///
     /// # Errors
     /// [`ShamirError::DegreeTooHigh`] if not even all parties could reconstruct, [`ShamirError::OutOfRange`] if the
@@ -56,12 +57,12 @@ impl IntegerSharing {
         Ok(Self { parties, degree, coefficient_bound })
     }
 
-    /// The bound `A = t·Δ·B·2^σ` that hides secrets which differ by at most B up to distance 2^−σ.
+    /// Computes the bound `A = t·Δ·B·2^σ`, with which secrets that differ by at most B are hidden up to distance 2^−σ.
     pub fn hiding_bound(parties: u32, degree: u32, difference: &BigUint, sigma: u32) -> BigUint {
         (factorial(parties) * degree.max(1) * difference) << sigma
     }
 
-    /// Degree t of the polynomials.
+    /// Returns the degree t of the polynomials.
     pub fn degree(&self) -> u32 {
         self.degree
     }
@@ -89,7 +90,7 @@ impl IntegerSharing {
         shares
     }
 
-    /// The secret from any t+1 shares or more, for tests and for dealers that check their work.
+    /// Reconstructs the secret from at least t+1 shares, for tests and for dealers that check their dealing.
     ///
     /// # Errors
     /// [`ShamirError::TooFewShares`], [`ShamirError::BadPoint`], and [`ShamirError::Inconsistent`] if the shares are
@@ -107,7 +108,7 @@ impl IntegerSharing {
         if remainder.is_zero() { Ok(secret) } else { Err(ShamirError::Inconsistent { degree }) }
     }
 
-    /// The sum of one party's shares from all dealers, which must not be negative.
+    /// Adds one party's shares from all dealers. The sum must not be negative.
     ///
     /// # Errors
     /// [`ShamirError::OutOfRange`] if the sum is negative, [`ShamirError::BadPoint`] if the points differ.

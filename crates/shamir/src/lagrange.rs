@@ -4,12 +4,13 @@ use num_traits::{One, Zero};
 
 use crate::ShamirError;
 
-/// `n!`, the number Δ that makes Lagrange coefficients over the parties' points integers.
+/// Computes Δ = `n!`, the factor that makes the Lagrange coefficients over the parties' points integers.
 pub fn factorial(n: u32) -> BigUint {
     (2..=n).fold(BigUint::one(), |product, i| product * i)
 }
 
-/// The coefficients `μⱼ = Δ·∏_{i∈S∖{j}} i/(i−j)` for the points of `subset`, in its order, with `Δ = parties!`.
+/// Computes the coefficients `μⱼ = Δ·∏_{i∈S∖{j}} i/(i−j)` for the points of `subset`, in its order, with `Δ =
+/// parties!`.
 ///
 /// For an integer polynomial f of degree below `|S|` they give `Δ·f(0) = Σ μⱼ·f(j)` without a division
 /// (Shoup, *Practical Threshold Signatures*, EUROCRYPT 2000, section 2.2).
@@ -28,7 +29,8 @@ pub fn integer_lagrange_at_zero(parties: u32, subset: &[u32]) -> Result<Vec<BigI
     integer_lagrange(parties, subset, 0)
 }
 
-/// As [`integer_lagrange_at_zero`], for the value at any point `at` from 0 to `parties` outside the subset.
+/// Computes the coefficients as [`integer_lagrange_at_zero`], for the value at a point `at` from 0 to `parties` outside
+/// the subset.
 ///
 /// # Errors
 /// [`ShamirError::BadPoint`] where a point is 0, greater than `parties`, or there twice, or `at` is greater
@@ -56,7 +58,7 @@ pub fn integer_lagrange(parties: u32, subset: &[u32], at: u32) -> Result<Vec<Big
     subset.iter().map(|&j| coefficient(j)).collect()
 }
 
-/// Refuses points that are 0, beyond `parties`, or there twice.
+/// Refuses points that are 0, greater than `parties`, or repeated.
 pub(crate) fn check_points(parties: u32, points: &[u32]) -> Result<(), ShamirError> {
     let mut seen = std::collections::BTreeSet::new();
     match points.iter().find(|&&point| point == 0 || point > parties || !seen.insert(point)) {

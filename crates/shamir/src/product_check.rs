@@ -1,8 +1,7 @@
-//! Whether a shared number is the product of two others, checked with a random triple that is used up.
+//! Checks whether a shared number is the product of two others, with a random triple that is used up.
 //!
-//! With an honest majority a multiplication of sharings is right up to an error that the cheaters choose and know
-//! (Genkin et al., STOC 2014). A random triple finds such errors: after Chida et al., CRYPTO 2018, and Lindell and Nof,
-//! CCS 2017.
+//! With an honest majority, a product of sharings is correct up to an additive error that the cheaters choose (Genkin
+//! et al., STOC 2014). A random triple detects such errors (Chida et al., CRYPTO 2018; Lindell and Nof, CCS 2017).
 
 use num_bigint::BigUint;
 use rand_core::CryptoRng;
@@ -13,7 +12,7 @@ use subrosa_arith::SecretInt;
 /// One party's shares of random a, b and s, and of the same s by a polynomial of twice the degree.
 ///
 /// # Security
-/// A triple masks what [`ProductCheck`] opens. It is used up by one check.
+/// A triple masks the openings of [`ProductCheck`]. One check uses it up.
 #[derive(Debug)]
 pub struct Triple {
     /// a, of degree t.
@@ -27,7 +26,7 @@ pub struct Triple {
 }
 
 impl Triple {
-    /// How many values a party deals to each other one for its part of a triple.
+    /// Number of values that a party deals to each other party for its part of a triple.
     pub const VALUES: usize = 4;
 
     /// Deals one party's part of a triple to all: to each party its shares of a, b and s of `degree`, and of s of twice
@@ -56,7 +55,7 @@ impl Triple {
         Ok(rows)
     }
 
-    /// The triple from what all parties dealt me.
+    /// Creates the triple from the dealings of all parties to this one.
     ///
     /// # Errors
     /// [`ShamirError::TooFewShares`] for none, [`ShamirError::BadPoint`] if the points differ.
@@ -65,7 +64,7 @@ impl Triple {
         Ok(Self { a: sum(0)?, b: sum(1)?, s: sum(2)?, s_wide: sum(3)? })
     }
 
-    /// A share, of degree 2t, of m = ab − s, to be opened before [`ProductCheck::new`].
+    /// Computes a share of m = ab − s, of degree 2t. It is opened before [`ProductCheck::new`].
     ///
     /// # Errors
     /// [`ShamirError::BadPoint`] if the points differ.
@@ -76,8 +75,8 @@ impl Triple {
 
 /// The check of x·y = z with a triple of which m = ab − s was opened.
 ///
-/// Accepts a false product with probability at most 1/(challenges), if the challenge is drawn after x, y, z, the triple and
-/// m are fixed. What is opened, δ, η and the final 0, tells nothing about x, y and z.
+/// The check accepts a false product with probability at most 1/(challenges), if the challenge is drawn after x, y, z,
+/// the triple and m are fixed. The openings δ, η and the final 0 reveal nothing about x, y and z.
 #[derive(Debug)]
 pub struct ProductCheck {
     triple: Triple,
@@ -86,12 +85,12 @@ pub struct ProductCheck {
 }
 
 impl ProductCheck {
-    /// Begins a check: `m` was opened, and only then `challenge` was drawn.
+    /// Begins a check. `m` must be opened before `challenge` is drawn.
     pub fn new(triple: Triple, m: BigUint, challenge: BigUint) -> Self {
         Self { triple, m, challenge }
     }
 
-    /// Shares of δ = challenge·x − a and η = y − b, both to be opened.
+    /// Computes shares of δ = challenge·x − a and η = y − b. Both are opened.
     ///
     /// # Errors
     /// [`ShamirError::BadPoint`] if the points differ.
@@ -105,7 +104,7 @@ impl ProductCheck {
         Ok([delta, field.subtract(y, &self.triple.b)?])
     }
 
-    /// A share of m + s + δb + ηa + δη − challenge·z, to be opened: it is 0 if z = x·y.
+    /// Computes a share of m + s + δb + ηa + δη − challenge·z. The opening is 0 if z = x·y.
     ///
     /// # Errors
     /// [`ShamirError::BadPoint`] if the points differ.

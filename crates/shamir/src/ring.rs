@@ -7,11 +7,11 @@ use crate::lagrange::check_points;
 use crate::{RingShare, ShamirError};
 use subrosa_arith::{SecretInt, prime, sample, wipe_uint};
 
-/// The integers modulo m, the home of sharings that are multiplied and opened: a prime field, or a product of two.
+/// The integers modulo m, over which secrets are shared: a prime field, or a product of two.
 ///
-/// Party j holds the value of a polynomial at the point j = 1, …, n; the secret is its value at 0. Any `degree`
-/// shares of one sharing are uniform and independent of the secret; `degree + 1` determine it. That holds where the
-/// differences of points are units, that is, where every prime factor of m is greater than n.
+/// Party j holds the value of a polynomial at the point j = 1, …, n. The secret is the value at 0. Any `degree` shares
+/// of one sharing are uniform and independent of the secret, and `degree + 1` shares determine it. This requires that
+/// every prime factor of m is greater than n, so that the differences of points are units.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[doc(alias("secret sharing", "finite field"))]
 pub struct ShareRing {
@@ -21,7 +21,7 @@ pub struct ShareRing {
 }
 
 impl ShareRing {
-    /// The field of `prime` elements.
+    /// Creates the field of `prime` elements.
     ///
     /// # Errors
     /// [`ShamirError::NotPrime`] if `prime` fails a Baillie–PSW test.
@@ -32,22 +32,22 @@ impl ShareRing {
         Ok(Self::assume_prime(prime))
     }
 
-    /// The field of `prime` elements, for a number that is known to be a prime: nothing is checked.
+    /// Creates the field of `prime` elements, without a check that `prime` is a prime.
     ///
-    /// For constants whose primality a test establishes. Modulo a number with small factors sharings are neither hiding
-    /// nor reconstructible.
+    /// This is for constants that a test shows to be primes. Modulo a number with small factors, sharings neither hide
+    /// secrets nor can be opened.
     pub fn assume_prime(prime: BigUint) -> Self {
         Self { modulus: prime.clone(), least_factor: prime }
     }
 
-    /// The field of the least prime greater than `bound`: every integer up to `bound` has its own element.
+    /// Creates the field of the least prime greater than `bound`. Every integer up to `bound` has its own element.
     ///
     /// Deterministic, so that parties who agree on a bound agree on the field.
     pub fn above(bound: &BigUint) -> Self {
         Self::assume_prime(prime::next_prime(bound))
     }
 
-    /// The number of elements m.
+    /// Returns m, the number of elements.
     pub fn modulus(&self) -> &BigUint {
         &self.modulus
     }
@@ -68,7 +68,7 @@ impl ShareRing {
         self.deal(self.reduce(secret), degree, parties, rng)
     }
 
-    /// As [`share`](Self::share), for a secret that wipes itself: no copy of it is left behind.
+    /// Deals as [`share`](Self::share), for a secret that wipes itself. No copy of it is left behind.
     ///
     /// # Errors
     /// As [`share`](Self::share).
@@ -109,9 +109,9 @@ impl ShareRing {
     /// Deals the secret 0 by a polynomial of `degree`, to be added to a product before it is opened.
     ///
     /// # Security
-    /// The product of two sharings of degree t lies on a polynomial of degree 2t that is *not* random: opening all
-    /// its shares lets each party factor it and read the secrets. A zero sharing of degree 2t from every party makes
-    /// it uniform among the polynomials with the same value at 0. Use each one once.
+    /// The product of two sharings of degree t lies on a polynomial of degree 2t that is *not* random. If all its
+    /// shares are opened, each party can factor it and read the secrets. A zero sharing of degree 2t from every party
+    /// makes it uniform among the polynomials with the same value at 0. Use each one once.
     ///
     /// # Errors
     /// As [`share`](Self::share).
@@ -125,7 +125,7 @@ impl ShareRing {
         self.share(&BigInt::zero(), degree, parties, rng)
     }
 
-    /// A share that came from its dealer.
+    /// Creates a share from the value that the dealer sent.
     ///
     /// # Errors
     /// [`ShamirError::OutOfRange`] if `value` ≥ m.
@@ -137,7 +137,7 @@ impl ShareRing {
         self.element(point, value)
     }
 
-    /// The sum of shares at one point: a share of the sum of the secrets.
+    /// Adds shares at one point. The result is a share of the sum of the secrets.
     ///
     /// # Errors
     /// [`ShamirError::BadPoint`] if the shares belong to different points, [`ShamirError::TooFewShares`] for none.
@@ -155,7 +155,7 @@ impl ShareRing {
         self.element(first.point(), self.reduced(total))
     }
 
-    /// The share times a public number: a share of the product of the secret and that number.
+    /// Multiplies a share by a public number. The result is a share of the product of the secret and that number.
     ///
     /// # Errors
     /// None for a share of this ring.
@@ -163,7 +163,7 @@ impl ShareRing {
         self.element(share.point(), self.reduced(share.value().expose() * factor))
     }
 
-    /// The negative of a share: a share of the negative of the secret.
+    /// Negates a share. The result is a share of the negative of the secret.
     ///
     /// # Errors
     /// None for a share of this ring.
@@ -171,7 +171,7 @@ impl ShareRing {
         self.element(share.point(), self.reduced(&self.modulus - share.value().expose()))
     }
 
-    /// `a − b` for shares at one point: a share of the difference of the secrets.
+    /// Computes `a − b` for shares at one point. The result is a share of the difference of the secrets.
     ///
     /// # Errors
     /// [`ShamirError::BadPoint`] if the shares belong to different points.
@@ -179,7 +179,7 @@ impl ShareRing {
         self.sum([a, &self.negate(b)?])
     }
 
-    /// The share plus a public number: a share of the sum of the secret and that number, whatever the degree.
+    /// Adds a public number to a share. The result is a share of the sum of the secret and that number, for any degree.
     ///
     /// # Errors
     /// None for a share of this ring.
@@ -187,7 +187,7 @@ impl ShareRing {
         self.element(share.point(), self.reduced(share.value().expose() + number))
     }
 
-    /// A share of a public number, at `point`.
+    /// Creates a share of a public number, at `point`.
     ///
     /// # Errors
     /// None.
@@ -195,10 +195,11 @@ impl ShareRing {
         self.element(point, number % &self.modulus)
     }
 
-    /// `a·b + mask` for shares at one point: a share of the product of the secrets of `a` and `b`.
+    /// Computes `a·b + mask` for shares at one point. The result is a share of the product of the secrets of `a` and
+    /// `b`.
     ///
-    /// The degree of the result is the sum of the degrees of `a` and `b`; `mask` is the sum of all parties' zero
-    /// sharings of that degree. There is no form without it, since an unmasked product must not be opened.
+    /// The degree of the result is the sum of the degrees of `a` and `b`. `mask` is the sum of all parties' zero
+    /// sharings of that degree. It is required, because an unmasked product must not be opened.
     ///
     /// # Errors
     /// [`ShamirError::BadPoint`] if the shares belong to different points.
@@ -216,7 +217,7 @@ impl ShareRing {
         self.element(a.point(), self.reduced(product))
     }
 
-    /// The secret of a sharing of `degree`, from any `degree + 1` shares or more.
+    /// Reconstructs the secret of a sharing of `degree`, from at least `degree + 1` shares.
     ///
     /// `shares` are pairs of point and value. Shares beyond the first `degree + 1` are checked against them.
     ///
@@ -249,7 +250,7 @@ impl ShareRing {
         Ok(Opener { modulus: self.modulus.clone(), degree, secret, checks })
     }
 
-    /// The Lagrange coefficients `∏_{i∈S∖{j}} (i − at)/(i − j) mod m` of the points `subset`, in its order.
+    /// Computes the Lagrange coefficients `∏_{i∈S∖{j}} (i − at)/(i − j) mod m` of the points `subset`, in its order.
     ///
     /// # Errors
     /// [`ShamirError::BadPoint`] if a point is 0, is there twice, or equals another mod m.
@@ -292,14 +293,14 @@ impl ShareRing {
         remainder
     }
 
-    /// A share whose value was reduced or checked to be below m.
+    /// Creates a share of a value that is known to be below m.
     fn element(&self, point: u32, value: BigUint) -> Result<RingShare, ShamirError> {
         let out_of_range = |_| ShamirError::OutOfRange { what: "a share in [0, m)" };
         Ok(RingShare::new(point, SecretInt::new(value, self.modulus.bits()).map_err(out_of_range)?))
     }
 }
 
-/// Lagrange coefficients for one list of points, ready to open many sharings. Made by [`ShareRing::opener`].
+/// Lagrange coefficients for one list of points, to open many sharings. [`ShareRing::opener`] makes them.
 #[derive(Clone, Debug)]
 pub struct Opener {
     modulus: BigUint,
@@ -309,7 +310,7 @@ pub struct Opener {
 }
 
 impl Opener {
-    /// The secret that `values`, in the order of the opener's points, share.
+    /// Reconstructs the secret from `values`, in the order of the opener's points.
     ///
     /// # Errors
     /// [`ShamirError::TooFewShares`] if their number is not that of the points, [`ShamirError::OutOfRange`] for a
@@ -332,8 +333,8 @@ impl Opener {
     }
 }
 
-/// A ring modulo P·P′ beside the fields modulo P and modulo P′, with distinct primes: a pair of shares in the fields is a
-/// share in the ring of the number that the Chinese remainder theorem gives.
+/// A ring modulo P·P′ with the fields modulo the distinct primes P and P′. By the Chinese remainder theorem, a pair of
+/// shares in the fields is a share in the ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[doc(alias("CRT", "Chinese remainder"))]
 pub struct ProductRing {
@@ -345,7 +346,7 @@ pub struct ProductRing {
 }
 
 impl ProductRing {
-    /// The ring of two fields.
+    /// Creates the ring of two fields.
     ///
     /// # Errors
     /// [`ShamirError::NotCoprime`] if the fields are the same or have a common factor.
@@ -359,22 +360,22 @@ impl ProductRing {
         Ok(Self { ring, first, second, inverse })
     }
 
-    /// The ring modulo P·P′.
+    /// Returns the ring modulo P·P′.
     pub fn ring(&self) -> &ShareRing {
         &self.ring
     }
 
-    /// The field modulo P.
+    /// Returns the field modulo P.
     pub fn first(&self) -> &ShareRing {
         &self.first
     }
 
-    /// The field modulo P′.
+    /// Returns the field modulo P′.
     pub fn second(&self) -> &ShareRing {
         &self.second
     }
 
-    /// The share in the ring that is `a` modulo P and `b` modulo P′.
+    /// Computes the share in the ring that is `a` modulo P and `b` modulo P′.
     ///
     /// # Errors
     /// [`ShamirError::BadPoint`] if the shares belong to different points, [`ShamirError::OutOfRange`] if they are not of the

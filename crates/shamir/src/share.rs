@@ -39,7 +39,7 @@ pub struct IntegerShare {
 }
 
 impl IntegerShare {
-    /// The share at `point`, as it came from its dealer.
+    /// Creates the share at `point` from the value that the dealer sent.
     pub fn new(point: u32, value: BigInt) -> Self {
         Self { point, value }
     }
@@ -52,7 +52,7 @@ impl IntegerShare {
     /// The value of the polynomial at [`point`](Self::point).
     ///
     /// # Security
-    /// Whoever clones the value out of here must wipe the copy.
+    /// A caller that clones the value must wipe the copy.
     pub fn expose(&self) -> &BigInt {
         &self.value
     }
@@ -66,7 +66,7 @@ impl Drop for IntegerShare {
 }
 
 impl std::fmt::Debug for IntegerShare {
-    // Redacted: t+1 shares give the secret away.
+    // Redacted, because t+1 shares give the secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "IntegerShare {{ point: {}, value: <redacted> }}", self.point)
     }

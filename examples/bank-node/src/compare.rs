@@ -1,9 +1,9 @@
-//! Comparing what two runs on the same data wrote.
+//! Compares the scores of two runs on the same data.
 //!
-//! **How far apart two runs may be.** A score that is shown differs from the exact one by at most the accuracy: the fixed
-//! point takes a quarter of it, the noise of the disclosure a quarter to each side, the grid of the decimals a quarter to
-//! each side. On the same data and settings the fixed point gives the same number in both runs, so only noise and grid, at
-//! most half the accuracy each time, tell them apart: two runs differ by the accuracy at most.
+//! **How far apart two runs may be.** A disclosed score differs from the exact one by at most the accuracy. The fixed
+//! point takes a quarter of it, the noise of the disclosure a quarter to each side, and the grid of the decimals a
+//! quarter to each side. On the same data and settings, the fixed point gives the same number in both runs. Only noise
+//! and grid differ, by at most half the accuracy in each run. So two runs differ by at most the accuracy.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,7 +27,7 @@ pub enum CompareError {
         file: PathBuf,
         /// Counted from 1.
         line: u64,
-        /// What stands there.
+        /// Text in its place.
         text: String,
     },
     /// A folder cannot be read.
@@ -38,7 +38,7 @@ pub enum CompareError {
         /// The system's answer.
         source: std::io::Error,
     },
-    /// There is nothing to compare.
+    /// There are no files to compare.
     #[error("{}: no file of scores (`.csv`) is there", .0.display())]
     Nothing(PathBuf),
     /// A file is on one side only.
@@ -46,7 +46,7 @@ pub enum CompareError {
     OneSided {
         /// The file.
         name: String,
-        /// Where it is not.
+        /// The folder that lacks it.
         missing_in: PathBuf,
     },
     /// The two files have other accounts, other columns, or other scores that are withheld.

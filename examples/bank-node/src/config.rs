@@ -1,4 +1,4 @@
-//! The TOML file that says who this bank is, who the others are and what to compute.
+//! The configuration file in TOML: this bank, the other banks, and the computation.
 //!
 //! It is converted into a [`NodeConfig`] and checked once. Every error names the file and the field.
 
@@ -319,7 +319,7 @@ impl Check<'_> {
         }
         let level = if section.insecure { SecurityLevel::Insecure } else { SecurityLevel::Secure };
         let bits = section.bits.unwrap_or(2048);
-        // Parameters of other sizes take seconds or minutes to find, also where no key is generated.
+        // Parameters of other sizes take seconds or minutes to find, even if no key is generated.
         if !KEY_BITS.contains(&bits) {
             let sizes = KEY_BITS.map(|bits| bits.to_string()).join(", ");
             return Err(self.refuse("key.bits", format!("one of {sizes}")));

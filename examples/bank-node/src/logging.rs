@@ -1,7 +1,7 @@
 //! Log lines on standard error.
 //!
-//! Nothing that is logged holds a secret or a score: types that hold any print `<redacted>`, and sizes and names of what
-//! is going on are all that the lines are made of.
+//! Log lines hold no secret and no score. They consist of names, sizes and stages. Types that hold a secret print
+//! `<redacted>`.
 
 use tracing::Level;
 

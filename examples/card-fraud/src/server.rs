@@ -1,4 +1,4 @@
-//! The bank's server: one thread for each connection, a bounded number of queries in memory, an orderly end.
+//! The bank's server: one thread for each connection, a bounded number of queries in memory, and an orderly shutdown.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, TcpListener, TcpStream};
@@ -10,21 +10,21 @@ use crate::gate::{Place, Places, RateLimit};
 use crate::tcp::{BANK, TcpTransport, roster};
 use subrosa_transport::{Deadline, Fault, PartyId, Roster, Transport, TransportError};
 
-/// How often a waiting thread looks whether the server is stopping.
+/// Interval in which a waiting thread checks whether the server is stopping.
 const TICK: Duration = Duration::from_millis(100);
-/// How often the listener looks for new connections when there was none.
+/// Interval in which the listener checks for new connections when there was none.
 const ACCEPT_TICK: Duration = Duration::from_millis(10);
-/// How long a query may take to arrive once it has begun and has a place.
+/// Time in which a query must arrive once it has begun and has a place.
 const ARRIVAL: Duration = Duration::from_secs(15);
 /// Enough for an evaluation's own frames; its buffers are on the heap.
 const STACK: usize = 1 << 20;
 
-/// What the server allows.
+/// Limits of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at a time; further ones are closed at once.
+    /// Greatest number of connections at a time. Further ones are closed at once.
     pub connections: usize,
-    /// Queries in memory at a time; the others wait in order of arrival.
+    /// Greatest number of queries in memory at a time. The others wait in order of arrival.
     pub places: usize,
     /// Queries per minute and address; 0 for no limit.
     pub per_minute: u32,
@@ -34,7 +34,7 @@ pub struct Limits {
     pub max_frame: usize,
 }
 
-/// Counts of a server's life.
+/// Counters of a server.
 #[derive(Debug, Default)]
 pub struct Counts {
     /// Connections taken.
@@ -222,7 +222,7 @@ impl Transport for Guarded<'_> {
 
     fn receive(&mut self, from: PartyId, deadline: Deadline) -> Result<Vec<u8>, TransportError> {
         self.place = None;
-        // A client that never pauses must not keep a stopping server.
+        // A client that never pauses must not delay a server that stops.
         if self.server.is_stopping() {
             return Err(self.error(from, Fault::Disconnected));
         }
@@ -279,7 +279,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         thread::scope(|scope| {
             let running = scope.spawn(|| server.run(&listener, echo));
-            // Also when a test fails: the server would run for ever.
+            // This also runs if a test fails. Otherwise the server would run for ever.
             let _stop = StopOnDrop(&server);
             clients(address, &server);
             server.stop();

@@ -1,14 +1,14 @@
-//! Times of a step that is done many times, and how times and sizes are printed.
+//! Times of a repeated step, and the format of times and sizes.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// The times that a step took.
+/// Times of a step.
 #[derive(Clone, Debug, Default)]
 pub struct Times(Vec<Duration>);
 
 impl Times {
-    /// Does the step once and notes how long it took.
+    /// Runs the step once and records its time.
     pub fn time<T>(&mut self, step: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = step();
@@ -16,17 +16,17 @@ impl Times {
         result
     }
 
-    /// Takes over another step's times.
+    /// Adds the times of another step.
     pub fn add(&mut self, other: Self) {
         self.0.extend(other.0);
     }
 
-    /// How many there are.
+    /// Returns the number of times.
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// The middle one and the one that 95 % do not exceed; zero where there are none.
+    /// Returns the median and the 95th percentile. They are zero if there are no times.
     pub fn median_and_p95(&self) -> (Duration, Duration) {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();

@@ -1,4 +1,4 @@
-//! One bank's part: the protocols, which know nothing of HTTP. This is what it would look like over any transport.
+//! One bank's part: it runs the protocols. This code does not depend on HTTP, and is the same over any transport.
 
 use std::time::Duration;
 
@@ -9,15 +9,16 @@ use subrosa_transport::{Limits, Traffic, Transport};
 /// Why a bank failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BankError {
-    /// No key.
+    /// Key generation failed.
     #[error("key generation failed")]
     Keygen(#[from] KeygenError),
-    /// No scores.
+    /// The propagation failed.
     #[error(transparent)]
     Propagation(#[from] Error),
 }
 
-/// Generates a key with the other banks and propagates risk with them. Blocks; `progress` is told what begins.
+/// Generates a key with the other banks and propagates risk with them. Blocks. `progress` receives each stage when it
+/// begins.
 ///
 /// # Errors
 /// See [`BankError`].

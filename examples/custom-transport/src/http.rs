@@ -1,9 +1,9 @@
-//! A [`Transport`] over HTTPS: the whole of what this application has to write to bring its own networking.
+//! A [`Transport`] over HTTPS. This is all that the application must write to use its own networking.
 //!
-//! Every frame is one `POST /frames/<number>`. Server certificates are pinned, and a bearer token of the pair says who
-//! posts (T1, T2). Frames are numbered and posted one after another until each is answered, so a repeated one is known
-//! and not delivered twice (T3). A task per peer posts, the server's handlers fill a queue per peer, and the
-//! protocol's thread, which may block, only touches these queues.
+//! Every frame is one `POST /frames/<number>`. Server certificates are pinned, and a bearer token of the pair
+//! identifies the sender (T1, T2). Frames are numbered. Each is posted until it is answered, before the next one. A
+//! repeated frame is detected by its number and is not delivered twice (T3). A task per peer posts, and the server's
+//! handlers fill a queue per peer. The protocol's thread may block, and uses only these queues.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -17,25 +17,25 @@ use tokio::{task::JoinHandle, time::Instant};
 
 use subrosa_transport::{Deadline, Fault, PartyId, Roster, Transport, TransportError};
 
-/// Frames of a peer that wait here for the protocol; the next one waits at the peer.
+/// Greatest number of frames of a peer that wait here for the protocol. The next one waits at the peer.
 const WAITING: usize = 16;
-/// How long a peer may be out of reach before it counts as gone.
+/// Time after which an unreachable peer counts as gone.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How to reach another party, and how the two know each other.
+/// How to reach another party, and how the two authenticate each other.
 pub struct Peer {
     /// Base address, such as `https://amber.example:8443`.
     pub url: String,
-    /// A client that trusts this peer's certificate and no other.
+    /// Client that trusts only this peer's certificate.
     pub client: reqwest::Client,
-    /// What I show to the peer. Secret.
+    /// Token that this party sends to the peer. Secret.
     pub token: String,
-    /// What the peer shows to me. Secret.
+    /// Token that the peer sends to this party. Secret.
     pub their_token: String,
 }
 
-/// This party's end of the network. Calls block: use it on a thread that is none of the runtime's workers.
+/// This party's end of the network. Calls block, so use it on a thread that is not a worker of the runtime.
 pub struct HttpTransport {
     roster: Roster,
     max_frame: usize,
@@ -52,19 +52,20 @@ struct Link {
     courier: JoinHandle<()>,
 }
 
-/// Where a peer's frames arrive: the number of the next one, and the queue until the peer leaves.
+/// The inbox of a peer: the number of the next frame, and the queue until the peer leaves.
 type Door = Mutex<(u64, Option<mpsc::Sender<Vec<u8>>>)>;
 
 struct Doors {
     max_frame: usize,
-    /// By hash of the token, so that looking one up takes no time that depends on the token.
+    /// By hash of the token, so that the time of a lookup does not depend on the token.
     by_token: HashMap<[u8; 32], Door>,
 }
 
 impl HttpTransport {
-    /// A transport among the roster's parties, and the routes that the application's server must offer for it.
+    /// Creates a transport among the roster's parties, and the routes that the application's server must offer for it.
     ///
-    /// `peers` holds an entry for every party in roster order; mine is passed over. Called inside a tokio runtime.
+    /// `peers` has an entry for every party in roster order. The entry of this party is ignored. Call it inside a tokio
+    /// runtime.
     pub fn new(roster: Roster, peers: Vec<Option<Peer>>, max_frame: usize) -> (Self, Router) {
         let mut by_token = HashMap::new();
         let mut links = Vec::new();
@@ -133,7 +134,7 @@ impl Transport for HttpTransport {
     }
 }
 
-/// Posts the frames of one pair, one after another, and takes leave at the end.
+/// Posts the frames of one pair, one after another, and announces the end.
 async fn deliver(peer: Peer, mut queued: mpsc::UnboundedReceiver<Bytes>) {
     let mut number = 0_u64;
     while let Some(frame) = queued.recv().await {
@@ -187,7 +188,7 @@ async fn leave(State(doors): State<Arc<Doors>>, headers: HeaderMap) -> StatusCod
 }
 
 impl Doors {
-    /// The door of the peer to whom the request's token belongs.
+    /// Finds the inbox of the peer to whom the request's token belongs.
     fn of(&self, headers: &HeaderMap) -> Option<&Door> {
         let token = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
         self.by_token.get(&hash(token))

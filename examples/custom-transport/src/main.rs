@@ -59,7 +59,7 @@ async fn run(options: &Options) -> Result<(), Failure> {
     let settings = Settings { iterations: 2, ..Settings::default() };
     let reference = plaintext::reference(&networks, &settings)?;
 
-    // The application's own pages stand beside the transport's routes: here, how far the run is.
+    // The application's own pages are served beside the transport's routes. This one shows how far the run is.
     let progress = Arc::new(Mutex::new(String::from("starting")));
     let shown = Arc::clone(&progress);
     let page = move || async move { shown.lock().map(|text| text.clone()).unwrap_or_default() };
@@ -79,7 +79,8 @@ async fn run(options: &Options) -> Result<(), Failure> {
                 }
             }
         };
-        // The protocol computes and blocks: it gets a thread of its own, and the transport comes back with the result.
+        // The protocol computes and blocks, so it runs on a thread of its own. The thread returns the transport with
+        // the result.
         banks.push(tokio::task::spawn_blocking(move || {
             let result = bank::run(&mut transport, network, key_bits, &settings, tell);
             (transport, result)
@@ -89,7 +90,7 @@ async fn run(options: &Options) -> Result<(), Failure> {
     let mut farewells = Vec::new();
     for (name, bank) in names.iter().zip(banks) {
         let (transport, result) = bank.await?;
-        // In the background: the others may be about to answer still.
+        // This is done in the background, because the others may still have to answer.
         farewells.push(tokio::spawn(transport.close()));
         let (outcome, traffic) = result.map_err(|error| format!("{name}: {}", with_causes(&error)))?;
         println!(

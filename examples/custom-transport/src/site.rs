@@ -1,4 +1,4 @@
-//! What this application has anyway, with any protocol or none: web servers with certificates.
+//! Web servers with certificates. The application has these independently of any protocol.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use subrosa_transport::{PartyId, Roster, RosterError};
 
 /// The name in every certificate of this example: all sites are on the loopback interface.
 const HOST: &str = "localhost";
-/// How long a host may take to answer a connection.
+/// Timeout for a host to answer a connection.
 const CONNECTING: Duration = Duration::from_secs(5);
 
 /// Why a site cannot be set up.
@@ -28,7 +28,7 @@ pub enum SiteError {
     /// The certificate cannot be made.
     #[error("cannot make a certificate")]
     Certificate(#[from] rcgen::Error),
-    /// The certificate and its key do not serve for TLS.
+    /// TLS cannot use the certificate and its key.
     #[error("cannot use a certificate")]
     Tls(#[from] rustls::Error),
     /// The client cannot be built.
@@ -48,7 +48,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// A free port of the loopback interface and a fresh certificate that signs itself.
+    /// Takes a free port of the loopback interface, and makes a fresh self-signed certificate.
     ///
     /// # Errors
     /// [`SiteError::Listen`], [`SiteError::Certificate`].
@@ -62,12 +62,12 @@ impl Site {
         Ok(Self { listener, url, certificate: cert.der().clone(), key })
     }
 
-    /// What the others know this party by: the hash of its certificate.
+    /// Returns the identity by which the others know this party: the hash of its certificate.
     fn identity(&self) -> Vec<u8> {
         Sha256::digest(&self.certificate).to_vec()
     }
 
-    /// A client that speaks to this site and no other.
+    /// Creates a client that trusts only this site.
     fn client(&self) -> Result<reqwest::Client, SiteError> {
         let pinned = reqwest::Certificate::from_der(&self.certificate)?;
         // No proxy: these are banks that reach each other directly. No redirects: a frame goes to its peer.
@@ -90,8 +90,8 @@ impl Site {
 
 /// Starts a site for each name and connects all with all. Called inside a tokio runtime.
 ///
-/// In one process all of this is at hand. Separate banks hand each other certificates and tokens beforehand, over a
-/// channel that they trust.
+/// In one process all certificates and tokens are available. Separate banks exchange them beforehand, over a channel
+/// that they trust.
 ///
 /// # Errors
 /// See [`SiteError`].

@@ -1,4 +1,4 @@
-//! The four steps, with a bank at the other end. All of it blocks.
+//! The four steps with the bank's server. All calls block.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,10 +16,10 @@ use crate::web::session::{Key, Session, Taken};
 use subrosa_decision_tree::ClientKey;
 use subrosa_transport::with_causes;
 
-/// How long the bank's own word on a query is waited for, after its answer has come.
+/// Timeout for the bank's own report on a query, after its answer has come.
 const JOURNAL_GRACE: Duration = Duration::from_millis(500);
 
-/// How many of an answer's last bytes are shown.
+/// Number of an answer's last bytes that are shown.
 const ANSWER_SHOWN: usize = 64;
 
 /// Where a query's parts begin: what everybody may know (kind, version, parameter set, the schema's id), the seed of
@@ -30,7 +30,7 @@ const PARTS: [usize; 3] = [0, 40, 72];
 #[derive(Debug)]
 pub struct Desk {
     bank: Bank,
-    /// How long the bank may take.
+    /// Time that the bank may take.
     grace: Duration,
     idle: Duration,
     session: Mutex<Session>,
@@ -44,7 +44,7 @@ pub struct State {
     process: u32,
     key: Option<KeyView>,
     expired: bool,
-    /// After how many seconds without use a key is wiped.
+    /// Time without use after which a key is wiped, in seconds.
     idle_seconds: u64,
 }
 
@@ -58,7 +58,7 @@ pub struct BankView {
     answers: Option<bool>,
 }
 
-/// Step 1 as the page shows it: nothing of the key but its size.
+/// Step 1 as the page shows it. Of the key it shows only the size.
 #[derive(Debug, Serialize)]
 pub struct KeyView {
     bits: usize,
@@ -70,7 +70,7 @@ pub struct KeyView {
 #[derive(Debug, Serialize)]
 pub struct EncryptedView {
     number: u64,
-    /// What stays: each feature with its value.
+    /// What stays with the card holder: each feature with its value.
     plain: Vec<(&'static str, f64)>,
     /// What will leave.
     bytes: usize,
@@ -87,9 +87,9 @@ pub struct AnsweredView {
     answer_bytes: usize,
     /// The answer's last bytes: what stands before them is public.
     last: String,
-    /// With the way there and back.
+    /// Time including the way there and back.
     milliseconds: f64,
-    /// The bank's own word, where it gives one.
+    /// The bank's own report, if it gives one.
     bank_saw: Option<Sight>,
 }
 
@@ -102,12 +102,12 @@ pub struct VerdictView {
 }
 
 impl Desk {
-    /// A desk without a key. The bank may take `grace` for a reply; a key is wiped after `idle` without use.
+    /// Creates a desk without a key. The bank may take `grace` for a reply. A key is wiped after `idle` without use.
     pub fn new(bank: Bank, grace: Duration, idle: Duration) -> Self {
         Self { bank, grace, idle, session: Mutex::new(Session::new(idle, Instant::now())) }
     }
 
-    /// Wipes a key that nobody has used for too long.
+    /// Wipes a key that has not been used for too long.
     pub fn tidy(&self) {
         self.session().forget_if_idle(Instant::now());
     }
@@ -117,7 +117,7 @@ impl Desk {
         self.state_with(None)
     }
 
-    /// How things stand, and whether the bank answers.
+    /// Returns the state, and whether the bank answers.
     pub fn look_for_bank(&self) -> State {
         self.state_with(Some(self.connect().is_ok()))
     }
@@ -135,7 +135,7 @@ impl Desk {
         }
     }
 
-    /// Starts the bank's server again, where it is ours and has ended.
+    /// Starts the bank's server again, if this program started it and it has ended.
     ///
     /// # Errors
     /// [`Problem::NotOurBank`]; [`Problem::Other`] where it does not start.
@@ -239,7 +239,7 @@ impl Desk {
     }
 
     fn session(&self) -> MutexGuard<'_, Session> {
-        // A step that panicked has changed nothing or all.
+        // A step that panicked changed either nothing or everything.
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -252,7 +252,7 @@ impl KeyView {
     }
 }
 
-/// To the microsecond: more digits say nothing.
+/// Rounded to microseconds. More digits have no meaning.
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(one[..seed], other[..seed]);
         assert_eq!(one[8..seed], schema.id().as_bytes()[..]);
         assert_ne!(one[seed..bodies], other[seed..bodies]);
-        // Where nothing is alike but by chance, one byte in 256 is.
+        // Of unrelated bytes, one in 256 is equal by chance.
         let alike = one[bodies..].iter().zip(&other[bodies..]).filter(|(a, b)| a == b).count();
         assert!(alike < (one.len() - bodies) / 100, "{alike}");
     }
