@@ -29,21 +29,21 @@ use std::time::{Duration, Instant};
 use super::{Exchange, ExchangeError, Record, Shard, Shards, ShardsError};
 use crate::error::Error;
 
-/// The laws of [`Exchange`], by their numbers there.
+/// The laws of [`Exchange`], by the words there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Law {
-    /// X1: each shard is there once and knows its place.
+    /// Each shard is there once and knows its place.
     Place,
-    /// X2: each shard gets the bytes of all, in order.
+    /// Each shard gets the bytes of all, in order.
     Gather,
-    /// X3: records arrive where they are addressed to, once, unchanged, with their sender.
+    /// Records arrive where they are addressed to, once, unchanged, with their sender.
     Shuffle,
-    /// X4: a round returns when everything has been taken.
+    /// A round returns when everything has been taken.
     Completeness,
-    /// X5: records are asked for as the others take them.
+    /// Records are asked for as the others take them.
     BackPressure,
-    /// X6: errors name the shard and stay.
+    /// Errors name the shard and stay.
     Errors,
 }
 
@@ -93,7 +93,7 @@ impl Default for Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Check {
-    /// What works: X1 to X5.
+    /// What works: all laws but that of errors.
     Working,
     /// The last shard addresses a record to a shard that does not exist.
     WrongAddress,

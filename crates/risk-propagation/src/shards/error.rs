@@ -3,10 +3,9 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use subrosa_transport::FailureKind;
-
 use super::{Shard, Shards, Step};
 use crate::error::Error;
+use subrosa_transport::FailureKind;
 
 /// Why an [`Exchange`](super::Exchange) failed. All these concern the shards of one bank, and no other bank.
 #[derive(Debug, thiserror::Error)]

@@ -91,16 +91,16 @@ pub type Incoming<'a> = dyn FnMut(Shard, Record) -> Result<(), Error> + 'a;
 /// The shards take the same steps in the same order; each step is a round. [`conformance`] holds an implementation against
 /// the laws:
 ///
-/// - **X1, place.** Each shard is there once and knows its place.
-/// - **X2, gather.** Each shard gets the bytes of all, in the order of shards.
-/// - **X3, shuffle.** Each record arrives where it is addressed to, once, unchanged, with its sender. Records to oneself do as
+/// - **Place.** Each shard is there once and knows its place.
+/// - **Gather.** Each shard gets the bytes of all, in the order of shards.
+/// - **Shuffle.** Each record arrives where it is addressed to, once, unchanged, with its sender. Records to oneself do as
 ///   well. The order is not kept.
-/// - **X4, completeness.** A round returns without error only when every shard has ended its part of it and everything that was sent to
+/// - **Completeness.** A round returns without error only when every shard has ended its part of it and everything that was sent to
 ///   this shard has been taken. Something lost, late, doubled or altered is an error that names the sender ([`Arrivals`]).
-/// - **X5, back-pressure.** Records are asked for only as the others take them, so that memory does not grow with their
+/// - **Back-pressure.** Records are asked for only as the others take them, so that memory does not grow with their
 ///   number. However many go between whichever shards, the round comes to its end.
-/// - **X6, errors.** If a shard fails or ends before the others, they name it and fail, in the same round or in the next one. After an
-///   error every call fails.
+/// - **Errors.** If a shard fails or ends before the others, the others fail in the same round or in the next one. Their errors name it, or
+///   a shard that failed because of it. After an error every call fails.
 pub trait Exchange {
     /// The place of this shard.
     fn shard(&self) -> Shard;

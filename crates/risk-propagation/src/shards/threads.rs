@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Records that a queue between two shards holds at most, unless said otherwise.
-const CAPACITY: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+const CAPACITY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
 /// Records that are made or taken from one queue before the lock is given up.
 const BATCH: usize = 32;
