@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConnection, ServerConnection, StreamOwned};
 
-use crate::cluster::Worker;
 use crate::error::{ClusterError, Common, ConnectProblem, Missing};
 use crate::greeting::{Direction, Greeting};
 use crate::link::{Link, Outward, Secured};
 use crate::post::Post;
 use crate::trust::Endpoints;
+use crate::worker::Worker;
 
 /// Connections that may be in their handshake at once, beside two for each worker.
 const STRANGERS: usize = 32;

@@ -1,15 +1,6 @@
 //! Whether everything that was sent in a round has arrived.
 
-use super::{ExchangeError, Incoming, Outgoing, Record, Shard, Shards, Tally};
-
-/// What the shards of a bank do together in a round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
-    /// [`Exchange::gather`](super::Exchange::gather).
-    Gather,
-    /// [`Exchange::shuffle`](super::Exchange::shuffle).
-    Shuffle,
-}
+use super::{ExchangeError, Incoming, Outgoing, Record, Shard, Shards, Step, Tally};
 
 /// What has come to one shard in one round, by sender; for those who implement an [`Exchange`](super::Exchange).
 ///

@@ -1,7 +1,6 @@
 //! Why the shards of a bank cannot go on together.
 
 use std::error::Error as StdError;
-use std::fmt;
 
 use super::{Shard, Shards, Step};
 use crate::error::Error;
@@ -174,14 +173,5 @@ impl ExchangeError {
             | Self::Refused { shard, .. } => Some(*shard),
             Self::TooLong { .. } | Self::Unmade { .. } | Self::TooManyRounds | Self::Over => None,
         }
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Gather => "gather",
-            Self::Shuffle => "shuffle",
-        })
     }
 }

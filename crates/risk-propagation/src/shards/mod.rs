@@ -69,13 +69,15 @@ pub mod conformance;
 mod error;
 mod record;
 mod shard;
+mod step;
 mod threads;
 
 pub use alone::Alone;
-pub use arrivals::{Arrivals, Step, gather_by};
+pub use arrivals::{Arrivals, gather_by};
 pub use error::ExchangeError;
 pub use record::{Record, Tally};
 pub use shard::{Shard, Shards, ShardsError};
+pub use step::Step;
 pub use threads::Threads;
 
 use crate::error::Error;
