@@ -123,9 +123,12 @@ fn the_suite_finds_faults() {
         (Fault::Hoards, Some(Law::BackPressure)),
         (Fault::Reorders, Some(Law::Place)),
     ];
+    let mut options = Options::default();
+    // Few enough to be made while the other shard rests, however busy the machine is.
+    options.under_way = 1024;
     for (fault, law) in laws {
         let outcomes = on_threads(Threads::network(Shards::new(2).unwrap()), |exchange| {
-            Check::Working.run(&mut Faulty { inner: exchange, fault }, &Options::default())
+            Check::Working.run(&mut Faulty { inner: exchange, fault }, &options)
         });
         let broken: Vec<_> = outcomes
             .into_iter()

@@ -77,7 +77,8 @@ impl std::error::Error for NotConforming {}
 pub struct Options {
     /// How many records each shard sends to each where many are sent. Default 2,000.
     pub many: usize,
-    /// How many records may be under way between two shards, at most. Default 65,536.
+    /// How many records may be under way between two shards, at most. Twice as many are sent to see it, so that a slow machine needs a longer
+    /// `pause` to find an exchange that takes all. Default 65,536.
     pub under_way: usize,
     /// How long a shard takes nothing, to see whether the others stop. Default 400 ms.
     pub pause: Duration,
