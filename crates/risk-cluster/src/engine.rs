@@ -57,6 +57,7 @@ pub(crate) fn start(post: &Arc<Post>, links: Vec<Option<Link>>) -> Result<(), Cl
     };
     let shared = Arc::clone(post);
     let guards = timely::execute::execute_from(builders, others, WorkerConfig::default(), move |worker| {
+        let _alarm = Alarm(&shared);
         shared.set_engine(thread::current());
         drive(worker, &shared);
     });
@@ -64,13 +65,22 @@ pub(crate) fn start(post: &Arc<Post>, links: Vec<Option<Link>>) -> Result<(), Cl
     let post = Arc::clone(post);
     // Joining waits for connections, and for ever if one is lost: nobody waits for this thread.
     thread::Builder::new().name("cluster end".into()).spawn(move || {
-        let well = guards.join().iter().all(Result::is_ok);
-        if !well {
-            post.lose(post.me, LossReason::GaveUp);
-        }
+        // A panic has been noted already.
+        drop(guards.join());
         post.finish();
     })?;
     Ok(())
+}
+
+/// Notes a panic of the engine's thread, for which the shards would wait.
+struct Alarm<'a>(&'a Post);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.lose(self.0.me, LossReason::GaveUp);
+        }
+    }
 }
 
 /// Which times have been begun, and whether another one may be.
@@ -271,6 +281,61 @@ impl ContainerBytes for Parcel {
         for part in [&(bytes.len() as u64).to_le_bytes(), bytes, &[0; 8][..filling]] {
             // The engine writes to memory that it has reserved for the length above.
             let _ = writer.write_all(part);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use timely::bytes::arc::BytesMut;
+
+    use super::*;
+    use subrosa_risk_propagation::shards::Shards;
+
+    #[test]
+    fn a_panic_of_the_engine_fails_the_run() {
+        let limit = Duration::from_secs(1);
+        let post = Post::new(Shards::ONE, vec!["here".to_owned()], 0, limit, limit);
+        drop(Alarm(&post));
+        assert!(post.failure().is_none());
+        thread::scope(|scope| {
+            let engine = scope.spawn(|| {
+                let _alarm = Alarm(&post);
+                panic!("of the test");
+            });
+            assert!(engine.join().is_err());
+        });
+        let lost = post.wait_for_end().unwrap_err();
+        assert!(matches!(lost.reason, LossReason::GaveUp));
+    }
+
+    #[test]
+    fn parcels_that_do_not_decode_name_the_worker() {
+        let limit = Duration::from_secs(1);
+        let names = || vec!["here".to_owned(), "there".to_owned()];
+        // From shard 0, which this worker hosts, to shard 1, which it does not; and no parcel at all.
+        for bytes in [b"\0\0\x01\0\0\0\0\0\x01".as_slice(), b""] {
+            let post = Post::new(Shards::new(2).unwrap(), names(), 0, limit, limit);
+            deliver(&post, (1, 0), Parcel::from_bytes(bytes.to_vec()));
+            let lost = post.failure().unwrap();
+            assert!(lost.worker == 1 && matches!(lost.reason, LossReason::Malformed(_)), "{lost}");
+        }
+    }
+
+    #[test]
+    fn parcels_pass_through_the_bytes_of_the_engine() {
+        for length in [9, 16, 1000] {
+            let parcel = Parcel::from_bytes(vec![7; length]);
+            let mut bytes = Vec::new();
+            parcel.into_bytes(&mut bytes);
+            assert_eq!(bytes.len(), parcel.length_in_bytes());
+            assert_eq!(bytes.len() % 8, 0);
+            let back =
+                |bytes: Vec<u8>| <Parcel as ContainerBytes>::from_bytes(BytesMut::from(bytes).freeze());
+            assert_eq!(back(bytes.clone()), parcel);
+            // A length over what there is.
+            bytes[7] = 1;
+            assert!(back(bytes).bytes().is_empty());
         }
     }
 }

@@ -121,6 +121,7 @@ pub enum ConnectProblem {
 
 /// A worker that is not connected.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Missing {
     /// Its place in the list.
     pub worker: usize,
@@ -133,6 +134,7 @@ pub struct Missing {
 /// A worker that was lost in a run.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("worker {worker} (`{name}`) {reason}")]
+#[non_exhaustive]
 pub struct LostWorker {
     /// Its place in the list.
     pub worker: usize,
