@@ -17,6 +17,7 @@ pub mod plaintext;
 mod plan;
 pub mod record;
 mod run;
+pub mod shards;
 pub mod steps;
 #[cfg(feature = "synthetic")]
 pub mod synthetic;
