@@ -293,7 +293,7 @@ fn check_seen(recorded: &Recorded, peer: &Report, file: &Path, lost: usize) -> O
 fn words(end: &End) -> String {
     match end {
         End::Decrypted { proven, unproven: 0 } => {
-            format!("computed again from R0 to R8; {proven} proofs of R9 looked at")
+            format!("computed again from R0 to R8; proofs of R9 looked at: {proven}")
         }
         End::Decrypted { unproven, .. } => {
             format!("computed again from R0 to R8; {unproven} messages of R9 have no proof")

@@ -276,6 +276,41 @@ fn a_changed_byte_is_named_by_its_step() {
     }
 }
 
+/// Answers of R9 are due in their step alone, and requests are requests.
+#[test]
+fn answers_and_requests_out_of_place_are_named() {
+    let kept = &whole()[0];
+    let proven = "decrypt/proven-partial";
+    let frame = |round| {
+        let end = place_of(&kept.frames, Kind::Sent, round) + 1;
+        let mut reader = Reader::new(&kept.frames[..]).unwrap();
+        let mut place = 10;
+        loop {
+            let entry = reader.next().unwrap().unwrap();
+            place += 7 + entry.bytes.len();
+            if place == end {
+                break end - entry.bytes.len();
+            }
+        }
+    };
+    let told_of = |at: usize, change: fn(&mut u8)| {
+        let mut changed = kept.clone();
+        change(&mut changed.frames[at]);
+        told(&audit(0, &changed)).concat()
+    };
+    // The lowest byte of the step.
+    for later in [|step: &mut u8| *step += 1, |step: &mut u8| *step += 3, |step: &mut u8| *step -= 1] {
+        let told = told_of(frame(proven) + 8, later);
+        assert!(told.contains("partial decryptions are not due in this step"), "{told}");
+        let told = told_of(frame("decrypt/request") + 8, later);
+        assert!(told.contains("request for partial decryptions is none that is due"), "{told}");
+    }
+    let told = told_of(frame("decrypt/request") + HEADER_BYTES, |wanted| *wanted = 2);
+    assert!(told.contains("request for partial decryptions is none that is due"), "{told}");
+    let told = told_of(place_of(&kept.frames, Kind::Sent, proven), |byte| *byte ^= 1);
+    assert!(told.contains("partial decryptions are not those of its key share"), "{told}");
+}
+
 #[test]
 fn every_round_has_a_name() {
     let kept = &whole()[0];
