@@ -56,6 +56,14 @@ impl Node {
         }
     }
 
+    /// The comparison of a split; `None` for a leaf.
+    pub(crate) fn rule(&self) -> Option<Rule> {
+        match self {
+            Self::Split { rule, .. } => Some(*rule),
+            Self::Leaf { .. } => None,
+        }
+    }
+
     /// A split that goes to node `left` where the feature is at most `threshold`, else to node `right`.
     #[must_use]
     pub fn split(feature: usize, threshold: f64, left: usize, right: usize) -> Self {
@@ -77,6 +85,14 @@ impl Node {
 }
 
 impl Rule {
+    /// Whether the comparison is x < threshold and not x ≤ threshold.
+    pub(crate) fn is_strict(self) -> bool {
+        match self {
+            Self::Less => true,
+            Self::LessOrEqual => false,
+        }
+    }
+
     /// Whether `value` goes left of `threshold`.
     #[must_use]
     pub fn holds(self, value: f64, threshold: f64) -> bool {

@@ -2,10 +2,8 @@
 
 use super::reading::ReadingKind;
 use super::{QuantizedModel, QuantizedNode, QuantizedTree, Reading};
-use crate::model::{
-    Aggregate, LeafWeight, Model, Node, PostTransform, Precision, Rule, Task, Tree, class_of, vote,
-};
-use crate::schema::Schema;
+use crate::model::{Aggregate, LeafWeight, Model, Node, PostTransform, Task, Tree, class_of, vote};
+use crate::schema::{Samples, Schema, at_most};
 use crate::{Error, Result};
 
 /// Why a model does not fit a schema.
@@ -33,9 +31,31 @@ pub enum QuantizeError {
     /// Leaf values, base values or sums of them that no finite step and offset can stand for.
     #[error("the leaf values are too large or too close together to be put on integers")]
     LeafRange,
+    /// Another number of labels than of rows.
+    #[error("{got} labels for {expected} rows")]
+    LabelCount {
+        /// Number of labels.
+        got: usize,
+        /// Number of rows.
+        expected: usize,
+    },
+    /// A label that is no class of the model.
+    #[error("the label of row {row} is not below the number of classes, {classes}")]
+    NoSuchLabel {
+        /// Index of the row.
+        row: usize,
+        /// Number of classes of the model.
+        classes: usize,
+    },
 }
 
-pub(super) fn build(model: &Model, schema: &Schema, leaf_bits: u32) -> Result<QuantizedModel> {
+/// `samples` place the thresholds, one entry for each feature; without them thresholds move to the nearest edge.
+pub(super) fn build(
+    model: &Model,
+    schema: &Schema,
+    leaf_bits: u32,
+    samples: Option<&[Samples]>,
+) -> Result<QuantizedModel> {
     check_fit(model, schema)?;
     if !(1..=24).contains(&leaf_bits) {
         return Err(QuantizeError::LeafBits { bits: leaf_bits }.into());
@@ -47,8 +67,9 @@ pub(super) fn build(model: &Model, schema: &Schema, leaf_bits: u32) -> Result<Qu
         .enumerate()
         .map(|(index, tree)| {
             let intervals = schema.bits().map(|bits| (0, (1 << bits) - 1)).collect();
+            let scale = &scale;
             let mut grown =
-                Grown { schema, model, scale: &scale, source: tree, index, intervals, nodes: vec![] };
+                Grown { schema, model, samples, scale, source: tree, index, intervals, nodes: vec![] };
             let root = grown.grow(0)?;
             Ok(QuantizedTree { nodes: in_order(&grown.nodes, root) })
         })
@@ -171,6 +192,7 @@ fn channel_weights(model: &Model, weights: &[LeafWeight]) -> Vec<f64> {
 struct Grown<'a> {
     schema: &'a Schema,
     model: &'a Model,
+    samples: Option<&'a [Samples]>,
     scale: &'a Scale,
     source: &'a Tree,
     index: usize,
@@ -191,7 +213,10 @@ impl Grown<'_> {
             }
             Node::Split { feature, rule, threshold, left, right } => {
                 let threshold = at_most(*rule, *threshold, self.model.parts().precision);
-                let cell = self.schema.snap(*feature, threshold)?;
+                let cell = match self.samples.and_then(|samples| samples.get(*feature)) {
+                    Some(samples) => self.schema.place(*feature, threshold, samples)?,
+                    None => self.schema.snap(*feature, threshold)?,
+                };
                 let (low, high) = self.intervals[*feature];
                 if cell < low {
                     return self.grow(*right);
@@ -258,19 +283,6 @@ impl Grown<'_> {
     }
 }
 
-/// E2: the threshold t′ for which x ≤ t′ says the same as the rule does, of every x that can occur.
-fn at_most(rule: Rule, threshold: f64, precision: Precision) -> f64 {
-    match (rule, precision) {
-        (Rule::LessOrEqual, _) => threshold,
-        (Rule::Less, Precision::Double) => threshold.next_down(),
-        (Rule::Less, Precision::Single) => {
-            #[allow(clippy::cast_possible_truncation)] // rounding to f32 is the purpose
-            let single = threshold as f32;
-            f64::from(if f64::from(single) < threshold { single } else { single.next_down() })
-        }
-    }
-}
-
 /// Keeps what `root` reaches, the root first and children behind their parents.
 fn in_order(nodes: &[QuantizedNode], root: usize) -> Vec<QuantizedNode> {
     let mut ordered: Vec<QuantizedNode> = Vec::new();
@@ -291,7 +303,7 @@ fn in_order(nodes: &[QuantizedNode], root: usize) -> Vec<QuantizedNode> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Kind, ModelParts};
+    use crate::model::{Kind, ModelParts, Precision};
     use crate::schema::Feature;
 
     fn regression(leaves: [f64; 2]) -> Result<QuantizedModel> {
@@ -308,7 +320,7 @@ mod tests {
             post_transform: PostTransform::None,
             decision_threshold: 0.0,
         })?;
-        build(&model, &Schema::for_model(&model, vec![Feature::binary("x")])?, 12)
+        build(&model, &Schema::for_model(&model, vec![Feature::binary("x")])?, 12, None)
     }
 
     #[test]

@@ -2,8 +2,11 @@
 //!
 //! Every query and every answer holds the [`Schema::id`]. Messages under another schema are therefore refused.
 
+mod fit;
 mod grid;
 
+pub use fit::FeatureLoss;
+pub(crate) use fit::{Samples, at_most};
 pub use grid::{DEFAULT_BITS, Grid, MAX_BITS};
 
 use serde::{Deserialize, Serialize};
@@ -58,6 +61,23 @@ impl Feature {
     #[must_use]
     pub fn numeric(name: impl Into<String>, grid: Grid) -> Self {
         Self { name: name.into(), kind: FeatureKind::Numeric(grid) }
+    }
+
+    /// A feature that has only the whole numbers from `values.start()` to `values.end()`, at most 2,048 of them. No threshold loses
+    /// anything on its grid.
+    ///
+    /// ```
+    /// use subrosa_decision_tree::model::Precision;
+    /// use subrosa_decision_tree::schema::{Feature, Schema};
+    ///
+    /// let schema = Schema::new(vec![Feature::integer("age", 18..=120)], vec![], Precision::Double)?;
+    /// assert_eq!(schema.quantize(&[21.0])?.cells(), [3]);
+    /// assert!(schema.quantize(&[21.5]).is_err());
+    /// # Ok::<(), subrosa_decision_tree::Error>(())
+    /// ```
+    #[must_use]
+    pub fn integer(name: impl Into<String>, values: std::ops::RangeInclusive<i64>) -> Self {
+        Self::numeric(name, Grid::Integers { low: *values.start(), high: *values.end() })
     }
 
     fn grid(&self) -> Grid {
@@ -185,6 +205,12 @@ pub enum SchemaError {
         /// The feature's index.
         feature: usize,
     },
+    /// A value between the whole numbers that the feature has.
+    #[error("the value of feature {feature} is not a whole number")]
+    NotWhole {
+        /// The feature's index.
+        feature: usize,
+    },
     /// A value that is NaN.
     #[error("the value of feature {feature} is not a number")]
     NotANumber {
@@ -232,53 +258,6 @@ impl Schema {
     /// As [`Self::new`].
     pub fn for_model(model: &crate::Model, features: Vec<Feature>) -> crate::Result<Self> {
         Self::new(features, model.labels().to_vec(), model.parts().precision)
-    }
-
-    /// A schema for the verdicts of `model` whose grids fit sample rows: one bit for a feature that is 0 or 1 in all of them, otherwise
-    /// cells that hold about equally many rows, at most 2^`bits` ([`DEFAULT_BITS`] where nobody chooses).
-    ///
-    /// ```
-    /// use subrosa_decision_tree::schema::{DEFAULT_BITS, Schema};
-    /// use subrosa_decision_tree::{Model, Node};
-    ///
-    /// let nodes = vec![Node::split(0, 0.5, 1, 2), Node::leaf(0, 1.0), Node::leaf(1, 1.0)];
-    /// let model = Model::classifier(["online", "amount"], ["genuine", "fraud"], nodes)?;
-    /// let schema = Schema::fit(&model, &[[0.0, 12.5], [1.0, 80.0], [1.0, 7.0]], DEFAULT_BITS)?;
-    /// assert_eq!(schema.bits().collect::<Vec<_>>(), [1, 2]);
-    /// # Ok::<(), subrosa_decision_tree::Error>(())
-    /// ```
-    ///
-    /// # Security
-    /// The schema is public, and its edges tell how the sample rows are distributed. They tell nothing of the model's thresholds.
-    ///
-    /// # Errors
-    /// [`SchemaError::Count`] without rows, [`SchemaError::RowLength`] and [`SchemaError::NotANumber`] for a row that does not fit the
-    /// model, [`SchemaError::Grid`] for bits outside 1..=11, otherwise as [`Self::new`].
-    pub fn fit<R: AsRef<[f64]>>(model: &crate::Model, rows: &[R], bits: u32) -> crate::Result<Self> {
-        let names = model.features();
-        if rows.is_empty() {
-            return Err(SchemaError::Count { what: "sample rows", count: 0, limit: usize::MAX }.into());
-        }
-        let mut features = Vec::with_capacity(names.len());
-        for (feature, name) in names.iter().enumerate() {
-            let value = |row: &R| -> Result<f64, SchemaError> {
-                let row = row.as_ref();
-                let wrong = SchemaError::RowLength { got: row.len(), expected: names.len() };
-                let value = row.get(feature).copied().filter(|_| row.len() == names.len()).ok_or(wrong)?;
-                if value.is_nan() { Err(SchemaError::NotANumber { feature }) } else { Ok(value) }
-            };
-            let values: Vec<f64> = rows.iter().map(value).collect::<Result<_, _>>()?;
-            let first = values.iter().copied().find(|value| value.is_finite()).unwrap_or(0.0);
-            features.push(if values.iter().all(|value| [0.0, 1.0].contains(value)) {
-                Feature::binary(name)
-            } else if values.iter().all(|value| *value == first || value.is_infinite()) {
-                // One value in all rows has no quantiles: what is above it is told from the rest.
-                Feature::numeric(name, Grid::Edges(vec![first]))
-            } else {
-                Feature::numeric(name, Grid::quantiles(&values, bits)?)
-            });
-        }
-        Self::for_model(model, features)
     }
 
     /// The same schema with another span: the longest block, in polynomial coefficients, that a query's monomial
@@ -395,7 +374,7 @@ impl Schema {
     /// Puts a row on the grid. Values outside a grid fall into its first or last cell.
     ///
     /// # Errors
-    /// [`SchemaError::RowLength`], [`SchemaError::NotANumber`].
+    /// [`SchemaError::RowLength`], [`SchemaError::NotANumber`], [`SchemaError::NotWhole`].
     #[doc(alias = "quantize_input")]
     pub fn quantize(&self, row: &[f64]) -> crate::Result<QuantizedRow> {
         if row.len() != self.edges.len() {
@@ -403,6 +382,12 @@ impl Schema {
         }
         if let Some(feature) = row.iter().position(|value| value.is_nan()) {
             return Err(SchemaError::NotANumber { feature }.into());
+        }
+        let whole = |(feature, value): (&Feature, &f64)| {
+            !matches!(feature.kind, FeatureKind::Numeric(Grid::Integers { .. })) || value.fract() == 0.0
+        };
+        if let Some(feature) = self.written.features.iter().zip(row).position(|pair| !whole(pair)) {
+            return Err(SchemaError::NotWhole { feature }.into());
         }
         let cell = |(value, edges): (&f64, &Vec<f64>)| {
             let value = self.written.precision.read(*value);
