@@ -58,6 +58,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         base: vec![0.0, 0.0],
         post_transform: PostTransform::None,
         decision_threshold: 0.0,
+        missing: None,
     })
     .unwrap();
     let quantized = QuantizedModel::new(&model, &schema).unwrap();

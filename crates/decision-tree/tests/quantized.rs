@@ -110,6 +110,7 @@ fn thresholds_outside_the_grid_disappear() {
             base: vec![0.0],
             post_transform: PostTransform::None,
             decision_threshold: 0.0,
+            missing: None,
         });
         let quantized = QuantizedModel::new(&model.unwrap(), &schema).unwrap();
         (quantized.splits(), quantized.predict(&[8.0]).unwrap().values()[0])
@@ -143,6 +144,7 @@ fn strict_rules_move_to_the_edge_below() {
             base: vec![0.0],
             post_transform: PostTransform::None,
             decision_threshold: 0.0,
+            missing: None,
         });
         let quantized = QuantizedModel::new(&model.unwrap(), &schema).unwrap();
         assert_eq!([0.9, 1.7].map(|x| quantized.predict(&[x]).unwrap().values()[0]), [1.0, expected]);
@@ -169,6 +171,7 @@ fn splits_that_an_ancestor_has_decided_disappear() {
             base: vec![0.0],
             post_transform: PostTransform::None,
             decision_threshold: 0.0,
+            missing: None,
         });
         let quantized = QuantizedModel::new(&model.unwrap(), &schema).unwrap();
         let value = |x: f64| quantized.predict(&[x]).unwrap().values()[0];

@@ -149,6 +149,7 @@ fn fit(training: &Labelled, max_depth: usize) -> Result<Model> {
         base: vec![0.0; CLASSES.len()],
         post_transform: PostTransform::None,
         decision_threshold: 0.0,
+        missing: None,
     })?)
 }
 

@@ -157,6 +157,7 @@ fn parts(learner: Learner, options: &ImportOptions) -> Result<ModelParts, Import
         base,
         post_transform: meaning.transform,
         decision_threshold: 0.0,
+        missing: None,
     })
 }
 
@@ -269,7 +270,7 @@ fn file_tree(id: i64, tree: &FileTreeJson, output: usize) -> Result<FileTree, Im
         nodes.push((node, file_node(id, node, tree, index, output)?));
     }
     // Pruning leaves nodes behind that nothing points to.
-    Ok(FileTree { id, nodes, all_reachable: false })
+    Ok(FileTree { id, nodes, all_reachable: false, shared: false })
 }
 
 fn file_node(
@@ -294,6 +295,7 @@ fn file_node(
         threshold: condition,
         yes: child(left)?,
         no: child(right)?,
+        missing: None,
     })
 }
 

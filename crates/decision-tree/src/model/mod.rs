@@ -65,7 +65,7 @@ pub enum Aggregate {
 }
 
 /// A function of the raw scores, applied in the clear by whoever holds them: after decryption, by the client.
-/// Both functions are monotone, so they never change the class.
+/// All of them are monotone, so they never change the class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -76,6 +76,8 @@ pub enum PostTransform {
     Sigmoid,
     /// e^sᵢ / Σ e^sⱼ.
     Softmax,
+    /// e^s of each score.
+    Exp,
 }
 
 /// How a feature value is read before it is compared with thresholds.
@@ -112,6 +114,9 @@ pub struct ModelParts {
     /// the post-transform): 0 for log-odds, 0.5 for a probability.
     #[serde(default)]
     pub decision_threshold: f64,
+    /// A value that is read as missing, besides NaN; finite. XGBoost's `missing`, where it is a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<f64>,
 }
 
 /// A well-formed tree model in the clear.
@@ -134,6 +139,7 @@ pub struct ModelParts {
 ///     base: vec![0.0, 0.0],
 ///     post_transform: PostTransform::None,
 ///     decision_threshold: 0.0,
+///     missing: None,
 /// })?;
 /// assert_eq!(model.predict(&[250.0])?.label(), Some("fraud"));
 /// # Ok::<(), subrosa_decision_tree::Error>(())
@@ -142,6 +148,8 @@ pub struct ModelParts {
 #[doc(alias("random forest", "gradient boosting", "XGBoost"))]
 pub struct Model {
     parts: ModelParts,
+    /// Whether each feature may be missing.
+    takes_missing: Vec<bool>,
 }
 
 /// Why a model, or a row for it, is refused.
@@ -179,8 +187,8 @@ pub enum ModelError {
         /// The index.
         index: usize,
     },
-    /// A node that is reached twice: a cycle, or two parents.
-    #[error("tree {tree}: node {node} is reached in two ways")]
+    /// A node below itself.
+    #[error("tree {tree}: node {node} is below itself or below such a node")]
     NotATree {
         /// The tree's index.
         tree: usize,
@@ -238,8 +246,8 @@ pub enum ModelError {
         /// Features of the model.
         expected: usize,
     },
-    /// A feature value that is NaN.
-    #[error("the value of feature {feature} is not a number")]
+    /// A missing value of a feature of which some split does not say where missing values go.
+    #[error("the value of feature {feature} is missing, and the model does not say where missing values go")]
     NotANumber {
         /// The feature's index.
         feature: usize,
@@ -273,7 +281,8 @@ impl Model {
         for (index, tree) in parts.trees.iter().enumerate() {
             tree.check(index, parts.features.len(), parts.base.len())?;
         }
-        Ok(Self { parts })
+        let takes_missing = takes_missing(&parts);
+        Ok(Self { parts, takes_missing })
     }
 
     /// One classification tree over rows of `f64`, whose leaves give their class the weight 1 or any other:
@@ -306,6 +315,7 @@ impl Model {
             aggregate: Aggregate::Sum,
             post_transform: PostTransform::None,
             decision_threshold: 0.0,
+            missing: None,
         })
     }
 
@@ -334,6 +344,23 @@ impl Model {
     #[must_use]
     pub fn features(&self) -> &[String] {
         &self.parts.features
+    }
+
+    /// Whether a row may lack a value of this feature: every split on it says where a missing value goes. A feature that is in no
+    /// split may be missing if any split of the model says so of its own.
+    #[must_use]
+    #[doc(alias("NaN", "missing value"))]
+    pub fn takes_missing(&self, feature: usize) -> bool {
+        self.takes_missing.get(feature).copied().unwrap_or(false)
+    }
+
+    /// A value of a row as splits compare it: in the model's precision, NaN if it is missing.
+    pub(crate) fn read(&self, value: f64) -> f64 {
+        let value = self.parts.precision.read(value);
+        match self.parts.missing {
+            Some(missing) if value == self.parts.precision.read(missing) => f64::NAN,
+            _ => value,
+        }
     }
 
     /// The trees.
@@ -373,6 +400,19 @@ impl Model {
     }
 }
 
+/// Whether each feature may be missing.
+fn takes_missing(parts: &ModelParts) -> Vec<bool> {
+    let splits = || {
+        parts.trees.iter().flat_map(Tree::nodes).filter_map(|node| match node {
+            Node::Split { feature, rule, .. } => Some((*feature, rule.missing_goes_left().is_some())),
+            Node::Leaf { .. } => None,
+        })
+    };
+    let mut taken = vec![splits().any(|(_, taken)| taken); parts.features.len()];
+    splits().filter(|(_, taken)| !taken).for_each(|(feature, _)| taken[feature] = false);
+    taken
+}
+
 fn check_limits(parts: &ModelParts) -> Result<(), ModelError> {
     if parts.trees.is_empty() {
         return Err(ModelError::NoTrees);
@@ -402,6 +442,9 @@ fn check_outputs(parts: &ModelParts) -> Result<(), ModelError> {
     let outputs = parts.base.len();
     if let Some(index) = parts.base.iter().position(|value| !value.is_finite()) {
         return Err(ModelError::NotFinite { what: format!("base value {index}") });
+    }
+    if parts.missing.is_some_and(|missing| !missing.is_finite()) {
+        return Err(ModelError::NotFinite { what: "the value that stands for a missing one".into() });
     }
     if !parts.decision_threshold.is_finite() {
         return Err(ModelError::NotFinite { what: "the decision threshold".into() });

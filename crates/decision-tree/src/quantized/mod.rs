@@ -1,6 +1,7 @@
 //! Models on a schema's grid. They hold integers only, so clear and encrypted evaluation agree exactly.
 
 mod build;
+mod grow;
 mod reading;
 mod report;
 mod thresholds;
@@ -44,13 +45,13 @@ pub struct QuantizedModel {
     reading: Reading,
 }
 
-/// A tree without splits that decide nothing. Node 0 is the root; children stand behind their parents.
+/// A tree without splits that decide nothing. Node 0 is the root; children stand behind their parents, and equal subtrees are one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QuantizedTree {
     pub(crate) nodes: Vec<QuantizedNode>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum QuantizedNode {
     /// Left where the feature's cell is at most `threshold`, which is below the grid's last cell.
     Split { feature: usize, threshold: u32, left: usize, right: usize },

@@ -1,8 +1,8 @@
 //! Grids that fit a model and sample rows, and what a grid loses of a model's thresholds.
 
 use super::grid::{check_bits, midway, quantile_gaps};
-use super::{Feature, FeatureKind, Grid, Schema, SchemaError};
-use crate::model::{Model, Node, Precision, Rule};
+use super::{Feature, FeatureKind, Grid, MissingCell, Schema, SchemaError};
+use crate::model::{Model, ModelError, Node, Precision, Rule};
 
 /// What a schema's grid loses of a model's thresholds on one feature.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Schema {
     /// If a feature has at most 2^`bits` − 1 thresholds, all of them are edges of its grid, and the grid decides exactly for every
     /// row. The other edges are quantiles of the sample rows. If a feature has more thresholds, those that no or few sample
     /// rows lie between share an edge. [`Self::losses`] says what that costs, and [`crate::QuantizedModel::fitted`] puts the model on
-    /// the grid. A feature that the model does not read has one bit.
+    /// the grid. A feature that the model does not read has one bit. A feature that some sample row lacks has a cell for the missing value.
     ///
     /// ```
     /// use subrosa_decision_tree::schema::{DEFAULT_BITS, Schema};
@@ -70,12 +70,11 @@ impl Schema {
     /// rows. [`Self::fit_rows`] reveals nothing of the thresholds.
     ///
     /// # Errors
-    /// [`SchemaError::Count`] without rows, [`SchemaError::RowLength`] and [`SchemaError::NotANumber`] for a row that does not fit the
+    /// [`SchemaError::Count`] without rows, [`SchemaError::RowLength`] and [`ModelError::NotANumber`] for a row that does not fit the
     /// model, [`SchemaError::Grid`] for bits outside 1..=11, otherwise as [`Self::new`].
     pub fn fit<R: AsRef<[f64]>>(model: &Model, rows: &[R], bits: u32) -> crate::Result<Self> {
-        Self::fit_with(model, rows, bits, |values, thresholds, strict| {
+        Self::fit_with(model, rows, bits, |values, thresholds, strict, most| {
             let precision = model.parts().precision;
-            let most = (1usize << bits) - 1;
             if values.iter().all(|value| [0.0, 1.0].contains(value)) && matches!(thresholds, [] | [0.5]) {
                 return Ok(None);
             }
@@ -100,7 +99,7 @@ impl Schema {
     /// # Errors
     /// As [`Self::fit`].
     pub fn fit_rows<R: AsRef<[f64]>>(model: &Model, rows: &[R], bits: u32) -> crate::Result<Self> {
-        Self::fit_with(model, rows, bits, |values, _, _| {
+        Self::fit_with(model, rows, bits, |values, _, _, most| {
             let finite = |value: &&f64| value.is_finite();
             let first = values.iter().find(finite).copied().unwrap_or(0.0);
             if values.iter().all(|value| [0.0, 1.0].contains(value)) {
@@ -108,31 +107,36 @@ impl Schema {
             } else if values.iter().filter(finite).all(|value| *value == first) {
                 single_edge(values).map(Some)
             } else {
-                Grid::quantiles(values, bits).map(Some)
+                let finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
+                let edges = with_quantiles(&[], &finite, most, None);
+                Ok(Some(Grid::Edges(edges)))
             }
         })
     }
 
-    /// `grid` gives the grid of a feature from its sorted values, its distinct thresholds and whether its model compares strictly;
-    /// `None` for 0 or 1.
+    /// `grid` gives the grid of a feature from its sorted values, its distinct thresholds, whether its model compares strictly, and the
+    /// greatest number of edges; `None` for 0 or 1.
     fn fit_with<R: AsRef<[f64]>>(
         model: &Model,
         rows: &[R],
         bits: u32,
-        grid: impl Fn(&[f64], &[f64], bool) -> crate::Result<Option<Grid>>,
+        grid: impl Fn(&[f64], &[f64], bool, usize) -> crate::Result<Option<Grid>>,
     ) -> crate::Result<Self> {
         check_bits(bits)?;
         let samples = Samples::read(model, rows)?;
         let thresholds = thresholds(model);
         let rules = model.trees().iter().flat_map(|tree| tree.nodes()).filter_map(Node::rule);
         let strict = rules.clone().filter(|rule| rule.is_strict()).count() * 2 > rules.count();
-        let features = model.features().iter().zip(&samples).zip(&thresholds);
+        let cells = missing_cells(model, &samples);
+        let features = model.features().iter().zip(&samples).zip(thresholds.iter().zip(cells));
         let features = features
-            .map(|((name, samples), thresholds)| {
-                Ok(match grid(&samples.values, thresholds, strict)? {
+            .map(|((name, samples), (thresholds, cell))| {
+                let most = (1usize << bits) - 1 - usize::from(samples.missing);
+                let feature = match grid(&samples.values, thresholds, strict, most.max(1))? {
                     None => Feature::binary(name),
                     Some(grid) => Feature::numeric(name, grid),
-                })
+                };
+                Ok(feature.with_missing(cell))
             })
             .collect::<crate::Result<_>>()?;
         Self::for_model(model, features)
@@ -142,7 +146,7 @@ impl Schema {
     /// them by `rows`.
     ///
     /// # Errors
-    /// [`SchemaError::RowLength`] and [`SchemaError::NotANumber`] for a row that does not fit the model, [`SchemaError::Count`] without
+    /// [`SchemaError::RowLength`] and [`ModelError::NotANumber`] for a row that does not fit the model, [`SchemaError::Count`] without
     /// rows or where model and schema have different features.
     pub fn losses<R: AsRef<[f64]>>(&self, model: &Model, rows: &[R]) -> crate::Result<Vec<FeatureLoss>> {
         let (count, limit) = (model.features().len(), self.features().len());
@@ -240,6 +244,8 @@ impl Schema {
 #[derive(Clone, Debug)]
 pub(crate) struct Samples {
     values: Vec<f64>,
+    /// Whether some row lacks the value.
+    missing: bool,
 }
 
 impl Samples {
@@ -249,17 +255,19 @@ impl Samples {
             return Err(SchemaError::Count { what: "sample rows", count: 0, limit: usize::MAX }.into());
         }
         let expected = model.features().len();
-        let mut samples = vec![Self { values: Vec::with_capacity(rows.len()) }; expected];
+        let mut samples = vec![Self { values: Vec::with_capacity(rows.len()), missing: false }; expected];
         for row in rows {
             let row = row.as_ref();
             if row.len() != expected {
                 return Err(SchemaError::RowLength { got: row.len(), expected }.into());
             }
             for (feature, (value, samples)) in row.iter().zip(&mut samples).enumerate() {
-                if value.is_nan() {
-                    return Err(SchemaError::NotANumber { feature }.into());
+                let value = model.read(*value);
+                match (value.is_nan(), model.takes_missing(feature)) {
+                    (false, _) => samples.values.push(value),
+                    (true, true) => samples.missing = true,
+                    (true, false) => return Err(ModelError::NotANumber { feature }.into()),
                 }
-                samples.values.push(model.parts().precision.read(*value));
             }
         }
         for samples in &mut samples {
@@ -269,7 +277,7 @@ impl Samples {
     }
 
     fn of_sorted(values: &[f64]) -> Self {
-        Self { values: values.to_vec() }
+        Self { values: values.to_vec(), missing: false }
     }
 
     /// How many samples are at most `threshold`.
@@ -296,6 +304,7 @@ fn thresholds(model: &Model) -> Vec<Vec<f64>> {
     let mut found = vec![Vec::new(); model.features().len()];
     for node in model.trees().iter().flat_map(|tree| tree.nodes()) {
         if let Node::Split { feature, rule, threshold, .. } = node
+            && *rule != Rule::Missing
             && let Some(found) = found.get_mut(*feature)
         {
             found.push(at_most(*rule, *threshold, model.parts().precision));
@@ -309,6 +318,24 @@ fn thresholds(model: &Model) -> Vec<Vec<f64>> {
         found.dedup();
     }
     found
+}
+
+/// For each feature that some sample lacks a cell for the missing value, on the side to which more splits send it.
+fn missing_cells(model: &Model, samples: &[Samples]) -> Vec<MissingCell> {
+    let mut balance = vec![0i64; samples.len()];
+    for node in model.trees().iter().flat_map(|tree| tree.nodes()) {
+        if let Node::Split { feature, rule, .. } = node
+            && let (Some(balance), Some(left)) = (balance.get_mut(*feature), rule.missing_goes_left())
+        {
+            *balance += if left { 1 } else { -1 };
+        }
+    }
+    let cell = |(samples, balance): (&Samples, i64)| match (samples.missing, balance) {
+        (false, _) => MissingCell::Refused,
+        (true, 1..) => MissingCell::First,
+        (true, _) => MissingCell::Last,
+    };
+    samples.iter().zip(balance).map(cell).collect()
 }
 
 /// A grid that tells what is above the least value seen from the rest.

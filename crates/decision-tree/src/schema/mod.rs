@@ -36,6 +36,32 @@ pub struct Feature {
     /// What values it has.
     #[serde(flatten)]
     pub kind: FeatureKind,
+    /// Where a missing value stands among its cells.
+    #[serde(default, skip_serializing_if = "MissingCell::is_refused")]
+    pub missing: MissingCell,
+}
+
+/// Where a missing value stands among a feature's cells.
+///
+/// The server learns nothing from it: a missing value is encrypted like any other. A split is cheapest if the model sends missing values
+/// to the side of the missing cell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MissingCell {
+    /// Nowhere: a row that lacks the value is refused.
+    #[default]
+    Refused,
+    /// In a cell of its own before the others.
+    First,
+    /// In a cell of its own behind the others.
+    Last,
+}
+
+impl MissingCell {
+    fn is_refused(&self) -> bool {
+        *self == Self::Refused
+    }
 }
 
 /// What values a feature has.
@@ -54,13 +80,13 @@ impl Feature {
     /// A feature that is 0 or 1.
     #[must_use]
     pub fn binary(name: impl Into<String>) -> Self {
-        Self { name: name.into(), kind: FeatureKind::Binary }
+        Self { name: name.into(), kind: FeatureKind::Binary, missing: MissingCell::Refused }
     }
 
     /// A feature on a grid.
     #[must_use]
     pub fn numeric(name: impl Into<String>, grid: Grid) -> Self {
-        Self { name: name.into(), kind: FeatureKind::Numeric(grid) }
+        Self { name: name.into(), kind: FeatureKind::Numeric(grid), missing: MissingCell::Refused }
     }
 
     /// A feature that has only the whole numbers from `values.start()` to `values.end()`, at most 2,048 of them. No threshold loses
@@ -78,6 +104,23 @@ impl Feature {
     #[must_use]
     pub fn integer(name: impl Into<String>, values: std::ops::RangeInclusive<i64>) -> Self {
         Self::numeric(name, Grid::Integers { low: *values.start(), high: *values.end() })
+    }
+
+    /// The same feature with a cell for a missing value.
+    ///
+    /// ```
+    /// use subrosa_decision_tree::model::Precision;
+    /// use subrosa_decision_tree::schema::{Feature, Grid, MissingCell, Schema};
+    ///
+    /// let income = Feature::numeric("income", Grid::Edges(vec![1_000.0, 5_000.0])).with_missing(MissingCell::Last);
+    /// let schema = Schema::new(vec![income], vec![], Precision::Double)?;
+    /// assert_eq!(schema.quantize(&[f64::NAN])?.cells(), [3]);
+    /// # Ok::<(), subrosa_decision_tree::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_missing(mut self, cell: MissingCell) -> Self {
+        self.missing = cell;
+        self
     }
 
     fn grid(&self) -> Grid {
@@ -122,6 +165,9 @@ struct Written {
     format: String,
     version: u32,
     precision: Precision,
+    /// The value that stands for a missing one, besides NaN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    missing: Option<f64>,
     span: u32,
     classes: Vec<String>,
     features: Vec<Feature>,
@@ -211,8 +257,8 @@ pub enum SchemaError {
         /// The feature's index.
         feature: usize,
     },
-    /// A value that is NaN.
-    #[error("the value of feature {feature} is not a number")]
+    /// A missing value of a feature that must not be missing.
+    #[error("the value of feature {feature} is missing, and the schema has no cell for a missing value")]
     NotANumber {
         /// The feature's index.
         feature: usize,
@@ -247,17 +293,20 @@ impl Schema {
     /// [`SchemaError`] for too few or too many features or bits, bad names or bad grids.
     pub fn new(features: Vec<Feature>, classes: Vec<String>, precision: Precision) -> crate::Result<Self> {
         let (format, version) = (FORMAT.to_owned(), VERSION);
-        Self::check(Written { format, version, precision, span: 512, classes, features })
+        Self::check(Written { format, version, precision, missing: None, span: 512, classes, features })
     }
 
-    /// A schema for the verdicts of `model`: its classes and its precision, with these features in the order of its own.
+    /// A schema for the verdicts of `model`: its classes, its precision and the value that it reads as missing, with these features in
+    /// the order of its own.
     ///
     /// The schema holds nothing else of the model, and its grids are the caller's choice.
     ///
     /// # Errors
     /// As [`Self::new`].
     pub fn for_model(model: &crate::Model, features: Vec<Feature>) -> crate::Result<Self> {
-        Self::new(features, model.labels().to_vec(), model.parts().precision)
+        let mut schema = Self::new(features, model.labels().to_vec(), model.parts().precision)?;
+        schema.written.missing = model.parts().missing;
+        Self::check(schema.written)
     }
 
     /// The same schema with another span: the longest block, in polynomial coefficients, that a query's monomial
@@ -286,9 +335,21 @@ impl Schema {
         if span != 0 && (!span.is_power_of_two() || !(16..=MAX_SPAN).contains(&span)) {
             return Err(SchemaError::Span { span }.into());
         }
-        let edges =
+        let edges: Vec<Vec<f64>> =
             written.features.iter().map(|feature| feature.grid().edges()).collect::<Result<_, _>>()?;
-        let bits: u32 = written.features.iter().map(|feature| feature.grid().bits()).sum();
+        for (feature, edges) in written.features.iter().zip(&edges) {
+            if last_cell(feature, edges) >= 1 << MAX_BITS {
+                return Err(SchemaError::Grid { reason: "2048 cells leave none for a missing value" }.into());
+            }
+        }
+        if written.missing.is_some_and(|missing| !missing.is_finite()) {
+            return Err(SchemaError::Grid {
+                reason: "the value that stands for a missing one is not finite",
+            }
+            .into());
+        }
+        let bits: u32 =
+            written.features.iter().zip(&edges).map(|(feature, edges)| bits(feature, edges)).sum();
         if bits > MAX_ROW_BITS {
             return Err(count("bits", bits as usize, MAX_ROW_BITS as usize).into());
         }
@@ -368,10 +429,16 @@ impl Schema {
     /// Bits of each feature's cell.
     #[must_use]
     pub fn bits(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
-        self.written.features.iter().map(|feature| feature.grid().bits())
+        self.written.features.iter().zip(&self.edges).map(|(feature, edges)| bits(feature, edges))
     }
 
-    /// Puts a row on the grid. Values outside a grid fall into its first or last cell.
+    /// The value that stands for a missing one, besides NaN.
+    #[must_use]
+    pub fn missing(&self) -> Option<f64> {
+        self.written.missing
+    }
+
+    /// Puts a row on the grid. Values outside a grid fall into its first or last cell. NaN stands for a missing value.
     ///
     /// # Errors
     /// [`SchemaError::RowLength`], [`SchemaError::NotANumber`], [`SchemaError::NotWhole`].
@@ -380,26 +447,42 @@ impl Schema {
         if row.len() != self.edges.len() {
             return Err(SchemaError::RowLength { got: row.len(), expected: self.edges.len() }.into());
         }
-        if let Some(feature) = row.iter().position(|value| value.is_nan()) {
-            return Err(SchemaError::NotANumber { feature }.into());
-        }
-        let whole = |(feature, value): (&Feature, &f64)| {
-            !matches!(feature.kind, FeatureKind::Numeric(Grid::Integers { .. })) || value.fract() == 0.0
-        };
-        if let Some(feature) = self.written.features.iter().zip(row).position(|pair| !whole(pair)) {
-            return Err(SchemaError::NotWhole { feature }.into());
-        }
-        let cell = |(value, edges): (&f64, &Vec<f64>)| {
-            let value = self.written.precision.read(*value);
-            let place = "quantise: a grid has more than 2^32 cells";
-            u32::try_from(edges.partition_point(|edge| *edge < value)).map_err(|_| Error::Internal { place })
-        };
         // Into memory of the right size, so that no copy of a cell stays behind unwiped.
         let mut cells = QuantizedRow(Vec::with_capacity(row.len()));
-        for pair in row.iter().zip(&self.edges) {
-            cells.0.push(cell(pair)?);
+        for (index, (value, (feature, edges))) in
+            row.iter().zip(self.written.features.iter().zip(&self.edges)).enumerate()
+        {
+            cells.0.push(self.cell(index, *value, feature, edges)?);
         }
         Ok(cells)
+    }
+
+    fn cell(&self, index: usize, value: f64, feature: &Feature, edges: &[f64]) -> crate::Result<u32> {
+        let precision = self.written.precision;
+        let value = precision.read(value);
+        if value.is_nan() || self.written.missing.is_some_and(|missing| precision.read(missing) == value) {
+            return match feature.missing {
+                MissingCell::Refused => Err(SchemaError::NotANumber { feature: index }.into()),
+                MissingCell::First => Ok(0),
+                MissingCell::Last => Ok(last_cell(feature, edges)),
+            };
+        }
+        if matches!(feature.kind, FeatureKind::Numeric(Grid::Integers { .. })) && value.fract() != 0.0 {
+            return Err(SchemaError::NotWhole { feature: index }.into());
+        }
+        let place = "quantise: a grid has more than 2^32 cells";
+        let cell = u32::try_from(edges.partition_point(|edge| *edge < value));
+        Ok(cell.map_err(|_| Error::Internal { place })? + u32::from(feature.missing == MissingCell::First))
+    }
+
+    /// Where missing values stand among the cells of a feature.
+    pub(crate) fn missing_cell(&self, feature: usize) -> MissingCell {
+        self.written.features.get(feature).map_or(MissingCell::Refused, |feature| feature.missing)
+    }
+
+    /// The last cell of each feature.
+    pub(crate) fn last_cells(&self) -> impl Iterator<Item = u32> + '_ {
+        self.written.features.iter().zip(&self.edges).map(|(feature, edges)| last_cell(feature, edges))
     }
 
     /// Refuses a row whose length or cells do not fit the schema.
@@ -414,7 +497,8 @@ impl Schema {
         }
     }
 
-    /// The quantised threshold nearest to "value ≤ threshold" for a feature: −1 never holds, 2^bits − 1 always.
+    /// The quantised threshold nearest to "value ≤ threshold" for a feature, counted without the missing cell: −1 never holds, that of
+    /// the last cell always.
     pub(crate) fn snap(&self, feature: usize, threshold: f64) -> crate::Result<i32> {
         let feature = self.written.features.get(feature).zip(self.edges.get(feature));
         let place = "snap: a split on a feature that the schema does not have";
@@ -430,6 +514,17 @@ impl std::fmt::Debug for Schema {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Schema").field("id", &self.id).field("written", &self.written).finish_non_exhaustive()
     }
+}
+
+/// The last cell of a feature, that of a missing value included.
+fn last_cell(feature: &Feature, edges: &[f64]) -> u32 {
+    // At most 2^11 edges.
+    u32::try_from(edges.len()).unwrap_or(u32::MAX).saturating_add(u32::from(!feature.missing.is_refused()))
+}
+
+/// Bits of a feature's cell.
+fn bits(feature: &Feature, edges: &[f64]) -> u32 {
+    last_cell(feature, edges).checked_ilog2().map_or(1, |log| log + 1)
 }
 
 fn check_names<'a>(what: &'static str, names: impl Iterator<Item = &'a str>) -> Result<(), SchemaError> {

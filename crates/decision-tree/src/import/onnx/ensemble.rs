@@ -86,6 +86,7 @@ fn classifier(
         base: scores.base,
         post_transform: scores.transform,
         decision_threshold: scores.threshold,
+        missing: None,
     })
 }
 
@@ -123,7 +124,7 @@ fn one_score(
             let why = "no weight is negative, so runtimes take the log-odds for a probability";
             return Err(ImportError::unsupported("post_transform", "LOGISTIC", why));
         }
-        (true, PostTransform::None) => HALF_IN_F32,
+        (true, PostTransform::None | PostTransform::Exp) => HALF_IN_F32,
         (false, _) => 0.0,
     };
     for weight in weights.iter_mut() {
@@ -240,6 +241,7 @@ fn regressor(
         base,
         post_transform: transform,
         decision_threshold: 0.0,
+        missing: None,
     })
 }
 

@@ -157,11 +157,12 @@ impl<'a> Lists<'a> {
                     threshold: self.thresholds[index],
                     yes: child(self.yes[index])?,
                     no: child(self.no[index])?,
+                    missing: None,
                 }
             };
             nodes.push((node_id, node));
         }
-        Ok(FileTree { id, nodes, all_reachable: true })
+        Ok(FileTree { id, nodes, all_reachable: true, shared: true })
     }
 }
 

@@ -261,7 +261,7 @@ fn trees_that_are_none_are_refused_by_node() {
     });
     says(&message, &["tree 0", "listed together"]);
     let message = refusal("sk_tree_4.onnx", |graph| attribute(graph, "nodes_values").floats[0] = f32::NAN);
-    says(&message, &["threshold", "finite"]);
+    says(&message, &["tree 0, node 0", "threshold is not a number"]);
 }
 
 #[test]
