@@ -6,11 +6,11 @@
 //! | source | read |
 //! | --- | --- |
 //! | scikit-learn | trees, random forests, extra trees, gradient boosting, through `skl2onnx` |
-//! | XGBoost | `gbtree` models, through `onnxmltools` or as XGBoost's JSON |
+//! | XGBoost | `gbtree` and `dart` models of one or several outputs, as XGBoost's JSON or UBJSON, or through `onnxmltools` |
 //! | LightGBM | gradient boosting, through `onnxmltools` (which rounds LightGBM's double thresholds to `f32`) |
 //!
-//! Rows with missing values (NaN) are refused when a model is evaluated, so the branches that a file names for them
-//! have no effect.
+//! NaN in a row is a missing value and takes the branch that the file names for it. XGBoost files do not say whether a number stood for
+//! a missing value in training: [`ImportOptions::missing`] does.
 
 mod error;
 mod file;
@@ -20,7 +20,7 @@ mod xgboost;
 
 pub use error::ImportError;
 pub use onnx::MAX_ONNX_BYTES;
-pub use xgboost::MAX_XGBOOST_BYTES;
+pub use xgboost::{MAX_UBJ_BYTES, MAX_XGBOOST_BYTES};
 
 use std::path::Path;
 
@@ -28,19 +28,41 @@ use crate::Result;
 use crate::model::Model;
 
 /// Options for what a model file leaves open.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ImportOptions {
     /// The features' names in the order of a row's values. Without them the file's own names are taken or, where it
     /// has none, `x0`, `x1`, ….
     pub features: Option<Vec<String>>,
+    /// The value that stood for a missing one in training. An XGBoost file that has learned from missing values is read only with it:
+    /// NaN if `missing` was not set in XGBoost, otherwise the number.
+    pub missing: Option<f64>,
 }
 
 impl ImportOptions {
     /// Options with these feature names.
     #[must_use]
     pub fn with_features<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
-        Self { features: Some(names.into_iter().map(Into::into).collect()) }
+        Self { features: Some(names.into_iter().map(Into::into).collect()), ..Self::default() }
+    }
+
+    /// The same options with the value that stood for a missing one in training.
+    ///
+    /// ```
+    /// use subrosa_decision_tree::import::ImportOptions;
+    ///
+    /// let options = ImportOptions::default().with_missing(f64::NAN);
+    /// assert!(options.missing.is_some_and(f64::is_nan));
+    /// ```
+    #[must_use]
+    pub fn with_missing(mut self, value: f64) -> Self {
+        self.missing = Some(value);
+        self
+    }
+
+    /// The number that stands for a missing value besides NaN.
+    fn missing_number(&self) -> Option<f64> {
+        self.missing.filter(|missing| !missing.is_nan())
     }
 
     /// The names of `count` features.
@@ -76,15 +98,23 @@ impl Model {
     ///
     /// # Errors
     /// [`ImportError`] for a file past [`MAX_XGBOOST_BYTES`], damaged, or with a booster, objective or split that is
-    /// not supported; [`crate::model::ModelError`] for a model past this crate's limits.
+    /// not supported; [`ImportError::MissingNotStated`] where [`ImportOptions::missing`] is needed; [`crate::model::ModelError`] for a model past this crate's limits.
     pub fn from_xgboost_json(file: &[u8], options: &ImportOptions) -> Result<Self> {
         xgboost::read(file, options)
     }
 
-    /// Reads a model file of any supported kind: `.onnx`, or `.json` of XGBoost or of this crate.
+    /// Reads a model that XGBoost saved as UBJSON (`save_model("model.ubj")`).
     ///
     /// # Errors
-    /// As the three readers, each error with the file's path.
+    /// As [`Self::from_xgboost_json`], with the limit [`MAX_UBJ_BYTES`].
+    pub fn from_xgboost_ubj(file: &[u8], options: &ImportOptions) -> Result<Self> {
+        xgboost::read_ubj(file, options)
+    }
+
+    /// Reads a model file of any supported kind: `.onnx`, `.ubj` of XGBoost, or `.json` of XGBoost or of this crate.
+    ///
+    /// # Errors
+    /// As the other readers, each error with the file's path.
     pub fn from_file(path: impl AsRef<Path>, options: &ImportOptions) -> Result<Self> {
         file::read(path.as_ref(), options)
     }

@@ -24,6 +24,7 @@ impl Scores {
         match transform {
             PostTransform::None => self.0.clone(),
             PostTransform::Sigmoid => self.0.iter().map(|score| 1.0 / (1.0 + (-score).exp())).collect(),
+            PostTransform::Step => self.0.iter().map(|score| f64::from(u8::from(*score > 0.0))).collect(),
             PostTransform::Exp => self.0.iter().map(|score| score.exp()).collect(),
             PostTransform::Softmax => {
                 let greatest = self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -78,6 +78,8 @@ pub enum PostTransform {
     Softmax,
     /// e^s of each score.
     Exp,
+    /// 1 for each score above 0, else 0.
+    Step,
 }
 
 /// How a feature value is read before it is compared with thresholds.

@@ -70,6 +70,7 @@ impl Reading {
             PostTransform::Sigmoid => 1,
             PostTransform::Softmax => 2,
             PostTransform::Exp => 3,
+            PostTransform::Step => 4,
         });
         // At most MAX_OUTPUTS channels; readers refuse more.
         out.extend_from_slice(&u16::try_from(self.offsets.len()).unwrap_or(u16::MAX).to_le_bytes());
@@ -96,6 +97,7 @@ impl Reading {
             1 => PostTransform::Sigmoid,
             2 => PostTransform::Softmax,
             3 => PostTransform::Exp,
+            4 => PostTransform::Step,
             _ => return Err(CodecError::Value { what: "the post-transform" }),
         };
         let step = wire::take_number(rest)?;

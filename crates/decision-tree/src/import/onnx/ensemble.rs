@@ -124,7 +124,7 @@ fn one_score(
             let why = "no weight is negative, so runtimes take the log-odds for a probability";
             return Err(ImportError::unsupported("post_transform", "LOGISTIC", why));
         }
-        (true, PostTransform::None | PostTransform::Exp) => HALF_IN_F32,
+        (true, _) => HALF_IN_F32,
         (false, _) => 0.0,
     };
     for weight in weights.iter_mut() {
