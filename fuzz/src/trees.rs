@@ -202,6 +202,7 @@ pub fn models(input: &[u8]) {
     let options = ImportOptions::default();
     check(Model::from_json(input));
     check(Model::from_xgboost_json(input, &options));
+    check(Model::from_xgboost_ubj(input, &options));
     check(Model::from_onnx(input, &options));
     if let Ok(schema) = Schema::from_json(input) {
         let row = vec![0.0; schema.features().len()];

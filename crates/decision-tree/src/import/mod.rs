@@ -1,16 +1,25 @@
-//! Import of trained models: ONNX files (scikit-learn, XGBoost, LightGBM) and XGBoost's own JSON.
+//! Import of trained models: ONNX files (scikit-learn, XGBoost, LightGBM, CatBoost) and XGBoost's own JSON and UBJSON.
 //!
 //! An importer reads one file and gives a [`Model`] whose classes equal, on every row, those of the runtime that the
-//! file was made for. It refuses what it cannot carry over exactly, and the error names it.
+//! file was made for: ONNX Runtime for an ONNX file, and XGBoost for its own. An exporter can lose a part of the model. Where that is known,
+//! the file or the row is refused. Compare with the framework's own predictions before the model is used.
 //!
 //! | source | read |
 //! | --- | --- |
-//! | scikit-learn | trees, random forests, extra trees, gradient boosting, through `skl2onnx` |
+//! | scikit-learn | trees, random forests, extra trees, gradient boosting, through `skl2onnx`, also behind scalers, imputers and chosen columns |
 //! | XGBoost | `gbtree` and `dart` models of one or several outputs, as XGBoost's JSON or UBJSON, or through `onnxmltools` |
 //! | LightGBM | gradient boosting, through `onnxmltools` (which rounds LightGBM's double thresholds to `f32`) |
+//! | CatBoost | models on numbers, through `save_model(…, format="onnx")` |
 //!
-//! NaN in a row is a missing value and takes the branch that the file names for it. XGBoost files do not say whether a number stood for
-//! a missing value in training: [`ImportOptions::missing`] does.
+//! NaN in a row is a missing value and takes the branch that the file names for it.
+//!
+//! - XGBoost files do not say whether a number stood for a missing value in training: [`ImportOptions::missing`] does.
+//! - `skl2onnx` loses where trees and forests of scikit-learn send missing values. Rows that lack a value are refused.
+//! - `onnxmltools` loses LightGBM's `zero_as_missing`, and nothing in the file tells. Train with NaN instead.
+//! - A category of XGBoost is its number from 0 on, in the order of the training data's categories.
+//!
+//! Two scores that differ by less than `f32` can hold can be a tie in one framework and none in another. The runtime's rule for ties is
+//! followed: the first of the greatest scores, or the second of two classes above the threshold.
 
 mod error;
 mod file;
@@ -81,7 +90,8 @@ impl ImportOptions {
 }
 
 impl Model {
-    /// Reads an ONNX file that holds one `TreeEnsembleClassifier` or `TreeEnsembleRegressor`.
+    /// Reads an ONNX file that holds one `TreeEnsembleClassifier` or `TreeEnsembleRegressor`, with steps before it that scale, fill in or
+    /// choose features one by one.
     ///
     /// Inputs and thresholds are compared in the precision of the file's input tensor. Scores are summed in `f64`,
     /// so they can differ from a runtime's `f32` sums in the last places; the class does not.

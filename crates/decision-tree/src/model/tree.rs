@@ -164,6 +164,17 @@ impl Tree {
         &self.nodes
     }
 
+    /// The tree with every weight multiplied by `factor`.
+    pub(crate) fn scaled(&self, factor: f64) -> Self {
+        let mut nodes = self.nodes.clone();
+        for node in &mut nodes {
+            if let Node::Leaf { weights } = node {
+                weights.iter_mut().for_each(|leaf| leaf.weight *= factor);
+            }
+        }
+        Self { nodes }
+    }
+
     /// How many nodes are splits.
     #[must_use]
     pub fn splits(&self) -> usize {
