@@ -203,6 +203,7 @@ pub fn models(input: &[u8]) {
     check(Model::from_json(input));
     check(Model::from_xgboost_json(input, &options));
     check(Model::from_xgboost_ubj(input, &options));
+    check(Model::from_lightgbm(input, &options));
     check(Model::from_onnx(input, &options));
     if let Ok(schema) = Schema::from_json(input) {
         let row = vec![0.0; schema.features().len()];

@@ -13,7 +13,7 @@ use subrosa_decision_tree::{ClientKey, Evaluator, Model, ParameterSet, Quantized
 use subrosa_transport::with_causes;
 
 /// The file, and the value that was missing in training where the file cannot say it.
-const KINDS: [(&str, Option<f64>); 31] = [
+const KINDS: [(&str, Option<f64>); 39] = [
     ("xgb_missing.json", Some(f64::NAN)),
     ("xgb_missing.ubj", Some(f64::NAN)),
     ("xgb_zero_missing.json", Some(0.0)),
@@ -45,6 +45,14 @@ const KINDS: [(&str, Option<f64>); 31] = [
     ("sk_exponential.onnx", None),
     ("sk_zipmap_columns.onnx", None),
     ("sk_lost_missing.onnx", None),
+    ("lgb_text_missing.txt", None),
+    ("lgb_text_zero.txt", None),
+    ("lgb_text_never_missing.txt", None),
+    ("lgb_text_forest.txt", None),
+    ("lgb_text_multi.txt", None),
+    ("lgb_text_one_for_each.txt", None),
+    ("lgb_text_categories.txt", None),
+    ("lgb_text_gamma.txt", None),
 ];
 
 struct Rows {
@@ -132,8 +140,15 @@ fn missing_values_categories_and_several_outputs_come_through_encryption() {
     let mut rng = ChaCha20Rng::seed_from_u64(8);
     let key = ClientKey::generate(ParameterSet::LowNoise, &mut rng);
     for (file, missing) in KINDS.into_iter().filter(|(file, _)| {
-        ["xgb_missing.ubj", "xgb_categories.json", "xgb_vector.json", "lgb_categories.onnx", "cat_3.onnx"]
-            .contains(file)
+        [
+            "xgb_missing.ubj",
+            "xgb_categories.json",
+            "xgb_vector.json",
+            "lgb_categories.onnx",
+            "cat_3.onnx",
+            "lgb_text_zero.txt",
+        ]
+        .contains(file)
     }) {
         let (model, rows) = (load(file, missing), rows(file));
         let schema = Schema::fit(&model, &rows.features, DEFAULT_BITS).unwrap();

@@ -128,11 +128,11 @@ fn other_files_are_refused_with_a_way_out() {
         ("a.pkl", "", "skl2onnx"),
         ("a.joblib", "", "save_model"),
         ("a.cbm", "", "format=\"onnx\""),
-        ("a.txt", "", "onnxmltools.convert_lightgbm"),
+        ("a.txt", "x", "not a readable LightGBM text file"),
         ("a.model", "", "save_model(\"model.json\")"),
         ("a.weights", "", "known are .onnx"),
         ("dump.json", "[ { \"nodeid\": 0, \"leaf\": 1 } ]", "save_model(\"model.json\")"),
-        ("lgb.json", "{\"name\":\"tree\",\"tree_info\":[]}", "onnxmltools.convert_lightgbm"),
+        ("lgb.json", "{\"name\":\"tree\",\"tree_info\":[]}", "save_model(\"model.txt\")"),
         ("cat.json", "{\"features_info\":{},\"oblivious_trees\":[]}", "format=\"onnx\""),
     ] {
         let path = folder.path().join(name);

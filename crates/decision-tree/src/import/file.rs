@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::{ImportError, ImportOptions, MAX_ONNX_BYTES, MAX_XGBOOST_BYTES};
+use super::{ImportError, ImportOptions, MAX_LIGHTGBM_BYTES, MAX_ONNX_BYTES, MAX_XGBOOST_BYTES};
 use crate::model::{MAX_JSON_BYTES, Model};
 use crate::{Error, Result};
 
@@ -20,6 +20,7 @@ fn parse(path: &Path, bytes: &[u8], options: &ImportOptions) -> Result<Model> {
         "onnx" => Model::from_onnx(bytes, options),
         "ubj" => Model::from_xgboost_ubj(bytes, options),
         "json" => json(bytes, options),
+        "txt" | "lgb" | "lgbm" => Model::from_lightgbm(bytes, options),
         other => Err(ImportError::unsupported("file extension", other, export(other)).into()),
     }
 }
@@ -49,7 +50,7 @@ pub(super) fn dump_of(framework: &'static str) -> ImportError {
         "XGBoost" => {
             "dump_model and get_dump leave out the objective and the base score; export with save_model(\"model.json\")"
         }
-        _ => "dump_model is not read; export with onnxmltools.convert_lightgbm",
+        _ => "dump_model is not read; export with save_model(\"model.txt\")",
     };
     ImportError::unsupported("dump of", framework, why)
 }
@@ -59,7 +60,7 @@ fn export(extension: &str) -> &'static str {
     match extension {
         "pkl" | "pickle" | "joblib" | "skops" => {
             "it holds Python objects, which only Python can load; load it there and export it with skl2onnx.to_onnx \
-             (scikit-learn), save_model(\"model.json\") (XGBoost) or onnxmltools.convert_lightgbm (LightGBM)"
+             (scikit-learn), save_model(\"model.json\") (XGBoost) or booster_.save_model(\"model.txt\") (LightGBM)"
         }
         "cbm" => "load it with catboost and export it with save_model(\"model.onnx\", format=\"onnx\")",
         "txt" | "lgb" | "lgbm" => {
@@ -69,13 +70,13 @@ fn export(extension: &str) -> &'static str {
             "load it with xgboost.Booster and export it with save_model(\"model.json\")"
         }
         "pmml" | "pb" | "mlmodel" | "zip" => "export the model to ONNX, or to XGBoost's JSON or UBJSON",
-        _ => "known are .onnx, .ubj of XGBoost, and .json of XGBoost or of this crate",
+        _ => "known are .onnx, .ubj of XGBoost, .txt of LightGBM, and .json of XGBoost or of this crate",
     }
 }
 
 /// The file's bytes, without reading past the greatest size of any format.
 fn bounded(path: &Path) -> Result<Vec<u8>, ImportError> {
-    let limit = MAX_ONNX_BYTES.max(MAX_XGBOOST_BYTES).max(MAX_JSON_BYTES);
+    let limit = MAX_ONNX_BYTES.max(MAX_XGBOOST_BYTES).max(MAX_LIGHTGBM_BYTES).max(MAX_JSON_BYTES);
     let mut bytes = Vec::new();
     File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > limit {

@@ -1,21 +1,22 @@
-//! Import of trained models: ONNX files (scikit-learn, XGBoost, LightGBM, CatBoost) and XGBoost's own JSON and UBJSON.
+//! Import of trained models: ONNX files (scikit-learn, XGBoost, LightGBM, CatBoost) XGBoost's own JSON and
+//! UBJSON, and LightGBM's own text.
 //!
 //! An importer reads one file and gives a [`Model`] whose classes equal, on every row, those of the runtime that the
-//! file was made for: ONNX Runtime for an ONNX file, and XGBoost for its own. An exporter can lose a part of the model. Where that is known,
+//! file was made for: ONNX Runtime for an ONNX file, XGBoost and LightGBM for their own. An exporter can lose a part of the model. Where that is known,
 //! the file or the row is refused. Compare with the framework's own predictions before the model is used.
 //!
 //! | source | read |
 //! | --- | --- |
 //! | scikit-learn | trees, random forests, extra trees, gradient boosting, through `skl2onnx`, also behind scalers, imputers and chosen columns |
 //! | XGBoost | `gbtree` and `dart` models of one or several outputs, as XGBoost's JSON or UBJSON, or through `onnxmltools` |
-//! | LightGBM | gradient boosting, through `onnxmltools` (which rounds LightGBM's double thresholds to `f32`) |
+//! | LightGBM | `gbdt`, `dart` and `rf`, as LightGBM's text, or through `onnxmltools` (which rounds LightGBM's double thresholds to `f32`) |
 //! | CatBoost | models on numbers, through `save_model(…, format="onnx")` |
 //!
 //! NaN in a row is a missing value and takes the branch that the file names for it.
 //!
 //! - XGBoost files do not say whether a number stood for a missing value in training: [`ImportOptions::missing`] does.
 //! - `skl2onnx` loses where trees and forests of scikit-learn send missing values. Rows that lack a value are refused.
-//! - `onnxmltools` loses LightGBM's `zero_as_missing`, and nothing in the file tells. Train with NaN instead.
+//! - `onnxmltools` loses LightGBM's `zero_as_missing`, and nothing in the file tells. Read LightGBM's text instead.
 //! - A category of XGBoost is its number from 0 on, in the order of the training data's categories.
 //!
 //! Two scores that differ by less than `f32` can hold can be a tie in one framework and none in another. The runtime's rule for ties is
@@ -23,11 +24,13 @@
 
 mod error;
 mod file;
+mod lightgbm;
 mod onnx;
 mod tree;
 mod xgboost;
 
 pub use error::ImportError;
+pub use lightgbm::MAX_LIGHTGBM_BYTES;
 pub use onnx::MAX_ONNX_BYTES;
 pub use xgboost::{MAX_UBJ_BYTES, MAX_XGBOOST_BYTES};
 
@@ -121,7 +124,18 @@ impl Model {
         xgboost::read_ubj(file, options)
     }
 
-    /// Reads a model file of any supported kind: `.onnx`, `.ubj` of XGBoost, or `.json` of XGBoost or of this crate.
+    /// Reads a model that LightGBM saved as text (`booster_.save_model("model.txt")`). The file does not hold the classes' names: they
+    /// are 0, 1, ….
+    ///
+    /// # Errors
+    /// [`ImportError`] for a file past [`MAX_LIGHTGBM_BYTES`], damaged, or with an objective or leaves that are not supported;
+    /// [`crate::model::ModelError`] for a model past this crate's limits.
+    pub fn from_lightgbm(file: &[u8], options: &ImportOptions) -> Result<Self> {
+        lightgbm::read(file, options)
+    }
+
+    /// Reads a model file of any supported kind: `.onnx`, `.ubj` of XGBoost, `.txt` of LightGBM, or `.json` of XGBoost or of this
+    /// crate.
     ///
     /// # Errors
     /// As the other readers, each error with the file's path.

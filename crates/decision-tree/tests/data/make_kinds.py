@@ -1,9 +1,10 @@
 """Train small models of the kinds that people have in files, and write what their frameworks predict.
 
-For every model NAME this writes `kinds/NAME.onnx`, `.json` or `.ubj`, and `kinds/NAME.csv`: features `x0 …`, empty where a value is
+For every model NAME this writes `kinds/NAME.onnx`, `.json`, `.ubj` or `.txt`, and `kinds/NAME.csv`: features `x0 …`, empty where a value is
 missing; `label` for a classification; `score0 …` the second class's probability, one for each class, or a regression's values.
 
-Run with the versions of requirements.txt and catboost 1.2.10: `python make_kinds.py`. Everything is seeded.
+Run with the versions of requirements.txt and catboost 1.2.10: `python make_kinds.py`. Everything is seeded. ONNX files differ from
+run to run in names alone.
 """
 
 import pathlib
@@ -45,6 +46,11 @@ def columns(missing):
 def target(x):
     x = np.nan_to_num(x, nan=1.5)
     return np.log1p(x[:, 0]) + x[:, 1] * (x[:, 2] == 3) + x[:, 3] + rng.normal(0, 0.3, ROWS)
+
+
+def by_category(x):
+    """A label that needs a set of categories."""
+    return (np.isin(x[:, 2], [1, 3, 4]) ^ (np.nan_to_num(x[:, 1], nan=-1.0) > 1.0)).astype(int)
 
 
 def write(name, x, label, scores):
@@ -91,6 +97,11 @@ def lgb(estimator, **options):
     return onnxmltools.convert_lightgbm(estimator, "m", [("X", OnnxmlFloat([None, 4]))], target_opset=15, **options)
 
 
+def text(name, estimator, x, classifier):
+    estimator.booster_.save_model(FOLDER / f"{name}.txt")
+    predictions(name, estimator, x, classifier)
+
+
 def cat(estimator):
     path = FOLDER / "catboost.tmp"
     estimator.save_model(str(path), format="onnx")
@@ -135,7 +146,7 @@ def main():
     codes = frame["c"].astype("Int64").astype(object).where(frame["c"].notna(), None)
     frame["c"] = pandas.Categorical(codes, categories=np.arange(6))
     model = Classifier(enable_categorical=True, max_cat_to_onehot=1, tree_method="hist", **few)
-    booster("xgb_categories", model.fit(frame, two_holes), holes, True, ("json", "ubj"), frame)
+    booster("xgb_categories", model.fit(frame, by_category(holes)), holes, True, ("json", "ubj"), frame)
 
     small = {"n_estimators": 4, "num_leaves": 7, "min_child_samples": 5, "verbose": -1, "deterministic": True}
     model = lightgbm.LGBMClassifier(**small).fit(holes, two_holes)
@@ -143,7 +154,7 @@ def main():
     model = lightgbm.LGBMClassifier(**small).fit(x, two)
     onnx("lgb_no_zipmap", model, x, True, lgb(model, zipmap=False))
     model = lightgbm.LGBMClassifier(**small, min_data_per_group=5, cat_smooth=1, max_cat_to_onehot=1)
-    model.fit(x, two, categorical_feature=[2])
+    model.fit(x, by_category(x), categorical_feature=[2])
     onnx("lgb_categories", model, x, True, lgb(model))
     model = lightgbm.LGBMRegressor(objective="tweedie", **small).fit(x, positive)
     onnx("lgb_tweedie", model, x, False, lgb(model))
@@ -177,6 +188,20 @@ def main():
     onnx("sk_zipmap_columns", model, x, True, scikit(model, zipmap="columns"))
     model = DecisionTreeClassifier(max_depth=4, random_state=7).fit(holes, two_holes)
     onnx("sk_lost_missing", model, holes, True, scikit(model))
+
+    texts = {
+        "lgb_text_missing": ({}, two_holes),
+        "lgb_text_zero": ({"zero_as_missing": True}, two_holes),
+        "lgb_text_never_missing": ({"use_missing": False}, two_holes),
+        "lgb_text_forest": ({"boosting_type": "rf", "bagging_fraction": 0.6, "bagging_freq": 1}, two_holes),
+        "lgb_text_multi": ({}, three),
+        "lgb_text_one_for_each": ({"objective": "multiclassova", "sigmoid": 2.0}, three),
+    }
+    for name, (extra, label) in texts.items():
+        text(name, lightgbm.LGBMClassifier(**small, **extra).fit(holes, label), holes, True)
+    model = lightgbm.LGBMClassifier(**small, min_data_per_group=5, cat_smooth=1, max_cat_to_onehot=1)
+    text("lgb_text_categories", model.fit(holes, by_category(holes), categorical_feature=[2]), holes, True)
+    text("lgb_text_gamma", lightgbm.LGBMRegressor(objective="gamma", **small).fit(x, positive), x, False)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ impl Behind {
             ("Reshape" | "Squeeze" | "Flatten", Value::Label) => return Ok(value),
             ("Div", Value::Scores | Value::Columns) => {
                 let why = "onnxmltools divides the averages of LightGBM's rf once more, and the file gives other values than \
-                           the model; train with another boosting_type";
+                           the model; save LightGBM's text with save_model(\"model.txt\")";
                 return Err(unsupported(node, why));
             }
             ("Mul", Value::Scores) => {
