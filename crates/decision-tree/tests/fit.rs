@@ -11,7 +11,7 @@ use common::*;
 use subrosa_decision_tree::model::*;
 use subrosa_decision_tree::quantized::{AgreementWarning, QuantizeError};
 use subrosa_decision_tree::schema::{DEFAULT_BITS, Feature, Grid, SchemaError};
-use subrosa_decision_tree::{Error, QuantizedModel, Schema};
+use subrosa_decision_tree::{ClientKey, Error, Evaluator, ParameterSet, QuantizedModel, Query, Schema};
 
 /// x₀ ≤ threshold ? a : b.
 fn stump(rule: Rule, threshold: f64, precision: Precision) -> Model {
@@ -110,7 +110,8 @@ fn a_threshold_without_an_edge_loses_the_fewest_rows_and_is_reported() {
 
 #[test]
 fn a_fitted_schema_holds_the_thresholds_among_quantiles() {
-    let nodes = vec![Node::split(1, 30.0, 1, 2), Node::leaf(0, 1.0), Node::leaf(1, 1.0)];
+    let mut nodes = vec![Node::split(1, 30.0, 1, 2), Node::split(0, 0.5, 3, 4), Node::split(2, 7.0, 3, 4)];
+    nodes.extend([Node::leaf(0, 1.0), Node::leaf(1, 1.0)]);
     let model = Model::classifier(["flag", "amount", "constant"], ["no", "yes"], nodes).unwrap();
     let rows: Vec<[f64; 3]> = (0..200).map(|i| [f64::from(i % 2), f64::from(i * i % 997), 7.0]).collect();
     let schema = Schema::fit(&model, &rows, 6).unwrap();
@@ -133,6 +134,48 @@ fn a_fitted_schema_holds_the_thresholds_among_quantiles() {
         assert!(refused(&[], 6) && refused(&[vec![0.0, 1.0]], 6) && refused(&[vec![0.0, f64::NAN, 0.0]], 6));
         assert!(refused(&[vec![0.0, 1.5, 0.0], vec![0.0, 2.5, 0.0]], 12));
     }
+}
+
+/// Hundreds of columns of which a model reads two cost what two cost.
+#[test]
+fn features_that_the_model_does_not_read_are_not_sent() {
+    let mut nodes = vec![Node::split(400, 30.0, 1, 2), Node::leaf(0, 1.0), Node::split(7, 0.5, 3, 4)];
+    nodes.extend([Node::leaf(0, 1.0), Node::leaf(1, 1.0)]);
+    let names = |count: usize| (0..count).map(|index| format!("x{index}")).collect::<Vec<_>>();
+    let model = Model::classifier(names(432), ["no", "yes"], nodes.clone()).unwrap();
+    let rows: Vec<Vec<f64>> =
+        (0..200).map(|i| (0..432).map(|column| f64::from(i * (column + 1) % 97)).collect()).collect();
+    let wide = Schema::fit(&model, &rows, 6).unwrap();
+    for node in &mut nodes {
+        if let Node::Split { feature, .. } = node {
+            *feature = usize::from(*feature == 7);
+        }
+    }
+    let narrow = Model::classifier(names(2), ["no", "yes"], nodes).unwrap();
+    let few: Vec<[f64; 2]> = rows.iter().map(|row| [row[400], row[7]]).collect();
+    let narrow = Schema::fit(&narrow, &few, 6).unwrap();
+    let mut rng = rand::rng();
+    for parameters in [ParameterSet::Standard, ParameterSet::SmallQuery] {
+        assert_eq!(Query::size(&wide, parameters), Query::size(&narrow, parameters));
+        let quantized = QuantizedModel::fitted(&model, &wide, &rows).unwrap();
+        let evaluator = Evaluator::new(quantized, parameters).unwrap();
+        let key = ClientKey::generate(parameters, &mut rng);
+        for row in rows.iter().step_by(20) {
+            let mut row = row.clone();
+            let expected = model.predict(&row).unwrap().class();
+            row[0] = f64::NAN;
+            let query = key.encrypt(&wide, &row, &mut rng).unwrap();
+            let answer = evaluate(&evaluator, &key, &query, &mut rng);
+            assert_eq!(key.decrypt(&answer).unwrap().class(), expected);
+        }
+    }
+    let mut features = wide.features().to_vec();
+    features[7] = Feature::unread("x7");
+    let schema = Schema::for_model(&model, features).unwrap();
+    let refused = QuantizedModel::new(&model, &schema);
+    assert!(matches!(refused, Err(Error::Quantize(QuantizeError::Unread { feature: 7 }))));
+    let leaf = Model::classifier(["x", "y"], ["no", "yes"], vec![Node::leaf(1, 1.0)]).unwrap();
+    assert_eq!(Schema::fit(&leaf, &few, 6).unwrap().bits().collect::<Vec<_>>().len(), 2);
 }
 
 /// More thresholds than edges: those that no sample lies between share one.

@@ -356,6 +356,17 @@ impl Model {
         self.takes_missing.get(feature).copied().unwrap_or(false)
     }
 
+    /// Whether some split reads each feature.
+    pub(crate) fn reads(&self) -> Vec<bool> {
+        let mut read = vec![false; self.parts.features.len()];
+        for node in self.parts.trees.iter().flat_map(Tree::nodes) {
+            if let Node::Split { feature, .. } = node {
+                read[*feature] = true;
+            }
+        }
+        read
+    }
+
     /// A value of a row as splits compare it: in the model's precision, NaN if it is missing.
     pub(crate) fn read(&self, value: f64) -> f64 {
         let value = self.parts.precision.read(value);

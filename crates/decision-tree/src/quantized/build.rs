@@ -4,7 +4,7 @@ use super::grow::Grower;
 use super::reading::ReadingKind;
 use super::{QuantizedModel, QuantizedTree, Reading};
 use crate::model::{Aggregate, LeafWeight, Model, Node, PostTransform, Task, class_of, vote};
-use crate::schema::{Samples, Schema};
+use crate::schema::{FeatureKind, Samples, Schema};
 use crate::{Error, Result};
 
 /// Why a model does not fit a schema.
@@ -40,6 +40,12 @@ pub enum QuantizeError {
         "the schema lets feature {feature} be missing, and the model does not say where missing values go"
     )]
     MissingRefused {
+        /// The feature's index.
+        feature: usize,
+    },
+    /// A feature that the schema leaves out and the model reads.
+    #[error("the model reads feature {feature}, which the schema leaves unread")]
+    Unread {
         /// The feature's index.
         feature: usize,
     },
@@ -101,6 +107,10 @@ fn check_fit(model: &Model, schema: &Schema) -> Result<(), QuantizeError> {
     }
     if model.parts().precision != schema.precision() {
         return Err(QuantizeError::Precision);
+    }
+    let unread = |index: usize| schema.features().get(index).is_some_and(|f| f.kind == FeatureKind::Unread);
+    if let Some(feature) = model.reads().iter().enumerate().position(|(index, read)| *read && unread(index)) {
+        return Err(QuantizeError::Unread { feature });
     }
     if model.parts().missing != schema.missing() {
         return Err(QuantizeError::Missing);

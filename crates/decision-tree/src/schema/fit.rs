@@ -48,7 +48,7 @@ impl Schema {
     /// If a feature has at most 2^`bits` − 1 thresholds, all of them are edges of its grid, and the grid decides exactly for every
     /// row. The other edges are quantiles of the sample rows. If a feature has more thresholds, those that no or few sample
     /// rows lie between share an edge. [`Self::losses`] says what that costs, and [`crate::QuantizedModel::fitted`] puts the model on
-    /// the grid. A feature that the model does not read has one bit. A feature that some sample row lacks has a cell for the missing value.
+    /// the grid. A feature that the model does not read is not sent. A feature that some sample row lacks has a cell for the missing value.
     ///
     /// ```
     /// use subrosa_decision_tree::schema::{DEFAULT_BITS, Schema};
@@ -91,7 +91,7 @@ impl Schema {
     }
 
     /// A schema for the verdicts of `model` whose grids follow sample rows alone: one bit for a feature that is 0 or 1 in all of
-    /// them, otherwise cells that hold about equally many rows, at most 2^`bits`.
+    /// them, otherwise cells that hold about equally many rows, at most 2^`bits`. A feature that the model does not read is not sent.
     ///
     /// # Security
     /// The schema is public, and its edges tell how the sample rows are distributed. They tell nothing of the model's thresholds.
@@ -128,10 +128,19 @@ impl Schema {
         let rules = model.trees().iter().flat_map(|tree| tree.nodes()).filter_map(Node::rule);
         let strict = rules.clone().filter(|rule| rule.is_strict()).count() * 2 > rules.count();
         let cells = missing_cells(model, &samples);
+        let mut read = model.reads();
+        if !read.contains(&true) {
+            // A query must have something to hold.
+            read.iter_mut().take(1).for_each(|read| *read = true);
+        }
         let features = model.features().iter().zip(&samples).zip(thresholds.iter().zip(cells));
         let features = features
-            .map(|((name, samples), (thresholds, cell))| {
+            .enumerate()
+            .map(|(index, ((name, samples), (thresholds, cell)))| {
                 let most = (1usize << bits) - 1 - usize::from(samples.missing);
+                if thresholds.is_empty() && !read[index] {
+                    return Ok(Feature::unread(name));
+                }
                 let feature = match grid(&samples.values, thresholds, strict, most.max(1))? {
                     None => Feature::binary(name),
                     Some(grid) => Feature::numeric(name, grid),
@@ -183,7 +192,7 @@ impl Schema {
         let mut crossings = vec![0i64; samples.values.len() + 1];
         for &threshold in thresholds {
             let whole = match feature.kind {
-                FeatureKind::Binary => true,
+                FeatureKind::Binary | FeatureKind::Unread => true,
                 FeatureKind::Numeric(Grid::Integers { .. }) => true,
                 FeatureKind::Numeric(_) => false,
             };

@@ -16,7 +16,7 @@ use crate::Error;
 use crate::model::Precision;
 
 /// Greatest number of features of a schema.
-pub const MAX_FEATURES: usize = 1_024;
+pub const MAX_FEATURES: usize = 4_096;
 /// Greatest number of bits of a whole row.
 pub const MAX_ROW_BITS: u32 = 4_096;
 /// Greatest size of a schema file, in bytes.
@@ -74,6 +74,8 @@ pub enum FeatureKind {
     Binary,
     /// A number on a grid.
     Numeric(Grid),
+    /// A value that no model reads: it is neither encrypted nor sent.
+    Unread,
 }
 
 impl Feature {
@@ -87,6 +89,15 @@ impl Feature {
     #[must_use]
     pub fn numeric(name: impl Into<String>, grid: Grid) -> Self {
         Self { name: name.into(), kind: FeatureKind::Numeric(grid), missing: MissingCell::Refused }
+    }
+
+    /// A feature that stands in a row and is neither encrypted nor sent. Its value may be anything, also missing.
+    ///
+    /// # Security
+    /// The schema reveals that the model does not read it.
+    #[must_use]
+    pub fn unread(name: impl Into<String>) -> Self {
+        Self { name: name.into(), kind: FeatureKind::Unread, missing: MissingCell::Refused }
     }
 
     /// A feature that has only the whole numbers from `values.start()` to `values.end()`, at most 2,048 of them. No threshold loses
@@ -123,10 +134,11 @@ impl Feature {
         self
     }
 
-    fn grid(&self) -> Grid {
+    fn edges(&self) -> Result<Vec<f64>, SchemaError> {
         match &self.kind {
-            FeatureKind::Binary => Grid::Edges(vec![0.5]),
-            FeatureKind::Numeric(grid) => grid.clone(),
+            FeatureKind::Binary => Ok(vec![0.5]),
+            FeatureKind::Numeric(grid) => grid.edges(),
+            FeatureKind::Unread => Ok(vec![]),
         }
     }
 }
@@ -336,8 +348,14 @@ impl Schema {
             return Err(SchemaError::Span { span }.into());
         }
         let edges: Vec<Vec<f64>> =
-            written.features.iter().map(|feature| feature.grid().edges()).collect::<Result<_, _>>()?;
+            written.features.iter().map(|feature| feature.edges()).collect::<Result<_, _>>()?;
         for (feature, edges) in written.features.iter().zip(&edges) {
+            if feature.kind == FeatureKind::Unread && !feature.missing.is_refused() {
+                return Err(SchemaError::Grid {
+                    reason: "an unread feature has no cell for a missing value",
+                }
+                .into());
+            }
             if last_cell(feature, edges) >= 1 << MAX_BITS {
                 return Err(SchemaError::Grid { reason: "2048 cells leave none for a missing value" }.into());
             }
@@ -458,6 +476,9 @@ impl Schema {
     }
 
     fn cell(&self, index: usize, value: f64, feature: &Feature, edges: &[f64]) -> crate::Result<u32> {
+        if feature.kind == FeatureKind::Unread {
+            return Ok(0);
+        }
         let precision = self.written.precision;
         let value = precision.read(value);
         if value.is_nan() || self.written.missing.is_some_and(|missing| precision.read(missing) == value) {
@@ -506,6 +527,7 @@ impl Schema {
         match &feature.kind {
             FeatureKind::Binary => Ok(i32::from(threshold >= 0.0) + i32::from(threshold >= 1.0) - 1),
             FeatureKind::Numeric(grid) => grid.snap(edges, threshold),
+            FeatureKind::Unread => Err(Error::Internal { place: "snap: a split on an unread feature" }),
         }
     }
 }
@@ -524,7 +546,10 @@ fn last_cell(feature: &Feature, edges: &[f64]) -> u32 {
 
 /// Bits of a feature's cell.
 fn bits(feature: &Feature, edges: &[f64]) -> u32 {
-    last_cell(feature, edges).checked_ilog2().map_or(1, |log| log + 1)
+    match feature.kind {
+        FeatureKind::Unread => 0,
+        _ => last_cell(feature, edges).checked_ilog2().map_or(1, |log| log + 1),
+    }
 }
 
 fn check_names<'a>(what: &'static str, names: impl Iterator<Item = &'a str>) -> Result<(), SchemaError> {
