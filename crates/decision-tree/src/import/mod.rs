@@ -22,6 +22,7 @@
 //! Two scores that differ by less than `f32` can hold can be a tie in one framework and none in another. The runtime's rule for ties is
 //! followed: the first of the greatest scores, or the second of two classes above the threshold.
 
+mod emit;
 mod error;
 mod file;
 mod lightgbm;

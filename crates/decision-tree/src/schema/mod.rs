@@ -2,9 +2,13 @@
 //!
 //! Every query and every answer holds the [`Schema::id`]. Messages under another schema are therefore refused.
 
+mod error;
+mod feature;
 mod fit;
 mod grid;
 
+pub use error::SchemaError;
+pub use feature::{Feature, FeatureKind, MissingCell};
 pub use fit::FeatureLoss;
 pub(crate) use fit::{Samples, at_most};
 pub use grid::{DEFAULT_BITS, Grid, MAX_BITS};
@@ -14,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Error;
 use crate::model::Precision;
+use feature::{bits, last_cell};
 
 /// Greatest number of features of a schema.
 pub const MAX_FEATURES: usize = 4_096;
@@ -26,122 +31,6 @@ pub const MAX_SPAN: u32 = 2_048;
 
 const FORMAT: &str = "subrosa-tree-schema";
 const VERSION: u32 = 1;
-
-/// One feature of a row.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Feature {
-    /// Its name, as in the model.
-    pub name: String,
-    /// What values it has.
-    #[serde(flatten)]
-    pub kind: FeatureKind,
-    /// Where a missing value stands among its cells.
-    #[serde(default, skip_serializing_if = "MissingCell::is_refused")]
-    pub missing: MissingCell,
-}
-
-/// Where a missing value stands among a feature's cells.
-///
-/// The server learns nothing from it: a missing value is encrypted like any other. A split is cheapest if the model sends missing values
-/// to the side of the missing cell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum MissingCell {
-    /// Nowhere: a row that lacks the value is refused.
-    #[default]
-    Refused,
-    /// In a cell of its own before the others.
-    First,
-    /// In a cell of its own behind the others.
-    Last,
-}
-
-impl MissingCell {
-    fn is_refused(&self) -> bool {
-        *self == Self::Refused
-    }
-}
-
-/// What values a feature has.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[serde(tag = "kind", content = "grid")]
-#[non_exhaustive]
-pub enum FeatureKind {
-    /// 0 or 1 (anything above ½ counts as 1): one bit.
-    Binary,
-    /// A number on a grid.
-    Numeric(Grid),
-    /// A value that no model reads: it is neither encrypted nor sent.
-    Unread,
-}
-
-impl Feature {
-    /// A feature that is 0 or 1.
-    #[must_use]
-    pub fn binary(name: impl Into<String>) -> Self {
-        Self { name: name.into(), kind: FeatureKind::Binary, missing: MissingCell::Refused }
-    }
-
-    /// A feature on a grid.
-    #[must_use]
-    pub fn numeric(name: impl Into<String>, grid: Grid) -> Self {
-        Self { name: name.into(), kind: FeatureKind::Numeric(grid), missing: MissingCell::Refused }
-    }
-
-    /// A feature that stands in a row and is neither encrypted nor sent. Its value may be anything, also missing.
-    ///
-    /// # Security
-    /// The schema reveals that the model does not read it.
-    #[must_use]
-    pub fn unread(name: impl Into<String>) -> Self {
-        Self { name: name.into(), kind: FeatureKind::Unread, missing: MissingCell::Refused }
-    }
-
-    /// A feature that has only the whole numbers from `values.start()` to `values.end()`, at most 2,048 of them. No threshold loses
-    /// anything on its grid.
-    ///
-    /// ```
-    /// use subrosa_decision_tree::model::Precision;
-    /// use subrosa_decision_tree::schema::{Feature, Schema};
-    ///
-    /// let schema = Schema::new(vec![Feature::integer("age", 18..=120)], vec![], Precision::Double)?;
-    /// assert_eq!(schema.quantize(&[21.0])?.cells(), [3]);
-    /// assert!(schema.quantize(&[21.5]).is_err());
-    /// # Ok::<(), subrosa_decision_tree::Error>(())
-    /// ```
-    #[must_use]
-    pub fn integer(name: impl Into<String>, values: std::ops::RangeInclusive<i64>) -> Self {
-        Self::numeric(name, Grid::Integers { low: *values.start(), high: *values.end() })
-    }
-
-    /// The same feature with a cell for a missing value.
-    ///
-    /// ```
-    /// use subrosa_decision_tree::model::Precision;
-    /// use subrosa_decision_tree::schema::{Feature, Grid, MissingCell, Schema};
-    ///
-    /// let income = Feature::numeric("income", Grid::Edges(vec![1_000.0, 5_000.0])).with_missing(MissingCell::Last);
-    /// let schema = Schema::new(vec![income], vec![], Precision::Double)?;
-    /// assert_eq!(schema.quantize(&[f64::NAN])?.cells(), [3]);
-    /// # Ok::<(), subrosa_decision_tree::Error>(())
-    /// ```
-    #[must_use]
-    pub fn with_missing(mut self, cell: MissingCell) -> Self {
-        self.missing = cell;
-        self
-    }
-
-    fn edges(&self) -> Result<Vec<f64>, SchemaError> {
-        match &self.kind {
-            FeatureKind::Binary => Ok(vec![0.5]),
-            FeatureKind::Numeric(grid) => grid.edges(),
-            FeatureKind::Unread => Ok(vec![]),
-        }
-    }
-}
 
 /// The public agreement of client and server: features, their grids, and classes.
 ///
@@ -201,80 +90,6 @@ impl std::fmt::Debug for SchemaId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
-}
-
-/// Why a schema, or a row under it, is refused.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SchemaError {
-    /// No features, or more of something than a schema may have.
-    #[error("{count} {what}, allowed are 1 to {limit}")]
-    Count {
-        /// Of what.
-        what: &'static str,
-        /// How many there are.
-        count: usize,
-        /// How many there may be.
-        limit: usize,
-    },
-    /// An empty name or one that appears twice.
-    #[error("the {what} name {name:?} is empty or appears twice")]
-    BadName {
-        /// `feature` or `class`.
-        what: &'static str,
-        /// The name.
-        name: String,
-    },
-    /// An invalid grid.
-    #[error("grid: {reason}")]
-    Grid {
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// A span that is not a power of two from 16 to [`MAX_SPAN`], or 0.
-    #[error("the span {span} is neither 0 nor a power of two from 16 to {MAX_SPAN}")]
-    Span {
-        /// The span.
-        span: u32,
-    },
-    /// A file that cannot be read.
-    #[error("not a schema file: {reason}")]
-    File {
-        /// What the reader found.
-        reason: String,
-    },
-    /// A file of a version that this crate does not know.
-    #[error("schema version {found}, this crate reads {VERSION}")]
-    Version {
-        /// The file's version.
-        found: u32,
-    },
-    /// A row with another number of values than the schema has features.
-    #[error("a row has {got} values, the schema {expected} features")]
-    RowLength {
-        /// Values in the row.
-        got: usize,
-        /// Features of the schema.
-        expected: usize,
-    },
-    /// A cell that the feature's grid does not have.
-    #[error("the grid of feature {feature} has no such cell")]
-    Cell {
-        /// The feature's index.
-        feature: usize,
-    },
-    /// A value between the whole numbers that the feature has.
-    #[error("the value of feature {feature} is not a whole number")]
-    NotWhole {
-        /// The feature's index.
-        feature: usize,
-    },
-    /// A missing value of a feature that must not be missing.
-    #[error("the value of feature {feature} is missing, and the schema has no cell for a missing value")]
-    NotANumber {
-        /// The feature's index.
-        feature: usize,
-    },
 }
 
 /// A row on the grid: one cell per feature.
@@ -535,20 +350,6 @@ impl Schema {
 impl std::fmt::Debug for Schema {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Schema").field("id", &self.id).field("written", &self.written).finish_non_exhaustive()
-    }
-}
-
-/// The last cell of a feature, that of a missing value included.
-fn last_cell(feature: &Feature, edges: &[f64]) -> u32 {
-    // At most 2^11 edges.
-    u32::try_from(edges.len()).unwrap_or(u32::MAX).saturating_add(u32::from(!feature.missing.is_refused()))
-}
-
-/// Bits of a feature's cell.
-fn bits(feature: &Feature, edges: &[f64]) -> u32 {
-    match feature.kind {
-        FeatureKind::Unread => 0,
-        _ => last_cell(feature, edges).checked_ilog2().map_or(1, |log| log + 1),
     }
 }
 
