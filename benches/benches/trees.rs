@@ -163,6 +163,7 @@ fn model(shape: &Shape, rng: &mut ChaCha20Rng) -> QuantizedModel {
         base: vec![0.0; 2],
         post_transform: PostTransform::None,
         decision_threshold: 0.0,
+        missing: None,
     };
     let quantized = QuantizedModel::new(&Model::new(parts).unwrap(), &schema).unwrap();
     assert_eq!(quantized.splits(), shape.trees * shape.splits);

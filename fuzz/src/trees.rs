@@ -58,6 +58,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         base: vec![0.0, 0.0],
         post_transform: PostTransform::None,
         decision_threshold: 0.0,
+        missing: None,
     })
     .unwrap();
     let quantized = QuantizedModel::new(&model, &schema).unwrap();
@@ -201,6 +202,8 @@ pub fn models(input: &[u8]) {
     let options = ImportOptions::default();
     check(Model::from_json(input));
     check(Model::from_xgboost_json(input, &options));
+    check(Model::from_xgboost_ubj(input, &options));
+    check(Model::from_lightgbm(input, &options));
     check(Model::from_onnx(input, &options));
     if let Ok(schema) = Schema::from_json(input) {
         let row = vec![0.0; schema.features().len()];

@@ -111,7 +111,11 @@ fn place_blocks(bits: &[u32], span: usize) -> (Vec<Vec<MonomialBlock>>, usize) {
     if span == 0 {
         return (blocks, 0);
     }
-    let mut order: Vec<usize> = (0..bits.len()).collect();
+    // A feature without bits is not sent.
+    let mut order: Vec<usize> = (0..bits.len()).filter(|&feature| bits[feature] > 0).collect();
+    if order.is_empty() {
+        return (blocks, 0);
+    }
     order.sort_by_key(|&feature| std::cmp::Reverse(bits[feature]));
     let (mut ciphertext, mut offset) = (0, 0);
     for feature in order {

@@ -103,7 +103,15 @@ fn the_rows_tell_the_comparisons_apart() {
 }
 
 fn with_other_comparison(tree: &Tree) -> Tree {
-    let other = |rule: Rule| if rule == Rule::Less { Rule::LessOrEqual } else { Rule::Less };
+    let other = |rule: Rule| match rule {
+        Rule::Less => Rule::LessOrEqual,
+        Rule::LessOrEqual => Rule::Less,
+        Rule::LessOrMissing => Rule::LessOrEqualOrMissing,
+        Rule::LessOrEqualOrMissing => Rule::LessOrMissing,
+        Rule::LessNotMissing => Rule::LessOrEqualNotMissing,
+        Rule::LessOrEqualNotMissing => Rule::LessNotMissing,
+        other => other,
+    };
     let nodes = tree.nodes().iter().cloned().map(|mut node| {
         if let Node::Split { rule, .. } = &mut node {
             *rule = other(*rule);

@@ -11,7 +11,7 @@ use imported::data;
 use subrosa_decision_tree::import::ImportOptions;
 use subrosa_decision_tree::{Error, Model};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 16] = [
     "sk_tree_4.onnx",
     "sk_boost_2.onnx",
     "sk_tree_values.onnx",
@@ -20,14 +20,26 @@ const FILES: [&str; 8] = [
     "modes_values.onnx",
     "xgb_2.json",
     "xgb_3.json",
+    "kinds/xgb_vector.json",
+    "kinds/xgb_categories.json",
+    "kinds/xgb_dart.ubj",
+    "kinds/xgb_categories.ubj",
+    "kinds/sk_columns.onnx",
+    "kinds/lgb_categories.onnx",
+    "kinds/lgb_text_categories.txt",
+    "kinds/lgb_text_zero.txt",
 ];
 
 static CONTENTS: LazyLock<Vec<Vec<u8>>> =
     LazyLock::new(|| FILES.iter().map(|name| std::fs::read(data(name)).unwrap()).collect());
 
 fn read(file: usize, bytes: &[u8]) -> Result<Model, Error> {
-    let options = ImportOptions::default();
-    if FILES[file].ends_with(".json") {
+    let options = ImportOptions::default().with_missing(f64::NAN);
+    if FILES[file].ends_with(".ubj") {
+        Model::from_xgboost_ubj(bytes, &options)
+    } else if FILES[file].ends_with(".txt") {
+        Model::from_lightgbm(bytes, &options)
+    } else if FILES[file].ends_with(".json") {
         Model::from_xgboost_json(bytes, &options)
     } else {
         Model::from_onnx(bytes, &options)

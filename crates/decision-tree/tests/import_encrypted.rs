@@ -7,9 +7,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 
 use imported::{load, rows};
-use subrosa_decision_tree::model::{Node, Precision, Rule};
-use subrosa_decision_tree::schema::{Feature, Grid};
-use subrosa_decision_tree::{ClientKey, Evaluator, Model, ParameterSet, QuantizedModel, Schema};
+use subrosa_decision_tree::schema::DEFAULT_BITS;
+use subrosa_decision_tree::{ClientKey, Evaluator, ParameterSet, QuantizedModel, Schema};
 
 /// Models of each framework and kind.
 const MODELS: [&str; 12] = [
@@ -27,43 +26,18 @@ const MODELS: [&str; 12] = [
     "lgb_value.onnx",
 ];
 
-/// Grids whose edges are the model's own thresholds, so that nothing is lost. A bank would not publish these: they
-/// give the thresholds away.
-fn schema_of(model: &Model) -> Schema {
-    let parts = model.parts();
-    let mut edges = vec![Vec::new(); model.features().len()];
-    for node in model.trees().iter().flat_map(|tree| tree.nodes()) {
-        let Node::Split { feature, rule, threshold, .. } = node else { continue };
-        // A cell ends with its upper edge: x < t is x ≤ the number before t.
-        edges[*feature].push(match (rule, parts.precision) {
-            (Rule::LessOrEqual, _) => *threshold,
-            (Rule::Less, Precision::Double) => threshold.next_down(),
-            #[allow(clippy::cast_possible_truncation)] // the threshold is an f32
-            (Rule::Less, Precision::Single) => f64::from((*threshold as f32).next_down()),
-        });
-    }
-    let feature = |(name, mut edges): (&String, Vec<f64>)| {
-        edges.sort_by(f64::total_cmp);
-        edges.dedup();
-        if edges.is_empty() {
-            edges.push(0.0);
-        }
-        Feature::numeric(name, Grid::Edges(edges))
-    };
-    let features = model.features().iter().zip(edges).map(feature).collect();
-    Schema::new(features, model.labels().to_vec(), parts.precision).unwrap()
-}
-
 #[test]
 fn an_imported_model_says_under_encryption_what_its_framework_says() {
     let mut rng = ChaCha20Rng::seed_from_u64(11);
     let keys = ParameterSet::ALL.map(|set| ClientKey::generate(set, &mut rng));
     for file in MODELS {
         let model = load(file);
-        let schema = schema_of(&model);
-        let quantized = QuantizedModel::new(&model, &schema).unwrap();
         let rows = rows(file.split('.').next().unwrap());
         let features: Vec<&[f64]> = rows.iter().map(|row| &row.features[..]).collect();
+        let schema = Schema::fit(&model, &features, DEFAULT_BITS).unwrap();
+        let losses = schema.losses(&model, &features).unwrap();
+        assert!(losses.iter().all(|loss| loss.exact == loss.thresholds), "{file}: {losses:?}");
+        let quantized = QuantizedModel::fitted(&model, &schema, &features).unwrap();
         let agreement = quantized.agreement(&model, &features, None).unwrap();
         println!("{file}: on the grid {} of {} rows agree", agreement.agreeing, agreement.rows);
         // Only the leaves are rounded: that can decide a near tie of classes otherwise.

@@ -63,23 +63,83 @@ fn softmax_predicts_the_classes_of_softprob() {
 
 #[test]
 fn boosters_objectives_and_splits_are_refused_by_name() {
-    for booster in ["dart", "gblinear"] {
+    for (booster, says) in
+        [("dart", "gbtree is missing"), ("gblinear", "linear model"), ("other", "\"other\"")]
+    {
         let value = changed("xgb_2.json", "/learner/gradient_booster/name", json!(booster));
-        refused(&value, &["booster", booster]);
+        refused(&value, &[says]);
     }
-    for objective in ["count:poisson", "reg:gamma", "survival:cox", "binary:hinge"] {
-        refused(
-            &changed("xgb_value.json", "/learner/objective/name", json!(objective)),
-            &["objective", objective],
-        );
+    for objective in ["reg:mine", "binary:mine", ""] {
+        let value = changed("xgb_value.json", "/learner/objective/name", json!(objective));
+        refused(&value, &["objective", objective]);
     }
     let tree = "/learner/gradient_booster/model/trees/0";
-    refused(&changed("xgb_2.json", &format!("{tree}/split_type/0"), json!(1)), &["categorical"]);
-    refused(&changed("xgb_2.json", &format!("{tree}/categories"), json!([1, 2])), &["categorical"]);
+    refused(
+        &changed("xgb_2.json", &format!("{tree}/split_type/0"), json!(1)),
+        &["tree 0, node 0", "categories"],
+    );
+    refused(
+        &changed("xgb_2.json", &format!("{tree}/split_type/0"), json!(2)),
+        &["tree 0, node 0", "split_type"],
+    );
+    refused(&changed("xgb_2.json", &format!("{tree}/categories"), json!([1, 2])), &["trees[0].categories"]);
     let leaves = format!("{tree}/tree_param/size_leaf_vector");
     refused(&changed("xgb_2.json", &leaves, json!("3")), &["size_leaf_vector"]);
-    let targets = changed("xgb_value.json", "/learner/learner_model_param/num_target", json!("2"));
-    refused(&targets, &["num_target"]);
+    let targets = changed("xgb_2.json", "/learner/objective/name", json!("binary:hinge"));
+    let mut targets = targets;
+    targets["learner"]["learner_model_param"]["num_target"] = json!("2");
+    refused(&targets, &["objective", "binary:hinge"]);
+    let cats =
+        changed("xgb_2.json", "/learner/gradient_booster/model/cats", json!({"enc": [{"values": [0, 2]}]}));
+    refused(&cats, &["categorical feature", "encode"]);
+}
+
+/// A file that has learned from missing values does not say what was missing.
+#[test]
+fn what_was_missing_in_training_must_be_said() {
+    let left = "/learner/gradient_booster/model/trees/3/default_left/0";
+    let value = changed("xgb_2.json", left, json!(1));
+    refused(&value, &["tree 3", "ImportOptions::missing", "NaN"]);
+    let bytes = serde_json::to_vec(&value).unwrap();
+    let options = ImportOptions::default();
+    let nan = Model::from_xgboost_json(&bytes, &options.clone().with_missing(f64::NAN)).unwrap();
+    let zero = Model::from_xgboost_json(&bytes, &options.with_missing(0.0)).unwrap();
+    assert_eq!((nan.parts().missing, zero.parts().missing), (None, Some(0.0)));
+    for row in rows("xgb_2") {
+        let mut row = row.features;
+        let expected = nan.evaluate(&row).unwrap();
+        if !row.contains(&0.0) {
+            assert_eq!(zero.evaluate(&row).unwrap(), expected);
+        }
+        row[0] = f64::NAN;
+        let missing = nan.evaluate(&row).unwrap();
+        row[0] = 0.0;
+        if row[1..].iter().all(|value| *value != 0.0) {
+            assert_eq!(zero.evaluate(&row).unwrap(), missing);
+        }
+    }
+}
+
+/// What people have in files that are no models of these formats: each refusal says how to export.
+#[test]
+fn other_files_are_refused_with_a_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content, says) in [
+        ("a.pkl", "", "skl2onnx"),
+        ("a.joblib", "", "save_model"),
+        ("a.cbm", "", "format=\"onnx\""),
+        ("a.txt", "x", "not a readable LightGBM text file"),
+        ("a.model", "", "save_model(\"model.json\")"),
+        ("a.weights", "", "known are .onnx"),
+        ("dump.json", "[ { \"nodeid\": 0, \"leaf\": 1 } ]", "save_model(\"model.json\")"),
+        ("lgb.json", "{\"name\":\"tree\",\"tree_info\":[]}", "save_model(\"model.txt\")"),
+        ("cat.json", "{\"features_info\":{},\"oblivious_trees\":[]}", "format=\"onnx\""),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        let error = with_causes(&Model::from_file(&path, &ImportOptions::default()).unwrap_err());
+        assert!(error.contains(name) && error.contains(says), "{error}");
+    }
 }
 
 #[test]

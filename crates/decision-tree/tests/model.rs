@@ -25,6 +25,7 @@ fn parts() -> ModelParts {
         base: vec![0.0, 0.0],
         post_transform: PostTransform::None,
         decision_threshold: 0.0,
+        missing: None,
     }
 }
 
@@ -110,10 +111,8 @@ fn malformed_models_are_refused_by_name() {
         refusal(|p| p.trees = vec![Tree::new(vec![split(0, 1), Node::leaf(0, 1.0)])]),
         ModelError::NotATree { tree: 0, node: 0 }
     );
-    assert_eq!(
-        refusal(|p| p.trees = vec![Tree::new(vec![split(1, 1), Node::leaf(0, 1.0)])]),
-        ModelError::NotATree { tree: 0, node: 1 }
-    );
+    let ring = vec![split(1, 3), split(2, 3), split(1, 3), Node::leaf(0, 1.0)];
+    assert_eq!(refusal(|p| p.trees = vec![Tree::new(ring)]), ModelError::NotATree { tree: 0, node: 1 });
     assert_eq!(
         refusal(|p| p.trees = vec![Tree::new(vec![Node::leaf(0, 1.0), Node::leaf(0, 1.0)])]),
         ModelError::Unreachable { tree: 0, node: 1 }
@@ -154,7 +153,10 @@ fn rows_are_checked() {
     let model = Model::new(parts()).unwrap();
     let error = |row: &[f64]| with_causes(&model.predict(row).unwrap_err());
     assert_eq!(error(&[1.0]), "the model cannot be used: a row has 1 values, the model 2 features");
-    assert_eq!(error(&[1.0, f64::NAN]), "the model cannot be used: the value of feature 1 is not a number");
+    assert_eq!(
+        error(&[1.0, f64::NAN]),
+        "the model cannot be used: the value of feature 1 is missing, and the model does not say where missing values go"
+    );
 }
 
 #[test]

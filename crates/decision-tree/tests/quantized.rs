@@ -110,6 +110,7 @@ fn thresholds_outside_the_grid_disappear() {
             base: vec![0.0],
             post_transform: PostTransform::None,
             decision_threshold: 0.0,
+            missing: None,
         });
         let quantized = QuantizedModel::new(&model.unwrap(), &schema).unwrap();
         (quantized.splits(), quantized.predict(&[8.0]).unwrap().values()[0])
@@ -143,6 +144,7 @@ fn strict_rules_move_to_the_edge_below() {
             base: vec![0.0],
             post_transform: PostTransform::None,
             decision_threshold: 0.0,
+            missing: None,
         });
         let quantized = QuantizedModel::new(&model.unwrap(), &schema).unwrap();
         assert_eq!([0.9, 1.7].map(|x| quantized.predict(&[x]).unwrap().values()[0]), [1.0, expected]);
@@ -169,6 +171,7 @@ fn splits_that_an_ancestor_has_decided_disappear() {
             base: vec![0.0],
             post_transform: PostTransform::None,
             decision_threshold: 0.0,
+            missing: None,
         });
         let quantized = QuantizedModel::new(&model.unwrap(), &schema).unwrap();
         let value = |x: f64| quantized.predict(&[x]).unwrap().values()[0];
@@ -271,25 +274,4 @@ proptest! {
             prop_assert_eq!(before.predict(row).unwrap().class(), after.predict(row).unwrap().class());
         }
     }
-}
-
-#[test]
-fn a_schema_fits_sample_rows() {
-    let nodes = vec![Node::split(1, 30.0, 1, 2), Node::leaf(0, 1.0), Node::leaf(1, 1.0)];
-    let model = Model::classifier(["flag", "amount", "constant"], ["no", "yes"], nodes).unwrap();
-    let rows: Vec<[f64; 3]> = (0..200).map(|i| [f64::from(i % 2), f64::from(i * i % 997), 7.0]).collect();
-    let schema = Schema::fit(&model, &rows, 6).unwrap();
-    assert_eq!(schema.bits().collect::<Vec<_>>(), [1, 6, 1]);
-    let cells: Vec<Vec<u32>> =
-        rows.iter().map(|row| schema.quantize(row).unwrap().cells().to_vec()).collect();
-    for cell in 0..64 {
-        let held = cells.iter().filter(|cells| cells[1] == cell).count();
-        assert!((1..=8).contains(&held), "cell {cell} holds {held} of 200 rows");
-    }
-    // What is above the only value seen is told from it.
-    assert_eq!(schema.quantize(&[0.0, 0.0, 7.0]).unwrap().cells()[2], 0);
-    assert_eq!(schema.quantize(&[0.0, 0.0, 7.1]).unwrap().cells()[2], 1);
-    let refused = |rows: &[Vec<f64>], bits| Schema::fit(&model, rows, bits).is_err();
-    assert!(refused(&[], 6) && refused(&[vec![0.0, 1.0]], 6) && refused(&[vec![0.0, f64::NAN, 0.0]], 6));
-    assert!(refused(&[vec![0.0, 1.5, 0.0], vec![0.0, 2.5, 0.0]], 12));
 }

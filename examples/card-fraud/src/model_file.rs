@@ -92,7 +92,7 @@ fn fault(path: &Path, reason: String) -> Error {
 mod tests {
     use super::*;
     use crate::generate::purchases;
-    use crate::train::{Labelled, TrainOptions, schema, train};
+    use crate::train::{Labelled, TrainOptions, train};
 
     #[test]
     fn a_model_comes_back_as_it_was() {
@@ -100,7 +100,7 @@ mod tests {
         let trained = train(&Labelled { rows, labels }, &TrainOptions::default()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.json");
-        write(&path, &trained.model, &schema().unwrap()).unwrap();
+        write(&path, &trained.model, trained.quantized.schema()).unwrap();
         assert_eq!(read(&path).unwrap(), trained.quantized);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }

@@ -9,12 +9,11 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha12Rng;
 
 use crate::metrics::Confusion;
-use crate::table::{AMOUNTS, FEATURE_NAMES, FEATURES, Purchase};
+use crate::table::{FEATURE_NAMES, FEATURES, Purchase};
 use crate::{Error, Result};
 use subrosa_decision_tree::model::{
     Aggregate, Kind, ModelParts, Node, PostTransform, Precision, Rule, Task, Tree,
 };
-use subrosa_decision_tree::schema::{Feature, Grid};
 use subrosa_decision_tree::{Model, QuantizedModel, Schema};
 
 /// The two verdicts, in the order of their indices.
@@ -30,12 +29,8 @@ pub fn is_fraud(class: Option<usize>) -> Option<bool> {
     }
 }
 
-/// Bits of each amount on its grid.
+/// Greatest number of bits of an amount on its grid.
 const AMOUNT_BITS: u32 = 10;
-
-/// The ends of the amounts' logarithmic grids. They are the same for every bank, so they reveal nothing about its data. The
-/// grid does not distinguish amounts beyond an end. A cell is about one per cent wide.
-const AMOUNT_ENDS: [(f64, f64); AMOUNTS] = [(0.1, 5_000.0), (0.05, 2_500.0), (0.02, 200.0)];
 
 /// Options of the learner.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -82,19 +77,6 @@ pub struct Trained {
     pub agreeing: usize,
 }
 
-/// The public schema. It is the same for every bank.
-///
-/// # Errors
-/// None that the constants above can cause.
-pub fn schema() -> Result<Schema> {
-    let amount =
-        |name: &str, (low, high)| Feature::numeric(name, Grid::Logarithmic { low, high, bits: AMOUNT_BITS });
-    let amounts = FEATURE_NAMES.iter().zip(AMOUNT_ENDS).map(|(name, ends)| amount(name, ends));
-    let switches = FEATURE_NAMES.iter().skip(AMOUNTS).map(|name| Feature::binary(*name));
-    let classes = CLASSES.map(String::from).to_vec();
-    Ok(Schema::new(amounts.chain(switches).collect(), classes, Precision::Double)?)
-}
-
 /// Splits, trains, puts the tree on the grid and compares.
 ///
 /// # Errors
@@ -102,7 +84,8 @@ pub fn schema() -> Result<Schema> {
 pub fn train(data: &Labelled, options: &TrainOptions) -> Result<Trained> {
     let (training, held_out) = split(data, options)?;
     let model = fit(&training, options.max_depth)?;
-    let quantized = QuantizedModel::new(&model, &schema()?)?;
+    let schema = Schema::fit(&model, &training.rows, AMOUNT_BITS)?;
+    let quantized = QuantizedModel::fitted(&model, &schema, &training.rows)?;
     let mut original = Vec::with_capacity(held_out.rows.len());
     let mut on_grid = Vec::with_capacity(held_out.rows.len());
     for row in &held_out.rows {
@@ -166,6 +149,7 @@ fn fit(training: &Labelled, max_depth: usize) -> Result<Model> {
         base: vec![0.0; CLASSES.len()],
         post_transform: PostTransform::None,
         decision_threshold: 0.0,
+        missing: None,
     })?)
 }
 

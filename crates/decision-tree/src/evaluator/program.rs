@@ -198,18 +198,32 @@ fn schedule(
     let mut outputs = vec![0; jobs.len()];
     let mut levels = Vec::with_capacity(depth);
     let (mut free, mut buffers) = (vec![], 0);
+    // A subtree that stands below several splits is evaluated once: its buffer is free after its last reader.
+    let mut last_level = vec![None; jobs.len()];
+    for job in jobs {
+        for operand in [job.left, job.right] {
+            if let DraftOperand::Job(operand) = operand {
+                last_level[operand] = last_level[operand].max(Some(job.level));
+            }
+        }
+    }
+    let mut done = vec![vec![]; depth];
+    for (index, level) in last_level.into_iter().enumerate() {
+        if let Some(level) = level {
+            done[level].push(index);
+        }
+    }
     let selector = |job: &Draft| {
         let search = |selectors: &[_]| selectors.binary_search(&(job.feature, job.threshold));
         let place = "program: a comparison has no selector";
         selectors.map(search).transpose().map_err(|_| Error::Internal { place })
     };
-    for level in 0..depth {
+    for (level, done) in done.iter().enumerate() {
         let mut together: std::collections::BTreeMap<_, Vec<usize>> = std::collections::BTreeMap::new();
         for (index, job) in jobs.iter().enumerate().filter(|(_, job)| job.level == level) {
             together.entry((job.feature, selector(job)?)).or_default().push(index);
         }
         let mut groups = vec![];
-        let mut released = vec![];
         for ((feature, selector), indices) in together {
             for chunk in indices.chunks(GROUP) {
                 let mut group = Group { feature, selector, jobs: Vec::with_capacity(chunk.len()) };
@@ -219,20 +233,14 @@ fn schedule(
                         buffers += 1;
                         buffers - 1
                     });
-                    let operands = [job.left, job.right].map(|operand| operand.operand(&outputs));
-                    for operand in operands {
-                        if let Operand::Buffer(buffer) = operand {
-                            released.push(buffer);
-                        }
-                    }
-                    let [left, right] = operands;
+                    let [left, right] = [job.left, job.right].map(|operand| operand.operand(&outputs));
                     group.jobs.push(Job { threshold: job.threshold, left, right, output: outputs[index] });
                 }
                 groups.push(group);
             }
         }
         // Only after the level: its jobs run at the same time.
-        free.extend(released);
+        free.extend(done.iter().map(|job| outputs[*job]));
         levels.push(groups);
     }
     Ok((levels, outputs, buffers))

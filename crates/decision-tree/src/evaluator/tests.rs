@@ -56,6 +56,7 @@ fn evaluator_of(set: ParameterSet, trees: Vec<Tree>, outputs: usize, span: u32) 
         base: vec![0.0; outputs],
         post_transform: PostTransform::None,
         decision_threshold: 0.0,
+        missing: None,
     });
     let quantized = QuantizedModel::with_leaf_bits(&model.unwrap(), &schema, 8).unwrap();
     Evaluator::new(quantized, set).unwrap()
@@ -180,6 +181,7 @@ fn plans_fail_rarely_enough_or_are_refused() {
         base: vec![0.0],
         post_transform: PostTransform::None,
         decision_threshold: 0.0,
+        missing: None,
     };
     let plan = |count: usize| {
         let quantized =

@@ -66,6 +66,15 @@ pub enum ImportError {
         /// What would go wrong, or what to do instead.
         why: &'static str,
     },
+    /// A model that has learned from missing values, without a word on what stood for them.
+    #[error(
+        "tree {tree} has learned where missing values go, and the file does not say which value was missing in training: \
+         set ImportOptions::missing to NaN (XGBoost's default) or to the number that XGBoost was given as `missing`"
+    )]
+    MissingNotStated {
+        /// The tree's index.
+        tree: usize,
+    },
     /// A tree whose nodes do not form a tree.
     #[error("tree {tree}, node {node}: {reason}")]
     Tree {

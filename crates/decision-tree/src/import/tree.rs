@@ -1,7 +1,8 @@
 //! From a file's nodes, in whatever order and with whatever comparison, to a [`Tree`].
 
 use super::ImportError;
-use crate::model::{LeafWeight, MAX_DEPTH, MAX_NODES, Node, Rule, Tree};
+use super::emit::{Emitter, in_order};
+use crate::model::{LeafWeight, Node, Tree};
 
 /// A comparison as files name it. The left branch is the one taken where it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,24 @@ pub(super) enum Comparison {
 #[derive(Clone, Debug)]
 pub(super) enum FileNode {
     Leaf(Vec<LeafWeight>),
-    Branch { comparison: Comparison, feature: usize, threshold: f64, yes: usize, no: usize },
+    Branch {
+        comparison: Comparison,
+        feature: usize,
+        threshold: f64,
+        yes: usize,
+        no: usize,
+        /// Whether a missing value goes to `yes`; `None` where it is refused.
+        missing: Option<bool>,
+    },
+    /// A set of categories.
+    Members {
+        feature: usize,
+        /// The numbers from the first on and less than the second; in increasing order and apart from each other.
+        members: Vec<(f64, f64)>,
+        yes: usize,
+        no: usize,
+        missing: Option<bool>,
+    },
 }
 
 /// A tree as it stands in a file; the root is the node at position 0.
@@ -30,54 +48,85 @@ pub(super) struct FileTree {
     pub(super) nodes: Vec<(i64, FileNode)>,
     /// Whether nodes that nothing points to are an error (`false`: they were deleted by pruning).
     pub(super) all_reachable: bool,
+    /// Whether a node may have several parents.
+    pub(super) shared: bool,
 }
 
 impl FileTree {
-    /// The tree in this crate's form: node order by depth-first walk, every comparison as ≤ or <.
+    /// The tree in this crate's form: every comparison as ≤ or <, the root first.
     pub(super) fn into_tree(self, nodes_left: &mut usize) -> Result<Tree, ImportError> {
         self.check_parents()?;
-        let mut nodes = Vec::new();
-        // (position in the file, depth, where the parent's index has to be written)
-        let mut open = vec![(0usize, 0usize, None)];
-        let mut reached = vec![false; self.nodes.len()];
-        while let Some((position, depth, parent)) = open.pop() {
-            let Some((id, file_node)) = self.nodes.get(position) else {
-                return Err(self.fault(position, "the child does not exist"));
+        let mut emitter = Emitter::new(nodes_left);
+        let mut places = vec![Place::New; self.nodes.len()];
+        let mut open = vec![0usize];
+        while let Some(&position) = open.last() {
+            let Some((_, node)) = self.nodes.get(position) else {
+                return Err(self.fault(position, "it does not exist"));
             };
-            let fault = |reason| ImportError::Tree { tree: self.id, node: *id, reason };
-            if depth > MAX_DEPTH {
-                return Err(fault("the path from the root is too long"));
-            }
-            reached[position] = true;
-            let index = nodes.len();
-            let added = push(&mut nodes, file_node, depth, &mut open);
-            *nodes_left = nodes_left.checked_sub(added).ok_or(ImportError::TooLarge {
-                what: "nodes of all trees".into(),
-                count: MAX_NODES + 1,
-                limit: MAX_NODES,
-            })?;
-            if let Some((parent, side)) = parent {
-                attach(&mut nodes, parent, side, index);
+            let children = node.children();
+            match places[position] {
+                Place::New => {
+                    places[position] = Place::Open;
+                    for child in children {
+                        match places.get(child) {
+                            Some(Place::New) => open.push(child),
+                            Some(Place::Done(_)) => {}
+                            _ => return Err(self.fault(position, "a child is above it")),
+                        }
+                    }
+                }
+                // Its children are done.
+                Place::Open => {
+                    let place = |child: usize| match places.get(child) {
+                        Some(Place::Done(index)) => Ok(*index),
+                        _ => Err(self.fault(position, "a child is above it")),
+                    };
+                    let index = match node {
+                        FileNode::Leaf(weights) => emitter.push(Node::Leaf { weights: weights.clone() })?,
+                        FileNode::Branch { threshold, .. } if threshold.is_nan() => {
+                            return Err(self.fault(position, "its threshold is not a number"));
+                        }
+                        FileNode::Branch { comparison, feature, threshold, yes, no, missing } => emitter
+                            .branch(
+                                *comparison,
+                                *feature,
+                                *threshold,
+                                (place(*yes)?, place(*no)?),
+                                *missing,
+                            )?,
+                        FileNode::Members { feature, members, yes, no, missing } => {
+                            emitter.members(*feature, members, (place(*yes)?, place(*no)?), *missing)?
+                        }
+                    };
+                    places[position] = Place::Done(index);
+                    open.pop();
+                }
+                Place::Done(_) => {
+                    open.pop();
+                }
             }
         }
         if self.all_reachable
-            && let Some(position) = reached.iter().position(|&reached| !reached)
+            && let Some(position) = places.iter().position(|place| matches!(place, Place::New))
         {
             return Err(self.fault(position, "no path from the root leads here"));
         }
-        Ok(Tree::new(nodes))
+        let root = match places.first() {
+            Some(Place::Done(index)) => *index,
+            _ => return Err(self.fault(0, "it has no root")),
+        };
+        Ok(Tree::new(in_order(emitter.nodes, root)))
     }
 
-    /// No node has two parents and the root has none, so a walk from the root ends.
+    /// Children exist, the root is none, and no node has two parents unless it may.
     fn check_parents(&self) -> Result<(), ImportError> {
         let mut has_parent = vec![false; self.nodes.len()];
         for (id, node) in &self.nodes {
-            let FileNode::Branch { yes, no, .. } = node else { continue };
-            for &child in [yes, no] {
+            for child in node.children() {
                 let reason = match has_parent.get_mut(child) {
                     None => "a child does not exist",
                     Some(_) if child == 0 => "a child is the root",
-                    Some(true) => "a child has another parent as well",
+                    Some(true) if !self.shared => "a child has another parent as well",
                     Some(first) => {
                         *first = true;
                         continue;
@@ -95,59 +144,23 @@ impl FileTree {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Side {
-    Left,
-    Right,
-}
-
-/// What is still to be placed: position in the file, depth, and the parent's index and side.
-type Open = Vec<(usize, usize, Option<(usize, Side)>)>;
-
-/// Appends one node of the file (two splits for an equality) and leaves its children to be placed; says how many
-/// nodes that made.
-fn push(nodes: &mut Vec<Node>, node: &FileNode, depth: usize, open: &mut Open) -> usize {
-    let index = nodes.len();
-    let (comparison, feature, threshold, yes, no) = match node {
-        FileNode::Leaf(weights) => {
-            nodes.push(Node::Leaf { weights: weights.clone() });
-            return 1;
-        }
-        FileNode::Branch { comparison, feature, threshold, yes, no } => {
-            (*comparison, *feature, *threshold, *yes, *no)
-        }
-    };
-    let split = |rule, right| Node::Split { feature, rule, threshold, left: 0, right };
-    let (rule, left, right) = match comparison {
-        Comparison::LessOrEqual => (Rule::LessOrEqual, yes, no),
-        Comparison::Less => (Rule::Less, yes, no),
-        Comparison::GreaterOrEqual => (Rule::Less, no, yes),
-        Comparison::Greater => (Rule::LessOrEqual, no, yes),
-        Comparison::Equal | Comparison::NotEqual => {
-            let (equal, other) = if comparison == Comparison::Equal { (yes, no) } else { (no, yes) };
-            // x ≤ t ? (x < t ? other : equal) : other, so `other` is written twice.
-            nodes.push(split(Rule::LessOrEqual, 0));
-            nodes.push(split(Rule::Less, 0));
-            attach(nodes, index, Side::Left, index + 1);
-            open.push((other, depth + 1, Some((index, Side::Right))));
-            open.push((equal, depth + 2, Some((index + 1, Side::Right))));
-            open.push((other, depth + 2, Some((index + 1, Side::Left))));
-            return 2;
-        }
-    };
-    nodes.push(split(rule, 0));
-    open.push((right, depth + 1, Some((index, Side::Right))));
-    open.push((left, depth + 1, Some((index, Side::Left))));
-    1
-}
-
-fn attach(nodes: &mut [Node], parent: usize, side: Side, child: usize) {
-    if let Some(Node::Split { left, right, .. }) = nodes.get_mut(parent) {
-        match side {
-            Side::Left => *left = child,
-            Side::Right => *right = child,
-        }
+impl FileNode {
+    fn children(&self) -> impl Iterator<Item = usize> + use<> {
+        let children = match self {
+            Self::Leaf(_) => None,
+            Self::Branch { yes, no, .. } | Self::Members { yes, no, .. } => Some([*yes, *no]),
+        };
+        children.into_iter().flatten()
     }
+}
+
+/// How far a node of the file has been copied.
+#[derive(Clone, Copy)]
+enum Place {
+    New,
+    Open,
+    /// To this index.
+    Done(usize),
 }
 
 #[cfg(test)]
@@ -155,7 +168,7 @@ mod tests {
     use super::*;
 
     fn branch(comparison: Comparison, yes: usize, no: usize) -> (i64, FileNode) {
-        (0, FileNode::Branch { comparison, feature: 0, threshold: 2.0, yes, no })
+        (0, FileNode::Branch { comparison, feature: 0, threshold: 2.0, yes, no, missing: None })
     }
 
     fn leaf(output: usize) -> (i64, FileNode) {
@@ -187,7 +200,8 @@ mod tests {
         ];
         for (comparison, meaning) in cases {
             let nodes = vec![branch(comparison, 2, 1), leaf(0), leaf(1)];
-            let tree = FileTree { id: 0, nodes, all_reachable: true }.into_tree(&mut 10).unwrap();
+            let tree =
+                FileTree { id: 0, nodes, all_reachable: true, shared: false }.into_tree(&mut 10).unwrap();
             for x in [-1.0, 1.0, 2.0f64.next_down(), 2.0, 2.0f64.next_up(), 3.0] {
                 assert_eq!(walk(&tree, x), usize::from(meaning(x)), "{comparison:?} at {x}");
             }
@@ -198,7 +212,7 @@ mod tests {
     fn an_equality_copies_its_other_branch_whole() {
         let nodes =
             vec![branch(Comparison::Equal, 1, 2), leaf(7), branch(Comparison::Less, 3, 4), leaf(0), leaf(1)];
-        let tree = FileTree { id: 0, nodes, all_reachable: true }.into_tree(&mut 100).unwrap();
+        let tree = FileTree { id: 0, nodes, all_reachable: true, shared: false }.into_tree(&mut 100).unwrap();
         assert_eq!([1.0, 2.0, 3.0].map(|x| walk(&tree, x)), [0, 7, 1]);
     }
 
@@ -209,19 +223,114 @@ mod tests {
         let nowhere = vec![branch(Comparison::Less, 1, 9), leaf(0)];
         let island = vec![leaf(0), branch(Comparison::Less, 2, 3), leaf(0), leaf(0)];
         for nodes in [two_parents, cycle, nowhere, island] {
-            let refused = FileTree { id: 5, nodes, all_reachable: true }.into_tree(&mut 100);
+            let refused = FileTree { id: 5, nodes, all_reachable: true, shared: false }.into_tree(&mut 100);
             assert!(matches!(refused, Err(ImportError::Tree { tree: 5, .. })), "{refused:?}");
         }
-        let empty = FileTree { id: 5, nodes: vec![], all_reachable: true }.into_tree(&mut 100);
+        let empty = FileTree { id: 5, nodes: vec![], all_reachable: true, shared: false }.into_tree(&mut 100);
         assert!(matches!(empty, Err(ImportError::Tree { .. })));
     }
 
     #[test]
-    fn chains_of_equalities_stop_at_the_node_limit() {
-        // Every link doubles what follows it.
+    fn a_node_with_several_parents_stands_below_each() {
+        let nodes = vec![branch(Comparison::Equal, 1, 2), leaf(7), branch(Comparison::Less, 1, 3), leaf(0)];
+        let tree = FileTree { id: 0, nodes, all_reachable: true, shared: true }.into_tree(&mut 100).unwrap();
+        assert_eq!([1.0, 2.0, 3.0].map(|x| walk(&tree, x)), [7, 7, 0]);
+        let cycle = vec![
+            branch(Comparison::Less, 1, 2),
+            branch(Comparison::Less, 3, 2),
+            leaf(0),
+            branch(Comparison::Less, 1, 2),
+        ];
+        let refused = FileTree { id: 5, nodes: cycle, all_reachable: true, shared: true }.into_tree(&mut 100);
+        assert!(matches!(refused, Err(ImportError::Tree { tree: 5, .. })), "{refused:?}");
+    }
+
+    /// Chains of equalities, as exporters write sets of categories, share their branches.
+    #[test]
+    fn chains_of_equalities_take_two_nodes_each() {
         let mut nodes: Vec<_> = (0..60).map(|i| branch(Comparison::Equal, 61 + i, i + 1)).collect();
         nodes.extend((0..61).map(|_| leaf(0)));
-        let refused = FileTree { id: 0, nodes, all_reachable: true }.into_tree(&mut 10_000);
+        let mut left = 60 * 2 + 61;
+        let tree = FileTree { id: 0, nodes, all_reachable: true, shared: false };
+        assert_eq!((tree.into_tree(&mut left).unwrap().nodes().len(), left), (60 * 2 + 61, 0));
+        let nodes = vec![branch(Comparison::Less, 1, 2), leaf(0), leaf(1)];
+        let refused = FileTree { id: 0, nodes, all_reachable: true, shared: false }.into_tree(&mut 2);
         assert!(matches!(refused, Err(ImportError::TooLarge { .. })), "{refused:?}");
+    }
+
+    /// Infinite thresholds and missing values, for every comparison.
+    #[test]
+    fn every_value_takes_its_branch_at_infinite_thresholds_and_where_it_is_missing() {
+        type Meaning = fn(f64, f64) -> bool;
+        let cases: [(Comparison, Meaning); 6] = [
+            (Comparison::LessOrEqual, |x, t| x <= t),
+            (Comparison::Less, |x, t| x < t),
+            (Comparison::GreaterOrEqual, |x, t| x >= t),
+            (Comparison::Greater, |x, t| x > t),
+            (Comparison::Equal, |x, t| x == t),
+            (Comparison::NotEqual, |x, t| x != t),
+        ];
+        for (comparison, meaning) in cases {
+            for threshold in [f64::NEG_INFINITY, -1.0, 0.0, 2.0, f64::INFINITY] {
+                for missing in [false, true] {
+                    let node = FileNode::Branch {
+                        comparison,
+                        feature: 0,
+                        threshold,
+                        yes: 2,
+                        no: 1,
+                        missing: Some(missing),
+                    };
+                    let nodes = vec![(0, node), leaf(0), leaf(1)];
+                    let tree = FileTree { id: 0, nodes, all_reachable: true, shared: false };
+                    let tree = tree.into_tree(&mut 10).unwrap();
+                    for x in [f64::NEG_INFINITY, f64::MIN, -1.0, 0.0, 2.0, 3.0, f64::MAX, f64::INFINITY] {
+                        let expected = usize::from(meaning(x, threshold));
+                        assert_eq!(walk(&tree, x), expected, "{comparison:?} {threshold} at {x}");
+                    }
+                    assert_eq!(walk(&tree, f64::NAN), usize::from(missing), "{comparison:?} {threshold}");
+                }
+            }
+        }
+        let nan = vec![
+            (
+                0,
+                FileNode::Branch {
+                    comparison: Comparison::Less,
+                    feature: 0,
+                    threshold: f64::NAN,
+                    yes: 1,
+                    no: 2,
+                    missing: None,
+                },
+            ),
+            leaf(0),
+            leaf(1),
+        ];
+        let refused = FileTree { id: 0, nodes: nan, all_reachable: true, shared: false }.into_tree(&mut 10);
+        assert!(matches!(refused, Err(ImportError::Tree { .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn members_are_told_from_the_rest() {
+        for missing in [false, true] {
+            for members in [vec![], vec![(0.0, 1.0)], vec![(-1.0, 2.0), (3.0, 4.0), (7.0, 9.0)]] {
+                let node = FileNode::Members {
+                    feature: 0,
+                    members: members.clone(),
+                    yes: 2,
+                    no: 1,
+                    missing: Some(missing),
+                };
+                let nodes = vec![(0, node), leaf(0), leaf(1)];
+                let tree = FileTree { id: 0, nodes, all_reachable: true, shared: false };
+                let tree = tree.into_tree(&mut 20).unwrap();
+                for x in (-8..40).map(|x| f64::from(x) / 4.0) {
+                    let expected = members.iter().any(|(first, end)| *first <= x && x < *end);
+                    assert_eq!(walk(&tree, x), usize::from(expected), "{members:?} at {x}");
+                }
+                assert_eq!(walk(&tree, f64::NAN), usize::from(missing), "{members:?}");
+            }
+        }
     }
 }

@@ -24,6 +24,8 @@ impl Scores {
         match transform {
             PostTransform::None => self.0.clone(),
             PostTransform::Sigmoid => self.0.iter().map(|score| 1.0 / (1.0 + (-score).exp())).collect(),
+            PostTransform::Step => self.0.iter().map(|score| f64::from(u8::from(*score > 0.0))).collect(),
+            PostTransform::Exp => self.0.iter().map(|score| score.exp()).collect(),
             PostTransform::Softmax => {
                 let greatest = self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 let powers: Vec<f64> = self.0.iter().map(|score| (score - greatest).exp()).collect();
@@ -122,10 +124,12 @@ impl Model {
         if row.len() != parts.features.len() {
             return Err(ModelError::RowLength { got: row.len(), expected: parts.features.len() }.into());
         }
-        if let Some(feature) = row.iter().position(|value| value.is_nan()) {
+        let row: Vec<f64> = row.iter().map(|&value| self.read(value)).collect();
+        let refused = |(feature, value): (usize, &f64)| value.is_nan() && !self.takes_missing(feature);
+        if let Some(feature) = row.iter().enumerate().position(refused) {
             return Err(ModelError::NotANumber { feature }.into());
         }
-        let value = |feature: usize| row.get(feature).map(|&value| parts.precision.read(value));
+        let value = |feature: usize| row.get(feature).copied();
         let mut sums = vec![0.0; parts.base.len()];
         for tree in &parts.trees {
             let place = "evaluate: a checked tree does not end in a leaf";

@@ -3,10 +3,12 @@
 //! Importers and trainers make their models with [`Model::new`], which checks that a model is well-formed. A [`Model`] needs
 //! no further check.
 
+mod error;
 mod evaluate;
 mod file;
 mod tree;
 
+pub use error::ModelError;
 pub use evaluate::{Prediction, Scores};
 pub(crate) use evaluate::{class_of, vote};
 pub use file::MAX_JSON_BYTES;
@@ -65,7 +67,7 @@ pub enum Aggregate {
 }
 
 /// A function of the raw scores, applied in the clear by whoever holds them: after decryption, by the client.
-/// Both functions are monotone, so they never change the class.
+/// All of them are monotone, so they never change the class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -76,6 +78,10 @@ pub enum PostTransform {
     Sigmoid,
     /// e^sᵢ / Σ e^sⱼ.
     Softmax,
+    /// e^s of each score.
+    Exp,
+    /// 1 for each score above 0, else 0.
+    Step,
 }
 
 /// How a feature value is read before it is compared with thresholds.
@@ -112,6 +118,9 @@ pub struct ModelParts {
     /// the post-transform): 0 for log-odds, 0.5 for a probability.
     #[serde(default)]
     pub decision_threshold: f64,
+    /// A value that is read as missing, besides NaN; finite. XGBoost's `missing`, where it is a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<f64>,
 }
 
 /// A well-formed tree model in the clear.
@@ -134,6 +143,7 @@ pub struct ModelParts {
 ///     base: vec![0.0, 0.0],
 ///     post_transform: PostTransform::None,
 ///     decision_threshold: 0.0,
+///     missing: None,
 /// })?;
 /// assert_eq!(model.predict(&[250.0])?.label(), Some("fraud"));
 /// # Ok::<(), subrosa_decision_tree::Error>(())
@@ -142,122 +152,8 @@ pub struct ModelParts {
 #[doc(alias("random forest", "gradient boosting", "XGBoost"))]
 pub struct Model {
     parts: ModelParts,
-}
-
-/// Why a model, or a row for it, is refused.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ModelError {
-    /// No tree at all.
-    #[error("it has no trees")]
-    NoTrees,
-    /// A tree without nodes.
-    #[error("tree {tree} has no nodes")]
-    EmptyTree {
-        /// The tree's index.
-        tree: usize,
-    },
-    /// More of something than a model may have.
-    #[error("{count} {what}, at most {limit} are allowed")]
-    TooMany {
-        /// Of what.
-        what: &'static str,
-        /// How many there are.
-        count: usize,
-        /// How many there may be.
-        limit: usize,
-    },
-    /// A child, feature or output index that points nowhere.
-    #[error("tree {tree}, node {node}: {what} {index} does not exist")]
-    NoSuch {
-        /// The tree's index.
-        tree: usize,
-        /// The node's index in the tree.
-        node: usize,
-        /// What the index should have named.
-        what: &'static str,
-        /// The index.
-        index: usize,
-    },
-    /// A node that is reached twice: a cycle, or two parents.
-    #[error("tree {tree}: node {node} is reached in two ways")]
-    NotATree {
-        /// The tree's index.
-        tree: usize,
-        /// The node's index in the tree.
-        node: usize,
-    },
-    /// A node that no path from the root reaches.
-    #[error("tree {tree}: node {node} cannot be reached from the root")]
-    Unreachable {
-        /// The tree's index.
-        tree: usize,
-        /// The node's index in the tree.
-        node: usize,
-    },
-    /// A threshold, weight or base value that is NaN, or infinite where only a finite one makes sense.
-    #[error("{what} is not a finite number")]
-    NotFinite {
-        /// Which number.
-        what: String,
-    },
-    /// A leaf that gives two weights to one output.
-    #[error("tree {tree}, node {node}: output {output} has two weights")]
-    DuplicateWeight {
-        /// The tree's index.
-        tree: usize,
-        /// The node's index in the tree.
-        node: usize,
-        /// The output.
-        output: usize,
-    },
-    /// Two features or two classes of one name, or an empty name.
-    #[error("the {what} name {name:?} is empty or appears twice")]
-    BadName {
-        /// `feature` or `class`.
-        what: &'static str,
-        /// The name.
-        name: String,
-    },
-    /// Fewer than two classes.
-    #[error("a classification needs at least two classes")]
-    TooFewClasses,
-    /// The number of outputs fits neither the classes nor the aggregate or post-transform.
-    #[error("{outputs} outputs do not fit {what}")]
-    OutputCount {
-        /// How many base values, hence outputs.
-        outputs: usize,
-        /// What they should fit.
-        what: &'static str,
-    },
-    /// A row with another number of values than the model has features.
-    #[error("a row has {got} values, the model {expected} features")]
-    RowLength {
-        /// Values in the row.
-        got: usize,
-        /// Features of the model.
-        expected: usize,
-    },
-    /// A feature value that is NaN.
-    #[error("the value of feature {feature} is not a number")]
-    NotANumber {
-        /// The feature's index.
-        feature: usize,
-    },
-    /// A model file that cannot be read.
-    #[error("not a model file: {reason}")]
-    File {
-        /// What the reader found, without contents of the file.
-        reason: String,
-    },
-    /// A model file of a version that this crate does not know.
-    #[error("model file version {found}, this crate reads {supported}")]
-    Version {
-        /// The file's version.
-        found: u32,
-        /// The supported one.
-        supported: u32,
-    },
+    /// Whether each feature may be missing.
+    takes_missing: Vec<bool>,
 }
 
 impl Model {
@@ -273,7 +169,8 @@ impl Model {
         for (index, tree) in parts.trees.iter().enumerate() {
             tree.check(index, parts.features.len(), parts.base.len())?;
         }
-        Ok(Self { parts })
+        let takes_missing = takes_missing(&parts);
+        Ok(Self { parts, takes_missing })
     }
 
     /// One classification tree over rows of `f64`, whose leaves give their class the weight 1 or any other:
@@ -306,6 +203,7 @@ impl Model {
             aggregate: Aggregate::Sum,
             post_transform: PostTransform::None,
             decision_threshold: 0.0,
+            missing: None,
         })
     }
 
@@ -334,6 +232,34 @@ impl Model {
     #[must_use]
     pub fn features(&self) -> &[String] {
         &self.parts.features
+    }
+
+    /// Whether a row may lack a value of this feature: every split on it says where a missing value goes. A feature that is in no
+    /// split may be missing if any split of the model says so of its own.
+    #[must_use]
+    #[doc(alias("NaN", "missing value"))]
+    pub fn takes_missing(&self, feature: usize) -> bool {
+        self.takes_missing.get(feature).copied().unwrap_or(false)
+    }
+
+    /// Whether some split reads each feature.
+    pub(crate) fn reads(&self) -> Vec<bool> {
+        let mut read = vec![false; self.parts.features.len()];
+        for node in self.parts.trees.iter().flat_map(Tree::nodes) {
+            if let Node::Split { feature, .. } = node {
+                read[*feature] = true;
+            }
+        }
+        read
+    }
+
+    /// A value of a row as splits compare it: in the model's precision, NaN if it is missing.
+    pub(crate) fn read(&self, value: f64) -> f64 {
+        let value = self.parts.precision.read(value);
+        match self.parts.missing {
+            Some(missing) if value == self.parts.precision.read(missing) => f64::NAN,
+            _ => value,
+        }
     }
 
     /// The trees.
@@ -373,6 +299,19 @@ impl Model {
     }
 }
 
+/// Whether each feature may be missing.
+fn takes_missing(parts: &ModelParts) -> Vec<bool> {
+    let splits = || {
+        parts.trees.iter().flat_map(Tree::nodes).filter_map(|node| match node {
+            Node::Split { feature, rule, .. } => Some((*feature, rule.missing_goes_left().is_some())),
+            Node::Leaf { .. } => None,
+        })
+    };
+    let mut taken = vec![splits().any(|(_, taken)| taken); parts.features.len()];
+    splits().filter(|(_, taken)| !taken).for_each(|(feature, _)| taken[feature] = false);
+    taken
+}
+
 fn check_limits(parts: &ModelParts) -> Result<(), ModelError> {
     if parts.trees.is_empty() {
         return Err(ModelError::NoTrees);
@@ -402,6 +341,9 @@ fn check_outputs(parts: &ModelParts) -> Result<(), ModelError> {
     let outputs = parts.base.len();
     if let Some(index) = parts.base.iter().position(|value| !value.is_finite()) {
         return Err(ModelError::NotFinite { what: format!("base value {index}") });
+    }
+    if parts.missing.is_some_and(|missing| !missing.is_finite()) {
+        return Err(ModelError::NotFinite { what: "the value that stands for a missing one".into() });
     }
     if !parts.decision_threshold.is_finite() {
         return Err(ModelError::NotFinite { what: "the decision threshold".into() });

@@ -4,14 +4,27 @@ use serde::{Deserialize, Serialize};
 
 use super::{MAX_DEPTH, ModelError};
 
-/// The comparison of a split. Frameworks' `>` and `≥` become these by exchanging the children.
+/// The comparison of a split, and where a missing value goes. Frameworks' `>` and `≥` become these by exchanging the children.
+///
+/// A value is missing if it is NaN or [`super::ModelParts::missing`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Rule {
-    /// Left when x ≤ threshold (scikit-learn, LightGBM).
+    /// Left when x ≤ threshold (scikit-learn, LightGBM). A missing value is refused.
     LessOrEqual,
-    /// Left when x < threshold (XGBoost).
+    /// Left when x < threshold (XGBoost). A missing value is refused.
     Less,
+    /// Left when x ≤ threshold or x is missing.
+    LessOrEqualOrMissing,
+    /// Left when x < threshold or x is missing.
+    LessOrMissing,
+    /// Left when x ≤ threshold. A missing value goes right.
+    LessOrEqualNotMissing,
+    /// Left when x < threshold. A missing value goes right.
+    LessNotMissing,
+    /// Left when x is missing. The threshold has no effect.
+    Missing,
 }
 
 /// What a leaf adds to one output.
@@ -56,6 +69,14 @@ impl Node {
         }
     }
 
+    /// The comparison of a split; `None` for a leaf.
+    pub(crate) fn rule(&self) -> Option<Rule> {
+        match self {
+            Self::Split { rule, .. } => Some(*rule),
+            Self::Leaf { .. } => None,
+        }
+    }
+
     /// A split that goes to node `left` where the feature is at most `threshold`, else to node `right`.
     #[must_use]
     pub fn split(feature: usize, threshold: f64, left: usize, right: usize) -> Self {
@@ -77,17 +98,53 @@ impl Node {
 }
 
 impl Rule {
-    /// Whether `value` goes left of `threshold`.
+    /// x < threshold if `strict`, else x ≤ threshold; `missing` says whether a missing value goes left.
+    pub(crate) fn new(strict: bool, missing: Option<bool>) -> Self {
+        match (strict, missing) {
+            (false, None) => Self::LessOrEqual,
+            (true, None) => Self::Less,
+            (false, Some(true)) => Self::LessOrEqualOrMissing,
+            (true, Some(true)) => Self::LessOrMissing,
+            (false, Some(false)) => Self::LessOrEqualNotMissing,
+            (true, Some(false)) => Self::LessNotMissing,
+        }
+    }
+
+    /// Whether the comparison is x < threshold and not x ≤ threshold.
+    pub(crate) fn is_strict(self) -> bool {
+        match self {
+            Self::Less | Self::LessOrMissing | Self::LessNotMissing => true,
+            Self::LessOrEqual | Self::LessOrEqualOrMissing | Self::LessOrEqualNotMissing | Self::Missing => {
+                false
+            }
+        }
+    }
+
+    /// Whether a missing value goes left; `None` where it is refused.
+    #[must_use]
+    pub fn missing_goes_left(self) -> Option<bool> {
+        match self {
+            Self::LessOrEqual | Self::Less => None,
+            Self::LessOrEqualOrMissing | Self::LessOrMissing | Self::Missing => Some(true),
+            Self::LessOrEqualNotMissing | Self::LessNotMissing => Some(false),
+        }
+    }
+
+    /// Whether `value`, NaN if it is missing, goes left of `threshold`.
     #[must_use]
     pub fn holds(self, value: f64, threshold: f64) -> bool {
+        if value.is_nan() {
+            return self.missing_goes_left() == Some(true);
+        }
         match self {
-            Self::LessOrEqual => value <= threshold,
-            Self::Less => value < threshold,
+            Self::Missing => false,
+            _ if self.is_strict() => value < threshold,
+            _ => value <= threshold,
         }
     }
 }
 
-/// A binary tree; node 0 is the root. A `Tree` by itself may still be malformed: [`super::Model::new`] checks it.
+/// A binary tree; node 0 is the root. A node may be the child of several others, as if it stood below each of them. A `Tree` by itself may still be malformed: [`super::Model::new`] checks it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tree {
@@ -107,6 +164,17 @@ impl Tree {
         &self.nodes
     }
 
+    /// The tree with every weight multiplied by `factor`.
+    pub(crate) fn scaled(&self, factor: f64) -> Self {
+        let mut nodes = self.nodes.clone();
+        for node in &mut nodes {
+            if let Node::Leaf { weights } = node {
+                weights.iter_mut().for_each(|leaf| leaf.weight *= factor);
+            }
+        }
+        Self { nodes }
+    }
+
     /// How many nodes are splits.
     #[must_use]
     pub fn splits(&self) -> usize {
@@ -116,21 +184,51 @@ impl Tree {
     /// How many splits the longest path has (0 for a malformed tree).
     #[must_use]
     pub fn depth(&self) -> usize {
-        let mut deepest = 0;
-        let mut open = vec![(0usize, 0usize)];
-        let mut steps = 0;
-        while let Some((index, depth)) = open.pop() {
-            steps += 1;
-            if steps > self.nodes.len() {
-                return 0;
+        self.depths().map_or(0, |depths| depths.into_iter().flatten().max().unwrap_or(0))
+    }
+
+    /// The greatest number of splits between the root and each node, `None` where no path leads; the error is a node that a
+    /// path leads back to. Children that do not exist are passed over.
+    fn depths(&self) -> Result<Vec<Option<usize>>, usize> {
+        let children = |index: usize| match self.nodes.get(index) {
+            Some(Node::Split { left, right, .. }) => [*left, *right],
+            _ => [usize::MAX; 2],
+        };
+        let mut parents = vec![0usize; self.nodes.len()];
+        let mut reached = vec![false; self.nodes.len()];
+        let mut open = vec![0usize];
+        while let Some(index) = open.pop() {
+            match reached.get_mut(index) {
+                Some(seen @ false) => *seen = true,
+                _ => continue,
             }
-            deepest = deepest.max(depth);
-            if let Some(Node::Split { left, right, .. }) = self.nodes.get(index) {
-                open.push((*left, depth + 1));
-                open.push((*right, depth + 1));
+            for child in children(index) {
+                if let Some(parents) = parents.get_mut(child) {
+                    *parents += 1;
+                    open.push(child);
+                }
             }
         }
-        deepest
+        let mut depths: Vec<Option<usize>> = vec![None; self.nodes.len()];
+        let mut ready = if parents.first() == Some(&0) { vec![0] } else { vec![] };
+        depths.iter_mut().take(ready.len()).for_each(|depth| *depth = Some(0));
+        while let Some(index) = ready.pop() {
+            // A node is ready once all its parents are done.
+            reached[index] = false;
+            for child in children(index) {
+                if let (Some(parents), Some(depth)) = (parents.get_mut(child), depths[index]) {
+                    depths[child] = depths[child].max(Some(depth + 1));
+                    *parents -= 1;
+                    if *parents == 0 {
+                        ready.push(child);
+                    }
+                }
+            }
+        }
+        match reached.iter().position(|open| *open) {
+            Some(node) => Err(node),
+            None => Ok(depths),
+        }
     }
 
     /// The weights of the leaf that a row ends in; `value(feature)` gives the row's values. `None` only for a
@@ -148,22 +246,13 @@ impl Tree {
         None
     }
 
-    /// Every node reached exactly once from the root, every index in range, every number finite.
+    /// Every node reached from the root and none from itself, every index in range, every number finite.
     pub(super) fn check(&self, tree: usize, features: usize, outputs: usize) -> Result<(), ModelError> {
         if self.nodes.is_empty() {
             return Err(ModelError::EmptyTree { tree });
         }
-        let mut reached = vec![false; self.nodes.len()];
-        let mut open = vec![(0usize, 0usize)];
-        while let Some((node, depth)) = open.pop() {
-            if depth > MAX_DEPTH {
-                return Err(ModelError::TooMany { what: "splits on a path", count: depth, limit: MAX_DEPTH });
-            }
-            match reached.get_mut(node) {
-                Some(seen @ false) => *seen = true,
-                _ => return Err(ModelError::NotATree { tree, node }),
-            }
-            match &self.nodes[node] {
+        for (node, content) in self.nodes.iter().enumerate() {
+            match content {
                 Node::Leaf { weights } => check_leaf(tree, node, weights, outputs)?,
                 Node::Split { feature, threshold, left, right, .. } => {
                     if *feature >= features {
@@ -174,16 +263,19 @@ impl Tree {
                             what: format!("tree {tree}, node {node}: the threshold"),
                         });
                     }
-                    for &child in [left, right] {
-                        if child >= self.nodes.len() {
-                            return Err(ModelError::NoSuch { tree, node, what: "child", index: child });
-                        }
-                        open.push((child, depth + 1));
+                    if let Some(&index) = [left, right].into_iter().find(|child| **child >= self.nodes.len())
+                    {
+                        return Err(ModelError::NoSuch { tree, node, what: "child", index });
                     }
                 }
             }
         }
-        match reached.iter().position(|seen| !seen) {
+        let depths = self.depths().map_err(|node| ModelError::NotATree { tree, node })?;
+        let depth = depths.iter().flatten().copied().max().unwrap_or(0);
+        if depth > MAX_DEPTH {
+            return Err(ModelError::TooMany { what: "splits on a path", count: depth, limit: MAX_DEPTH });
+        }
+        match depths.iter().position(Option::is_none) {
             Some(node) => Err(ModelError::Unreachable { tree, node }),
             None => Ok(()),
         }

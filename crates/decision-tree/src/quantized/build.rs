@@ -1,11 +1,10 @@
 //! From a model in the clear to one on the grid (E2 and E3 of docs/protocols/decision-tree.md).
 
+use super::grow::Grower;
 use super::reading::ReadingKind;
-use super::{QuantizedModel, QuantizedNode, QuantizedTree, Reading};
-use crate::model::{
-    Aggregate, LeafWeight, Model, Node, PostTransform, Precision, Rule, Task, Tree, class_of, vote,
-};
-use crate::schema::Schema;
+use super::{QuantizedModel, QuantizedTree, Reading};
+use crate::model::{Aggregate, LeafWeight, Model, Node, PostTransform, Task, class_of, vote};
+use crate::schema::{FeatureKind, Samples, Schema};
 use crate::{Error, Result};
 
 /// Why a model does not fit a schema.
@@ -33,9 +32,51 @@ pub enum QuantizeError {
     /// Leaf values, base values or sums of them that no finite step and offset can stand for.
     #[error("the leaf values are too large or too close together to be put on integers")]
     LeafRange,
+    /// One reads a value as missing that the other does not.
+    #[error("model and schema take different values for missing ones")]
+    Missing,
+    /// A feature with a cell for missing values, and a split that does not say where they go.
+    #[error(
+        "the schema lets feature {feature} be missing, and the model does not say where missing values go"
+    )]
+    MissingRefused {
+        /// The feature's index.
+        feature: usize,
+    },
+    /// A feature that the schema leaves out and the model reads.
+    #[error("the model reads feature {feature}, which the schema leaves unread")]
+    Unread {
+        /// The feature's index.
+        feature: usize,
+    },
+    /// Category sets or missing values that make a tree too large.
+    #[error("a tree has too many nodes on the grid")]
+    TooLarge,
+    /// Another number of labels than of rows.
+    #[error("{got} labels for {expected} rows")]
+    LabelCount {
+        /// Number of labels.
+        got: usize,
+        /// Number of rows.
+        expected: usize,
+    },
+    /// A label that is no class of the model.
+    #[error("the label of row {row} is not below the number of classes, {classes}")]
+    NoSuchLabel {
+        /// Index of the row.
+        row: usize,
+        /// Number of classes of the model.
+        classes: usize,
+    },
 }
 
-pub(super) fn build(model: &Model, schema: &Schema, leaf_bits: u32) -> Result<QuantizedModel> {
+/// `samples` place the thresholds, one entry for each feature; without them thresholds move to the nearest edge.
+pub(super) fn build(
+    model: &Model,
+    schema: &Schema,
+    leaf_bits: u32,
+    samples: Option<&[Samples]>,
+) -> Result<QuantizedModel> {
     check_fit(model, schema)?;
     if !(1..=24).contains(&leaf_bits) {
         return Err(QuantizeError::LeafBits { bits: leaf_bits }.into());
@@ -46,11 +87,8 @@ pub(super) fn build(model: &Model, schema: &Schema, leaf_bits: u32) -> Result<Qu
         .iter()
         .enumerate()
         .map(|(index, tree)| {
-            let intervals = schema.bits().map(|bits| (0, (1 << bits) - 1)).collect();
-            let mut grown =
-                Grown { schema, model, scale: &scale, source: tree, index, intervals, nodes: vec![] };
-            let root = grown.grow(0)?;
-            Ok(QuantizedTree { nodes: in_order(&grown.nodes, root) })
+            let leaf = |weights: &[LeafWeight]| leaf_values(model, &scale, index, weights);
+            Ok(QuantizedTree { nodes: Grower::new(model, schema, samples, tree, leaf)?.run()? })
         })
         .collect::<Result<_>>()?;
     Ok(QuantizedModel { schema: schema.clone(), trees, reading })
@@ -69,6 +107,13 @@ fn check_fit(model: &Model, schema: &Schema) -> Result<(), QuantizeError> {
     }
     if model.parts().precision != schema.precision() {
         return Err(QuantizeError::Precision);
+    }
+    let unread = |index: usize| schema.features().get(index).is_some_and(|f| f.kind == FeatureKind::Unread);
+    if let Some(feature) = model.reads().iter().enumerate().position(|(index, read)| *read && unread(index)) {
+        return Err(QuantizeError::Unread { feature });
+    }
+    if model.parts().missing != schema.missing() {
+        return Err(QuantizeError::Missing);
     }
     Ok(())
 }
@@ -168,130 +213,48 @@ fn channel_weights(model: &Model, weights: &[LeafWeight]) -> Vec<f64> {
     if is_margin(model) { vec![dense[1] - dense[0]] } else { dense }
 }
 
-struct Grown<'a> {
-    schema: &'a Schema,
-    model: &'a Model,
-    scale: &'a Scale,
-    source: &'a Tree,
-    index: usize,
-    /// The cells of each feature that can still occur here.
-    intervals: Vec<(i32, i32)>,
-    nodes: Vec<QuantizedNode>,
-}
-
-impl Grown<'_> {
-    /// E2: copies the subtree at `source` and returns its index among `nodes`. The depth is at most
-    /// [`crate::model::MAX_DEPTH`].
-    fn grow(&mut self, source: usize) -> Result<usize> {
-        let tree = self.source;
-        match &tree.nodes()[source] {
-            Node::Leaf { weights } => {
-                let values = self.leaf_values(weights)?;
-                Ok(self.push(QuantizedNode::Leaf { values }))
-            }
-            Node::Split { feature, rule, threshold, left, right } => {
-                let threshold = at_most(*rule, *threshold, self.model.parts().precision);
-                let cell = self.schema.snap(*feature, threshold)?;
-                let (low, high) = self.intervals[*feature];
-                if cell < low {
-                    return self.grow(*right);
-                }
-                if cell >= high {
-                    return self.grow(*left);
-                }
-                self.intervals[*feature] = (low, cell);
-                let left = self.grow(*left)?;
-                self.intervals[*feature] = (cell + 1, high);
-                let right = self.grow(*right)?;
-                self.intervals[*feature] = (low, high);
-                let same = matches!(&self.nodes[left], QuantizedNode::Leaf { .. })
-                    && self.nodes[left] == self.nodes[right];
-                if same {
-                    return Ok(left);
-                }
-                let place = "quantise: a threshold is below the grid's first cell";
-                let threshold = u32::try_from(cell).map_err(|_| Error::Internal { place })?;
-                Ok(self.push(QuantizedNode::Split { feature: *feature, threshold, left, right }))
-            }
+/// The integers of a leaf of tree `index`, one per channel.
+fn leaf_values(model: &Model, scale: &Scale, index: usize, weights: &[LeafWeight]) -> Result<Vec<u32>> {
+    match scale {
+        Scale::ClassIndex => {
+            let parts = model.parts();
+            let class = if parts.aggregate == Aggregate::Votes {
+                let mut scores = parts.base.clone();
+                scores[vote(weights, parts.base.len())] += 1.0;
+                class_of(&scores, parts.decision_threshold)
+            } else {
+                let mut scores = vec![0.0; parts.base.len()];
+                weights.iter().for_each(|leaf| scores[leaf.output] += leaf.weight);
+                scores.iter_mut().zip(&parts.base).for_each(|(score, base)| *score += base);
+                class_of(&scores, parts.decision_threshold)
+            };
+            let place = "quantise: a class index is above 32 bits";
+            Ok(vec![u32::try_from(class).map_err(|_| Error::Internal { place })?])
+        }
+        Scale::Steps { step, levels, least } => {
+            let weights = channel_weights(model, weights);
+            let pairs = weights.iter().zip(&least[index]);
+            pairs
+                .map(|(weight, least)| {
+                    let value = ((weight - least) / step).round();
+                    if !(0.0..=*levels).contains(&value) {
+                        let place = "quantise: a leaf value is outside the range of all leaves";
+                        return Err(Error::Internal { place });
+                    }
+                    // At most 2^leaf_bits − 1.
+                    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+                    Ok(value as u32)
+                })
+                .collect()
         }
     }
-
-    fn push(&mut self, node: QuantizedNode) -> usize {
-        self.nodes.push(node);
-        self.nodes.len() - 1
-    }
-
-    fn leaf_values(&self, weights: &[LeafWeight]) -> Result<Vec<u32>> {
-        match self.scale {
-            Scale::ClassIndex => {
-                let parts = self.model.parts();
-                let class = if parts.aggregate == Aggregate::Votes {
-                    let mut scores = parts.base.clone();
-                    scores[vote(weights, parts.base.len())] += 1.0;
-                    class_of(&scores, parts.decision_threshold)
-                } else {
-                    let mut scores = vec![0.0; parts.base.len()];
-                    weights.iter().for_each(|leaf| scores[leaf.output] += leaf.weight);
-                    scores.iter_mut().zip(&parts.base).for_each(|(score, base)| *score += base);
-                    class_of(&scores, parts.decision_threshold)
-                };
-                let place = "quantise: a class index is above 32 bits";
-                Ok(vec![u32::try_from(class).map_err(|_| Error::Internal { place })?])
-            }
-            Scale::Steps { step, levels, least } => {
-                let weights = channel_weights(self.model, weights);
-                let pairs = weights.iter().zip(&least[self.index]);
-                pairs
-                    .map(|(weight, least)| {
-                        let value = ((weight - least) / step).round();
-                        if !(0.0..=*levels).contains(&value) {
-                            let place = "quantise: a leaf value is outside the range of all leaves";
-                            return Err(Error::Internal { place });
-                        }
-                        // At most 2^leaf_bits − 1.
-                        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-                        Ok(value as u32)
-                    })
-                    .collect()
-            }
-        }
-    }
-}
-
-/// E2: the threshold t′ for which x ≤ t′ says the same as the rule does, of every x that can occur.
-fn at_most(rule: Rule, threshold: f64, precision: Precision) -> f64 {
-    match (rule, precision) {
-        (Rule::LessOrEqual, _) => threshold,
-        (Rule::Less, Precision::Double) => threshold.next_down(),
-        (Rule::Less, Precision::Single) => {
-            #[allow(clippy::cast_possible_truncation)] // rounding to f32 is the purpose
-            let single = threshold as f32;
-            f64::from(if f64::from(single) < threshold { single } else { single.next_down() })
-        }
-    }
-}
-
-/// Keeps what `root` reaches, the root first and children behind their parents.
-fn in_order(nodes: &[QuantizedNode], root: usize) -> Vec<QuantizedNode> {
-    let mut ordered: Vec<QuantizedNode> = Vec::new();
-    let mut open = std::collections::VecDeque::from([root]);
-    let mut next = 1;
-    while let Some(index) = open.pop_front() {
-        let mut node = nodes[index].clone();
-        if let QuantizedNode::Split { left, right, .. } = &mut node {
-            open.extend([*left, *right]);
-            (*left, *right) = (next, next + 1);
-            next += 2;
-        }
-        ordered.push(node);
-    }
-    ordered
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Kind, ModelParts};
+    use crate::model::{Kind, ModelParts, Precision, Tree};
+    use crate::quantized::QuantizedNode;
     use crate::schema::Feature;
 
     fn regression(leaves: [f64; 2]) -> Result<QuantizedModel> {
@@ -307,8 +270,9 @@ mod tests {
             base: vec![0.0],
             post_transform: PostTransform::None,
             decision_threshold: 0.0,
+            missing: None,
         })?;
-        build(&model, &Schema::for_model(&model, vec![Feature::binary("x")])?, 12)
+        build(&model, &Schema::for_model(&model, vec![Feature::binary("x")])?, 12, None)
     }
 
     #[test]

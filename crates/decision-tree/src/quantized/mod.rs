@@ -1,17 +1,18 @@
 //! Models on a schema's grid. They hold integers only, so clear and encrypted evaluation agree exactly.
 
 mod build;
+mod grow;
 mod reading;
 mod report;
 mod thresholds;
 
 pub use build::QuantizeError;
 pub use reading::{Reading, Verdict};
-pub use report::Agreement;
+pub use report::{Agreement, AgreementWarning, Confusion};
 
 use crate::Error;
 use crate::model::Model;
-use crate::schema::{QuantizedRow, Schema};
+use crate::schema::{QuantizedRow, Samples, Schema};
 
 /// Default bits of a leaf value.
 pub const DEFAULT_LEAF_BITS: u32 = 12;
@@ -44,13 +45,13 @@ pub struct QuantizedModel {
     reading: Reading,
 }
 
-/// A tree without splits that decide nothing. Node 0 is the root; children stand behind their parents.
+/// A tree without splits that decide nothing. Node 0 is the root; children stand behind their parents, and equal subtrees are one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QuantizedTree {
     pub(crate) nodes: Vec<QuantizedNode>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum QuantizedNode {
     /// Left where the feature's cell is at most `threshold`, which is below the grid's last cell.
     Split { feature: usize, threshold: u32, left: usize, right: usize },
@@ -75,7 +76,18 @@ impl QuantizedModel {
     /// # Errors
     /// As [`Self::new`], and [`QuantizeError::LeafBits`].
     pub fn with_leaf_bits(model: &Model, schema: &Schema, leaf_bits: u32) -> crate::Result<Self> {
-        build::build(model, schema, leaf_bits)
+        build::build(model, schema, leaf_bits, None)
+    }
+
+    /// As [`Self::new`], with the thresholds placed by sample rows: a threshold moves to an edge that no row of the sample
+    /// lies in between or, where there is none, to the edge with the fewest rows in between. [`Schema::losses`] reports this
+    /// feature by feature. Give the training rows.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and [`crate::schema::SchemaError`] for a row that does not fit the model.
+    pub fn fitted<R: AsRef<[f64]>>(model: &Model, schema: &Schema, rows: &[R]) -> crate::Result<Self> {
+        let samples = Samples::read(model, rows)?;
+        build::build(model, schema, DEFAULT_LEAF_BITS, Some(&samples))
     }
 
     /// The schema whose grid the model is on.

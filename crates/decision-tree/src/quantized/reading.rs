@@ -69,6 +69,8 @@ impl Reading {
             PostTransform::None => 0,
             PostTransform::Sigmoid => 1,
             PostTransform::Softmax => 2,
+            PostTransform::Exp => 3,
+            PostTransform::Step => 4,
         });
         // At most MAX_OUTPUTS channels; readers refuse more.
         out.extend_from_slice(&u16::try_from(self.offsets.len()).unwrap_or(u16::MAX).to_le_bytes());
@@ -94,6 +96,8 @@ impl Reading {
             0 => PostTransform::None,
             1 => PostTransform::Sigmoid,
             2 => PostTransform::Softmax,
+            3 => PostTransform::Exp,
+            4 => PostTransform::Step,
             _ => return Err(CodecError::Value { what: "the post-transform" }),
         };
         let step = wire::take_number(rest)?;

@@ -2,8 +2,15 @@
 //!
 //! Every query and every answer holds the [`Schema::id`]. Messages under another schema are therefore refused.
 
+mod error;
+mod feature;
+mod fit;
 mod grid;
 
+pub use error::SchemaError;
+pub use feature::{Feature, FeatureKind, MissingCell};
+pub use fit::FeatureLoss;
+pub(crate) use fit::{Samples, at_most};
 pub use grid::{DEFAULT_BITS, Grid, MAX_BITS};
 
 use serde::{Deserialize, Serialize};
@@ -11,9 +18,10 @@ use sha2::{Digest, Sha256};
 
 use crate::Error;
 use crate::model::Precision;
+use feature::{bits, last_cell};
 
 /// Greatest number of features of a schema.
-pub const MAX_FEATURES: usize = 1_024;
+pub const MAX_FEATURES: usize = 4_096;
 /// Greatest number of bits of a whole row.
 pub const MAX_ROW_BITS: u32 = 4_096;
 /// Greatest size of a schema file, in bytes.
@@ -23,50 +31,6 @@ pub const MAX_SPAN: u32 = 2_048;
 
 const FORMAT: &str = "subrosa-tree-schema";
 const VERSION: u32 = 1;
-
-/// One feature of a row.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Feature {
-    /// Its name, as in the model.
-    pub name: String,
-    /// What values it has.
-    #[serde(flatten)]
-    pub kind: FeatureKind,
-}
-
-/// What values a feature has.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[serde(tag = "kind", content = "grid")]
-#[non_exhaustive]
-pub enum FeatureKind {
-    /// 0 or 1 (anything above ½ counts as 1): one bit.
-    Binary,
-    /// A number on a grid.
-    Numeric(Grid),
-}
-
-impl Feature {
-    /// A feature that is 0 or 1.
-    #[must_use]
-    pub fn binary(name: impl Into<String>) -> Self {
-        Self { name: name.into(), kind: FeatureKind::Binary }
-    }
-
-    /// A feature on a grid.
-    #[must_use]
-    pub fn numeric(name: impl Into<String>, grid: Grid) -> Self {
-        Self { name: name.into(), kind: FeatureKind::Numeric(grid) }
-    }
-
-    fn grid(&self) -> Grid {
-        match &self.kind {
-            FeatureKind::Binary => Grid::Edges(vec![0.5]),
-            FeatureKind::Numeric(grid) => grid.clone(),
-        }
-    }
-}
 
 /// The public agreement of client and server: features, their grids, and classes.
 ///
@@ -102,6 +66,9 @@ struct Written {
     format: String,
     version: u32,
     precision: Precision,
+    /// The value that stands for a missing one, besides NaN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    missing: Option<f64>,
     span: u32,
     classes: Vec<String>,
     features: Vec<Feature>,
@@ -123,74 +90,6 @@ impl std::fmt::Debug for SchemaId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
-}
-
-/// Why a schema, or a row under it, is refused.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SchemaError {
-    /// No features, or more of something than a schema may have.
-    #[error("{count} {what}, allowed are 1 to {limit}")]
-    Count {
-        /// Of what.
-        what: &'static str,
-        /// How many there are.
-        count: usize,
-        /// How many there may be.
-        limit: usize,
-    },
-    /// An empty name or one that appears twice.
-    #[error("the {what} name {name:?} is empty or appears twice")]
-    BadName {
-        /// `feature` or `class`.
-        what: &'static str,
-        /// The name.
-        name: String,
-    },
-    /// An invalid grid.
-    #[error("grid: {reason}")]
-    Grid {
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// A span that is not a power of two from 16 to [`MAX_SPAN`], or 0.
-    #[error("the span {span} is neither 0 nor a power of two from 16 to {MAX_SPAN}")]
-    Span {
-        /// The span.
-        span: u32,
-    },
-    /// A file that cannot be read.
-    #[error("not a schema file: {reason}")]
-    File {
-        /// What the reader found.
-        reason: String,
-    },
-    /// A file of a version that this crate does not know.
-    #[error("schema version {found}, this crate reads {VERSION}")]
-    Version {
-        /// The file's version.
-        found: u32,
-    },
-    /// A row with another number of values than the schema has features.
-    #[error("a row has {got} values, the schema {expected} features")]
-    RowLength {
-        /// Values in the row.
-        got: usize,
-        /// Features of the schema.
-        expected: usize,
-    },
-    /// A cell that the feature's grid does not have.
-    #[error("the grid of feature {feature} has no such cell")]
-    Cell {
-        /// The feature's index.
-        feature: usize,
-    },
-    /// A value that is NaN.
-    #[error("the value of feature {feature} is not a number")]
-    NotANumber {
-        /// The feature's index.
-        feature: usize,
-    },
 }
 
 /// A row on the grid: one cell per feature.
@@ -221,64 +120,20 @@ impl Schema {
     /// [`SchemaError`] for too few or too many features or bits, bad names or bad grids.
     pub fn new(features: Vec<Feature>, classes: Vec<String>, precision: Precision) -> crate::Result<Self> {
         let (format, version) = (FORMAT.to_owned(), VERSION);
-        Self::check(Written { format, version, precision, span: 512, classes, features })
+        Self::check(Written { format, version, precision, missing: None, span: 512, classes, features })
     }
 
-    /// A schema for the verdicts of `model`: its classes and its precision, with these features in the order of its own.
+    /// A schema for the verdicts of `model`: its classes, its precision and the value that it reads as missing, with these features in
+    /// the order of its own.
     ///
     /// The schema holds nothing else of the model, and its grids are the caller's choice.
     ///
     /// # Errors
     /// As [`Self::new`].
     pub fn for_model(model: &crate::Model, features: Vec<Feature>) -> crate::Result<Self> {
-        Self::new(features, model.labels().to_vec(), model.parts().precision)
-    }
-
-    /// A schema for the verdicts of `model` whose grids fit sample rows: one bit for a feature that is 0 or 1 in all of them, otherwise
-    /// cells that hold about equally many rows, at most 2^`bits` ([`DEFAULT_BITS`] where nobody chooses).
-    ///
-    /// ```
-    /// use subrosa_decision_tree::schema::{DEFAULT_BITS, Schema};
-    /// use subrosa_decision_tree::{Model, Node};
-    ///
-    /// let nodes = vec![Node::split(0, 0.5, 1, 2), Node::leaf(0, 1.0), Node::leaf(1, 1.0)];
-    /// let model = Model::classifier(["online", "amount"], ["genuine", "fraud"], nodes)?;
-    /// let schema = Schema::fit(&model, &[[0.0, 12.5], [1.0, 80.0], [1.0, 7.0]], DEFAULT_BITS)?;
-    /// assert_eq!(schema.bits().collect::<Vec<_>>(), [1, 2]);
-    /// # Ok::<(), subrosa_decision_tree::Error>(())
-    /// ```
-    ///
-    /// # Security
-    /// The schema is public, and its edges tell how the sample rows are distributed. They tell nothing of the model's thresholds.
-    ///
-    /// # Errors
-    /// [`SchemaError::Count`] without rows, [`SchemaError::RowLength`] and [`SchemaError::NotANumber`] for a row that does not fit the
-    /// model, [`SchemaError::Grid`] for bits outside 1..=11, otherwise as [`Self::new`].
-    pub fn fit<R: AsRef<[f64]>>(model: &crate::Model, rows: &[R], bits: u32) -> crate::Result<Self> {
-        let names = model.features();
-        if rows.is_empty() {
-            return Err(SchemaError::Count { what: "sample rows", count: 0, limit: usize::MAX }.into());
-        }
-        let mut features = Vec::with_capacity(names.len());
-        for (feature, name) in names.iter().enumerate() {
-            let value = |row: &R| -> Result<f64, SchemaError> {
-                let row = row.as_ref();
-                let wrong = SchemaError::RowLength { got: row.len(), expected: names.len() };
-                let value = row.get(feature).copied().filter(|_| row.len() == names.len()).ok_or(wrong)?;
-                if value.is_nan() { Err(SchemaError::NotANumber { feature }) } else { Ok(value) }
-            };
-            let values: Vec<f64> = rows.iter().map(value).collect::<Result<_, _>>()?;
-            let first = values.iter().copied().find(|value| value.is_finite()).unwrap_or(0.0);
-            features.push(if values.iter().all(|value| [0.0, 1.0].contains(value)) {
-                Feature::binary(name)
-            } else if values.iter().all(|value| *value == first || value.is_infinite()) {
-                // One value in all rows has no quantiles: what is above it is told from the rest.
-                Feature::numeric(name, Grid::Edges(vec![first]))
-            } else {
-                Feature::numeric(name, Grid::quantiles(&values, bits)?)
-            });
-        }
-        Self::for_model(model, features)
+        let mut schema = Self::new(features, model.labels().to_vec(), model.parts().precision)?;
+        schema.written.missing = model.parts().missing;
+        Self::check(schema.written)
     }
 
     /// The same schema with another span: the longest block, in polynomial coefficients, that a query's monomial
@@ -307,9 +162,27 @@ impl Schema {
         if span != 0 && (!span.is_power_of_two() || !(16..=MAX_SPAN).contains(&span)) {
             return Err(SchemaError::Span { span }.into());
         }
-        let edges =
-            written.features.iter().map(|feature| feature.grid().edges()).collect::<Result<_, _>>()?;
-        let bits: u32 = written.features.iter().map(|feature| feature.grid().bits()).sum();
+        let edges: Vec<Vec<f64>> =
+            written.features.iter().map(|feature| feature.edges()).collect::<Result<_, _>>()?;
+        for (feature, edges) in written.features.iter().zip(&edges) {
+            if feature.kind == FeatureKind::Unread && !feature.missing.is_refused() {
+                return Err(SchemaError::Grid {
+                    reason: "an unread feature has no cell for a missing value",
+                }
+                .into());
+            }
+            if last_cell(feature, edges) >= 1 << MAX_BITS {
+                return Err(SchemaError::Grid { reason: "2048 cells leave none for a missing value" }.into());
+            }
+        }
+        if written.missing.is_some_and(|missing| !missing.is_finite()) {
+            return Err(SchemaError::Grid {
+                reason: "the value that stands for a missing one is not finite",
+            }
+            .into());
+        }
+        let bits: u32 =
+            written.features.iter().zip(&edges).map(|(feature, edges)| bits(feature, edges)).sum();
         if bits > MAX_ROW_BITS {
             return Err(count("bits", bits as usize, MAX_ROW_BITS as usize).into());
         }
@@ -389,32 +262,63 @@ impl Schema {
     /// Bits of each feature's cell.
     #[must_use]
     pub fn bits(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
-        self.written.features.iter().map(|feature| feature.grid().bits())
+        self.written.features.iter().zip(&self.edges).map(|(feature, edges)| bits(feature, edges))
     }
 
-    /// Puts a row on the grid. Values outside a grid fall into its first or last cell.
+    /// The value that stands for a missing one, besides NaN.
+    #[must_use]
+    pub fn missing(&self) -> Option<f64> {
+        self.written.missing
+    }
+
+    /// Puts a row on the grid. Values outside a grid fall into its first or last cell. NaN stands for a missing value.
     ///
     /// # Errors
-    /// [`SchemaError::RowLength`], [`SchemaError::NotANumber`].
+    /// [`SchemaError::RowLength`], [`SchemaError::NotANumber`], [`SchemaError::NotWhole`].
     #[doc(alias = "quantize_input")]
     pub fn quantize(&self, row: &[f64]) -> crate::Result<QuantizedRow> {
         if row.len() != self.edges.len() {
             return Err(SchemaError::RowLength { got: row.len(), expected: self.edges.len() }.into());
         }
-        if let Some(feature) = row.iter().position(|value| value.is_nan()) {
-            return Err(SchemaError::NotANumber { feature }.into());
-        }
-        let cell = |(value, edges): (&f64, &Vec<f64>)| {
-            let value = self.written.precision.read(*value);
-            let place = "quantise: a grid has more than 2^32 cells";
-            u32::try_from(edges.partition_point(|edge| *edge < value)).map_err(|_| Error::Internal { place })
-        };
         // Into memory of the right size, so that no copy of a cell stays behind unwiped.
         let mut cells = QuantizedRow(Vec::with_capacity(row.len()));
-        for pair in row.iter().zip(&self.edges) {
-            cells.0.push(cell(pair)?);
+        for (index, (value, (feature, edges))) in
+            row.iter().zip(self.written.features.iter().zip(&self.edges)).enumerate()
+        {
+            cells.0.push(self.cell(index, *value, feature, edges)?);
         }
         Ok(cells)
+    }
+
+    fn cell(&self, index: usize, value: f64, feature: &Feature, edges: &[f64]) -> crate::Result<u32> {
+        if feature.kind == FeatureKind::Unread {
+            return Ok(0);
+        }
+        let precision = self.written.precision;
+        let value = precision.read(value);
+        if value.is_nan() || self.written.missing.is_some_and(|missing| precision.read(missing) == value) {
+            return match feature.missing {
+                MissingCell::Refused => Err(SchemaError::NotANumber { feature: index }.into()),
+                MissingCell::First => Ok(0),
+                MissingCell::Last => Ok(last_cell(feature, edges)),
+            };
+        }
+        if matches!(feature.kind, FeatureKind::Numeric(Grid::Integers { .. })) && value.fract() != 0.0 {
+            return Err(SchemaError::NotWhole { feature: index }.into());
+        }
+        let place = "quantise: a grid has more than 2^32 cells";
+        let cell = u32::try_from(edges.partition_point(|edge| *edge < value));
+        Ok(cell.map_err(|_| Error::Internal { place })? + u32::from(feature.missing == MissingCell::First))
+    }
+
+    /// Where missing values stand among the cells of a feature.
+    pub(crate) fn missing_cell(&self, feature: usize) -> MissingCell {
+        self.written.features.get(feature).map_or(MissingCell::Refused, |feature| feature.missing)
+    }
+
+    /// The last cell of each feature.
+    pub(crate) fn last_cells(&self) -> impl Iterator<Item = u32> + '_ {
+        self.written.features.iter().zip(&self.edges).map(|(feature, edges)| last_cell(feature, edges))
     }
 
     /// Refuses a row whose length or cells do not fit the schema.
@@ -429,7 +333,8 @@ impl Schema {
         }
     }
 
-    /// The quantised threshold nearest to "value ≤ threshold" for a feature: −1 never holds, 2^bits − 1 always.
+    /// The quantised threshold nearest to "value ≤ threshold" for a feature, counted without the missing cell: −1 never holds, that of
+    /// the last cell always.
     pub(crate) fn snap(&self, feature: usize, threshold: f64) -> crate::Result<i32> {
         let feature = self.written.features.get(feature).zip(self.edges.get(feature));
         let place = "snap: a split on a feature that the schema does not have";
@@ -437,6 +342,7 @@ impl Schema {
         match &feature.kind {
             FeatureKind::Binary => Ok(i32::from(threshold >= 0.0) + i32::from(threshold >= 1.0) - 1),
             FeatureKind::Numeric(grid) => grid.snap(edges, threshold),
+            FeatureKind::Unread => Err(Error::Internal { place: "snap: a split on an unread feature" }),
         }
     }
 }

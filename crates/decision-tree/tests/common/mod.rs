@@ -98,6 +98,7 @@ pub fn model(rng: &mut impl Rng, schema: &Schema, shape: Shape) -> Model {
         },
         post_transform: PostTransform::None,
         decision_threshold: 0.0,
+        missing: None,
     })
     .unwrap()
 }

@@ -262,13 +262,15 @@ const _: () = assert!(PARTS[2] < SHOWN_BYTES, "the page shows something of the c
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::schema;
-    use subrosa_decision_tree::ParameterSet;
+    use crate::table::FEATURE_NAMES;
+    use subrosa_decision_tree::model::Precision;
+    use subrosa_decision_tree::{Feature, ParameterSet, Schema};
 
     /// What the page says of a query's first bytes.
     #[test]
     fn a_query_is_a_public_head_a_fresh_seed_and_ciphertexts() {
-        let (schema, mut rng) = (schema().unwrap(), rand::rng());
+        let features = FEATURE_NAMES.map(Feature::binary).to_vec();
+        let (schema, mut rng) = (Schema::new(features, vec![], Precision::Double).unwrap(), rand::rng());
         let key = ClientKey::generate(ParameterSet::Standard, &mut rng);
         let row = [1.0, 2.0, 3.0, 1.0, 0.0, 0.0, 1.0];
         let [one, other] = [(); 2].map(|()| key.encrypt(&schema, &row, &mut rng).unwrap().to_bytes());

@@ -56,6 +56,15 @@ impl<'a> Attributes<'a> {
         Ok(self.get(name, attribute_type::INT, "an integer")?.map(|found| found.i))
     }
 
+    pub(super) fn float(self, name: &str) -> Result<Option<f32>, ImportError> {
+        Ok(self.get(name, attribute_type::FLOAT, "a number")?.map(|found| found.f))
+    }
+
+    pub(super) fn floats(self, name: &str) -> Result<Vec<f32>, ImportError> {
+        let found = self.get(name, attribute_type::FLOATS, "a list of floats")?;
+        Ok(found.map_or(vec![], |found| found.floats.clone()))
+    }
+
     /// A string, or `default` if it is absent.
     pub(super) fn string(self, name: &str, default: &'static str) -> Result<&'a str, ImportError> {
         match self.get(name, attribute_type::STRING, "a string")? {
@@ -83,6 +92,10 @@ impl<'a> Attributes<'a> {
             (Some(found), None) => Ok(found.floats.iter().copied().map(f64::from).collect()),
             (None, Some(found)) => {
                 let tensor = found.t.as_ref().ok_or_else(|| ImportError::missing(&tensor_name))?;
+                if ![data_type::FLOAT, data_type::DOUBLE].contains(&tensor.data_type) {
+                    let expected = "a tensor of floats or doubles";
+                    return Err(ImportError::WrongType { field: tensor_name, expected });
+                }
                 tensor_numbers(&tensor_name, tensor)
             }
             (None, None) => Ok(Vec::new()),
@@ -95,14 +108,23 @@ fn text<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str, ImportError> {
         .map_err(|_| ImportError::WrongType { field: name.into(), expected: "UTF-8 text" })
 }
 
-fn tensor_numbers(name: &str, tensor: &proto::Tensor) -> Result<Vec<f64>, ImportError> {
+/// The numbers of a tensor of at most one dimension that is longer than 1.
+pub(super) fn tensor_numbers(name: &str, tensor: &proto::Tensor) -> Result<Vec<f64>, ImportError> {
     if tensor.data_location != 0 {
         return Err(ImportError::unsupported("tensor", name, "its data lie in another file"));
     }
-    let [count] = tensor.dims[..] else {
-        return Err(ImportError::WrongType { field: name.into(), expected: "a tensor of one dimension" });
-    };
+    let mut expected = 1usize;
+    for (index, &dim) in tensor.dims.iter().enumerate() {
+        let field = || format!("{name}.dims");
+        let size = usize::try_from(dim);
+        let size = size.map_err(|_| ImportError::OutOfRange { field: field(), index, value: dim })?;
+        if size != 1 && expected != 1 {
+            return Err(ImportError::WrongType { field: name.into(), expected: "a tensor of one dimension" });
+        }
+        expected = expected.saturating_mul(size);
+    }
     let raw = &tensor.raw_data;
+    #[allow(clippy::cast_precision_loss)] // places and small whole numbers
     let values: Vec<f64> = match tensor.data_type {
         data_type::FLOAT if raw.is_empty() => tensor.float_data.iter().copied().map(f64::from).collect(),
         data_type::FLOAT => {
@@ -110,18 +132,15 @@ fn tensor_numbers(name: &str, tensor: &proto::Tensor) -> Result<Vec<f64>, Import
         }
         data_type::DOUBLE if raw.is_empty() => tensor.double_data.clone(),
         data_type::DOUBLE => raw.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect(),
+        data_type::INT64 if raw.is_empty() => tensor.int64_data.iter().map(|number| *number as f64).collect(),
+        data_type::INT64 => raw.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes) as f64).collect(),
         _ => {
             return Err(ImportError::WrongType {
                 field: name.into(),
-                expected: "a tensor of floats or doubles",
+                expected: "a tensor of floats, doubles or int64",
             });
         }
     };
-    let expected = usize::try_from(count).map_err(|_| ImportError::OutOfRange {
-        field: format!("{name}.dims"),
-        index: 0,
-        value: count,
-    })?;
     if expected == values.len() {
         Ok(values)
     } else {

@@ -41,7 +41,7 @@ const HALF_IN_F32: f64 = 0.5 + 1.0 / (1u32 << 25) as f64;
 pub(super) fn read(place: &Place<'_>, options: &ImportOptions) -> Result<ModelParts, ImportError> {
     let attributes = Attributes::of(place.node);
     // Runtimes read the double variants with double inputs only.
-    if place.precision == Precision::Single && attributes.any_tensor() {
+    if place.input.precision == Precision::Single && attributes.any_tensor() {
         let why = "the input is float32, so runtimes ignore the attributes that end in _as_tensor";
         return Err(ImportError::unsupported("attribute", "nodes_values_as_tensor", why));
     }
@@ -60,33 +60,85 @@ fn classifier(
         ["class_ids", "class_nodeids", "class_treeids", "class_weights", "class_weights_as_tensor"];
     attributes.only(&[&KNOWN[..], &weights_names[..]].concat())?;
     let labels = labels(place.node)?;
-    if place.zipmap_labels.as_ref().is_some_and(|zipped| *zipped != labels) {
+    if place.behind.zipmap_labels.as_ref().is_some_and(|zipped| *zipped != labels) {
         return Err(ImportError::unsupported("operator", "ZipMap", "its class labels are not the trees'"));
     }
     check_outputs(labels.len())?;
     let mut weights = read_weights(attributes, "class", labels.len())?;
     let base = attributes.numbers("base_values")?;
     let transform = post_transform(attributes)?;
+    if labels.len() == 2 && base.is_empty() {
+        drop_mirrored(&mut weights);
+    }
     let scores = if labels.len() == 2 {
         one_score(&mut weights, base, transform)?
     } else {
         score_per_class(&weights, base, transform, labels.len())?
     };
-    let (trees, features) = read_trees(attributes, &weights)?;
+    let (trees, features) = read_trees(attributes, &weights, place)?;
     if labels.len() > 2 {
         check_every_class_scores(&trees, &weights, &scores)?;
     }
-    Ok(ModelParts {
+    let mut parts = ModelParts {
         kind: kind(&trees, &weights, scores.transform),
         task: Task::Classification { labels },
         features: feature_names(place, features, options)?,
-        precision: place.precision,
+        precision: place.input.precision,
         trees,
         aggregate: Aggregate::Sum,
         base: scores.base,
         post_transform: scores.transform,
         decision_threshold: scores.threshold,
-    })
+        missing: options.missing_number(),
+    };
+    if place.behind.transform != PostTransform::None && scores.threshold != 0.0 {
+        let why = "no weight is negative, so runtimes take the log-odds for a probability";
+        return Err(ImportError::unsupported("operator", "Sigmoid", why));
+    }
+    apply_behind(place, &mut parts)?;
+    Ok(parts)
+}
+
+/// Carries what happens behind the trees into leaves, base values and post-transform.
+fn apply_behind(place: &Place<'_>, parts: &mut ModelParts) -> Result<(), ImportError> {
+    let behind = &place.behind;
+    if behind.scale != 1.0 {
+        if parts.post_transform != PostTransform::None || parts.decision_threshold != 0.0 {
+            let why = "it scales probabilities";
+            return Err(ImportError::unsupported("operator", "Mul", why));
+        }
+        parts.base.iter_mut().for_each(|base| *base *= behind.scale);
+        for tree in &mut parts.trees {
+            *tree = tree.scaled(behind.scale);
+        }
+    }
+    // e^s · c is e^(s + ln c).
+    parts.base.iter_mut().for_each(|base| *base += behind.factor.ln());
+    match (parts.post_transform, behind.transform) {
+        (_, PostTransform::None) => Ok(()),
+        (PostTransform::None, transform) => {
+            parts.post_transform = transform;
+            Ok(())
+        }
+        _ => {
+            let why = "the trees apply a post-transform of their own before it";
+            Err(ImportError::unsupported("operator", "Sigmoid", why))
+        }
+    }
+}
+
+/// CatBoost gives each leaf a weight for the second class and its negative for the first. Runtimes then ask whether the second class's
+/// score is positive, so that the first class's weights say nothing.
+fn drop_mirrored(weights: &mut Vec<Weight>) {
+    let mut seconds = std::collections::HashMap::new();
+    for weight in weights.iter().filter(|weight| weight.output == 1) {
+        *seconds.entry((weight.tree, weight.node)).or_insert(0.0) += weight.weight;
+    }
+    let firsts = weights.iter().filter(|weight| weight.output == 0);
+    let mirrored = |weight: &Weight| seconds.get(&(weight.tree, weight.node)) == Some(&-weight.weight);
+    if firsts.clone().count() * 2 == weights.len() && firsts.clone().all(mirrored) {
+        weights.retain(|weight| weight.output == 1);
+    }
 }
 
 /// How raw scores become a class.
@@ -123,7 +175,7 @@ fn one_score(
             let why = "no weight is negative, so runtimes take the log-odds for a probability";
             return Err(ImportError::unsupported("post_transform", "LOGISTIC", why));
         }
-        (true, PostTransform::None) => HALF_IN_F32,
+        (true, _) => HALF_IN_F32,
         (false, _) => 0.0,
     };
     for weight in weights.iter_mut() {
@@ -224,23 +276,26 @@ fn regressor(
         return Err(ImportError::Length { field: "base_values".into(), got: base.len(), expected: targets });
     }
     let weights = read_weights(attributes, "target", targets)?;
-    let (trees, features) = read_trees(attributes, &weights)?;
+    let (trees, features) = read_trees(attributes, &weights, place)?;
     let dropped = |&target: &usize| base[target] != 0.0 && !always_scored(&trees, target);
     if let (2.., Some(target)) = (targets, (0..targets).find(dropped)) {
         let why = "some leaves give it no weight, and ONNX Runtime drops its base value then";
         return Err(ImportError::unsupported("target id", target.to_string(), why));
     }
-    Ok(ModelParts {
+    let mut parts = ModelParts {
         kind: kind(&trees, &weights, transform),
         task: Task::Regression,
         features: feature_names(place, features, options)?,
-        precision: place.precision,
+        precision: place.input.precision,
         trees,
         aggregate,
         base,
         post_transform: transform,
         decision_threshold: 0.0,
-    })
+        missing: options.missing_number(),
+    };
+    apply_behind(place, &mut parts)?;
+    Ok(parts)
 }
 
 fn post_transform(attributes: Attributes<'_>) -> Result<PostTransform, ImportError> {
@@ -267,11 +322,12 @@ fn feature_names(
     options: &ImportOptions,
 ) -> Result<Vec<String>, ImportError> {
     let named = options.features.as_ref().map(Vec::len);
-    let count = place.features.or(named).unwrap_or(used).max(used);
+    let used = if place.input.columns.is_some() { place.input.features.unwrap_or(0) } else { used };
+    let count = place.input.features.or(named).unwrap_or(used).max(used);
     if count > MAX_FEATURES {
         return Err(ImportError::TooLarge { what: "features".into(), count, limit: MAX_FEATURES });
     }
-    options.names(count, Vec::new())
+    options.names(count, place.input.names.clone())
 }
 
 /// What the file most likely holds: ONNX does not say, and nothing depends on it.

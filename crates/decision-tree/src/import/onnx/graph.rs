@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::attributes::Attributes;
+use super::attributes::{Attributes, tensor_numbers};
 use super::damaged;
+use super::outputs::{Behind, check_outputs};
 use super::proto::{self, data_type};
+use super::trace::{Input, trace_input};
 use crate::import::ImportError;
-use crate::model::{MAX_FEATURES, Precision};
+use crate::model::MAX_FEATURES;
 
 const DOMAIN: &str = "ai.onnx.ml";
 
@@ -15,12 +17,12 @@ const DOMAIN: &str = "ai.onnx.ml";
 pub(super) struct Place<'a> {
     pub(super) node: &'a proto::Node,
     pub(super) task: Operator,
-    /// How feature values reach the comparison.
-    pub(super) precision: Precision,
-    /// The number of features, where the graph states it.
-    pub(super) features: Option<usize>,
-    /// The class labels of a `ZipMap` behind the ensemble: they must be the ensemble's own.
-    pub(super) zipmap_labels: Option<Vec<String>>,
+    /// What lies between the graph's input and the trees.
+    pub(super) input: Input,
+    /// What happens to the scores behind the trees.
+    pub(super) behind: Behind,
+    /// Whether the file says where missing values go.
+    pub(super) missing_known: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +47,9 @@ pub(super) fn find_ensemble(model: &proto::Model) -> Result<Place<'_>, ImportErr
     for (index, node) in graph.node.iter().enumerate() {
         if let Some(operator) = Operator::of(node) {
             if found.is_some() {
-                return Err(unsupported(node, "the graph has another tree ensemble already"));
+                let why = "the graph has another tree ensemble already; bagging, AdaBoost, one-vs-rest, calibration and \
+                           isolation forests are not read: export each of their ensembles by itself";
+                return Err(unsupported(node, why));
             }
             found = Some((index, node, operator));
         }
@@ -54,14 +58,26 @@ pub(super) fn find_ensemble(model: &proto::Model) -> Result<Place<'_>, ImportErr
         return Err(no_ensemble(graph));
     };
     check_version(model, node)?;
-    let (precision, features, before) = trace_input(graph, node)?;
-    let mut used = before;
+    let whole = Graph::new(graph);
+    let mut input = trace_input(&whole, node)?;
+    if input.used.contains(&index) {
+        return Err(damaged("the graph has a cycle"));
+    }
+    let mut used = std::mem::take(&mut input.used);
     used.push(index);
-    let zipmap_labels = check_outputs(graph, node, task, &mut used)?;
+    let behind = check_outputs(&whole, node, task, &mut used)?;
     if let Some((_, stray)) = graph.node.iter().enumerate().find(|(index, _)| !used.contains(index)) {
         return Err(unsupported(stray, "it is neither on the way to the tree ensemble nor behind it"));
     }
-    Ok(Place { node, task, precision, features, zipmap_labels })
+    let missing_known = says_where_missing_go(model, node)?;
+    Ok(Place { node, task, input, behind, missing_known })
+}
+
+/// skl2onnx loses where scikit-learn's trees and forests send missing values, and writes zeros.
+fn says_where_missing_go(model: &proto::Model, node: &proto::Node) -> Result<bool, ImportError> {
+    let flags = Attributes::of(node).ints("nodes_missing_value_tracks_true")?;
+    let lost = model.producer_name == "skl2onnx" && flags.iter().all(|flag| *flag == 0);
+    Ok(!flags.is_empty() && !lost)
 }
 
 fn no_ensemble(graph: &proto::Graph) -> ImportError {
@@ -95,48 +111,69 @@ fn check_version(model: &proto::Model, node: &proto::Node) -> Result<(), ImportE
     }
 }
 
-/// Follows the ensemble's input back to the graph's: how values are rounded on the way, how many features there are,
-/// and which operators lie on the way.
-fn trace_input(
-    graph: &proto::Graph,
-    ensemble: &proto::Node,
-) -> Result<(Precision, Option<usize>, Vec<usize>), ImportError> {
-    let makers: HashMap<&str, usize> = graph
-        .node
-        .iter()
-        .enumerate()
-        .flat_map(|(index, node)| node.output.iter().map(move |name| (name.as_str(), index)))
-        .collect();
-    let mut name = only(ensemble, &ensemble.input, "inputs")?;
-    let mut rounded = false;
-    let mut way = Vec::new();
-    while let Some(&index) = makers.get(name) {
-        let node = &graph.node[index];
-        if way.contains(&index) || std::ptr::eq(node, ensemble) {
-            return Err(damaged("the graph has a cycle"));
-        }
-        way.push(index);
-        match (node.op_type.as_str(), cast_target(node)?) {
-            ("Identity", _) | ("Cast", Some(data_type::DOUBLE)) => {}
-            ("Cast", Some(data_type::FLOAT)) => rounded = true,
-            _ => return Err(unsupported(node, "it changes the features before the trees compare them")),
-        }
-        name = only(node, &node.input, "inputs")?;
+/// One input of the graph.
+pub(super) struct GraphInput<'a> {
+    pub(super) name: &'a str,
+    /// The type of its elements.
+    pub(super) element: i32,
+    /// The number of its columns, if it is stated.
+    pub(super) width: Option<usize>,
+}
+
+/// A graph with its constants and with the makers of its values.
+pub(super) struct Graph<'a> {
+    graph: &'a proto::Graph,
+    makers: HashMap<&'a str, usize>,
+}
+
+impl<'a> Graph<'a> {
+    fn new(graph: &'a proto::Graph) -> Self {
+        let outputs = graph.node.iter().enumerate();
+        let makers =
+            outputs.flat_map(|(index, node)| node.output.iter().map(move |name| (name.as_str(), index)));
+        Self { graph, makers: makers.collect() }
     }
-    let input = graph.input.iter().find(|input| input.name == name);
-    let input = input.ok_or_else(|| ImportError::missing(format!("the graph's input {name:?}")))?;
+
+    pub(super) fn nodes(&self) -> &'a [proto::Node] {
+        &self.graph.node
+    }
+
+    /// The operator that makes a value.
+    pub(super) fn maker(&self, name: &str) -> Option<usize> {
+        self.makers.get(name).copied()
+    }
+
+    /// The numbers of a constant; `None` if the value is none.
+    pub(super) fn constant(&self, name: Option<&String>) -> Result<Option<Vec<f64>>, ImportError> {
+        let Some(name) = name else { return Ok(None) };
+        let tensor = self.graph.initializer.iter().find(|tensor| tensor.name == *name);
+        tensor.map(|tensor| tensor_numbers(name, tensor)).transpose()
+    }
+
+    /// The inputs that are no constants.
+    pub(super) fn inputs(&self) -> Result<Vec<GraphInput<'a>>, ImportError> {
+        let given = self
+            .graph
+            .input
+            .iter()
+            .filter(|input| self.graph.initializer.iter().all(|tensor| tensor.name != input.name));
+        given.map(graph_input).collect()
+    }
+}
+
+fn graph_input(input: &proto::ValueInfo) -> Result<GraphInput<'_>, ImportError> {
+    let name = input.name.as_str();
     let tensor = input.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
     let tensor = tensor.ok_or_else(|| ImportError::missing(format!("the tensor type of input {name:?}")))?;
-    let precision = match tensor.elem_type {
-        data_type::DOUBLE if !rounded => Precision::Double,
+    match tensor.elem_type {
         // Runtimes convert integers to float32 before they compare them.
-        data_type::DOUBLE | data_type::FLOAT | data_type::INT32 | data_type::INT64 => Precision::Single,
+        data_type::DOUBLE | data_type::FLOAT | data_type::INT32 | data_type::INT64 => {}
         other => {
-            let why = "the input must be a tensor of float, double, int32 or int64";
+            let why = "the input must be a tensor of float, double, int32 or int64; encode texts as numbers before the model";
             return Err(ImportError::unsupported("input element type", other.to_string(), why));
         }
-    };
-    Ok((precision, feature_count(tensor)?, way))
+    }
+    Ok(GraphInput { name, element: tensor.elem_type, width: feature_count(tensor)? })
 }
 
 /// The last dimension of the input, if it is stated.
@@ -149,41 +186,6 @@ fn feature_count(tensor: &proto::TensorType) -> Result<Option<usize>, ImportErro
         }
         Ok(count) => Ok(Some(count)),
     }
-}
-
-/// Follows the ensemble's outputs to the graph's. Only what leaves the prediction as it is may stand there.
-fn check_outputs(
-    graph: &proto::Graph,
-    ensemble: &proto::Node,
-    task: Operator,
-    used: &mut Vec<usize>,
-) -> Result<Option<Vec<String>>, ImportError> {
-    let mut zipmap_labels = None;
-    let label = (task == Operator::Classifier).then(|| ensemble.output.first()).flatten();
-    // (name of a value, whether it is the label)
-    let mut open: Vec<(&str, bool)> =
-        ensemble.output.iter().map(|name| (name.as_str(), Some(name) == label)).collect();
-    while let Some((name, is_label)) = open.pop() {
-        for (index, node) in graph.node.iter().enumerate() {
-            if !node.input.iter().any(|input| input == name) {
-                continue;
-            }
-            if used.contains(&index) {
-                return Err(unsupported(node, "it uses a prediction twice, or before it is made"));
-            }
-            used.push(index);
-            only(node, &node.input, "inputs")?;
-            match (node.op_type.as_str(), cast_target(node)?, is_label) {
-                ("Identity", _, _) => {}
-                ("Cast", Some(data_type::INT64 | data_type::STRING), true) => {}
-                ("Cast", Some(data_type::FLOAT | data_type::DOUBLE), false) => {}
-                ("ZipMap", _, false) if task == Operator::Classifier => zipmap_labels = Some(labels(node)?),
-                _ => return Err(unsupported(node, "it changes the prediction after the trees have made it")),
-            }
-            open.extend(node.output.iter().map(|name| (name.as_str(), is_label)));
-        }
-    }
-    Ok(zipmap_labels)
 }
 
 /// The class labels of a classifier or of a `ZipMap`, as text.
@@ -200,7 +202,7 @@ pub(super) fn labels(node: &proto::Node) -> Result<Vec<String>, ImportError> {
 }
 
 /// The element type that a `Cast` casts to.
-fn cast_target(node: &proto::Node) -> Result<Option<i32>, ImportError> {
+pub(super) fn cast_target(node: &proto::Node) -> Result<Option<i32>, ImportError> {
     if node.op_type != "Cast" {
         return Ok(None);
     }
@@ -209,7 +211,7 @@ fn cast_target(node: &proto::Node) -> Result<Option<i32>, ImportError> {
 }
 
 /// The only one of an operator's inputs.
-fn only<'a>(node: &proto::Node, names: &'a [String], what: &str) -> Result<&'a str, ImportError> {
+pub(super) fn only<'a>(node: &proto::Node, names: &'a [String], what: &str) -> Result<&'a str, ImportError> {
     match names {
         [name] => Ok(name),
         _ => Err(ImportError::Length {
@@ -220,6 +222,6 @@ fn only<'a>(node: &proto::Node, names: &'a [String], what: &str) -> Result<&'a s
     }
 }
 
-fn unsupported(node: &proto::Node, why: &'static str) -> ImportError {
+pub(super) fn unsupported(node: &proto::Node, why: &'static str) -> ImportError {
     ImportError::unsupported("operator", &node.op_type, why)
 }

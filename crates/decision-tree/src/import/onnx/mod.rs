@@ -1,13 +1,16 @@
 //! ONNX files with one tree ensemble of the domain `ai.onnx.ml`.
 
 mod attributes;
+mod columns;
 mod ensemble;
 mod graph;
 mod nodes;
+mod outputs;
 mod proto;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use prost::Message;
 

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::attributes::Attributes;
+use super::columns::{Column, carry_back};
+use super::graph::Place;
 use crate::import::ImportError;
 use crate::import::tree::{Comparison, FileNode, FileTree};
 use crate::model::{LeafWeight, MAX_NODES, Tree};
@@ -10,8 +12,8 @@ use crate::model::{LeafWeight, MAX_NODES, Tree};
 /// A leaf's weight as the file lists it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Weight {
-    tree: i64,
-    node: i64,
+    pub(super) tree: i64,
+    pub(super) node: i64,
     pub(super) output: usize,
     pub(super) weight: f64,
 }
@@ -48,8 +50,10 @@ pub(super) fn read_weights(
 pub(super) fn read_trees(
     attributes: Attributes<'_>,
     weights: &[Weight],
+    place: &Place<'_>,
 ) -> Result<(Vec<Tree>, usize), ImportError> {
-    let lists = Lists::read(attributes)?;
+    let columns = place.input.columns.as_deref();
+    let lists = Lists::read(attributes, place.missing_known)?;
     let mut leaves: HashMap<(i64, i64), Vec<LeafWeight>> = HashMap::new();
     for weight in weights {
         let leaf = leaves.entry((weight.tree, weight.node)).or_default();
@@ -73,7 +77,7 @@ pub(super) fn read_trees(
                 reason: "the tree's nodes are not listed together",
             });
         }
-        let tree = lists.file_tree(id, range, &mut leaves, &mut features)?;
+        let tree = lists.file_tree(id, range, &mut leaves, &mut features, columns)?;
         trees.push(tree.into_tree(&mut nodes_left)?);
     }
     if let Some((tree, node)) = leaves.into_keys().next() {
@@ -91,10 +95,12 @@ struct Lists<'a> {
     thresholds: Vec<f64>,
     yes: &'a [i64],
     no: &'a [i64],
+    /// Whether a missing value goes to `yes`; empty where the file does not say.
+    missing: &'a [i64],
 }
 
 impl<'a> Lists<'a> {
-    fn read(attributes: Attributes<'a>) -> Result<Self, ImportError> {
+    fn read(attributes: Attributes<'a>, missing_known: bool) -> Result<Self, ImportError> {
         let trees = attributes.ints("nodes_treeids")?;
         if trees.is_empty() {
             return Err(ImportError::missing("nodes_treeids"));
@@ -116,6 +122,10 @@ impl<'a> Lists<'a> {
             thresholds,
             yes: ints("nodes_truenodeids")?,
             no: ints("nodes_falsenodeids")?,
+            missing: match attributes.ints("nodes_missing_value_tracks_true")? {
+                _ if !missing_known => &[],
+                list => same_length("nodes_missing_value_tracks_true", list, trees.len())?,
+            },
         })
     }
 
@@ -126,6 +136,7 @@ impl<'a> Lists<'a> {
         range: std::ops::Range<usize>,
         leaves: &mut HashMap<(i64, i64), Vec<LeafWeight>>,
         features: &mut usize,
+        columns: Option<&[Column]>,
     ) -> Result<FileTree, ImportError> {
         let mut positions = HashMap::new();
         for (position, &node) in self.ids[range.clone()].iter().enumerate() {
@@ -157,11 +168,17 @@ impl<'a> Lists<'a> {
                     threshold: self.thresholds[index],
                     yes: child(self.yes[index])?,
                     no: child(self.no[index])?,
+                    // A missing value is not equal to anything.
+                    missing: self.missing.get(index).map(|flag| *flag != 0 || mode == "BRANCH_NEQ"),
                 }
+            };
+            let node = match columns {
+                Some(columns) => carry_back(columns, id, node_id, node)?,
+                None => node,
             };
             nodes.push((node_id, node));
         }
-        Ok(FileTree { id, nodes, all_reachable: true })
+        Ok(FileTree { id, nodes, all_reachable: true, shared: true })
     }
 }
 

@@ -19,7 +19,7 @@ static TYPE: Shape = Shape(&[(1, &TENSOR_TYPE)]);
 static VALUE: Shape = Shape(&[(2, &TYPE)]);
 /// Inputs, outputs (strings) and attributes, which hold nothing repeated but numbers and strings.
 static OPERATOR: Shape = Shape(&[(1, &PLAIN), (2, &PLAIN), (5, &PLAIN)]);
-static GRAPH: Shape = Shape(&[(1, &OPERATOR), (11, &VALUE), (12, &VALUE)]);
+static GRAPH: Shape = Shape(&[(1, &OPERATOR), (5, &PLAIN), (11, &VALUE), (12, &VALUE)]);
 static MODEL: Shape = Shape(&[(7, &GRAPH), (8, &PLAIN)]);
 
 /// Refuses a file with too many messages, or one that is no protocol-buffer file at all.

@@ -114,14 +114,39 @@ fn refusal_of_values(change: impl FnOnce(&mut proto::Graph)) -> String {
 fn operators_around_the_trees_are_refused_by_name() {
     let scaler = |graph: &mut proto::Graph| {
         graph.node[0].input = vec!["scaled".into()];
+        graph.node.push(operator("Normalizer", "X", "scaled"));
+    };
+    says(&refusal("sk_tree_4.onnx", scaler), &["operator", "Normalizer", "before"]);
+    let empty = |graph: &mut proto::Graph| {
+        graph.node[0].input = vec!["scaled".into()];
         graph.node.push(operator("Scaler", "X", "scaled"));
     };
-    says(&refusal("sk_tree_4.onnx", scaler), &["operator", "Scaler", "before"]);
+    says(&refusal("sk_tree_4.onnx", empty), &["Scaler has 0 entries"]);
+    let zero = |graph: &mut proto::Graph| {
+        let mut scaler = operator("Scaler", "X", "scaled");
+        scaler.attribute = vec![floats("offset", &[1.0]), floats("scale", &[0.0])];
+        graph.node[0].input = vec!["scaled".into()];
+        graph.node.push(scaler);
+    };
+    says(&refusal("sk_tree_4.onnx", zero), &["Scaler", "multiplies by zero"]);
+    let halves = |graph: &mut proto::Graph| {
+        let output = graph.node[0].output[0].clone();
+        graph.node.push(operator("Div", &output, "halved"));
+    };
+    says(&refusal("sk_tree_value.onnx", halves), &["Div", "rf"]);
     let exponential = |graph: &mut proto::Graph| {
         let output = graph.node[0].output[0].clone();
         graph.node.push(operator("Exp", &output, "lifted"));
     };
-    says(&refusal("sk_tree_value.onnx", exponential), &["operator", "Exp", "after"]);
+    let message = refusal("sk_tree_4.onnx", |graph| {
+        let output = graph.node[0].output[1].clone();
+        graph.node.push(operator("Exp", &output, "lifted"));
+    });
+    says(&message, &["operator", "Exp", "after"]);
+    let mut lifted = committed("sk_tree_value.onnx");
+    exponential(lifted.graph.as_mut().unwrap());
+    let lifted = read(&lifted.encode_to_vec(), &ImportOptions::default()).unwrap();
+    assert_eq!(lifted.parts().post_transform, crate::model::PostTransform::Exp);
     let stray = |graph: &mut proto::Graph| graph.node.push(operator("Normalizer", "elsewhere", "nowhere"));
     says(&refusal("sk_tree_4.onnx", stray), &["operator", "Normalizer"]);
     let twice = |graph: &mut proto::Graph| graph.node.push(graph.node[0].clone());
@@ -261,7 +286,7 @@ fn trees_that_are_none_are_refused_by_node() {
     });
     says(&message, &["tree 0", "listed together"]);
     let message = refusal("sk_tree_4.onnx", |graph| attribute(graph, "nodes_values").floats[0] = f32::NAN);
-    says(&message, &["threshold", "finite"]);
+    says(&message, &["tree 0, node 0", "threshold is not a number"]);
 }
 
 #[test]
@@ -275,7 +300,7 @@ fn tensors_are_checked_before_they_are_used() {
     says(&refusal("double_value.onnx", short), &["nodes_values_as_tensor has 10 entries"]);
     let other = |graph: &mut proto::Graph| tensor(graph).data_type = data_type::INT64;
     says(&refusal("double_value.onnx", other), &["floats or doubles"]);
-    let square = |graph: &mut proto::Graph| tensor(graph).dims = vec![2, -3];
+    let square = |graph: &mut proto::Graph| tensor(graph).dims = vec![2, 3];
     says(&refusal("double_value.onnx", square), &["one dimension"]);
     let single = |graph: &mut proto::Graph| {
         graph.input[0].r#type.as_mut().unwrap().tensor_type.as_mut().unwrap().elem_type = data_type::FLOAT;
@@ -291,7 +316,7 @@ fn sizes_have_limits() {
     });
     says(&message, &["features"]);
     let message = refusal("sk_tree_4.onnx", |graph| attribute(graph, "nodes_featureids").ints[0] = 1 << 40);
-    says(&message, &["features"]);
+    says(&message, &["tree 0, node 0", "not a column"]);
     let message = refusal("sk_tree_values.onnx", |graph| attribute(graph, "n_targets").i = 1 << 40);
     says(&message, &["classes or targets"]);
     let message = refusal("sk_tree_4.onnx", |graph| {
