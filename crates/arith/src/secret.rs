@@ -1,6 +1,7 @@
 //! Secret integers: they know a public bound of their size, print nothing and wipe themselves.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use num_bigint::BigUint;
 use num_traits::Zero;
@@ -17,13 +18,22 @@ use crate::{ArithError, sample};
 /// reach: words that an earlier, longer value left in the unused part of the allocation, and copies that arithmetic
 /// made on its way.
 pub fn wipe_uint(x: &mut BigUint) {
-    let bits = x.bits();
-    if bits > 0 {
-        let ones = (BigUint::from(1u8) << bits) - 1u8;
-        *x |= &ones;
+    let words = x.iter_u64_digits().len();
+    if words > 0 {
+        match ONES.get(words) {
+            Some(ones) => *x |= ones.get_or_init(|| all_ones(words)),
+            None => *x |= &all_ones(words),
+        }
         zeroize::optimization_barrier(x);
     }
     x.set_zero();
+}
+
+/// Numbers of so many words whose bits are all set: most secrets are no longer.
+static ONES: [OnceLock<BigUint>; 257] = [const { OnceLock::new() }; 257];
+
+fn all_ones(words: usize) -> BigUint {
+    (BigUint::from(1u8) << (words * 64)) - 1u8
 }
 
 /// A non-negative secret integer with a **public** bound on its bits.

@@ -24,6 +24,12 @@ fn wiping_leaves_zero() {
     assert!(x.is_zero());
     wipe_uint(&mut x);
     assert!(x.is_zero());
+    // Also of more words than are prepared for.
+    for words in [1u32, 2, 63, 256, 257, 400] {
+        let mut x = BigUint::one() << (64 * words - 1);
+        wipe_uint(&mut x);
+        assert!(x.is_zero());
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@ use num_bigint::BigUint;
 use num_traits::Zero;
 use sha2::{Digest, Sha256};
 
+use crate::wire;
+
 /// Extra bits of [`Hasher::below`]: its distance from uniform is below 2^−128.
 const EXTRA_BITS: u64 = 128;
 
@@ -57,8 +59,7 @@ impl Hasher {
 
     /// Adds an integer under a name, as its shortest little-endian bytes (none for 0).
     pub fn uint(self, name: &str, value: &BigUint) -> Self {
-        let bytes = if value.is_zero() { Vec::new() } else { value.to_bytes_le() };
-        self.part(Tag::Name, name.as_bytes()).part(Tag::Uint, &bytes)
+        self.part(Tag::Name, name.as_bytes()).part(Tag::Uint, &wire::minimal_le(value))
     }
 
     /// Adds integers under a name, with their number.

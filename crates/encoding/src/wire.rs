@@ -15,14 +15,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A `BigUint` as its shortest little-endian bytes; 0 is the empty string.
 pub mod uint {
-    use super::{BigUint, Bytes, Deserialize, Deserializer, Error, Serializer, minimal, parse_minimal};
+    use super::{BigUint, Bytes, Deserialize, Deserializer, Error, Serializer, minimal_le, parse_minimal};
 
     /// Writes `value`.
     ///
     /// # Errors
     /// Those of the serialiser.
     pub fn serialize<S: Serializer>(value: &BigUint, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&minimal(value))
+        serializer.serialize_bytes(&minimal_le(value))
     }
 
     /// Reads a value.
@@ -38,7 +38,7 @@ pub mod uint {
 /// A `BigInt` as a byte 0 or 1 for its sign and then its magnitude as in [`uint`]; 0 is a single 0 byte.
 pub mod int {
     use super::{
-        BigInt, Bytes, Deserialize, Deserializer, Error, Serializer, Sign, Zero, minimal, parse_minimal,
+        BigInt, Bytes, Deserialize, Deserializer, Error, Serializer, Sign, Zero, minimal_le, parse_minimal,
     };
 
     /// Writes `value`.
@@ -47,7 +47,7 @@ pub mod int {
     /// Those of the serialiser.
     pub fn serialize<S: Serializer>(value: &BigInt, serializer: S) -> Result<S::Ok, S::Error> {
         let mut bytes = vec![u8::from(value.sign() == Sign::Minus)];
-        bytes.extend(minimal(value.magnitude()));
+        bytes.extend(minimal_le(value.magnitude()));
         serializer.serialize_bytes(&bytes)
     }
 
@@ -120,8 +120,15 @@ fn bytes_of(bits: u64) -> usize {
     usize::try_from(bits.div_ceil(8)).unwrap_or(usize::MAX)
 }
 
-fn minimal(value: &BigUint) -> Vec<u8> {
-    if value.is_zero() { Vec::new() } else { value.to_bytes_le() }
+/// The shortest little-endian bytes of a number, none for 0. Word by word, several times as fast as
+/// [`BigUint::to_bytes_le`].
+pub fn minimal_le(value: &BigUint) -> Vec<u8> {
+    let mut bytes: Vec<u8> = Vec::with_capacity(value.iter_u64_digits().len() * 8);
+    for word in value.iter_u64_digits() {
+        bytes.extend(word.to_le_bytes());
+    }
+    bytes.truncate(bytes_of(value.bits()));
+    bytes
 }
 
 fn parse_minimal(bytes: &[u8]) -> Option<BigUint> {
@@ -136,7 +143,7 @@ fn join_fixed(values: &[BigUint]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(4 + width * values.len());
     out.extend(u32::try_from(width).ok()?.to_le_bytes());
     for (value, end) in values.iter().zip((1..).map(|i| 4 + i * width)) {
-        out.extend(minimal(value));
+        out.extend(minimal_le(value));
         out.resize(end, 0);
     }
     Some(out)

@@ -103,3 +103,16 @@ fn other_encodings_are_refused() {
     // The lengths are postcard's own affair.
     assert_eq!(postcard::from_bytes::<Message>(&[0x80, 0, 0, 0x81, 0, 0]).unwrap(), zero);
 }
+
+proptest! {
+    #[test]
+    fn shortest_bytes_are_those_of_the_number(digits in prop::collection::vec(any::<u32>(), 0..40)) {
+        let value = BigUint::new(digits);
+        let bytes = wire::minimal_le(&value);
+        prop_assert_ne!(bytes.last(), Some(&0));
+        prop_assert_eq!(&BigUint::from_bytes_le(&bytes), &value);
+        if value != BigUint::default() {
+            prop_assert_eq!(bytes, value.to_bytes_le());
+        }
+    }
+}

@@ -15,7 +15,7 @@ use crate::plan::{NetworkSizes, Plan};
 use crate::steps::agreement::Lists;
 use crate::steps::randomness::RunSeed;
 use crate::steps::scores::{Ciphertexts, Encrypted, FixedScores};
-use subrosa_encoding::Hasher;
+use subrosa_encoding::{Hasher, wire};
 use subrosa_paillier::{Ciphertext, PublicKey};
 use subrosa_transport::{Parameters, Roster};
 
@@ -269,7 +269,7 @@ fn absorb(hash: &mut Hasher, block: &mut Zeroizing<Vec<u8>>, mut bytes: &[u8]) {
 
 /// A number below N², in as many bytes as N² takes.
 fn fixed(key: &PublicKey, value: &BigUint) -> Zeroizing<Vec<u8>> {
-    let mut bytes = Zeroizing::new(value.to_bytes_le());
+    let mut bytes = Zeroizing::new(wire::minimal_le(value));
     bytes.resize(key.ciphertext_bytes(), 0);
     bytes
 }
