@@ -3,6 +3,7 @@
 use num_bigint::BigUint;
 
 use crate::context::Context;
+use crate::multi_pow::Step;
 use crate::pow::Digits;
 use crate::wiped::Wiped;
 use crate::{FixedBase, SecretInt};
@@ -37,8 +38,8 @@ pub(super) fn comb(_: &Context, _: &FixedBase, _: &[Digits]) -> Option<Vec<Wiped
 
 pub(super) fn product<'a>(
     _: &Context,
-    _: &[&[super::products::Step]],
-    _: impl Fn(usize, super::products::Step) -> &'a [u64],
+    _: &[&[Step]],
+    _: impl Fn(usize, Step) -> &'a [u64],
 ) -> Option<Vec<Wiped>> {
     None
 }
