@@ -13,10 +13,12 @@ use crate::plan::Plan;
 use crate::steps::agreement::Agreed;
 use crate::steps::agreement::senders;
 use crate::steps::disclosure;
+use crate::steps::messages::CHUNK;
 use crate::steps::randomness::Streams;
 use crate::steps::scores::{blocks, is_hub, uses, window};
 use subrosa_arith::{GROUP, Residue, SecretInt, sample};
 use subrosa_paillier::{Blinder, DEFAULT_TABLE_BYTES, PublicKey};
+use subrosa_transport::DEFAULT_WINDOW;
 
 /// What a partial decryption takes with its part in the proofs that are made and verified, as measured.
 const WITH_PROOFS: f64 = 1.066;
@@ -101,9 +103,13 @@ impl Forecast {
             }
             let count = |mixed: &[bool]| mixed.iter().filter(|mixed| **mixed).count() as u64;
             let imports = network.banks().iter().map(|bank| agreed.imports(step.period, bank).len());
-            let held = imports.sum::<usize>() as u64 + count(&mixed);
+            let imported = imports.sum::<usize>();
+            let held = imported as u64 + count(&mixed);
             let rows = 2 * mixed.len() as u64 * ((plan.slot_bits() * plan.columns()) as u64).div_ceil(64) * 8;
-            let most = held + exported.max(largest + count(&next));
+            // Chunks on their way, one way and the other: they leave as the iteration begins.
+            let window = DEFAULT_WINDOW * CHUNK * plan.noise_contributors();
+            let moving = sent.min(window) + imported.min(window);
+            let most = held + exported.max(largest + count(&next)) + moving as u64;
             forecast.memory = forecast.memory.max(table + rows + most * ciphertext);
             mixed = next;
         }
