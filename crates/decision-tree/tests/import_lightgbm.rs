@@ -57,6 +57,12 @@ fn damage_is_named() {
         &changed("lgb_text_categories", "tree", "cat_threshold", "cat_threshold="),
         &["set of categories"],
     );
+    // The place of a set is a whole number in the list, also where cutting it off would make it one.
+    for set in ["0.5", "-0.5", "2", "nan", "1e300"] {
+        let rest = "0.95 1.02 41.8 9.48";
+        let line = format!("threshold={set} {rest}");
+        refused(&changed("lgb_text_categories", "tree", "threshold", &line), &["set of categories"]);
+    }
     assert!(Model::from_lightgbm(b"tree\n\xff", &ImportOptions::default()).is_err());
 }
 

@@ -327,9 +327,14 @@ impl Lists {
     /// A set of categories, as intervals of the values that LightGBM cuts off to them.
     fn members(&self, index: usize) -> Result<Vec<(f64, f64)>, ImportError> {
         let fault = || self.fault(index, "its set of categories does not exist");
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        // a place in a list; a wrong one is refused
-        let set = self.thresholds[index] as usize;
+        // A place in a list, written as a threshold.
+        let set = self.thresholds[index];
+        #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+        if set.fract() != 0.0 || !(0.0..self.bounds.len() as f64).contains(&set) {
+            return Err(fault());
+        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and in the list")]
+        let set = set as usize;
         let bounds = self.bounds.get(set).zip(set.checked_add(1).and_then(|next| self.bounds.get(next)));
         let words = bounds.and_then(|(start, end)| self.words.get(*start..*end)).ok_or_else(fault)?;
         let mut members: Vec<(f64, f64)> = Vec::new();

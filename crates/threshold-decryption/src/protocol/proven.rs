@@ -167,7 +167,7 @@ impl Round<'_> {
         take(reading, collected?, &refused, decrypted);
         // Whoever has not heard that I lack nothing answers all the same.
         for party in self.roster.others().filter(|&party| reads && !expected(party)) {
-            session.pass_over::<ProvenMessage>(party);
+            session.pass_over(party);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Session,
-    gather::{Gathered, Want},
+    gather::{Gathered, MAX_SKIPPED, Want},
     rounds::accept,
 };
 use crate::{
@@ -114,8 +114,8 @@ impl<T: Transport> Session<T> {
     /// waits for each party for which `wait` returns a time.
     ///
     /// The step is over when each of them has answered, has failed, or is late. One whose time is zero is late unless its answer
-    /// is there already. A late party is not given up: its answer is dropped when it comes. A party that disconnects, aborts or sends something
-    /// wrong is.
+    /// is there already. A late party is not given up: its answer is dropped when it comes. A party that disconnects,
+    /// aborts or sends something wrong is given up.
     ///
     /// # Errors
     /// [`Misuse::Unconfirmed`] as in [`Session::collect`]; otherwise the step never fails for want of answers.
@@ -164,10 +164,14 @@ impl<T: Transport> Session<T> {
         Ok(Collected { messages, failures })
     }
 
-    /// After a collecting step of this message: drops what a party of which nothing was expected may still send in it.
-    pub fn pass_over<M: Message>(&mut self, party: PartyId) {
-        if self.is_active(party) {
-            self.skip(party, M::ROUND, self.step.saturating_sub(1));
+    /// After a collecting step: drops what a party of which nothing was expected may still send in it.
+    /// Such a party owes nothing, however often this is called.
+    pub fn pass_over(&mut self, party: PartyId) {
+        let step = self.step.saturating_sub(1);
+        let Some(peer) = self.peers.get_mut(party.index()).filter(|peer| !peer.failed) else { return };
+        peer.skipped.push_back(step);
+        if peer.skipped.len() > MAX_SKIPPED {
+            peer.skipped.pop_front();
         }
     }
 

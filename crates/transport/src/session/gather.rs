@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Greatest number of frames that a peer may owe from steps that went on without it. A peer that owes more is given up.
-const MAX_SKIPPED: usize = 1024;
+pub(super) const MAX_SKIPPED: usize = 1024;
 
 /// Greatest number of frames of earlier sessions that are skipped before a peer's greeting.
 const MAX_LEFTOVERS: usize = 4096;

@@ -205,6 +205,24 @@ fn collecting_within_a_time_passes_over_the_late() {
     });
 }
 
+/// Of whom nothing is expected, nothing is owed: also not after more steps than a party may owe frames of.
+#[test]
+fn whoever_is_passed_over_owes_nothing() {
+    testing::run_parties(3, |me, mut transport| {
+        let mut session = open(&mut transport).unwrap();
+        for _ in 0..1_100 {
+            let note = |to| (me == id(0) && to == id(1)).then_some(Note { from: me, to });
+            let wait = |from| (me == id(1) && from == id(0)).then_some(Duration::from_secs(20));
+            let collected = session.collect_within(note, wait, |_| &()).unwrap();
+            assert_eq!(collected.answers().count(), usize::from(me == id(1)));
+            session.pass_over(id(2));
+        }
+        assert_eq!(session.broadcast(&Numbers(vec![1, 0]), &BOUNDS).unwrap().len(), 3);
+        session.confirm().unwrap();
+        assert!(session.failed().is_empty());
+    });
+}
+
 #[test]
 fn life_goes_on_without_a_party_that_broke_the_rules() {
     // Frame 2 from a to each is its answer in the collecting round.
